@@ -1,0 +1,177 @@
+"""The seam between the domain and whatever keeps it: messages as stored, facts, journals.
+
+Purpose: the words that `broker/` and the engines share. `broker/` says what has happened as *facts*,
+one *group* of them per tick; an engine makes the group durable as a whole or not at all, brings cold
+bodies back, and after a restart hands over what is unsettled. Not here: files, threads, protocols.
+
+Invariants: sequences of a queue only grow, and gaps are legal. A queue is known by its uid, never by
+its name. A `Location` is shared by every run that was cut from one stored record, so an engine moves
+a record by changing its one location.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+import msgspec
+
+NO_EXPIRATION = -1
+
+
+class Address(msgspec.Struct, frozen=True, eq=False, gc=False):
+    """Where a message was published to, and the protocol whose encoding it keeps.
+
+    Compared by identity: heads key their own encodings of it by the object, so publishers reuse one
+    address for all messages of a route.
+    """
+
+    origin: str
+    exchange: str
+    routing_key: str
+
+
+class Message(msgspec.Struct, frozen=True, eq=False, gc=False):
+    """A message as stored: its sender's property bytes and body, untouched."""
+
+    address: Address
+    properties: bytes
+    body: bytes
+    accepted_ms: int
+    expiration_ms: int = NO_EXPIRATION
+    """The sender's time to live in milliseconds, counted from `accepted_ms`; `NO_EXPIRATION` if none."""
+    persistent: bool = False
+
+
+class Location(msgspec.Struct, eq=False):
+    """Where one stored record of messages rests: a segment, a byte position in it, a size in bytes.
+
+    The engine fills it when it takes the group and changes it when it moves the record.
+    """
+
+    segment: int = -1
+    position: int = -1
+    size: int = 0
+
+
+class MessagesFact(msgspec.Struct, eq=False):
+    """Messages that entered one or more queues: payload once, however many queues.
+
+    `targets` holds (queue uid, sequence of the first message); the others follow without a gap.
+    `location` is filled by `Journal.append`.
+    """
+
+    targets: list[tuple[int, int]]
+    messages: list[Message]
+    location: Location
+
+
+class SettledFact(msgspec.Struct, eq=False):
+    """Sequences of one queue that are gone for good, as ranges (any step, in no particular order)."""
+
+    uid: int
+    sequences: list[range]
+
+
+class DeliveredFact(msgspec.Struct, eq=False):
+    """Every sequence of the queue up to and including this one was handed to a consumer once."""
+
+    uid: int
+    sequence: int
+
+
+class DefinitionFact(msgspec.Struct, eq=False):
+    """One definition, by kind (`queue`, `exchange`, `binding`, `user`, ...) and key, set or removed.
+
+    `value` is opaque bytes (None: removed). The engine keeps the last value of each (kind, key). For
+    kind `queue` the key is the decimal uid, and removing it also drops all state of that queue.
+    """
+
+    kind: str
+    key: str
+    value: bytes | None
+
+
+class Group(msgspec.Struct, eq=False):
+    """All facts of one tick: replayed whole or not at all, in this order: definitions, messages,
+    delivered, settled. `ticket` grows by one from group to group of a process."""
+
+    ticket: int
+    definitions: list[DefinitionFact]
+    messages: list[MessagesFact]
+    delivered: list[DeliveredFact]
+    settled: list[SettledFact]
+
+
+class StoredRun(msgspec.Struct, eq=False):
+    """Unsettled sequences of one queue that rest in one stored record."""
+
+    sequences: range
+    location: Location
+    body_bytes: int
+    """Sum of the body sizes of exactly these messages, where the engine knows it; else an estimate."""
+    accepted_ms: int
+
+
+class QueueState(msgspec.Struct, eq=False):
+    """All that has to be kept of one queue. `runs` is ordered by first sequence."""
+
+    uid: int
+    sequence_next: int
+    """Highest sequence seen in any fact or message, plus one."""
+    delivered_through: int
+    """-1: nothing was delivered yet."""
+    runs: list[StoredRun]
+
+
+class Recovery(msgspec.Struct, eq=False):
+    """What an engine found: definitions by (kind, key), in the order in which they were made, and the
+    state of every queue that is defined."""
+
+    definitions: dict[tuple[str, str], bytes]
+    queues: dict[int, QueueState]
+    warnings: list[str]
+    """Sentences for the operator: a torn tail that was cut, and the like."""
+
+
+class Snapshot(Protocol):
+    """What the domain offers a checkpoint. Queues may be taken one by one over many ticks: groups
+    appended meanwhile are replayed on top, and every fact is idempotent per queue."""
+
+    def definitions(self) -> dict[tuple[str, str], bytes]: ...
+
+    def queues(self) -> Iterable[QueueState]: ...
+
+
+class JournalListener(Protocol):
+    """What an engine may tell the domain, always on the domain's thread."""
+
+    def synced(self, ticket: int) -> None:
+        """Every group up to this ticket is durable."""
+
+    def loaded(self, ticket: int, records: Sequence[Sequence[tuple[int, Message]]]) -> None:
+        """Answer one `load`: for each request, in order, its (sequence, message) pairs."""
+
+    def failed(self, reason: str) -> None:
+        """Nothing appended since the last `synced` will ever be acknowledged; refuse publishes."""
+
+
+class Journal(Protocol):
+    """One ordered sequence of groups. No call waits for a disk."""
+
+    def append(self, group: Group) -> None:
+        """Take a group and fill the locations of its messages; answered by `synced`."""
+
+    def load(self, ticket: int, requests: Sequence[tuple[int, range, Location]]) -> None:
+        """Bring back cold messages: (queue uid, sequences, location) each; answered by `loaded`."""
+
+    def checkpoint(self, snapshot: Snapshot) -> None:
+        """Begin a checkpoint from which a later start replays; a no-op while one is under way."""
+
+    @property
+    def checkpoint_due(self) -> bool:
+        """Enough was appended since the last checkpoint that another is worth its cost."""
+
+    @property
+    def unsynced_bytes(self) -> int:
+        """Bytes taken and not yet durable: what slows publishers down."""

@@ -1,0 +1,1 @@
+"""The one place that touches the file system: the seam at which tests record and inject faults."""
