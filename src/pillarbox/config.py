@@ -1,0 +1,564 @@
+"""Every setting of a broker: one table, read from four places, shown in one manual.
+
+Purpose: `Config` is the table. Each field is one row: type, default, the section of the manual, how its
+value is written, its limits and one paragraph of help. From it follow the TOML key, the environment
+variable, the command-line flag and `docs/configuration.md`; a new option is one new row and nothing else.
+
+Where a value comes from, the first one given wins: command line, `PILLARBOX_*` environment, the three
+`RABBITMQ_DEFAULT_*` variables that RabbitMQ's container image reads, TOML file, default.
+
+Not here: what an option does, and opening anything but the TOML file.
+
+Invariants: a `Config` that exists is valid, however it was made; every error is one sentence that names
+where the value stands, what is expected there and what was found. No password appears in a repr.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple, cast, get_args
+
+import msgspec
+
+from pillarbox.errors import StartupError
+
+ENV_PREFIX = "PILLARBOX_"
+CONFIG_FILE_ENV = "PILLARBOX_CONFIG"
+
+PORT_MAX = 65_535
+"""TCP knows no larger port number."""
+
+CHANNEL_MAX = 65_535
+"""AMQP 0-9-1 numbers channels with an unsigned 16-bit integer; channel 0 is the connection's own."""
+
+HEARTBEAT_MAX_S = 65_535
+"""connection.tune carries the interval as an unsigned 16-bit integer."""
+
+FRAME_SIZE_FLOOR = 4_096
+"""AMQP 0-9-1's frame-min-size: every peer must accept frames of this size, so nothing below can be asked."""
+
+FRAME_SIZE_CEILING = 16 * 1024 * 1024
+"""One frame is held in memory until its end octet is seen; beyond this a peer could claim too much."""
+
+MESSAGE_SIZE_CEILING = 512 * 1024 * 1024
+"""RabbitMQ's own hard limit for a message; a body is held in memory once while it is received."""
+
+UNLIMITED = 2**63 - 1
+
+
+class ConfigError(StartupError):
+    """An option that is unknown, malformed or out of range: one sentence for the operator."""
+
+
+# How values are written: one parser per kind, each from text to the value the program uses.
+
+_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", re.IGNORECASE)
+_SIZE_UNITS = {
+    "": 1,
+    "b": 1,
+    **{prefix + end: 1024**n for n, prefix in enumerate("kmgt", 1) for end in ("", "i", "ib")},
+    **{prefix + "b": 1000**n for n, prefix in enumerate("kmgt", 1)},
+}
+_DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|)\s*", re.IGNORECASE)
+_DURATION_UNITS_MS = {"": 1_000, "ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+_FLAGS = {
+    **dict.fromkeys(("true", "yes", "on", "1"), True),
+    **dict.fromkeys(("false", "no", "off", "0"), False),
+}
+NOBODY = "none"
+"""Written for an empty list of names, since an empty variable reads as one that was forgotten."""
+
+
+def parse_size(text: str) -> int:
+    """Return bytes: `4096`, `64kB` (1000), `64KiB` or `64k` (1024), `1.5GiB`. Raises ValueError."""
+    match = _SIZE.fullmatch(text)
+    if match is None or match[2].lower() not in _SIZE_UNITS:
+        raise ValueError(text)
+    factor = _SIZE_UNITS[match[2].lower()]
+    return int(float(match[1]) * factor) if "." in match[1] else int(match[1]) * factor
+
+
+def parse_seconds(text: str) -> int:
+    """Return whole seconds: `60`, `60s`, `5m`, `2h`, `1d`, `2000ms`. Raises ValueError."""
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        raise ValueError(text)
+    milliseconds = float(match[1]) * _DURATION_UNITS_MS[match[2].lower()]
+    if milliseconds % 1_000:
+        raise ValueError(text)
+    return int(milliseconds) // 1_000
+
+
+def parse_flag(text: str) -> bool:
+    """Return the truth value of `true`, `yes`, `on`, `1` or their opposites. Raises ValueError."""
+    try:
+        return _FLAGS[text.strip().lower()]
+    except KeyError:
+        raise ValueError(text) from None
+
+
+def parse_names(text: str) -> tuple[str, ...]:
+    """Return the names of a comma-separated list; `none` is the empty one. Raises ValueError."""
+    names = tuple(name.strip() for name in text.split(","))
+    if names == (NOBODY,):
+        return ()
+    if not all(names):
+        raise ValueError(text)
+    return names
+
+
+def parse_text(text: str) -> str:
+    """Return the text. Raises ValueError where there is none."""
+    if not text:
+        raise ValueError(text)
+    return text
+
+
+def show_size(size: int) -> str:
+    """Write bytes as `parse_size` reads them, with the largest unit that loses nothing."""
+    for unit, factor in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10), ("GB", 10**9), ("MB", 10**6)):
+        if size and size % factor == 0:
+            return f"{size // factor}{unit}"
+    return str(size)
+
+
+class Kind(NamedTuple):
+    """How one sort of value is written in text and in TOML, and how it is shown."""
+
+    metavar: str
+    expected: str
+    examples: str
+    parse: Callable[[str], Any]
+    show: Callable[[Any], str]
+    toml_type: Any
+    """What TOML may hold beside text; what is not text is taken as it stands."""
+
+
+TEXT = Kind("TEXT", "a text that is not empty", "", parse_text, str, str)
+FOLDER = Kind("FOLDER", "the path of a folder", "", parse_text, str, str)
+FLAG = Kind("", "true or false", "", parse_flag, lambda flag: "true" if flag else "false", bool | str)
+COUNT = Kind("NUMBER", "a whole number", "", int, str, int | str)
+SIZE = Kind("SIZE", "a size", "65536, 64MB or 1GiB", parse_size, show_size, int | str)
+SECONDS = Kind("TIME", "a time of whole seconds", "60, 90s or 5m", parse_seconds, "{}s".format, int | str)
+NAMES = Kind(
+    "NAMES",
+    f'names with commas between them, or "{NOBODY}"',
+    "",
+    parse_names,
+    lambda names: ",".join(names) or NOBODY,
+    list[str] | str,
+)
+CHOICE = Kind("WORD", "one of", "", parse_text, str, str)
+
+
+class Row(NamedTuple):
+    """What a field of `Config` says about itself besides its type and its default."""
+
+    section: str
+    kind: Kind
+    help: str
+    minimum: int = 0
+    maximum: int = UNLIMITED
+    choices: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
+    """Further command-line flags."""
+    env_also: str = ""
+    """Another product's environment variable with the same meaning."""
+    secret: bool = False
+
+
+LISTENING = "Listening"
+STORAGE = "Data and durability"
+USERS = "First user"
+AMQP = "AMQP 0-9-1"
+LIMITS = "Limits"
+LOGGING = "Logging"
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All settings of one broker. Raises ConfigError if one is out of its range."""
+
+    host: Annotated[
+        str,
+        Row(
+            LISTENING,
+            TEXT,
+            "The address to listen on, a name or a number. `localhost` is every loopback address of the "
+            "machine, so that only programs on this machine can connect; `0.0.0.0` is every IPv4 address, "
+            "`::` every address. RabbitMQ listens on every address; Pillarbox does so only when told.",
+        ),
+    ] = "localhost"
+    port: Annotated[
+        int,
+        Row(
+            LISTENING,
+            COUNT,
+            "The TCP port for AMQP. 0 takes any free port, which the startup line names.",
+            maximum=PORT_MAX,
+        ),
+    ] = 5672
+
+    data: Annotated[
+        str,
+        Row(
+            STORAGE,
+            FOLDER,
+            "The folder that holds everything durable. It is made if it is missing, belongs to one running "
+            "broker at a time, and depends on nothing but this option: neither on the name of the machine "
+            "nor on the folder in which the broker was started.",
+        ),
+    ] = "~/.local/share/pillarbox"
+    memory: Annotated[
+        bool,
+        Row(
+            STORAGE,
+            FLAG,
+            "Keep everything in memory and nothing on disk: for tests and for trying things out. `data` is "
+            "not looked at, and all is gone when the broker ends.",
+        ),
+    ] = False
+    durability: Annotated[
+        str,
+        Row(
+            STORAGE,
+            CHOICE,
+            "What a publisher confirm of a persistent message promises. `fsync`: the message is on the disk "
+            "and survives a power cut. `os`: it was handed to the operating system and survives the death of "
+            "the broker's process, but not a power cut.",
+            choices=("fsync", "os"),
+        ),
+    ] = "fsync"
+
+    default_user: Annotated[
+        str,
+        Row(
+            USERS,
+            TEXT,
+            "The user that is made when a broker starts on an empty data folder, with all permissions in "
+            "`default_vhost` and the tag administrator. Later starts do not look at it.",
+            env_also="RABBITMQ_DEFAULT_USER",
+        ),
+    ] = "guest"
+    default_pass: Annotated[
+        str,
+        Row(
+            USERS,
+            TEXT,
+            "The password of that user. Other users of the machine can read command lines: prefer the "
+            "environment or the file.",
+            env_also="RABBITMQ_DEFAULT_PASS",
+            secret=True,
+        ),
+    ] = "guest"
+    default_vhost: Annotated[
+        str,
+        Row(
+            USERS,
+            TEXT,
+            "The virtual host that is made when a broker starts on an empty data folder.",
+            env_also="RABBITMQ_DEFAULT_VHOST",
+        ),
+    ] = "/"
+    loopback_users: Annotated[
+        tuple[str, ...],
+        Row(
+            USERS,
+            NAMES,
+            "Users that may connect from this machine only, because everybody knows their password. `none` "
+            "lifts the restriction.",
+        ),
+    ] = ("guest",)
+
+    profile: Annotated[
+        str,
+        Row(
+            AMQP,
+            CHOICE,
+            "Which release of RabbitMQ to stand in for: the version that clients are told, and the behaviour "
+            "in which releases differ. Clients choose their own ways by it.",
+            choices=("rabbitmq:3.13",),
+            aliases=("--as",),
+        ),
+    ] = "rabbitmq:3.13"
+    heartbeat_s: Annotated[
+        int,
+        Row(
+            AMQP,
+            SECONDS,
+            "The heartbeat interval offered to clients, which may choose another. A peer that is silent for "
+            "two of them is taken for dead. 0 offers none.",
+            maximum=HEARTBEAT_MAX_S,
+        ),
+    ] = 60
+    channel_max: Annotated[
+        int,
+        Row(
+            AMQP,
+            COUNT,
+            "How many channels one connection may open; clients may ask for fewer.",
+            minimum=1,
+            maximum=CHANNEL_MAX,
+        ),
+    ] = 2_047
+    frame_max: Annotated[
+        int,
+        Row(
+            AMQP,
+            SIZE,
+            "The largest frame in either direction; clients may ask for a smaller one. Larger messages "
+            "travel in several frames.",
+            minimum=FRAME_SIZE_FLOOR,
+            maximum=FRAME_SIZE_CEILING,
+        ),
+    ] = 131_072
+    frame_min: Annotated[
+        int,
+        Row(
+            AMQP,
+            SIZE,
+            "The smallest `frame_max` that a client may ask for. RabbitMQ 4.1 and later refuse less than "
+            "8192, which shuts out old clients.",
+            minimum=FRAME_SIZE_FLOOR,
+            maximum=FRAME_SIZE_CEILING,
+        ),
+    ] = FRAME_SIZE_FLOOR
+    handshake_timeout_s: Annotated[
+        int,
+        Row(
+            AMQP,
+            SECONDS,
+            "How long a client may take from the accepted socket to an open connection.",
+            minimum=1,
+            maximum=HEARTBEAT_MAX_S,
+        ),
+    ] = 10
+
+    message_size_max: Annotated[
+        int,
+        Row(
+            LIMITS,
+            SIZE,
+            "The largest body of a message. A larger one closes its channel with 406 PRECONDITION_FAILED. "
+            "RabbitMQ 3.13 has the same default, RabbitMQ 4 has 16 MiB.",
+            minimum=1,
+            maximum=MESSAGE_SIZE_CEILING,
+        ),
+    ] = 128 * 1024 * 1024
+    memory_budget: Annotated[
+        int,
+        Row(
+            LIMITS,
+            SIZE,
+            "Memory for the bodies of waiting messages, for all queues together. What does not fit rests on "
+            "the disk until it is wanted.",
+            minimum=1024 * 1024,
+        ),
+    ] = 128 * 1024 * 1024
+    disk_free_min: Annotated[
+        int,
+        Row(
+            LIMITS,
+            SIZE,
+            "When the file system of the data folder has less free space than this, publishers are blocked "
+            "until there is more again. Consumers go on.",
+        ),
+    ] = 50_000_000
+    connection_max: Annotated[
+        int,
+        Row(
+            LIMITS,
+            COUNT,
+            "How many client connections may be open at once; a further one is closed as soon as it is "
+            "accepted. 0 sets no limit but that of the operating system.",
+        ),
+    ] = 0
+
+    log_level: Annotated[
+        str,
+        Row(
+            LOGGING,
+            CHOICE,
+            "How much is written to standard error: everything from this level up.",
+            choices=("debug", "info", "warning", "error"),
+        ),
+    ] = "info"
+
+    def __post_init__(self) -> None:
+        for option in OPTIONS:
+            option.check(getattr(self, option.field), source=option.field)
+        if self.frame_min > self.frame_max:
+            raise ConfigError(
+                f"frame_min ({self.frame_min}) must not be larger than frame_max ({self.frame_max})"
+            )
+        msgspec.structs.force_setattr(self, "data", str(Path(self.data).expanduser()))
+
+    def __repr__(self) -> str:
+        shown = (
+            f"{option.field}={'***' if option.row.secret else repr(getattr(self, option.field))}"
+            for option in OPTIONS
+            if getattr(self, option.field) != getattr(DEFAULTS, option.field)
+        )
+        return f"<Config {' '.join(shown) or 'all defaults'}>"
+
+
+class Option(NamedTuple):
+    """One row of the table, with the names under which users meet it."""
+
+    field: str
+    """The attribute of `Config`: the name with its unit."""
+    name: str
+    """The key in TOML."""
+    default: Any
+    row: Row
+
+    @property
+    def env(self) -> tuple[str, ...]:
+        """Environment variables, the stronger one first."""
+        own = ENV_PREFIX + self.name.upper()
+        return (own, self.row.env_also) if self.row.env_also else (own,)
+
+    @property
+    def flag(self) -> str:
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def default_text(self) -> str:
+        return self.row.kind.show(self.default)
+
+    @property
+    def expected(self) -> str:
+        """What a value must be, as the end of a sentence."""
+        row, kind = self.row, self.row.kind
+        if row.choices:
+            return f"{kind.expected} {', '.join(row.choices)}" if len(row.choices) > 1 else row.choices[0]
+        limits = ""
+        if row.maximum != UNLIMITED:
+            limits = f" from {kind.show(row.minimum)} to {kind.show(row.maximum)}"
+        elif row.minimum:
+            limits = f" of at least {kind.show(row.minimum)}"
+        return f"{kind.expected}{limits}{f' (such as {kind.examples})' if kind.examples else ''}"
+
+    def check(self, value: object, *, source: str, written: object = None) -> None:
+        """Raise ConfigError unless the value is within the row's limits."""
+        row = self.row
+        if row.choices:
+            good = value in row.choices
+        elif isinstance(value, int) and not isinstance(value, bool):
+            good = row.minimum <= value <= row.maximum
+        else:
+            good = value != "" and isinstance(value, type(self.default))
+        if not good:
+            raise self.error(source, value if written is None else written)
+
+    def error(self, source: str, written: object) -> ConfigError:
+        found = "the value given" if self.row.secret else f'"{written}"'
+        return ConfigError(f"{source} must be {self.expected}, not {found}")
+
+    def read(self, written: object, *, source: str) -> Any:
+        """Return the value of what stands in a file, a variable or a flag. Raises ConfigError."""
+        kind = self.row.kind
+        try:
+            native = msgspec.convert(written, kind.toml_type)
+            value = kind.parse(native) if isinstance(native, str) else native
+        except (msgspec.ValidationError, ValueError):
+            raise self.error(source, written) from None
+        value = tuple(value) if isinstance(value, list) else value
+        self.check(value, source=source, written=written)
+        return value
+
+
+def _options() -> tuple[Option, ...]:
+    # The annotations of this module are real objects, not strings: see the absence of the future import.
+    rows = {name: cast(Row, get_args(annotated)[1]) for name, annotated in Config.__annotations__.items()}
+    defaults = dict(zip(Config.__struct_fields__, Config.__struct_defaults__, strict=True))
+    return tuple(Option(field, field.removesuffix("_s"), defaults[field], row) for field, row in rows.items())
+
+
+OPTIONS: tuple[Option, ...] = _options()
+BY_NAME: dict[str, Option] = {option.name: option for option in OPTIONS}
+DEFAULTS = Config()
+
+
+class Loaded(NamedTuple):
+    """A configuration, where each option that was set came from, and what the operator should know."""
+
+    config: Config
+    sources: dict[str, str]
+    warnings: list[str]
+
+
+def load(
+    *,
+    flags: Mapping[str, object] | None = None,
+    environ: Mapping[str, str] | None = None,
+    file: str | None = None,
+) -> Loaded:
+    """Gather the configuration from a command line (by option name), an environment and a TOML file.
+
+    Raises ConfigError for a file that cannot be read or understood, an unknown option, a bad value.
+    """
+    environ = environ or {}
+    file = file or environ.get(CONFIG_FILE_ENV) or None
+    values: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    for name, written in (read_file(file) if file else {}).items():
+        option = BY_NAME.get(name)
+        if option is None:
+            raise ConfigError(f'{file}: unknown option "{name}"{_suggestion(name, BY_NAME)}')
+        values[option.field] = option.read(written, source=f"{file}: {name}")
+        sources[name] = cast(str, file)
+    for option in OPTIONS:
+        # The stronger variable comes first in `env`, so it is read last.
+        for variable in reversed(option.env):
+            text = environ.get(variable, "")
+            if text and not _is_service_link(variable, text):
+                values[option.field] = option.read(text, source=variable)
+                sources[option.name] = variable
+    for name, written in (flags or {}).items():
+        option = BY_NAME[name]
+        values[option.field] = option.read(written, source=option.flag)
+        sources[name] = option.flag
+    return Loaded(Config(**values), sources, _unknown_variables(environ))
+
+
+def read_file(file: str) -> dict[str, object]:
+    """Return the table that a TOML file holds. Raises ConfigError."""
+    import tomllib
+
+    try:
+        return tomllib.loads(Path(file).expanduser().read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read {file}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{file} is not UTF-8 text") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{file} is not valid TOML: {error}") from None
+
+
+def _suggestion(name: str, known: Iterable[str]) -> str:
+    import difflib
+
+    by_lower = {other.lower(): other for other in known}
+    close = difflib.get_close_matches(name.lower(), by_lower, n=1)
+    return f'; did you mean "{by_lower[close[0]]}"?' if close else ""
+
+
+_SERVICE_LINK = re.compile(ENV_PREFIX + r"(PORT(_\d+_TCP.*)?|SERVICE_(HOST|PORT.*))")
+
+
+def _is_service_link(variable: str, text: str) -> bool:
+    """Tell a variable that Kubernetes or Docker made for a service named `pillarbox` from a setting.
+
+    For such a service every container gets PILLARBOX_PORT=tcp://10.0.0.1:5672 and the like, which is
+    nothing that an operator wrote.
+    """
+    return _SERVICE_LINK.fullmatch(variable) is not None and (variable != "PILLARBOX_PORT" or "://" in text)
+
+
+def _unknown_variables(environ: Mapping[str, str]) -> list[str]:
+    known = {CONFIG_FILE_ENV, *(variable for option in OPTIONS for variable in option.env)}
+    return [
+        f'the environment variable "{variable}" is unknown{_suggestion(variable, known)}'
+        for variable, text in environ.items()
+        if variable.startswith(ENV_PREFIX) and variable not in known and not _is_service_link(variable, text)
+    ]
