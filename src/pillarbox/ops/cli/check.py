@@ -1,0 +1,47 @@
+"""`pillarbox check`: read a whole data folder as a start would, change nothing, and say what is there.
+
+Not here: what makes a folder sound, which is the engine's to know.
+"""
+
+from __future__ import annotations
+
+import click
+
+from pillarbox.config import BY_NAME
+from pillarbox.errors import PillarboxError
+from pillarbox.ops.cli import CONTEXT
+from pillarbox.ops.cli.options import CONFIG_FILE, click_option, configuration
+
+
+def run(config_file: str | None, folder: str | None, **given: object) -> int:
+    """Verify a folder; return 0 if a broker would start on it without loss, 1 if not."""
+    from pillarbox.engine.local import verify
+    from pillarbox.store.files import DiskFiles, StoreError
+
+    if folder and given["data"]:
+        raise click.UsageError("give the folder once, as an argument or with --data")
+    config = configuration({"data": folder or given["data"]}, config_file)
+    try:
+        report = verify(config.data, DiskFiles())
+    except (StoreError, OSError) as error:
+        raise PillarboxError(f"cannot check {config.data}: {error}") from None
+    for line in report.lines:
+        click.echo(line)
+    for problem in report.problems:
+        click.echo(f"pillarbox: {problem}", err=True)
+    click.echo(f"{config.data} is {'sound' if report.ok else 'damaged'}")
+    return 0 if report.ok else 1
+
+
+command = click.Command(
+    "check",
+    context_settings=CONTEXT,
+    callback=run,
+    params=[
+        click.Argument(["folder"], required=False, metavar="[DATA]"),
+        CONFIG_FILE,
+        click_option(BY_NAME["data"]),
+    ],
+    help="Verify the data folder DATA, or the configured one, that no broker is using. Nothing in it is changed. "
+    "Exit code 0 if it is sound, 1 if not.",
+)
