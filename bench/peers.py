@@ -3,10 +3,10 @@
     with RabbitMQ(plugins=("rabbitmq_management",)) as peer:
         connect("127.0.0.1", peer.amqp_port)
 
-A peer is a context manager; `start`, `stop` (graceful), `kill` (SIGKILL) and `restart` (same data folder and ports)
-are there for tests that look at what survives. Every peer has `name`, `version`, `amqp_port`, `pid` (the process
-that does the work, for CPU time and resident memory) and `data`. A peer that is not installed says why through
-`missing()`; `found()` lists the installed ones and prints that reason for the others.
+A peer is a context manager; `start`, `stop` (graceful), `kill` (SIGKILL) and `restart` (same data folder and
+ports) are there for tests that look at what survives. Every peer has `name`, `version`, `amqp_port`, `pid`
+(the process that does the work, for CPU time and resident memory) and `data`. A peer that is not installed
+says why through `missing()`; `found()` lists the installed ones and prints that reason for the others.
 
 Not here: load, measurement, protocol clients.
 """
@@ -90,8 +90,8 @@ def make_certificate(folder: Path) -> tuple[Path, Path]:
 class Peer:
     """A broker process: started on enter, stopped on exit, its temporary data folder then removed.
 
-    `data`: use this folder and leave it there (default: a temporary one). `tls`: also listen on `amqps_port` with
-    the self-signed certificate `certificate`.
+    `data`: use this folder and leave it there (default: a temporary one). `tls`: also listen on `amqps_port`
+    with the self-signed certificate `certificate`.
     """
 
     name: ClassVar[str] = ""
@@ -157,7 +157,7 @@ class Peer:
     def _spawn(
         self, command: Sequence[str], env: Mapping[str, str] | None = None, user: str | None = None
     ) -> None:
-        """Start `command` with its output in a file and no terminal; the peer outlives a Ctrl-C until __exit__."""
+        """Start `command` in its own session (a Ctrl-C ends it only by __exit__), its output in a file."""
         with self.output.open("ab") as output:
             self.process = subprocess.Popen(
                 command,
@@ -217,9 +217,9 @@ class RabbitMQ(Peer):
     """RabbitMQ as Debian installs it, as a node of its own beside any other.
 
     `plugins` are enabled before the start; those of PLUGIN_LISTENERS get a free port each, in `ports[plugin]`
-    (`management_port`, `stomp_port` and `mqtt_port` name the usual ones). `config` adds lines to rabbitmq.conf.
-    Started by root it runs as user rabbitmq. Its port mapper daemon (epmd) is a child of ours on a free port, so
-    that none is left running.
+    (`management_port`, `stomp_port` and `mqtt_port` name the usual ones). `config` adds lines to
+    rabbitmq.conf. Started by root it runs as user rabbitmq. Its port mapper daemon (epmd) is a child of ours
+    on a free port, so that none is left running.
     """
 
     name = "RabbitMQ"
@@ -293,7 +293,7 @@ class RabbitMQ(Peer):
             raise
 
     def ctl(self, *arguments: str, timeout_s: float = 60.0) -> str:
-        """Run `rabbitmqctl` against this node; return what it prints, raise CalledProcessError if it fails."""
+        """Run `rabbitmqctl` for this node; return what it prints, raise CalledProcessError if it fails."""
         done = subprocess.run(
             [self._script("rabbitmqctl"), "-q", "-n", self.node, *arguments],
             env=self._environment(),
@@ -394,8 +394,8 @@ class RabbitMQ(Peer):
 class Pillarbox(Peer):
     """This checkout's `pillarbox serve`, run by this interpreter (or `python`).
 
-    `options` are added to the command line, `env` to the environment. The ports come from the line that it prints
-    when it is ready.
+    `options` are added to the command line, `env` to the environment. The ports come from the line that it
+    prints when it is ready.
     """
 
     name = "Pillarbox"
@@ -452,7 +452,7 @@ class Pillarbox(Peer):
 
 
 class LavinMQ(Peer):
-    """LavinMQ, if its binary is on PATH. It confirms without fsync: its durable rows are not at equal durability."""
+    """LavinMQ, if its binary is on PATH. It confirms without fsync: not at equal durability in those rows."""
 
     name = "LavinMQ"
 

@@ -1,0 +1,531 @@
+"""Raw-socket AMQP 0-9-1 load whose own cost is close to zero, so that the broker is what is measured.
+
+Publishers send frames that were encoded beforehand; consumers count a marker at the end of each body in the
+bytes that come in; neither decodes frames on the hot path. Publishers and consumers are processes that share
+their counts with the measuring process. `measure` plays one `Load` against one broker and returns its
+figures: rates, latency percentiles, CPU seconds of the broker per million messages, resident memory, and how
+many messages arrived.
+
+    python -m bench.amqp_load --port 5672 --pid PID --messages 500000 --prefetch 1000
+
+Standard library only (the clients of `bench.real_clients` excepted). Works against any AMQP 0-9-1 broker.
+
+Invariant: a load is over when every message that was routed to a consumed queue has been counted, or it
+fails.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing as mp
+import select
+import socket
+import struct
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from typing import Any, Final
+
+from bench.amqp_wire import RECEIVE_SIZE, Address, Confirms, RawConnection, ack, message
+from bench.machine import cpu_s, rss_mb, rss_peak_mb
+
+MARK: Final = b"\x01\xfeMARK\xfe\x01"  # Ends every body: seen whole, the body has arrived whole.
+STAMP_SIZE: Final = 8  # When the message was due (CLOCK_MONOTONIC, nanoseconds), just before the mark.
+EXCHANGE: Final = "load-fanout"
+READ_SIZE: Final = 1 << 20
+POLL_S: Final = 0.05  # How soon an idle consumer settles what is left and notices the end.
+STALLED_S: Final = 60.0  # No progress at all for this long fails the load.
+
+Figures = dict[str, float]
+context = mp.get_context("fork")
+
+
+class LoadError(Exception):
+    """A worker failed, or nothing moved any more; the broker did not do its part."""
+
+
+def option(default: Any, text: str) -> Any:
+    return field(default=default, metadata={"help": text})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """One workload. Every field is an option of the command line as well."""
+
+    messages: int = option(200_000, "messages of each publisher")
+    size: int = option(100, "bytes of a body")
+    publishers: int = option(1, "publishing connections")
+    consumers: int = option(1, "consuming connections")
+    queues: int = option(1, "queues; publisher and consumer i use queue i modulo this")
+    persistent: bool = option(False, "delivery mode 2")
+    confirm: int = option(0, "publishes outstanding at most; 0: no confirms")
+    prefetch: int = option(0, "manual acknowledgement with this prefetch; 0: automatic")
+    ack_each: bool = option(False, "one basic.ack a message instead of one for many")
+    batch: int = option(50, "messages in one write of a publisher")
+    keys: int = option(0, "go round this many routing keys, through a fanout exchange")
+    fanout: int = option(0, "bind this many queues to a fanout exchange; nothing is consumed")
+    spread: bool = option(False, "each publisher goes round all queues")
+    backlog: bool = option(False, "publish all, then consume all")
+    rate: int = option(0, "messages a second of each publisher, for latency")
+    queue_type: str = option("", "x-queue-type of the queues, such as quorum")
+    tls: bool = option(False, "connect by TLS")
+    trickle: int = option(0, "slow connections beside: each publishes and consumes one message a second")
+    client: str = option("raw", "who speaks: raw, pika, aio-pika, celery")
+
+    @property
+    def queue_count(self) -> int:
+        return self.fanout or self.queues
+
+    @property
+    def consumer_count(self) -> int:
+        return 0 if self.fanout else self.consumers
+
+    @property
+    def batch_size(self) -> int:
+        """Messages in one write: a whole round where there is one."""
+        return self.keys or (self.queues if self.spread else self.batch)
+
+    @property
+    def per_publisher(self) -> int:
+        return max(self.batch_size, self.messages - self.messages % self.batch_size)
+
+    @property
+    def total(self) -> int:
+        return self.per_publisher * self.publishers
+
+
+class Share:
+    """What one worker tells the measuring process, in shared memory: no message passing while it works."""
+
+    def __init__(self, latencies: int = 0) -> None:
+        self.ready = context.RawValue("b", 0)
+        self.count = context.RawValue("q", 0)  # Messages published and confirmed, or received.
+        self.began = context.RawValue("d", 0.0)
+        self.ended = context.RawValue("d", 0.0)  # When `count` last grew.
+        self.latencies = context.RawArray("q", latencies)
+        self.latency_count = context.RawValue("q", 0)
+        self.start = context.Event()
+        self.stop = context.Event()
+
+    def begin(self) -> None:
+        """Report ready, wait for the starting signal and note the time."""
+        self.ready.value = 1
+        self.start.wait()
+        self.began.value = time.monotonic()
+
+    def counted(self, count: int) -> None:
+        self.count.value = count
+        self.ended.value = time.monotonic()
+
+    def stamp(self, latency_ns: int) -> None:
+        self.latencies[self.latency_count.value] = latency_ns
+        self.latency_count.value += 1
+
+
+Worker = Callable[[Load, Address, int, Share], None]
+
+
+def queue_name(number: int) -> str:
+    return f"load-{number}"
+
+
+def make_body(size: int) -> bytes:
+    return b"x" * (size - len(MARK)) + MARK
+
+
+def encode_batch(load: Load, worker: int, frame_max: int) -> bytes:
+    """Return the frames of one write of publisher `worker`."""
+    body = make_body(load.size)
+
+    def encode(exchange: str, key: str) -> bytes:
+        return message(exchange, key, body, persistent=load.persistent, frame_max=frame_max)
+
+    if load.keys:
+        return b"".join(encode(EXCHANGE, f"key.{worker}.{number}") for number in range(load.keys))
+    if load.spread:
+        return b"".join(encode("", queue_name(number)) for number in range(load.queues))
+    return encode(EXCHANGE if load.fanout else "", queue_name(worker % load.queues)) * load.batch
+
+
+def publish(load: Load, address: Address, worker: int, share: Share) -> None:
+    """Publish as fast as the broker reads; the last publish was read when a passive declare is answered."""
+    connection = RawConnection(address)
+    batch = encode_batch(load, worker, connection.frame_max)
+    size, total, send = load.batch_size, load.per_publisher, connection.socket.sendall
+    share.begin()
+    for _ in range(total // size):
+        send(batch)
+    connection.ready(queue_name(worker % load.queues))
+    share.counted(total)
+    connection.close()
+
+
+def publish_confirmed(load: Load, address: Address, worker: int, share: Share) -> None:
+    """Publish with at most `load.confirm` messages unconfirmed; count what is confirmed."""
+    connection = RawConnection(address)
+    connection.select_confirms()
+    batch = memoryview(encode_batch(load, worker, connection.frame_max))
+    size, total, window = load.batch_size, load.per_publisher, max(load.confirm, load.batch_size)
+    confirms, sock = Confirms(), connection.socket
+    sock.setblocking(False)
+    position = sent = 0
+    share.begin()
+    while confirms.count < total:
+        may_send = position > 0 or (sent < total and sent - confirms.count + size <= window)
+        readable, writable, _ = select.select([sock], [sock] if may_send else [], [], STALLED_S)
+        if not readable and not writable:
+            raise LoadError(f"stalled: {sent} sent, {confirms.count} confirmed")
+        if writable:
+            position += sock.send(batch[position:])
+            if position == len(batch):
+                position, sent = 0, sent + size
+        if readable:
+            confirms.receive(receive(sock))
+            share.count.value = confirms.count
+    share.counted(confirms.count)
+    connection.close()
+
+
+def publish_paced(load: Load, address: Address, worker: int, share: Share) -> None:
+    """Send `load.rate` messages a second; each carries the time when it was *due*.
+
+    So a broker that makes the publisher wait pays for that, too, and not only for the messages that it has
+    read.
+    """
+    connection = RawConnection(address)
+    key, frame_max, interval_ns = queue_name(worker % load.queues), connection.frame_max, 1e9 / load.rate
+    padding = b"x" * (load.size - STAMP_SIZE - len(MARK))
+    send, total = connection.socket.sendall, load.per_publisher
+    share.begin()
+    first_ns = time.monotonic_ns()
+    for number in range(total):
+        due_ns = first_ns + int(number * interval_ns)
+        early_ns = due_ns - time.monotonic_ns()
+        if early_ns > 0:
+            time.sleep(early_ns / 1e9)
+        body = padding + struct.pack(">q", due_ns) + MARK
+        send(message("", key, body, persistent=load.persistent, frame_max=frame_max))
+    connection.ready(key)
+    share.counted(total)
+    connection.close()
+
+
+def receive(sock: socket.socket) -> bytes:
+    data = sock.recv(RECEIVE_SIZE)
+    if not data:
+        raise LoadError("connection closed by the broker")
+    return data
+
+
+def acknowledgements(load: Load, acked: int, count: int) -> bytes:
+    """Return what settles the deliveries acked+1..count, if it is time to settle them."""
+    if load.ack_each:
+        return b"".join([ack(tag, multiple=False) for tag in range(acked + 1, count + 1)])
+    return ack(count, multiple=True)
+
+
+def consume(load: Load, address: Address, worker: int, share: Share) -> None:
+    """Count marks until told to stop; settle after a quarter of the prefetch, or when nothing comes."""
+    connection = RawConnection(address)
+    connection.consume(queue_name(worker % load.queues), prefetch=load.prefetch)
+    sock, buffer = connection.socket, bytearray(READ_SIZE)
+    sock.settimeout(POLL_S)
+    settles, settle_at = bool(load.prefetch), 1 if load.ack_each else max(1, load.prefetch // 4)
+    tail, acked = connection.received, 0
+    count, keep = tail.count(MARK), len(MARK) - 1
+    share.begin()
+    while not share.stop.is_set():
+        tail = tail[-keep:]
+        try:
+            size = sock.recv_into(buffer)
+        except TimeoutError:
+            size = 0
+            due = settles and count > acked
+        else:
+            if not size:
+                raise LoadError("connection closed by the broker")
+            tail += buffer[:size]
+            arrived = tail.count(MARK)
+            if arrived:
+                count += arrived
+                share.counted(count)
+            due = settles and count - acked >= settle_at
+        if due:
+            sock.sendall(acknowledgements(load, acked, count))
+            acked = count
+    if settles and count > acked:
+        sock.sendall(acknowledgements(load, acked, count))
+    connection.close()
+
+
+def consume_timed(load: Load, address: Address, worker: int, share: Share) -> None:
+    """Note for each message how long after it was due it arrived; acknowledge each."""
+    connection = RawConnection(address)
+    connection.consume(queue_name(worker % load.queues), prefetch=load.prefetch)
+    sock, tail, count = connection.socket, connection.received, 0
+    sock.settimeout(POLL_S)
+    share.begin()
+    while not share.stop.is_set():
+        try:
+            tail += receive(sock)
+        except TimeoutError:
+            continue
+        now_ns = time.monotonic_ns()
+        while (found := tail.find(MARK)) >= 0:
+            share.stamp(now_ns - struct.unpack_from(">q", tail, found - STAMP_SIZE)[0])
+            tail = tail[found + len(MARK) :]
+            count += 1
+            if load.prefetch:
+                sock.sendall(ack(count, multiple=False))
+        share.counted(count)
+    connection.close()
+
+
+def trickle(load: Load, address: Address, worker: int, share: Share) -> None:
+    """Hold `load.trickle` connections; each publishes to and consumes from its own queue once a second."""
+    connections = [RawConnection(address) for _ in range(load.trickle)]
+    padding = b"x" * (load.size - STAMP_SIZE - len(MARK))
+    for number, each in enumerate(connections):
+        each.declare_queue(f"trickle-{number}", durable=False)
+        each.consume(f"trickle-{number}", prefetch=0)
+    by_descriptor = {each.socket.fileno(): each.socket for each in connections}
+    poll = select.epoll()
+    for descriptor in by_descriptor:
+        poll.register(descriptor, select.EPOLLIN)
+    share.begin()
+    sent = received = 0
+    first, interval = time.monotonic(), 1.0 / load.trickle
+    while not share.stop.is_set() or received < sent:
+        now = time.monotonic()
+        if not share.stop.is_set() and now >= first + sent * interval:
+            number = sent % load.trickle
+            body = padding + struct.pack(">q", time.monotonic_ns()) + MARK
+            data = message("", f"trickle-{number}", body, persistent=False, frame_max=4096)
+            connections[number].socket.sendall(data)
+            sent += 1
+            continue
+        for descriptor, _ in poll.poll(max(0.0, first + sent * interval - now)):
+            data = receive(by_descriptor[descriptor])
+            found = data.find(MARK)  # A hundred bytes in one second: they come in one piece.
+            if found >= 0:
+                received += 1
+                if share.latency_count.value < len(share.latencies):
+                    share.stamp(time.monotonic_ns() - struct.unpack_from(">q", data, found - STAMP_SIZE)[0])
+    share.counted(received)
+    for number, each in enumerate(connections):
+        each.delete_queue(f"trickle-{number}")
+        each.close()
+
+
+def workers_of(load: Load) -> tuple[Worker, Worker]:
+    """Return the publishing and the consuming worker of a load."""
+    if load.client != "raw":
+        from bench.real_clients import CLIENTS  # Needs packages that the raw load does without.
+
+        return CLIENTS[load.client]
+    if load.rate:
+        return publish_paced, consume_timed
+    return (publish_confirmed if load.confirm else publish), consume
+
+
+class Team:
+    """The worker processes of one load and their shares."""
+
+    def __init__(self, load: Load, address: Address) -> None:
+        self.load, self.address = load, address
+        self.processes: list[mp.process.BaseProcess] = []
+        self.publishers: list[Share] = []
+        self.consumers: list[Share] = []
+        self.tricklers: list[Share] = []
+
+    def add(self, worker: Worker, shares: list[Share], latencies: int = 0) -> None:
+        share = Share(latencies)
+        arguments = (self.load, self.address, len(shares), share)
+        process = context.Process(target=worker, args=arguments, daemon=True)
+        process.start()
+        shares.append(share)
+        self.processes.append(process)
+
+    def await_true(self, condition: Callable[[], bool], progress: Callable[[], int]) -> None:
+        """Wait for `condition`; fail when a worker fails or `progress` does not change for STALLED_S."""
+        moved_at, last = time.monotonic(), progress()
+        while not condition():
+            time.sleep(0.002)
+            if any(process.exitcode for process in self.processes):
+                raise LoadError("a worker failed; its traceback is above")
+            if (now := progress()) != last:
+                moved_at, last = time.monotonic(), now
+            if time.monotonic() - moved_at > STALLED_S:
+                raise LoadError(f"nothing moved for {STALLED_S:g} s; {last} messages so far")
+
+    def await_ready(self, shares: list[Share]) -> None:
+        self.await_true(
+            lambda: all(each.ready.value for each in shares), lambda: sum(s.ready.value for s in shares)
+        )
+
+    def await_count(self, shares: list[Share], total: int) -> None:
+        self.await_true(lambda: count(shares) >= total, lambda: count(shares))
+
+    def finish(self) -> None:
+        """Tell the workers to stop and wait until they have settled and closed."""
+        for share in self.consumers + self.tricklers:
+            share.stop.set()
+        for process in self.processes:
+            process.join(STALLED_S)
+        if any(process.exitcode != 0 for process in self.processes):
+            raise LoadError("a worker failed at its end; its traceback is above")
+
+    def abandon(self) -> None:
+        for process in self.processes:
+            if process.is_alive():
+                process.kill()
+
+
+def count(shares: list[Share]) -> int:
+    return sum(int(share.count.value) for share in shares)
+
+
+def start(shares: list[Share]) -> None:
+    for share in shares:
+        share.start.set()
+
+
+def elapsed_s(shares: list[Share]) -> float:
+    """Return the time from the first start to the last progress."""
+    return float(max(share.ended.value for share in shares) - min(share.began.value for share in shares))
+
+
+def percentiles_ms(shares: list[Share]) -> Figures:
+    """Return the latency percentiles over the messages of all shares."""
+    values = sorted(ns for share in shares for ns in share.latencies[: share.latency_count.value])
+    names = {"latency_p50_ms": 0.5, "latency_p99_ms": 0.99, "latency_p999_ms": 0.999}
+    return (
+        {name: round(values[int(len(values) * part)] / 1e6, 3) for name, part in names.items()}
+        if values
+        else {}
+    )
+
+
+def set_up(load: Load, control: RawConnection) -> None:
+    """Make the load's queues and bindings anew."""
+    tear_down(load, control)
+    for number in range(load.queue_count):
+        control.declare_queue(queue_name(number), queue_type=load.queue_type)
+    if load.fanout or load.keys:
+        control.declare_fanout(EXCHANGE)
+        for number in range(load.queue_count):
+            control.bind(queue_name(number), EXCHANGE)
+
+
+def tear_down(load: Load, control: RawConnection) -> None:
+    control.delete_exchange(EXCHANGE)
+    for number in range(load.queue_count):
+        control.delete_queue(queue_name(number))
+
+
+def play_together(load: Load, team: Team, control: RawConnection, pid: int) -> Figures:
+    """Publish and consume at the same time."""
+    publisher, consumer = workers_of(load)
+    consumed = load.consumer_count > 0
+    for _ in range(load.consumer_count):
+        team.add(consumer, team.consumers, load.total if load.rate else 0)
+    for _ in range(load.publishers):
+        team.add(publisher, team.publishers)
+    if load.trickle:
+        team.add(trickle, team.tricklers, 1_000_000)
+    everyone = team.consumers + team.publishers + team.tricklers
+    team.await_ready(everyone)
+    cpu_before = cpu_s(pid) if pid else 0.0
+    start(everyone)
+    team.await_count(team.publishers, load.total)
+    if consumed:
+        team.await_count(team.consumers, load.total)
+    team.finish()
+    figures = {"publish_per_s": load.total / elapsed_s(team.publishers)}
+    if consumed:
+        figures["consume_per_s"] = load.total / elapsed_s(team.consumers)
+        figures["end_to_end_per_s"] = load.total / elapsed_s(team.publishers + team.consumers)
+    if pid:
+        figures["cpu_s_per_million"] = (cpu_s(pid) - cpu_before) / load.total * 1e6
+    latencies = percentiles_ms(team.consumers)
+    slow = {f"trickle_{name}": value for name, value in percentiles_ms(team.tricklers).items()}
+    return {**figures, **latencies, **slow}
+
+
+def play_backlog(load: Load, team: Team, control: RawConnection, pid: int) -> Figures:
+    """Publish everything, note memory, then consume everything."""
+    publisher, consumer = workers_of(load)
+    for _ in range(load.publishers):
+        team.add(publisher, team.publishers)
+    team.await_ready(team.publishers)
+    cpu_before = cpu_s(pid) if pid else 0.0
+    start(team.publishers)
+    team.await_count(team.publishers, load.total)
+    names = [queue_name(number) for number in range(load.queues)]
+    team.await_true(
+        lambda: sum(map(control.ready, names)) >= load.total, lambda: sum(map(control.ready, names))
+    )
+    filled = {"rss_backlog_mb": rss_mb(pid)} if pid else {}
+    began = time.monotonic()
+    for _ in range(load.consumer_count):
+        team.add(consumer, team.consumers)
+    start(team.consumers)
+    team.await_count(team.consumers, load.total)
+    drained_s = max(share.ended.value for share in team.consumers) - began
+    team.finish()
+    cpu = {"cpu_s_per_million": (cpu_s(pid) - cpu_before) / load.total * 1e6} if pid else {}
+    rates = {"fill_per_s": load.total / elapsed_s(team.publishers), "drain_per_s": load.total / drained_s}
+    return {**rates, **filled, **cpu}
+
+
+def measure(load: Load, address: Address, *, pid: int = 0) -> Figures:
+    """Play `load` against the broker at `address`; return its figures, those of process `pid` included.
+
+    Raises LoadError when not everything arrives, WireError when the broker refuses something.
+    """
+    control = RawConnection(address)
+    set_up(load, control)
+    team = Team(load, address)
+    try:
+        play = play_backlog if load.backlog else play_together
+        figures = play(load, team, control, pid)
+    finally:
+        team.abandon()
+    expected = load.total if load.consumer_count else 0
+    figures["published"], figures["received"] = float(count(team.publishers)), float(count(team.consumers))
+    if figures["received"] != expected:
+        raise LoadError(f"{expected} messages expected, {figures['received']:.0f} arrived")
+    if pid:
+        figures["rss_mb"], figures["rss_peak_mb"] = rss_mb(pid), rss_peak_mb(pid)
+    tear_down(load, control)
+    control.close()
+    return {name: round(value, 3 if name.endswith("_ms") else 1) for name, value in figures.items()}
+
+
+def parse(arguments: list[str] | None = None) -> tuple[Load, Address, int]:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.amqp_load", description=(__doc__ or "").partition("\n")[0]
+    )
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=5672)
+    parser.add_argument("--pid", type=int, default=0, help="the broker's process, for CPU time and memory")
+    for each in fields(Load):
+        name, text = f"--{each.name.replace('_', '-')}", f"{each.metadata['help']} (default {each.default!r})"
+        if isinstance(each.default, bool):
+            parser.add_argument(name, action="store_true", help=text)
+        else:
+            parser.add_argument(name, type=type(each.default), default=each.default, help=text)
+    given = vars(parser.parse_args(arguments))
+    host, port, pid = given.pop("host"), given.pop("port"), given.pop("pid")
+    load = Load(**given)
+    return load, Address(port, host, tls=load.tls), pid
+
+
+def main() -> None:
+    load, address, pid = parse()
+    print(json.dumps(measure(load, address, pid=pid)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,66 @@
+"""What the machine and a process on it look like: processor time, resident memory, interpreter build."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+
+
+def cpu_s(pid: int) -> float:
+    """Return the user and system CPU seconds of a process and all its threads so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
+
+
+def _status_mb(pid: int, field: str) -> float:
+    found = re.search(rf"^{field}:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    assert found is not None, field
+    return round(int(found[1]) / 1024, 1)
+
+
+def rss_mb(pid: int) -> float:
+    """Return the resident memory of a process now, in MiB."""
+    return _status_mb(pid, "VmRSS")
+
+
+def rss_peak_mb(pid: int) -> float:
+    """Return the largest resident memory of a process so far, in MiB."""
+    return _status_mb(pid, "VmHWM")
+
+
+def interpreter(python: str = sys.executable) -> dict[str, str]:
+    """Return what matters for speed about an interpreter's build, by asking that interpreter."""
+    lines = "import sys, sysconfig; print(sys.version); print(sysconfig.get_config_var('CONFIG_ARGS'))"
+    if python == sys.executable:
+        version, arguments = sys.version, str(sysconfig.get_config_var("CONFIG_ARGS"))
+    else:
+        done = subprocess.run([python, "-c", lines], check=True, capture_output=True, text=True)
+        version, arguments = done.stdout.splitlines()[:2]
+    return {
+        "version": version.partition(" ")[0],
+        "compiler": version.rpartition("[")[2].rstrip("]"),
+        "profile_guided": "yes" if "--enable-optimizations" in arguments else "no",
+        "link_time_optimised": "yes" if "--with-lto" in arguments else "no",
+    }
+
+
+def machine() -> dict[str, str]:
+    """Return processor, cores, memory, kernel, distribution and how busy the machine is now."""
+    cpuinfo = Path("/proc/cpuinfo").read_text()
+    model = re.search(r"^model name\s*: (.*)", cpuinfo, re.MULTILINE)
+    memory = re.search(r"MemTotal:\s+(\d+)", Path("/proc/meminfo").read_text())
+    return {
+        "processor": model[1] if model else platform.machine(),
+        "cores": str(os.cpu_count()),
+        "memory_mb": str(int(memory[1]) // 1024) if memory else "?",
+        "kernel": platform.release(),
+        "system": platform.freedesktop_os_release().get("PRETTY_NAME", platform.system()),
+        "load_average": f"{os.getloadavg()[0]:.2f}",
+    }
