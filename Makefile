@@ -1,0 +1,103 @@
+# Everything that is done with this project, from a clean checkout: `make serve` and `make test` first.
+# Each target sets up what it needs, once: a virtual environment in .venv, pinned packages, Debian packages
+# where this account may install them.
+#
+#   make serve ARGS="--port 5673"      arguments for the broker
+#   make test ARGS="tests/test_cli.py" arguments for pytest
+#   make PYTHON=python3.13 test        another interpreter (remove .venv first)
+
+# Debian's own build is optimised (PGO), which some other builds of the same version are not.
+PYTHON := $(shell if [ -x /usr/bin/python3.11 ]; then echo /usr/bin/python3.11; else command -v python3; fi)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet
+ARGS :=
+
+# Folders with a package-lock.json hold JavaScript clients that tests run.
+NODE_LOCKS := $(wildcard tests/*/package-lock.json tests/*/*/package-lock.json)
+NODE_STAMPS := $(NODE_LOCKS:package-lock.json=node_modules/.stamp)
+
+.DEFAULT_GOAL := help
+.PHONY: help serve test check bench compare crash suites docs fmt lock clean setup peers
+
+help:
+	@echo "make serve    run a broker here, with its data in ./data"
+	@echo "make test     run all tests"
+	@echo "make check    lint, format, types, import layers, generated docs"
+	@echo "make bench    measure side by side with the peers that are installed; writes bench/RESULTS.md"
+	@echo "make compare  run the differential transcripts against a real RabbitMQ"
+	@echo "make crash    kill the broker under load, 200 times"
+	@echo "make suites   run the integration suites of kombu and Celery against Pillarbox"
+	@echo "make docs     write the generated parts of docs/"
+	@echo "make fmt      format the source"
+	@echo "make lock     pin the newest versions of all dependencies"
+	@echo "make clean    remove everything that was made, but not ./data"
+
+# --- set-up -------------------------------------------------------------------------------------------
+
+$(VENV)/.stamp-venv:
+	@test -n "$(PYTHON)" || { echo "no python3 on the path: install Python 3.11 or newer" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is older than Python 3.11" >&2; exit 1; }
+	@scripts/need "$(PYTHON) -c 'import ensurepip, venv'" "a virtual environment" python3-venv
+	@echo "setting up $(VENV) with $(PYTHON)"
+	@$(PYTHON) -m venv --clear $(VENV)
+	@touch $@
+
+# What a broker needs; `make serve` installs no more.
+$(VENV)/.stamp-serve: $(VENV)/.stamp-venv requirements.lock pyproject.toml
+	@$(PIP) install --require-hashes -r requirements.lock
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.stamp-dev: $(VENV)/.stamp-serve requirements-dev.lock
+	@echo "installing the tools and clients that the tests use"
+	@$(PIP) install --require-hashes -r requirements-dev.lock
+	@touch $@
+
+%/node_modules/.stamp: %/package-lock.json
+	@if scripts/need "command -v npm" "JavaScript clients ($*)" nodejs npm; \
+	then cd $* && npm ci --silent --no-audit --no-fund --ignore-scripts && touch node_modules/.stamp; \
+	elif [ -n "$$CI" ]; then exit 1; \
+	else echo "their tests will be skipped"; fi
+
+setup: $(VENV)/.stamp-dev $(NODE_STAMPS)
+
+peers: setup
+	@scripts/need "test -x /usr/sbin/rabbitmq-server" "comparing with RabbitMQ" rabbitmq-server
+
+# --- running ------------------------------------------------------------------------------------------
+
+serve: $(VENV)/.stamp-serve
+	@exec $(BIN)/pillarbox serve --data data $(ARGS)
+
+test: setup
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.stamp-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python scripts/docs.py --check
+
+docs: $(VENV)/.stamp-dev
+	@$(BIN)/python scripts/docs.py
+
+fmt: $(VENV)/.stamp-dev
+	@$(BIN)/ruff check --fix-only --quiet .
+	@$(BIN)/ruff format --quiet .
+
+# --- upkeep -------------------------------------------------------------------------------------------
+
+LOCK := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
+	--custom-compile-command "make lock"
+
+lock: $(VENV)/.stamp-venv
+	@$(PIP) install uv
+	@$(LOCK) --group dev --output-file requirements-dev.lock
+	@$(LOCK) --group build --constraints requirements-dev.lock --output-file requirements.lock
+
+clean:
+	@rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	@rm -rf src/*.egg-info $(dir $(NODE_STAMPS))
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
