@@ -20,6 +20,7 @@ from typing import Annotated, Any, NamedTuple, cast, get_args
 
 import msgspec
 
+from pillarbox.clock import duration_ms
 from pillarbox.errors import StartupError
 
 ENV_PREFIX = "PILLARBOX_"
@@ -59,8 +60,6 @@ _SIZE_UNITS = {
     **{prefix + end: 1024**n for n, prefix in enumerate("kmgt", 1) for end in ("", "i", "ib")},
     **{prefix + "b": 1000**n for n, prefix in enumerate("kmgt", 1)},
 }
-_DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|)\s*", re.IGNORECASE)
-_DURATION_UNITS_MS = {"": 1_000, "ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _FLAGS = {
     **dict.fromkeys(("true", "yes", "on", "1"), True),
     **dict.fromkeys(("false", "no", "off", "0"), False),
@@ -80,13 +79,10 @@ def parse_size(text: str) -> int:
 
 def parse_seconds(text: str) -> int:
     """Return whole seconds: `60`, `60s`, `5m`, `2h`, `1d`, `2000ms`. Raises ValueError."""
-    match = _DURATION.fullmatch(text)
-    if match is None:
-        raise ValueError(text)
-    milliseconds = float(match[1]) * _DURATION_UNITS_MS[match[2].lower()]
+    milliseconds = int(text) * 1_000 if text.strip().isdigit() else duration_ms(text)
     if milliseconds % 1_000:
         raise ValueError(text)
-    return int(milliseconds) // 1_000
+    return milliseconds // 1_000
 
 
 def parse_flag(text: str) -> bool:
@@ -136,6 +132,7 @@ class Kind(NamedTuple):
 
 TEXT = Kind("TEXT", "a text that is not empty", "", parse_text, str, str)
 FOLDER = Kind("FOLDER", "the path of a folder", "", parse_text, str, str)
+FILE = Kind("FILE", "the path of a file", "", str, str, str)
 FLAG = Kind("", "true or false", "", parse_flag, lambda flag: "true" if flag else "false", bool | str)
 COUNT = Kind("NUMBER", "a whole number", "", int, str, int | str)
 SIZE = Kind("SIZE", "a size", "65536, 64MB or 1GiB", parse_size, show_size, int | str)
@@ -268,6 +265,15 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             "lifts the restriction.",
         ),
     ] = ("guest",)
+    load_definitions: Annotated[
+        str,
+        Row(
+            USERS,
+            FILE,
+            "A file of definitions as RabbitMQ exports them (JSON): virtual hosts, users, permissions, exchanges, "
+            "queues and bindings are added to what is there at every start. Nothing is removed.",
+        ),
+    ] = ""
 
     profile: Annotated[
         str,
@@ -390,7 +396,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise ConfigError(
                 f"frame_min ({self.frame_min}) must not be larger than frame_max ({self.frame_max})"
             )
-        msgspec.structs.force_setattr(self, "data", str(Path(self.data).expanduser()))
+        for field in ("data", "load_definitions"):
+            if path := getattr(self, field):
+                msgspec.structs.force_setattr(self, field, str(Path(path).expanduser()))
 
     def __repr__(self) -> str:
         shown = (
@@ -423,7 +431,7 @@ class Option(NamedTuple):
 
     @property
     def default_text(self) -> str:
-        return self.row.kind.show(self.default)
+        return self.row.kind.show(self.default) or "none"
 
     @property
     def expected(self) -> str:
@@ -446,7 +454,7 @@ class Option(NamedTuple):
         elif isinstance(value, int) and not isinstance(value, bool):
             good = row.minimum <= value <= row.maximum
         else:
-            good = value != "" and isinstance(value, type(self.default))
+            good = isinstance(value, type(self.default)) and (value != "" or self.default == "")
         if not good:
             raise self.error(source, value if written is None else written)
 
