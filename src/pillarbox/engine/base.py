@@ -43,15 +43,18 @@ class Message(msgspec.Struct, frozen=True, eq=False, gc=False):
     persistent: bool = False
 
 
-class Location(msgspec.Struct, eq=False):
+class Location(msgspec.Struct, eq=False, gc=False):
     """Where one stored record of messages rests: a segment, a byte position in it, a size in bytes.
 
-    The engine fills it when it takes the group and changes it when it moves the record.
+    The engine fills it when it takes the group and changes it when it moves the record. An engine that
+    stores nothing leaves the segment at -1: such messages cannot be loaded and must be kept.
     """
 
     segment: int = -1
     position: int = -1
     size: int = 0
+    messages: int = 0
+    """How many messages the record holds, settled ones included."""
 
 
 class MessagesFact(msgspec.Struct, eq=False):
@@ -103,7 +106,7 @@ class Group(msgspec.Struct, eq=False):
     settled: list[SettledFact]
 
 
-class StoredRun(msgspec.Struct, eq=False):
+class StoredRun(msgspec.Struct, eq=False, gc=False):
     """Unsettled sequences of one queue that rest in one stored record."""
 
     sequences: range
@@ -136,11 +139,18 @@ class Recovery(msgspec.Struct, eq=False):
 
 class Snapshot(Protocol):
     """What the domain offers a checkpoint. Queues may be taken one by one over many ticks: groups
-    appended meanwhile are replayed on top, and every fact is idempotent per queue."""
+    appended meanwhile are replayed on top, and every fact is idempotent per queue.
+
+    Invariant: whatever a state shows has been appended. A domain that collects the facts of a tick
+    appends them before it yields the next state, or a power cut could lose a message whose move from
+    one queue to another was half seen.
+    """
 
     def definitions(self) -> dict[tuple[str, str], bytes]: ...
 
-    def queues(self) -> Iterable[QueueState]: ...
+    def queues(self) -> Iterable[QueueState]:
+        """Every queue with something to keep. A long queue may come in several pieces, one after the
+        other, with the same uid and ascending runs, so that no piece takes long to make."""
 
 
 class JournalListener(Protocol):
@@ -150,7 +160,18 @@ class JournalListener(Protocol):
         """Every group up to this ticket is durable."""
 
     def loaded(self, ticket: int, records: Sequence[Sequence[tuple[int, Message]]]) -> None:
-        """Answer one `load`: for each request, in order, its (sequence, message) pairs."""
+        """Answer one `load`: for each request, in order, its (sequence, message) pairs.
+
+        What could not be read is missing, and `failed` has been called before.
+        """
+
+    def merged(self, uid: int, sequences: range, location: Location) -> None:
+        """All stored messages of this queue within these sequences now rest in this one record.
+
+        Saves memory where many small records were merged: runs within may be replaced by one run per
+        unbroken stretch with this location. It may be ignored, since the locations of the old runs
+        name the new record as well.
+        """
 
     def failed(self, reason: str) -> None:
         """Nothing appended since the last `synced` will ever be acknowledged; refuse publishes."""

@@ -27,6 +27,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
+from pillarbox.errors import StartupError
+
 WRITE_CHUNKS_MAX = 1024
 """Buffers per pwritev call: the smallest IOV_MAX of the systems we run on (Linux, macOS, FreeBSD: 1024)."""
 
@@ -36,7 +38,7 @@ FULL_SYNC = 51
 """fcntl's F_FULLFSYNC on macOS, where fsync does not reach the medium."""
 
 
-class StoreError(Exception):
+class StoreError(StartupError):
     """A data folder or file cannot be used; the text says why, in a sentence for the operator."""
 
 
