@@ -1,0 +1,39 @@
+"""Fixtures of the client tests: the broker, unique names, and pika connections that close themselves."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+
+import pytest
+from broker_target import Target, broker
+from pika_tools import Pika
+
+__all__ = ["broker"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--broker",
+        metavar="TARGET",
+        help="the broker that client tests talk to: pillarbox (default), rabbitmq, or an amqp:// URL",
+    )
+
+
+@pytest.fixture
+def broker_url(broker: Target) -> str:
+    return broker.url()
+
+
+@pytest.fixture
+def name(request: pytest.FixtureRequest) -> str:
+    """Return a name that no other test uses, for queues and exchanges; it starts like the test's own name."""
+    return f"{request.node.originalname.removeprefix('test_')[:24]}-{secrets.token_hex(4)}"
+
+
+@pytest.fixture
+def pika_to(broker: Target) -> Iterator[Pika]:
+    """Return a factory of pika connections, all closed at the test's end."""
+    factory = Pika(broker)
+    yield factory
+    factory.close()
