@@ -1,0 +1,17 @@
+"""What every test shares: the rule that docs/compatibility.md claims nothing that this run does not show."""
+
+from __future__ import annotations
+
+import pytest
+
+from row_marks import RowMarks
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--rows", metavar="FILE", help="write the tests that prove each row of docs/compatibility.md"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(RowMarks(config), "row-marks")
