@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import platform
 import re
+import statistics
 import subprocess
 import sys
 import sysconfig
+import tempfile
+import time
 from pathlib import Path
 
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
@@ -64,3 +67,15 @@ def machine() -> dict[str, str]:
         "system": platform.freedesktop_os_release().get("PRETTY_NAME", platform.system()),
         "load_average": f"{os.getloadavg()[0]:.2f}",
     }
+
+
+def fdatasync_ms() -> float:
+    """Return the median time to append 4 KiB to a file in the temporary folder and sync it."""
+    times = []
+    with tempfile.TemporaryFile() as file:
+        for _ in range(50):
+            began = time.monotonic()
+            os.write(file.fileno(), bytes(4096))
+            os.fdatasync(file.fileno())
+            times.append(time.monotonic() - began)
+    return round(statistics.median(times) * 1000, 3)
