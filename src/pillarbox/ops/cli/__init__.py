@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import sys
 from collections.abc import Sequence
 from typing import cast
 
@@ -81,9 +80,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (click.Abort, KeyboardInterrupt):
         return EXIT_INTERRUPTED
     except BrokenPipeError:
-        # Whoever read our output has left: nothing can be said, and Python must not try at exit either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_FAILED
+        # Whoever read our output has left; a usual exit would try to flush to them once more, and complain.
+        os._exit(EXIT_FAILED)
     except PillarboxError as error:
         return _failed(str(error), getattr(error, "exit_code", EXIT_FAILED))
     except Exception as error:

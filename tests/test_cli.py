@@ -1,0 +1,365 @@
+"""The `pillarbox` command as operators and container tools meet it: words, exit codes, one line per error.
+
+Every test runs the command as a process of its own, in an environment without a single PILLARBOX_ variable.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import types
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import click
+import pytest
+
+from pillarbox import __version__
+from pillarbox.config import OPTIONS
+from pillarbox.ops import cli
+
+TIMEOUT_S = 20
+STARTUP_LINE = re.compile(rf"pillarbox {re.escape(__version__)} startup complete: amqp (\S+):(\d+).*\n")
+
+
+def environment(**extra: str) -> dict[str, str]:
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith(("PILLARBOX_", "RABBITMQ_"))
+    }
+    return {**kept, **extra}
+
+
+def pillarbox(*arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """Run one command line to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "pillarbox", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        env=environment() if env is None else env,
+        check=False,
+    )
+
+
+def assert_one_line_error(done: subprocess.CompletedProcess[str], status: int, *words: str) -> None:
+    assert done.returncode == status
+    assert done.stdout == ""
+    assert done.stderr.startswith("pillarbox: ")
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.endswith("\n")
+    for word in words:
+        assert word in done.stderr
+
+
+class Served:
+    """A `pillarbox serve` that has said that its startup is complete."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        assert process.stdout is not None
+        readable, _, _ = select.select([process.stdout], [], [], TIMEOUT_S)
+        assert readable, "no startup line"
+        line = process.stdout.readline()
+        match = STARTUP_LINE.fullmatch(line)
+        assert match, f"{line!r} {process.stderr.read() if process.stderr and not line else ''}"
+        self.process = process
+        self.host, self.port = match[1].strip("[]"), int(match[2])
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, str]:
+        """Signal it; return its exit code and what it wrote to standard error."""
+        self.process.send_signal(number)
+        _, stderr = self.process.communicate(timeout=TIMEOUT_S)
+        return self.process.returncode, stderr
+
+
+@contextlib.contextmanager
+def serve(*arguments: str, env: dict[str, str] | None = None) -> Iterator[Served]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pillarbox", "serve", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment() if env is None else env,
+    )
+    try:
+        yield Served(process)
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.communicate(timeout=TIMEOUT_S)
+
+
+# Words ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"]])
+def test_help_names_every_command(arguments: list[str]) -> None:
+    done = pillarbox(*arguments)
+    assert done.returncode == 0
+    assert done.stderr == ""
+    for name, help_text in cli.COMMANDS.items():
+        assert f"  {name}" in done.stdout
+        assert help_text in done.stdout
+
+
+def test_version_is_the_packages() -> None:
+    done = pillarbox("--version")
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"pillarbox {__version__}\n", "")
+
+
+def test_serve_help_is_a_manual_of_all_options() -> None:
+    """Every option with its help, default and variables, grouped as in the manual."""
+    words = " ".join(pillarbox("serve", "--help").stdout.split())
+    for option in OPTIONS:
+        assert f"{option.row.section}:" in words
+        assert option.flag in words
+        assert option.row.help.replace("`", "") in words
+        assert f"[default: {option.default_text}; env: {', '.join(option.env)}]" in words
+
+
+@pytest.mark.parametrize("command", cli.COMMANDS)
+def test_every_command_explains_itself(command: str) -> None:
+    done = pillarbox(command, "--help")
+    assert done.returncode == 0
+    assert done.stdout.startswith(f"Usage: pillarbox {command}")
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["ping", "--help"], ["serve", "--help"]])
+def test_help_loads_no_broker(arguments: list[str]) -> None:
+    """Commands start fast because they import only what they use."""
+    program = (
+        "import sys; from pillarbox.ops.cli import main\n"
+        "main(sys.argv[1:]); print(*sys.modules, file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=True,
+    )
+    loaded = set(done.stderr.split())
+    assert "pillarbox.ops.cli" in loaded
+    assert not {"asyncio", "uvloop", "pillarbox.app", "pillarbox.broker", "pillarbox.engine"} & loaded
+
+
+# Mistakes ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["sevre"], ["sevre"]),
+        (["serve", "--prot", "1"], ["--prot", "--port"]),
+        (["serve", "surplus"], ["surplus"]),
+        (["serve", "--port"], ["--port"]),
+        (["serve", "--port", "70000"], ["--port", "65535", "70000"]),
+        (["serve", "--memory-budget", "lots"], ["--memory-budget", "64MB", "lots"]),
+        (["serve", "--heartbeat", "soon"], ["--heartbeat", "60", "soon"]),
+        (["serve", "--durability", "none"], ["--durability", "fsync", "none"]),
+        (["serve", "--config", "/nowhere.toml"], ["/nowhere.toml", "No such file"]),
+        (["ping", "--timeout", "never"], ["--timeout", "never"]),
+        (["check", "/a", "--data", "/b"], ["--data"]),
+    ],
+    ids=" ".join,
+)
+def test_wrong_command_line_is_one_line_and_exit_2(arguments: list[str], words: list[str]) -> None:
+    assert_one_line_error(pillarbox(*arguments), cli.EXIT_USAGE, *words)
+
+
+def test_wrong_variable_is_named() -> None:
+    done = pillarbox("serve", env=environment(PILLARBOX_PORT="high"))
+    assert_one_line_error(done, cli.EXIT_USAGE, "PILLARBOX_PORT", "high")
+
+
+def test_wrong_line_in_a_file_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "pillarbox.toml"
+    file.write_text("prot = 1\n")
+    assert_one_line_error(
+        pillarbox("serve", "--config", str(file)), cli.EXIT_USAGE, str(file), "prot", '"port"'
+    )
+
+
+def test_own_bug_is_one_line_too(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def fail() -> None:
+        raise ZeroDivisionError("of ours")
+
+    module = types.ModuleType("broken")
+    module.command = click.Command("broken", callback=fail)  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "pillarbox.ops.cli.broken", module)
+    monkeypatch.setitem(cli.COMMANDS, "broken", "Fails.")
+    monkeypatch.delenv("PILLARBOX_LOG_LEVEL", raising=False)
+    assert cli.main(["broken"]) == cli.EXIT_FAILED
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.count("\n") == 1
+    assert "ZeroDivisionError: of ours" in printed.err
+    monkeypatch.setenv("PILLARBOX_LOG_LEVEL", "debug")
+    with pytest.raises(ZeroDivisionError):
+        cli.main(["broken"])
+
+
+# serve ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_serve_says_when_it_is_ready_and_stops_when_told(number: signal.Signals, tmp_path: Path) -> None:
+    with serve("--port", "0", "--data", str(tmp_path / "data")) as broker:
+        assert pillarbox("ping", "--port", str(broker.port)).returncode == 0
+        status, stderr = broker.stop(number)
+    assert status == 0
+    assert "Traceback" not in stderr
+
+
+def test_serve_in_memory_leaves_nothing_on_the_disk(tmp_path: Path) -> None:
+    with serve("--port", "0", "--memory", "--data", str(tmp_path / "data")) as broker:
+        assert broker.stop()[0] == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_serve_keeps_its_data_where_it_is_told(tmp_path: Path) -> None:
+    folder = tmp_path / "a" / "b"
+    with serve("--port", "0", env=environment(PILLARBOX_DATA=str(folder))) as broker:
+        broker.stop()
+    assert list(folder.iterdir())
+
+
+def test_serve_warns_of_a_misspelt_variable_and_starts(tmp_path: Path) -> None:
+    with serve("--port", "0", "--memory", env=environment(PILLARBOX_PROT="1")) as broker:
+        _, stderr = broker.stop()
+    assert (
+        'warning: the environment variable "PILLARBOX_PROT" is unknown; did you mean "PILLARBOX_PORT"?'
+        in stderr
+    )
+
+
+def test_taken_port_is_one_line_and_exit_1(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = pillarbox("serve", "--memory", "--host", "127.0.0.1", "--port", str(port))
+    assert_one_line_error(done, cli.EXIT_FAILED, str(port), "in use")
+
+
+def test_host_that_is_not_ours_is_one_line_and_exit_1() -> None:
+    """192.0.2.1 is an address for documentation: no machine has it."""
+    assert_one_line_error(pillarbox("serve", "--memory", "--host", "192.0.2.1"), cli.EXIT_FAILED, "192.0.2.1")
+
+
+def test_folder_of_a_running_broker_is_one_line_and_exit_1(tmp_path: Path) -> None:
+    with serve("--port", "0", "--data", str(tmp_path)):
+        done = pillarbox("serve", "--port", "0", "--data", str(tmp_path))
+    assert_one_line_error(done, cli.EXIT_FAILED, str(tmp_path))
+
+
+def test_folder_that_cannot_be_made_is_one_line_and_exit_1(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    folder = str(tmp_path / "file" / "data")
+    assert_one_line_error(pillarbox("serve", "--port", "0", "--data", folder), cli.EXIT_FAILED, folder)
+
+
+def test_folder_of_something_else_is_one_line_exit_1_and_untouched(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("years of work")
+    done = pillarbox("serve", "--port", "0", "--data", str(tmp_path))
+    assert_one_line_error(done, cli.EXIT_FAILED, str(tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_definitions_that_cannot_be_read_are_one_line_and_exit_1(tmp_path: Path) -> None:
+    done = pillarbox("serve", "--port", "0", "--memory", "--load-definitions", str(tmp_path / "missing.json"))
+    assert_one_line_error(done, cli.EXIT_FAILED, "missing.json")
+
+
+# ping ----------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def answering(*chunks: bytes, stay: bool = False) -> Iterator[int]:
+    """Listen on a free port; send each client these bytes and hang up, or `stay` silent after them."""
+    over = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            peer, _ = server.accept()
+            with peer, contextlib.suppress(OSError):
+                for chunk in chunks:
+                    peer.sendall(chunk)
+                over.wait(TIMEOUT_S if stay else 0)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        try:
+            yield server.getsockname()[1]
+        finally:
+            over.set()
+            thread.join(TIMEOUT_S)
+
+
+START = b"\x01\x00\x00\x00\x00\x00\x09\x00\x0a\x00\x0a\x00\x09\x00\x00\x00\xce"
+
+
+@pytest.mark.parametrize("chunks", [[START], [START[:3], START[3:8], START[8:]]], ids=["whole", "in pieces"])
+def test_ping_of_a_broker_is_one_line_and_exit_0(chunks: Sequence[bytes]) -> None:
+    with answering(*chunks, stay=True) as port:
+        done = pillarbox("ping", "--host", "127.0.0.1", "--port", str(port))
+    assert done.returncode == 0, done.stderr
+    assert re.fullmatch(rf"127\.0\.0\.1:{port} answers \(\d+\.\d ms\)\n", done.stdout)
+
+
+@pytest.mark.parametrize(
+    ("chunks", "stay", "words"),
+    [
+        ([], False, "closed before AMQP was offered"),
+        ([], True, "no answer within 1 s"),
+        ([b"AMQP\x00\x01\x00\x00"], False, "does not speak AMQP 0-9-1"),
+        ([b"HTTP/1.1 400 Bad Request\r\n\r\n"], False, "does not speak AMQP 0-9-1"),
+        ([START[:-1] + b"\x00"], False, "does not speak AMQP 0-9-1"),
+        ([START[:7] + b"\x00\x14\x00\x0a" + START[11:]], False, "does not speak AMQP 0-9-1"),
+    ],
+)
+def test_ping_of_anything_else_is_one_line_and_exit_1(chunks: list[bytes], stay: bool, words: str) -> None:
+    with answering(*chunks, stay=stay) as port:
+        done = pillarbox("ping", "--host", "127.0.0.1", "--port", str(port), "--timeout", "1")
+    assert_one_line_error(done, cli.EXIT_FAILED, f"ping 127.0.0.1:{port} failed", words)
+
+
+def test_ping_where_nothing_listens_is_one_line_and_exit_1() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    done = pillarbox("ping", "--host", "127.0.0.1", "--port", str(port))
+    assert_one_line_error(done, cli.EXIT_FAILED, "Connection refused")
+
+
+def test_ping_finds_a_broker_that_listens_on_every_address() -> None:
+    """A health check inside a container has the same environment as the broker."""
+    with answering(START, stay=True) as port:
+        env = environment(PILLARBOX_HOST="0.0.0.0", PILLARBOX_PORT=str(port))
+        assert pillarbox("ping", env=env).returncode == 0
+
+
+# check ---------------------------------------------------------------------------------------------------
+
+
+def test_check_of_a_stopped_brokers_folder_is_exit_0(tmp_path: Path) -> None:
+    folder = str(tmp_path / "data")
+    with serve("--port", "0", "--data", folder) as broker:
+        broker.stop()
+    done = pillarbox("check", folder)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.endswith(f"{folder} is sound\n")
+
+
+def test_check_of_a_folder_in_use_is_one_line_and_exit_1(tmp_path: Path) -> None:
+    with serve("--port", "0", "--data", str(tmp_path)):
+        assert_one_line_error(pillarbox("check", str(tmp_path)), cli.EXIT_FAILED, str(tmp_path))
+
+
+def test_check_of_a_missing_folder_is_one_line_and_exit_1(tmp_path: Path) -> None:
+    folder = str(tmp_path / "missing")
+    assert_one_line_error(pillarbox("check", folder), cli.EXIT_FAILED, folder)
+    assert not Path(folder).exists()
