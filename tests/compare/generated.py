@@ -1,0 +1,282 @@
+"""Random sequences, made by hypothesis: 20 to 60 operations each, by theme.
+
+A theme is a short prelude and a set of weighted operations on few names, so that operations meet. Fixed seeds
+make the recorded sequences; any other seed makes new ones. Left out on purpose, because there correct brokers may
+differ or the clock decides: several consumed queues under one channel-wide prefetch (which queue goes first is
+open), times to live other than 0, unknown exchange types and other rows of `differences`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
+
+from tests.compare.operations import (
+    Operation,
+    Sequence,
+    ack,
+    ack_tag,
+    bind,
+    cancel,
+    close_channel,
+    close_connection,
+    consume,
+    declare,
+    exchange,
+    get,
+    nack,
+    op,
+    publish,
+    qos,
+    reject,
+    unbind,
+)
+
+LENGTH_MIN, LENGTH_MAX = 20, 60
+
+Draw = st.SearchStrategy[Operation]
+
+
+def make(function: Any, **arguments: Any) -> Draw:
+    """Return a strategy of operations: each argument is a strategy or a fixed value; None means not given."""
+    fixed = {key: value for key, value in arguments.items() if not isinstance(value, st.SearchStrategy)}
+    drawn = {key: value for key, value in arguments.items() if isinstance(value, st.SearchStrategy)}
+    return st.fixed_dictionaries(drawn).map(
+        lambda values: function(
+            **{k: v for k, v in {**fixed, **values}.items() if v is not None and v is not False}
+        )
+    )
+
+
+def some(*values: Any) -> st.SearchStrategy[Any]:
+    return st.sampled_from(values)
+
+
+def rarely(value: Any, out_of: int = 8) -> st.SearchStrategy[Any]:
+    """Return `value` once in `out_of`, else None."""
+    return st.sampled_from([None] * (out_of - 1) + [value])
+
+
+def weighted(*pairs: tuple[int, Draw]) -> Draw:
+    return st.sampled_from([strategy for weight, strategy in pairs for _ in range(weight)]).flatmap(
+        lambda s: s
+    )
+
+
+COUNTS = some(None, None, None, 2, 3, 7)
+PERSISTENT = some(
+    None, {"delivery_mode": 2}, {"delivery_mode": 1, "priority": 3}, {"content_type": "text/plain"}
+)
+ONE = some("a1", "a1", "a2")
+TWO = some("a1", "a1", "a2", "b1")
+
+
+def settling(on: st.SearchStrategy[str]) -> Draw:
+    """Acks, nacks and rejects of deliveries that are there, seldom of those that are not."""
+    index = some(0, 0, 0, 1, 2, -1, -2)
+    multiple = rarely(True, 4)
+    return weighted(
+        (8, make(ack, delivery=index, on=on, multiple=multiple)),
+        (4, make(nack, delivery=index, on=on, multiple=multiple)),
+        (1, make(nack, delivery=index, on=on, multiple=multiple, requeue=st.just(0))),
+        (4, make(reject, delivery=index, on=on)),
+        (1, make(reject, delivery=index, on=on, requeue=st.just(0))),
+        (1, make(op, on=on, name="basic.ack", delivery_tag=0, multiple=True)),
+        (1, make(op, on=on, name="basic.nack", delivery_tag=0, multiple=True, requeue=True)),
+        (1, make(op, on=on, name="basic.recover", requeue=True)),
+        (1, make(ack_tag, tag=some(0, 1, 77), on=on)),
+    )
+
+
+# --- themes ---------------------------------------------------------------------------------------------
+
+KEYS = some("a", "b", "a.b", "a.b.c", "", "b.c")
+PATTERNS = some("a", "b", "#", "*", "a.*", "*.b", "a.#", "#.c", "a.*.c", "*.#", "")
+EXCHANGES = some("xd", "xd", "xf", "xt", "xt", "xh", "amq.topic", "xa")
+QUEUES = some("q1", "q2", "q3")
+TABLES: st.SearchStrategy[dict[str, Any]] = st.builds(
+    lambda match, table: {**({"x-match": match} if match else {}), **table},
+    some(None, "all", "any"),
+    st.dictionaries(some("k", "n", "x-y"), some("v", "w", 1, 2, True, None), max_size=2),
+)
+HEADERS = st.builds(
+    lambda table: {"headers": table},
+    st.dictionaries(some("k", "n", "x-y"), some("v", "w", 1, 2, True, 1.0), max_size=3),
+)
+
+
+def routing() -> tuple[Sequence, Draw]:
+    prelude = [
+        *(declare(name) for name in ("q1", "q2", "q3")),
+        exchange("xd"),
+        exchange("xf", "fanout"),
+        exchange("xt", "topic"),
+        exchange("xh", "headers"),
+    ]
+    kinds = some(
+        ("xd", "direct"),
+        ("xf", "fanout"),
+        ("xt", "topic"),
+        ("xh", "headers"),
+        ("xa", "direct"),
+        ("xa", "topic"),
+    )
+    redeclare = st.builds(
+        lambda pair, auto, durable, on: exchange(pair[0], pair[1], on, **{**auto, **durable}),
+        kinds,
+        some({}, {"auto_delete": True}, {"auto_delete": True}),
+        some({}, {}, {"durable": True}),
+        ONE,
+    )
+    draw = weighted(
+        (8, make(bind, queue=QUEUES, source=EXCHANGES, key=PATTERNS, on=ONE)),
+        (3, make(bind, queue=QUEUES, source="xh", key=some("", "a"), arguments=TABLES, on=ONE)),
+        (4, make(unbind, queue=QUEUES, source=EXCHANGES, key=PATTERNS, on=ONE)),
+        (1, make(unbind, queue=QUEUES, source="xh", key=some("", "a"), arguments=TABLES, on=ONE)),
+        (14, make(publish, key=KEYS, exchange=EXCHANGES, on=ONE, mandatory=rarely(True, 3))),
+        (4, make(publish, key=KEYS, exchange="xh", on=ONE, properties=HEADERS)),
+        (2, make(publish, key=QUEUES, on=ONE, properties=some({"headers": {"CC": ["q2"]}}, {"headers": {"BCC": ["q1", "q3"]}}))),
+        (6, make(get, queue=QUEUES, on=ONE, no_ack=True)),
+        (4, make(op, on=ONE, name="exchange.bind", destination=EXCHANGES, source=EXCHANGES, routing_key=PATTERNS)),
+        (2, make(op, on=ONE, name="exchange.unbind", destination=EXCHANGES, source=EXCHANGES, routing_key=PATTERNS)),
+        (4, redeclare),
+        (2, make(op, on=ONE, name="exchange.delete", exchange=some("xd", "xf", "xt", "xh", "xa", "xx"), if_unused=rarely(True, 2))),
+        (1, make(op, on=ONE, name="queue.delete", queue=QUEUES)),
+        (3, make(declare, queue=QUEUES, on=ONE)),
+        (2, make(op, on=ONE, name="queue.purge", queue=QUEUES)),
+    )  # fmt: skip
+    return prelude, draw
+
+
+def consuming() -> tuple[Sequence, Draw]:
+    queue = some("q1", "q1", "q1", "q2")
+    tag = some("c1", "c2", "c3")
+    draw = weighted(
+        (12, make(publish, key=queue, on=TWO, count=COUNTS, properties=PERSISTENT)),
+        (7, make(consume, queue=queue, tag=tag, on=TWO, no_ack=rarely(True, 5))),
+        (1, make(consume, queue=queue, tag="ce", on=TWO, exclusive=True)),
+        (3, make(cancel, tag=tag, on=TWO)),
+        (4, make(qos, count=some(0, 1, 2, 3, 5), on=TWO)),
+        (18, settling(TWO)),
+        (4, make(get, queue=queue, on=TWO, no_ack=rarely(True, 3))),
+        (1, make(close_channel, on=TWO)),
+        (1, make(op, on=some("a", "b"), name="disconnect")),
+        (1, make(op, on=TWO, name="queue.purge", queue=queue)),
+    )
+    return [declare("q1"), declare("q2", durable=True)], draw
+
+
+def prefetching() -> tuple[Sequence, Draw]:
+    """One queue, channel-wide and per-consumer prefetch mixed."""
+    tag = some("c1", "c2", "c3", "c4")
+    draw = weighted(
+        (12, make(publish, key="q1", on=TWO, count=COUNTS)),
+        (8, make(consume, queue="q1", tag=tag, on=TWO, no_ack=rarely(True, 8))),
+        (2, make(cancel, tag=tag, on=TWO)),
+        (5, make(qos, count=some(0, 1, 2, 3), on=TWO, global_=rarely(True, 2))),
+        (20, settling(TWO)),
+        (2, make(get, queue="q1", on=TWO)),
+        (1, make(close_channel, on=TWO)),
+    )
+    return [declare("q1")], draw
+
+
+def confirming() -> tuple[Sequence, Draw]:
+    queue = some("q1", "q2")
+    bodies = some(None, None, None, "", ["x", 5000], ["y", 131064], ["z", 131065])
+    draw = weighted(
+        (
+            14,
+            make(publish, key=queue, on=TWO, count=COUNTS, properties=PERSISTENT, mandatory=rarely(True, 3)),
+        ),
+        (3, make(publish, key=queue, on=TWO, body=bodies, properties=PERSISTENT)),
+        (5, make(publish, key="nobody", on=TWO, count=COUNTS, mandatory=some(None, True))),
+        (1, make(publish, exchange="none", on=TWO, mandatory=some(None, True))),
+        (6, make(op, on=TWO, name="confirm.select", nowait=rarely(True, 4))),
+        (1, make(op, on=TWO, name=some("tx.select", "tx.commit", "tx.rollback"), ensure=None)),
+        (3, make(consume, queue=queue, tag=some("c1", "c2"), on=TWO, no_ack=rarely(True, 2))),
+        (2, make(cancel, tag=some("c1", "c2"), on=TWO)),
+        (6, settling(TWO)),
+        (4, make(get, queue=queue, on=TWO, no_ack=some(None, True))),
+        (1, make(op, on=TWO, name="queue.delete", queue=queue)),
+        (2, make(declare, queue=queue, on=TWO, durable=True)),
+        (1, make(close_channel, on=TWO)),
+    )
+    return [declare("q1", durable=True), declare("q2", durable=True), op("a1", "confirm.select")], draw
+
+
+def living() -> tuple[Sequence, Draw]:
+    """Declarations, exclusiveness, auto-delete, names made by the server, ends of channels and connections."""
+    queue = some("q1", "q2", "q3", "", "$q1", "$q2")
+    named = some("q1", "q2", "q3", "$q1", "$q2", "")
+    on = some("a1", "a1", "a2", "b1", "b1", "c1")
+    draw = weighted(
+        (12, make(declare, queue=queue, on=on, durable=rarely(True, 3), exclusive=rarely(True, 3), auto_delete=rarely(True, 3), passive=rarely(True, 6), nowait=rarely(True, 9))),
+        (1, make(declare, queue=queue, on=on, arguments=some({"x-message-ttl": 0}, {"x-max-length": 100}, {"x-queue-type": "classic"}))),
+        (5, make(op, on=on, name="queue.delete", queue=named, if_unused=rarely(True, 4), if_empty=rarely(True, 4), nowait=rarely(True, 9))),
+        (6, make(consume, queue=named, tag=some("c1", "c2", ""), on=on, exclusive=rarely(True, 5), no_ack=rarely(True, 3))),
+        (3, make(cancel, tag=some("c1", "c2", "$c1"), on=on)),
+        (5, make(bind, queue=named, source=some("amq.direct", "amq.fanout", "xa"), key=some("", "k"), on=on)),
+        (3, make(unbind, queue=named, source=some("amq.direct", "amq.fanout", "xa"), key=some("", "k"), on=on)),
+        (3, st.builds(lambda on: exchange("xa", "direct", on, auto_delete=True), on)),
+        (8, make(publish, key=some("q1", "q2", "q3", "$q1", "k"), exchange=some("", "", "amq.direct", "amq.fanout"), on=on, mandatory=rarely(True, 4))),
+        (4, make(get, queue=named, on=on, no_ack=some(None, True))),
+        (2, make(op, on=on, name="queue.purge", queue=named)),
+        (3, settling(on)),
+        (2, make(close_channel, on=on)),
+        (2, make(close_connection, on=some("a", "b", "c"))),
+        (1, make(op, on=some("a", "b", "c"), name="disconnect")),
+    )  # fmt: skip
+    return [], draw
+
+
+def mixed() -> tuple[Sequence, Draw]:
+    prelude: Sequence = []
+    draws = []
+    for theme in (routing, consuming, confirming, living):
+        first, draw = theme()
+        prelude += first
+        draws.append(draw)
+    wrong = weighted(
+        (1, make(qos, count=1, on=ONE, prefetch_size=some(1))),
+        (1, make(op, on=ONE, name="basic.recover", requeue=st.just(0))),
+        (1, make(op, on=ONE, name="channel.flow", active=some(True, 0))),
+        (1, make(publish, key="q1", on=ONE, immediate=True)),
+        (1, make(publish, key="q1", on=ONE, properties=some({"user_id": "guest"}, {"user_id": "eve"}))),
+        (1, make(publish, key="q1", on=ONE, properties=some({"expiration": "0"}, {"expiration": "x"}))),
+        (1, make(op, on=some("a1", "a7"), name="channel.open")),
+    )
+    return prelude, weighted(*((8, draw) for draw in draws), (1, wrong))
+
+
+THEMES = {theme.__name__: theme for theme in (routing, consuming, prefetching, confirming, living, mixed)}
+
+
+def sequences(theme: str) -> st.SearchStrategy[Sequence]:
+    """Return the strategy of a theme's sequences."""
+    prelude, draw = THEMES[theme]()
+    return st.lists(draw, min_size=LENGTH_MIN, max_size=LENGTH_MAX).map(
+        lambda operations: [*prelude, *operations]
+    )
+
+
+def generate(theme: str, count: int, number: int) -> list[Sequence]:
+    """Return `count` sequences of a theme; the same for the same seed `number` and release of hypothesis."""
+    found: list[Sequence] = []
+
+    @seed(number)
+    @settings(
+        max_examples=count,
+        phases=[Phase.generate],
+        database=None,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(sequences(theme))
+    def collect(sequence: Sequence) -> None:
+        found.append(sequence)
+
+    collect()
+    return found[:count]

@@ -1,0 +1,505 @@
+"""Perform a sequence on a broker and write down what it answered, step by step.
+
+A step's result is a dict: by channel ("a1", "a0" for the connection itself) the list of normalised events;
+"queues": name → [ready, consumers], "gone" or "locked", as far as it changed; "exchanges": name → there or not,
+as far as it changed. Empty parts are left out.
+
+After every operation the runner waits until nothing moves: for a synchronous method its answer; then rounds of a
+barrier on every channel and a passive declare of every known queue, until `quiet_rounds` rounds in a row brought
+nothing new and no confirm is owed. RabbitMQ's queues and channels are processes of their own and need more than
+one such round; the number of rounds is bounded, and no round sleeps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.compare.client import (
+    METHODS,
+    Channel,
+    Client,
+    Event,
+    Link,
+    PeerSilent,
+    content_frames,
+    method_frame,
+    method_name,
+)
+from tests.compare.normalise import (
+    CANCELS,
+    CONFIRMS,
+    DELIVERIES,
+    KINDS,
+    REPLIES,
+    RETURNS,
+    Aliases,
+    grouped,
+    plain,
+)
+from tests.compare.operations import OWN_ARGUMENTS, Operation, Sequence
+
+Step = dict[str, Any]
+
+PROBE_FIRST = 1000  # Channels from here on belong to the runner.
+ROUNDS_MAX = 400
+ADMIN = "~"
+CONSUMES = "basic.consume"
+
+
+def _answers() -> dict[str, tuple[str, ...]]:
+    by_pamqp_name = {method.name: name for name, method in METHODS.items()}
+    return {
+        name: tuple(by_pamqp_name[answer] for answer in method.valid_responses)
+        for name, method in METHODS.items()
+        if method.synchronous
+    }
+
+
+ANSWERS = _answers()
+
+
+@dataclass
+class Watch:
+    """What the runner knows of one channel's life since it was opened."""
+
+    queue_last: str = ""
+    consumers: dict[str, str] = field(default_factory=dict)  # tag → queue
+    no_ack: set[str] = field(default_factory=set)
+    unsettled: list[tuple[int, int]] = field(default_factory=list)  # (tag, highest tag of its group)
+    confirming: bool = False
+    published: int = 0
+    unconfirmed: set[int] = field(default_factory=set)
+
+
+@dataclass
+class Probe:
+    """A queue or exchange that is looked at after every step."""
+
+    kind: str  # "queue", "exchange"
+    name: str
+    link: str
+    channel: int
+    seen: Any = None
+    now: Any = None
+
+
+class Runner:
+    """One run of one sequence on one broker."""
+
+    def __init__(self, host: str, port: int, *, quiet_rounds: int) -> None:
+        self.client = Client(host, port)
+        self.quiet_rounds = quiet_rounds
+        self.aliases = Aliases()
+        self.watches: dict[str, Watch] = {}
+        self.probes: dict[tuple[str, str], Probe] = {}
+        self.named: dict[tuple[str, str], None] = {}
+        self.vhosts: dict[str, str] = {}
+        self.probe_next = PROBE_FIRST
+        self.client.connect(ADMIN)
+
+    def run(self, sequence: Sequence) -> list[Step]:
+        """Perform all operations, remove what they made, return the steps."""
+        try:
+            return [self.step(number, operation) for number, operation in enumerate(sequence)]
+        finally:
+            self.clean()
+
+    def step(self, number: int, operation: Operation) -> Step:
+        """Perform one operation and return all that it caused."""
+        args = self.aliases.show(operation.args)
+        link = self._ready(operation, args)
+        if link is None:
+            return {"void": True}
+        if "delivery" in args and not self._resolve_delivery(operation, args):
+            return {"void": True}
+        self._perform(number, operation, args, link)
+        self._settle()
+        self._probe_exchanges()
+        return self._collect(operation)
+
+    # --- performing -------------------------------------------------------------------------------------
+
+    def _ready(self, operation: Operation, args: dict[str, Any]) -> Link | None:
+        """Return the operation's link with its channel open, opened now if need be; None if that is void."""
+        name, number = operation.connection, operation.channel
+        link = self.client.links.get(name)
+        if operation.name in ("connect", "dial"):
+            if link is not None:
+                self.client.disconnect(name)
+            self._forget(name)
+            return self.client.dial(name) if operation.name == "dial" else self._connect(name, args)
+        if link is None or not link.is_open or link.is_closing:
+            if not args.get("ensure", True) or operation.name in ("disconnect", "connection.close"):
+                return None
+            self._forget(name)
+            link = self._connect(name, {})
+            link.channels[0].events.clear()
+        wanted = args.get("channels", [number] if number else [])
+        if operation.name in ("channel.close", "channel.open") or not args.get("ensure", True):
+            return link if operation.name != "channel.close" or link.channel(number).is_open else None
+        for each in wanted:
+            if not link.channel(each).is_open:
+                self.watches[f"{name}{each}"] = Watch()
+                self.client.open_channel(link, each)
+        return link
+
+    def _connect(self, name: str, args: dict[str, Any]) -> Link:
+        self.vhosts[name] = args.get("vhost", "/")
+        keys = ("user", "password", "vhost", "tune", "properties", "mechanism", "response")
+        link = self.client.connect(name, **{key: args[key] for key in keys if key in args})
+        events = link.channels[0].events
+        # What was offered is the business of the transcripts that dial; here the outcome counts.
+        link.channels[0].events = [e for e in events if e.name not in ("connection.start", "connection.tune")]
+        return link
+
+    def _forget(self, connection: str) -> None:
+        for on in [on for on in self.watches if on[0] == connection]:
+            del self.watches[on]
+        for probe in self.probes.values():
+            if probe.link == connection:
+                probe.link = ADMIN
+
+    def _perform(self, number: int, operation: Operation, args: dict[str, Any], link: Link) -> None:
+        name, channel = operation.name, operation.channel
+        watch = self.watches.setdefault(operation.on, Watch())
+        if name == "disconnect":
+            self.client.disconnect(operation.connection)
+            self._forget(operation.connection)
+        elif name in ("dial", "raw"):
+            link.send(bytes.fromhex(args["data"]))
+            self._expect(link, args.get("expect"))
+        elif name == "basic.publish":
+            self._publish(number, args, link, channel, watch)
+        elif name != "connect":
+            self._method(name, args, link, channel, watch)
+
+    def _expect(self, link: Link, expected: list[Any] | None) -> None:
+        if expected is None:
+            return
+        channel, name = expected
+
+        def arrived() -> bool:
+            return any(event.name == name for event in link.channel(channel).events)
+
+        self.client.read_until(arrived, f"{name} on channel {channel}")
+
+    def _publish(self, number: int, args: dict[str, Any], link: Link, channel: int, watch: Watch) -> None:
+        properties = bytes.fromhex(args.get("properties", "0000"))
+        method = {key: value for key, value in args.items() if key not in OWN_ARGUMENTS}
+        count = args.get("count", 1)
+        data = b""
+        for index in range(count):
+            body = args.get("body", f"m{number}" if count == 1 else f"m{number}.{index}")
+            body = body[0] * body[1] if isinstance(body, list) else body
+            data += method_frame(channel, "basic.publish", **method)
+            data += content_frames(channel, properties, body.encode(), link.frame_max)
+        if watch.confirming:
+            watch.unconfirmed.update(range(watch.published + 1, watch.published + count + 1))
+        watch.published += count
+        link.send(data)
+
+    def _method(self, name: str, args: dict[str, Any], link: Link, channel: int, watch: Watch) -> None:
+        method = {key: value for key, value in args.items() if key not in OWN_ARGUMENTS}
+        if name == CONSUMES and method.get("consumer_tag"):
+            self._consumes(watch, method["consumer_tag"], method)
+        if name == "queue.declare" and method.get("queue") and not method.get("passive"):
+            self._watch_queue(method["queue"], link, bool(method.get("exclusive")))
+            watch.queue_last = method["queue"]
+        if name == "exchange.declare" and not method.get("passive"):
+            self._watch_exchange(method["exchange"], link)
+        link.channel(channel).hold_close_ok = bool(args.get("hold"))
+        link.send(method_frame(channel, name, **method))
+        if name == "channel.close-ok":
+            link.channel(channel).hold_close_ok = False
+        answers = () if method.get("nowait") else ANSWERS.get(name, ())
+        if answers:
+            self._await_answer(link, channel, answers)
+        if name == "queue.declare" and not method.get("queue"):
+            self._named_by_server(link, channel, bool(method.get("exclusive")))
+        if name == "confirm.select" and not watch.confirming:
+            watch.confirming, watch.published = True, 0
+        elif name in ("basic.ack", "basic.nack", "basic.reject"):
+            self._settled(watch, method)
+        elif name.startswith("basic.recover"):
+            watch.unsettled.clear()
+        elif name == "connection.close" and link.is_open:
+            # RabbitMQ leaves it to the client to hang up after close-ok.
+            link.drop()
+
+    def _named_by_server(self, link: Link, channel: int, exclusive: bool) -> None:
+        for event in link.channel(channel).events:
+            if event.name == "queue.declare-ok" and event.args["queue"]:
+                self.aliases.hide(event.args["queue"])
+                self._watch_queue(event.args["queue"], link, exclusive)
+
+    @staticmethod
+    def _consumes(watch: Watch, tag: str, method: dict[str, Any]) -> None:
+        watch.consumers[tag] = method.get("queue") or watch.queue_last
+        if method.get("no_ack"):
+            watch.no_ack.add(tag)
+        else:
+            watch.no_ack.discard(tag)
+
+    def _await_answer(self, link: Link, number: int, answers: tuple[str, ...]) -> None:
+        channel = link.channel(number)
+
+        def answered() -> bool:
+            if not link.is_open or (link.is_closing and "connection.close-ok" not in answers):
+                return True
+            return any(event.name in answers or event.name == "channel.close" for event in channel.events)
+
+        self.client.read_until(answered, f"{' or '.join(answers)} on channel {number}")
+
+    def _resolve_delivery(self, operation: Operation, args: dict[str, Any]) -> bool:
+        """Put a tag in the place of `delivery`; False if nothing is unsettled.
+
+        With `multiple` the tag is the highest of the delivery's group, so that a group whose order is free is
+        settled as a whole or not at all.
+        """
+        watch = self.watches.setdefault(operation.on, Watch())
+        if not watch.unsettled:
+            return False
+        tag, group = watch.unsettled[args.pop("delivery") % len(watch.unsettled)]
+        args["delivery_tag"] = group if args.get("multiple") else tag
+        return True
+
+    @staticmethod
+    def _settled(watch: Watch, method: dict[str, Any]) -> None:
+        tag = method["delivery_tag"]
+        if not method.get("multiple"):
+            watch.unsettled = [each for each in watch.unsettled if each[0] != tag]
+        else:
+            watch.unsettled = [each for each in watch.unsettled if tag and each[0] > tag]
+
+    # --- waiting ----------------------------------------------------------------------------------------
+
+    def _settle(self) -> None:
+        quiet = 0
+        before: Any = None
+        for _ in range(ROUNDS_MAX):
+            self.client.barrier(skip=self._is_ours)
+            self._probe("queue")
+            owed = self._owed()
+            seen = (
+                sum(
+                    len(channel.events)
+                    for link in self.client.links.values()
+                    for channel in link.channels.values()
+                ),
+                [probe.now for probe in self.probes.values()],
+            )
+            quiet = quiet + 1 if seen == before and not owed else 0
+            before = seen
+            if quiet >= self.quiet_rounds:
+                return
+            if owed:
+                self.client.read(1.0)
+        raise PeerSilent(f"not quiet after {ROUNDS_MAX} rounds; confirms owed: {owed}")
+
+    @staticmethod
+    def _is_ours(channel: Channel) -> bool:
+        return channel.number >= PROBE_FIRST
+
+    def _owed(self) -> list[str]:
+        """Return the channels on which confirms are still to come; reads what has come, without taking it."""
+        result = []
+        for on, watch in self.watches.items():
+            link = self.client.links.get(on[0])
+            channel = link.channels.get(int(on[1:] or 0)) if link else None
+            if not watch.unconfirmed or channel is None or not channel.is_open:
+                continue
+            left = set(watch.unconfirmed)
+            for event in channel.events:
+                if KINDS.get(event.name) == CONFIRMS:
+                    left -= self._confirmed(event, left)
+            if left:
+                result.append(on)
+        return result
+
+    @staticmethod
+    def _confirmed(event: Event, unconfirmed: Iterable[int]) -> set[int]:
+        tag = event.args["delivery_tag"]
+        if event.args["multiple"]:
+            return {number for number in unconfirmed if number <= tag or tag == 0}
+        return {tag}
+
+    def _watch_queue(self, name: str, link: Link, exclusive: bool) -> None:
+        on = next(key for key, value in self.client.links.items() if value is link)
+        if self.vhosts.get(on, "/") != "/":
+            return
+        probe = self._watch("queue", name)
+        if exclusive and probe.now in (None, "gone"):
+            probe.link = on
+
+    def _watch_exchange(self, name: str, link: Link) -> None:
+        on = next(key for key, value in self.client.links.items() if value is link)
+        if self.vhosts.get(on, "/") == "/" and name and not name.startswith("amq."):
+            self._watch("exchange", name)
+
+    def _watch(self, kind: str, name: str) -> Probe:
+        self.named[kind, name] = None
+        probe = self.probes.get((kind, name))
+        if probe is None:
+            probe = self.probes[kind, name] = Probe(kind, name, ADMIN, self.probe_next)
+            self.probe_next += 1
+        return probe
+
+    def _probe(self, kind: str) -> None:
+        """Ask for every watched queue or exchange once, all at the same time."""
+        asked: list[tuple[Probe, Channel]] = []
+        sent: dict[str, bytes] = {}
+        for probe in [probe for probe in self.probes.values() if probe.kind == kind]:
+            link = self.client.links.get(probe.link)
+            if link is None or not link.is_open or link.is_closing:
+                probe.link = ADMIN
+                link = self.client.links[ADMIN]
+            channel = link.channel(probe.channel)
+            data = b"" if channel.is_open else method_frame(probe.channel, "channel.open")
+            key = (
+                {"queue": probe.name}
+                if kind == "queue"
+                else {"exchange": probe.name, "exchange_type": "direct"}
+            )
+            data += method_frame(probe.channel, f"{kind}.declare", passive=True, **key)
+            sent[probe.link] = sent.get(probe.link, b"") + data
+            asked.append((probe, channel))
+        for name, data in sent.items():
+            self.client.links[name].send(data)
+        for probe, channel in asked:
+            self._take_probe(probe, channel)
+
+    def _take_probe(self, probe: Probe, channel: Channel) -> None:
+        link = self.client.links[probe.link]
+        names = (f"{probe.kind}.declare-ok", "channel.close")
+        self.client.read_until(
+            lambda: not link.is_open or any(event.name in names for event in channel.events),
+            f"probe of {probe.name}",
+        )
+        answer = next((event for event in channel.events if event.name in names), None)
+        channel.events.clear()
+        if answer is None:
+            probe.now = None  # The connection has just ended; the next round asks on another.
+        elif answer.name != "channel.close":
+            probe.now = [answer.args.get("message_count", 0), answer.args.get("consumer_count", 0)]
+        else:
+            probe.now = {404: "gone", 405: "locked"}.get(answer.args["reply_code"], answer.args["reply_text"])
+
+    def _probe_exchanges(self) -> None:
+        self._probe("exchange")
+
+    # --- collecting -------------------------------------------------------------------------------------
+
+    def _collect(self, operation: Operation) -> Step:
+        step: Step = {}
+        for name, link in self.client.links.items():
+            for number, channel in link.channels.items():
+                if channel.events and number < PROBE_FIRST and name != ADMIN:
+                    step[f"{name}{number}"] = self._channel(f"{name}{number}", channel, operation)
+        for kind in ("queue", "exchange"):
+            changed = self._changed(kind)
+            if changed:
+                step[f"{kind}s"] = changed
+        return step
+
+    def _changed(self, kind: str) -> dict[str, Any]:
+        result = {}
+        for key, probe in list(self.probes.items()):
+            if probe.kind != kind:
+                continue
+            now = probe.now if kind == "queue" or not isinstance(probe.now, list) else "there"
+            if now != probe.seen:
+                result[self.aliases.hide(probe.name)] = now
+            probe.seen = now
+            if now == "gone":
+                del self.probes[key]
+        return result
+
+    def _channel(self, on: str, channel: Channel, operation: Operation) -> list[Any]:
+        watch = self.watches.setdefault(on, Watch())
+        parts: list[list[Any]] = [[], [], [], [], []]
+        confirmed: dict[str, set[int]] = {}
+        notes: list[list[Any]] = []
+        returns = sum(event.name == "basic.return" for event in channel.events)
+        for event in channel.events:
+            self._learn(on, watch, event, operation)
+            kind = DELIVERIES if event.name == "basic.deliver" else KINDS.get(event.name, REPLIES)
+            if kind == CONFIRMS:
+                numbers = self._confirmed(event, watch.unconfirmed)
+                watch.unconfirmed -= numbers
+                confirmed.setdefault(event.name, set()).update(numbers)
+                if returns and len(parts[RETURNS]) < min(returns, self._rank(numbers, watch, operation)):
+                    notes.append(["order", "confirm before its return"])
+            elif kind == DELIVERIES:
+                tag = event.args["consumer_tag"]
+                if tag not in watch.consumers:
+                    notes.append(["order", "delivery to no consumer"])
+                parts[kind].append((watch.consumers.get(tag, "?"), plain(event, self.aliases)))
+            else:
+                parts[kind].append(plain(event, self.aliases))
+        parts[CONFIRMS] = [
+            [f"confirm {name[6:]}", *sorted(numbers)] for name, numbers in sorted(confirmed.items())
+        ]
+        self._note_unsettled(watch, parts[DELIVERIES])
+        parts[DELIVERIES] = grouped(parts[DELIVERIES])
+        parts[CANCELS].sort()
+        channel.events.clear()
+        if not channel.is_open:
+            self.watches[on] = Watch()
+        return [event for part in parts for event in part] + notes
+
+    @staticmethod
+    def _rank(numbers: set[int], watch: Watch, operation: Operation) -> int:
+        """Return how many of the messages that this step published are confirmed up to the highest of `numbers`."""
+        first = watch.published - operation.args.get("count", 1)
+        return max(numbers, default=0) - first
+
+    def _learn(self, on: str, watch: Watch, event: Event, operation: Operation) -> None:
+        """Keep what later steps need to know."""
+        mine = on == operation.on
+        if event.name == "queue.declare-ok":
+            watch.queue_last = event.args["queue"]
+        elif event.name == "basic.consume-ok" and mine and not operation.args.get("consumer_tag"):
+            self._consumes(watch, event.args["consumer_tag"], self.aliases.show(operation.args))
+        elif event.name == "basic.get-ok" and not operation.args.get("no_ack"):
+            tag = event.args["delivery_tag"]
+            watch.unsettled.append((tag, tag))
+
+    def _note_unsettled(self, watch: Watch, deliveries: list[tuple[str, list[Any]]]) -> None:
+        """Append deliveries that want a settlement, in an order on which brokers agree: by queue, then as came."""
+        if not deliveries:
+            return
+        queues = {queue for queue, _ in deliveries}
+        group = max(event[2] for _, event in deliveries)
+        for queue in sorted(queues):
+            for name, event in deliveries:
+                if name == queue and self.aliases.show(event[1]) not in watch.no_ack:
+                    watch.unsettled.append((event[2], group if len(queues) > 1 else event[2]))
+
+    # --- cleaning ---------------------------------------------------------------------------------------
+
+    def clean(self) -> None:
+        """Close all connections in good order and delete every queue and exchange that was named."""
+        for name, link in list(self.client.links.items()):
+            if name != ADMIN and link.is_open and not link.is_closing:
+                link.hold_close_ok = False
+                link.send(
+                    method_frame(
+                        0, "connection.close", reply_code=200, reply_text="", class_id=0, method_id=0
+                    )
+                )
+                self.client.read_until(lambda link=link: link.is_closing or not link.is_open, "close-ok")  # type: ignore[misc]
+            self.client.disconnect(name) if name != ADMIN else None
+        link = self.client.links[ADMIN]
+        for kind, name in self.named:
+            channel = link.channel(1)
+            if not channel.is_open:
+                self.client.open_channel(link, 1)
+            link.send(method_frame(1, f"{kind}.delete", **{kind: name}))
+            answers = (f"{kind}.delete-ok", "channel.close")
+            self.client.read_until(
+                lambda: any(event.name in answers for event in channel.events), f"deletion of {name}"
+            )
+            channel.events.clear()
+        self.client.close()
