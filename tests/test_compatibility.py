@@ -1,6 +1,6 @@
 """docs/compatibility.md is complete, its tests column is current, and what it calls done is shown.
 
-That the tests of done lines *pass* is checked where the outcomes are: by `row_marks`, at the end of a full run.
+That the tests of done lines *pass* is checked at the end of a full run, by `row_marks`.
 """
 
 from __future__ import annotations

@@ -42,6 +42,6 @@ command = click.Command(
         CONFIG_FILE,
         click_option(BY_NAME["data"]),
     ],
-    help="Verify the data folder DATA, or the configured one, while no broker is using it. Nothing is changed. "
-    "Exit code 0 if it is sound, 1 if not.",
+    help="Verify the data folder DATA, or the configured one, which no broker may be using. Nothing is "
+    "changed. Exit code 0 if it is sound, 1 if not.",
 )
