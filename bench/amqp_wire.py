@@ -211,7 +211,7 @@ class Confirms:
         return self.through + len(self.singles)
 
     def receive(self, data: bytes) -> None:
-        """Take one socket read; raise WireError on anything but basic.ack (nack, return, close)."""
+        """Take one socket read; raise WireError on anything but basic.ack, and on one that repeats."""
         buffer = self.buffer
         buffer += data
         position, end = 0, len(buffer)
@@ -227,6 +227,8 @@ class Confirms:
         del buffer[:position]
 
     def _add(self, tag: int, *, multiple: bool) -> None:
+        if tag <= self.through or tag in self.singles:
+            raise WireError(f"publish {tag} was confirmed twice")
         if multiple:
             self.through = max(self.through, tag)
             self.singles = {single for single in self.singles if single > tag}

@@ -47,12 +47,12 @@ def free_ports(count: int) -> list[int]:
 
 
 def await_true(condition: Callable[[], bool], timeout_s: float, what: str) -> None:
-    """Ask `condition` every 20 ms until it holds; raise PeerError after `timeout_s`."""
+    """Ask `condition` every 5 ms until it holds; raise PeerError after `timeout_s`."""
     deadline = time.monotonic() + timeout_s
     while not condition():
         if time.monotonic() > deadline:
             raise PeerError(f"{what}: not within {timeout_s:g} s")
-        time.sleep(0.02)
+        time.sleep(0.005)
 
 
 def answers_amqp(port: int) -> bool:
@@ -392,7 +392,7 @@ class RabbitMQ(Peer):
 
 
 class Pillarbox(Peer):
-    """This checkout's `pillarbox serve`, run by this interpreter (or `python`).
+    """This checkout's `pillarbox serve`, run by this interpreter (or another `command`).
 
     `options` are added to the command line, `env` to the environment. The ports come from the line that it
     prints when it is ready.
@@ -407,14 +407,14 @@ class Pillarbox(Peer):
         *,
         options: Sequence[str] = (),
         env: Mapping[str, str] | None = None,
-        python: str = sys.executable,
+        command: Sequence[str] = (sys.executable, "-m", "pillarbox"),
         data: Path | None = None,
         tls: bool = False,
     ) -> None:
         super().__init__(data=data, tls=tls)
         self.options = tuple(options)
         self.env = dict(env or {})
-        self.python = python
+        self.command = tuple(command)
         self.ports: dict[str, int] = {}
 
     @classmethod
@@ -425,7 +425,7 @@ class Pillarbox(Peer):
 
     def start(self) -> None:
         self.output.unlink(missing_ok=True)
-        command = [self.python, "-m", "pillarbox", "serve", "--data", str(self.data / "data")]
+        command = [*self.command, "serve", "--data", str(self.data / "data")]
         command += ["--host", HOST, "--port", "0"]
         if self.tls:
             command += [
