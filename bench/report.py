@@ -167,17 +167,34 @@ def setting(results: dict[str, Any]) -> str:
     return "".join(lines).replace("_", " ")
 
 
-def extra(name: str, title: str) -> str:
-    """Return a section from another measurement's file (calls.json, scale.json), if there is one."""
+def saved(name: str) -> dict[str, Any]:
+    """Return what another measurement left in this folder, or nothing."""
     path = FOLDER / name
-    if not path.exists():
+    content: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    return content
+
+
+def calls_section() -> str:
+    gate = saved("calls.json")
+    if not gate:
         return ""
     rows = [
-        [key, *(str(value) for value in entry.values())]
-        for key, entry in json.loads(path.read_text()).items()
+        [name, number(kinds["python"]), number(kinds["builtin"])] for name, kinds in gate["calls"].items()
     ]
-    heads = ["", *next(iter(json.loads(path.read_text()).values()))]
-    return f"## {title}\n\n{table(heads, rows)}\n"
+    heads = ["workload, in lock step", "Python functions", "built-in functions"]
+    return f"\n## Function calls per message (Python {gate['python']})\n\n{table(heads, rows)}"
+
+
+def scale_section() -> str:
+    """Return the figures of `bench.scale`, one line each, peers side by side."""
+    scale = saved("scale.json")
+    names = list(dict.fromkeys(name for peers in scale.values() for name in peers))
+    rows = []
+    for measurement, peers in scale.items():
+        for figure in dict.fromkeys(key for figures in peers.values() for key in figures):
+            cells = [str(peers.get(name, {}).get(figure, NONE)) for name in names]
+            rows.append([f"{measurement}: {figure.replace('_', ' ')}", *cells])
+    return f"\n## Sizes (`python -m bench.scale`)\n\n{table(['figure', *names], rows)}" if rows else ""
 
 
 def render(results: dict[str, Any]) -> str:
@@ -197,6 +214,5 @@ def render(results: dict[str, Any]) -> str:
         comparison(results, clients, peers),
         "\n",
     ]
-    parts += [extra("calls.json", "Function calls per message"), extra("scale.json", "Sizes")]
-    parts += [failures(results), "\n", METHOD]
+    parts += [calls_section(), scale_section(), "\n", failures(results), "\n", METHOD]
     return "".join(parts)
