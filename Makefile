@@ -40,7 +40,7 @@ $(VENV)/.stamp-venv:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is older than Python 3.11" >&2; exit 1; }
 	@scripts/need "$(PYTHON) -c 'import ensurepip, venv'" "a virtual environment" python3-venv
 	@echo "setting up $(VENV) with $(PYTHON)"
-	@$(PYTHON) -m venv --clear $(VENV)
+	@$(PYTHON) -m venv $(VENV)
 	@touch $@
 
 # What a broker needs; `make serve` installs no more.
@@ -72,6 +72,23 @@ serve: $(VENV)/.stamp-serve
 
 test: setup
 	@$(BIN)/python -m pytest $(ARGS)
+
+# The peers' own sources of noise are part of the method: see the docstrings in bench/.
+bench: peers
+	@$(BIN)/python -m bench.run $(ARGS)
+	@$(BIN)/python -m bench.scale
+	@$(BIN)/python -m bench.calls
+
+# FRESH random sequences besides the recorded ones, run on both brokers now.
+FRESH := 100
+compare: peers
+	@$(BIN)/python -m tests.compare run --fresh $(FRESH) $(ARGS)
+
+crash: setup
+	@$(BIN)/python -m tests.crash $(ARGS)
+
+suites: setup
+	@$(BIN)/python -m tests.suites $(ARGS)
 
 check: $(VENV)/.stamp-dev
 	$(BIN)/ruff check .
