@@ -93,6 +93,11 @@ class BatchHeader(NamedTuple):
     def is_transactional(self) -> bool:
         return bool(self.attributes & TRANSACTIONAL)
 
+    @property
+    def is_dense(self) -> bool:
+        """One record for every offset: what a producer must send; compaction alone makes gaps."""
+        return self.record_count == self.last_offset_delta + 1
+
 
 class Record(NamedTuple):
     """One decoded record."""
@@ -107,7 +112,7 @@ class Record(NamedTuple):
 class EncodedBatch(NamedTuple):
     """A batch as chunks that together make it up; chunk 0 is exactly the header."""
 
-    chunks: list[bytes]
+    chunks: list[bytes | bytearray]
     size: int
     value_positions: list[int]
     """Byte position of each record's value, counted from the start of the batch."""
@@ -157,7 +162,7 @@ def decode_varint(data: Buffer, position: int, end: int) -> tuple[int, int]:
 
 
 def encode_batch(
-    records: Sequence[tuple[bytes | None, bytes | None]],
+    records: Sequence[tuple[bytes | None, bytes | bytearray | None]],
     *,
     base_offset: int = 0,
     leader_epoch: int = -1,
@@ -169,7 +174,7 @@ def encode_batch(
     Values are not copied. At least one record; ValueError beyond `SIZE_MAX` bytes.
     """
     varints = _VARINTS
-    chunks = [b""]
+    chunks: list[bytes | bytearray] = [b""]
     positions = []
     position = HEADER_SIZE
     tail = b""
@@ -221,7 +226,7 @@ def encode_records(
 ) -> EncodedBatch:
     """Encode records with their own timestamps and headers; offsets become base_offset, base_offset + 1, …"""
     base_timestamp = records[0].timestamp_ms
-    chunks = [b""]
+    chunks: list[bytes | bytearray] = [b""]
     positions = []
     position = HEADER_SIZE
     for delta, record in enumerate(records):
@@ -264,7 +269,7 @@ def _field(value: bytes | None) -> bytes:
 
 
 def _finish(
-    chunks: list[bytes],
+    chunks: list[bytes | bytearray],
     size: int,
     positions: list[int],
     count: int,

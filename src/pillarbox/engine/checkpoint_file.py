@@ -1,0 +1,262 @@
+"""A checkpoint as a file: definitions, queues, and where every unsettled message rests.
+
+Name `checkpoint-<number>`; put in place by rename, so one that is there is whole. Content: the magic, then
+sections, each of them
+
+    size u32 (of the payload) | crc u32 (of kind and payload) | kind u8 | payload
+
+    C  msgpack [number, segment, offset]                                once, first
+    D  msgpack [[kind, key, value], ...]                                definitions, in order
+    L  segment, position, size, messages: four i64 a record             the table of locations
+    Q  msgpack [[uid, sequence_next, delivered_through, runs], ...]     a long queue in several rows
+    E  empty                                                            once, last
+
+A run is start, stop, step, place in the table, body_bytes, accepted_ms: six i64. Each location stands in the
+table once, however many queues share the record. Sections are small, so that neither writing nor
+reading holds more than one, and whoever writes can step aside between them.
+
+Not here: how a checkpoint is made (`checkpoint`) or used (`replay`).
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from typing import TypeVar
+
+import msgspec
+
+from pillarbox.engine.base import Location, StoredRun
+from pillarbox.store.crc import crc32c
+from pillarbox.store.files import Files, StoreError
+
+MAGIC = b"PBCHECK1"
+PREFIX = "checkpoint-"
+HEAD = b"C"
+DEFINITIONS = b"D"
+LOCATIONS = b"L"
+QUEUES = b"Q"
+END = b"E"
+
+SECTION_ITEMS = 500
+"""Definitions, locations or queues per section: a fraction of a millisecond of work."""
+SECTION_BYTES = 64 << 10
+"""Packed runs per section, about."""
+WRITE_BYTES = 1 << 20
+
+_SECTION = struct.Struct(">IIc")
+_RUN = struct.Struct(">6q")
+_LOCATION = struct.Struct(">4q")
+
+T = TypeVar("T")
+
+QueueRow = tuple[int, int, int, bytes]
+"""uid, sequence_next, delivered_through, packed runs."""
+LocationRow = tuple[int, int, int, int]
+"""segment, position, size, messages."""
+
+
+class CheckpointFile(msgspec.Struct):
+    """The state at the moment when the journal went on in `segment`, whose first group has base `offset`."""
+
+    number: int
+    segment: int
+    offset: int
+    definitions: Iterable[tuple[str, str, bytes]]
+    locations: Iterable[LocationRow]
+    queues: Iterable[QueueRow]
+    """A queue's rows follow each other."""
+
+
+def pack_runs(runs: Sequence[StoredRun], places: Sequence[int]) -> bytes:
+    """Runs with the places of their locations in the table."""
+    flat = [
+        number
+        for run, place in zip(runs, places, strict=True)
+        for number in (
+            run.sequences.start,
+            run.sequences.stop,
+            run.sequences.step,
+            place,
+            run.body_bytes,
+            run.accepted_ms,
+        )
+    ]
+    return struct.pack(f">{len(flat)}q", *flat)
+
+
+def unpack_runs(packed: bytes) -> Iterator[tuple[range, int, int, int]]:
+    """(sequences, place of the location, body_bytes, accepted_ms) of each run."""
+    for start, stop, step, place, body_bytes, accepted_ms in _RUN.iter_unpack(packed):
+        yield range(start, stop, step), place, body_bytes, accepted_ms
+
+
+def locations_of(rows: Iterable[LocationRow]) -> list[Location]:
+    """The table as objects; records that have the same place, which merging leaves behind, share one."""
+    shared: dict[tuple[int, int], Location] = {}
+    table = []
+    for row in rows:
+        location = shared.get(row[:2])
+        if location is None:
+            location = shared[row[:2]] = Location(*row)
+        table.append(location)
+    return table
+
+
+def checkpoint_path(folder: str, number: int) -> str:
+    return os.path.join(folder, f"{PREFIX}{number:012d}")
+
+
+def checkpoint_numbers(files: Files, folder: str) -> list[int]:
+    """Numbers of the checkpoints that are there, ascending."""
+    stems = [name.removeprefix(PREFIX) for name in files.names(folder) if name.startswith(PREFIX)]
+    return sorted(int(stem) for stem in stems if stem.isdecimal())
+
+
+# --- writing ---------------------------------------------------------------------------------------------
+
+
+def write_checkpoint(
+    files: Files, folder: str, checkpoint: CheckpointFile, pause: Callable[[], None] = lambda: None
+) -> None:
+    """Write a checkpoint beside its place and rename it into it; `pause` is called between sections.
+
+    The name is not synced yet: the caller does that, since from the rename on the old one may be gone.
+    """
+    path = checkpoint_path(folder, checkpoint.number)
+    temporary = path + ".tmp"
+    handle = files.open(temporary, create=True)
+    try:
+        files.truncate(handle, 0)
+        position = files.write(handle, 0, [MAGIC])
+        chunks: list[bytes] = []
+        for section in _sections(checkpoint):
+            chunks.append(section)
+            if sum(map(len, chunks)) >= WRITE_BYTES:
+                position += files.write(handle, position, chunks)
+                chunks = []
+            pause()
+        files.write(handle, position, chunks)
+        files.sync(handle)
+    finally:
+        files.close(handle)
+    files.rename(temporary, path)
+
+
+def _sections(checkpoint: CheckpointFile) -> Iterator[bytes]:
+    encode = msgspec.msgpack.encode
+    yield _section(HEAD, encode((checkpoint.number, checkpoint.segment, checkpoint.offset)))
+    for definitions in _batches(checkpoint.definitions):
+        yield _section(DEFINITIONS, encode(definitions))
+    for rows in _batches(checkpoint.locations):
+        yield _section(LOCATIONS, b"".join([_LOCATION.pack(*row) for row in rows]))
+    queues: list[QueueRow] = []
+    size = 0
+    for queue in checkpoint.queues:
+        queues.append(queue)
+        size += len(queue[3])
+        if size >= SECTION_BYTES or len(queues) >= SECTION_ITEMS:
+            yield _section(QUEUES, encode(queues))
+            queues, size = [], 0
+    yield _section(QUEUES, encode(queues))
+    yield _section(END, b"")
+
+
+def _batches(items: Iterable[T]) -> Iterator[list[T]]:
+    iterator = iter(items)
+    while batch := list(islice(iterator, SECTION_ITEMS)):
+        yield batch
+
+
+def _section(kind: bytes, payload: bytes) -> bytes:
+    return _SECTION.pack(len(payload), crc32c(payload, crc32c(kind)), kind) + payload
+
+
+# --- reading ---------------------------------------------------------------------------------------------
+
+
+class CheckpointReader:
+    """One checkpoint, verified when it is made and read section by section afterwards."""
+
+    def __init__(self, files: Files, path: str) -> None:
+        """StoreError if the file is damaged. Cost: it is read once, in small pieces."""
+        self._files = files
+        self._path = path
+        self.number, self.segment, self.offset = self._head()
+        complete = False
+        for kind, _ in self._sections():
+            complete = kind == END
+        if not complete:
+            raise StoreError(f"the checkpoint {path} is cut short")
+
+    def definitions(self) -> Iterator[tuple[str, str, bytes]]:
+        for payload in self._payloads(DEFINITIONS):
+            yield from self._decode(payload, list[tuple[str, str, bytes]])
+
+    def locations(self) -> Iterator[LocationRow]:
+        for payload in self._payloads(LOCATIONS):
+            yield from _LOCATION.iter_unpack(payload)
+
+    def queues(self) -> Iterator[QueueRow]:
+        for payload in self._payloads(QUEUES):
+            yield from self._decode(payload, list[QueueRow])
+
+    def _head(self) -> tuple[int, int, int]:
+        for kind, payload in self._sections():
+            if kind == HEAD:
+                return self._decode(payload, tuple[int, int, int])
+            break
+        raise StoreError(f"the checkpoint {self._path} does not begin as one")
+
+    def _decode(self, payload: bytes, kind: type[T]) -> T:
+        try:
+            return msgspec.msgpack.decode(payload, type=kind)
+        except msgspec.DecodeError as error:
+            raise StoreError(f"the checkpoint {self._path} cannot be read: {error}") from error
+
+    def _payloads(self, wanted: bytes) -> Iterator[bytes]:
+        return (payload for kind, payload in self._sections() if kind == wanted)
+
+    def _sections(self) -> Iterator[tuple[bytes, bytes]]:
+        handle = self._files.open(self._path)
+        try:
+            size = self._files.size(handle)
+            if self._files.read(handle, 0, len(MAGIC)) != MAGIC:
+                raise StoreError(f"the checkpoint {self._path} does not begin as one")
+            position = len(MAGIC)
+            while position + _SECTION.size <= size:
+                head = self._files.read(handle, position, _SECTION.size)
+                length, crc, kind = _SECTION.unpack(head)
+                position += _SECTION.size
+                if position + length > size:
+                    break
+                payload = self._files.read(handle, position, length)
+                if crc32c(payload, crc32c(kind)) != crc:
+                    raise StoreError(f"the checkpoint {self._path} is damaged: a checksum does not hold")
+                position += length
+                yield kind, payload
+        finally:
+            self._files.close(handle)
+
+
+def read_last_checkpoint(files: Files, folder: str, warnings: list[str]) -> CheckpointReader | None:
+    """The newest good checkpoint, None if there never was one; StoreError if there are only damaged ones.
+
+    A damaged one that has a good predecessor is passed over with a warning. That is safe, because the
+    predecessor is removed before the first segment that it needs.
+    """
+    trouble: StoreError | None = None
+    for number in reversed(checkpoint_numbers(files, folder)):
+        try:
+            checkpoint = CheckpointReader(files, checkpoint_path(folder, number))
+        except StoreError as error:
+            trouble = trouble or error
+            continue
+        if trouble is not None:
+            warnings.append(f"{trouble}; the one before it is used")
+        return checkpoint
+    if trouble is not None:
+        raise trouble
+    return None

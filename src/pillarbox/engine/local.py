@@ -1,0 +1,385 @@
+"""The engine on one machine: a journal of groups in local files, checkpoints, and messages read back.
+
+Purpose: `LocalEngine` implements `Journal` over a data folder. `open` recovers, `close` leaves a clean
+checkpoint. Everything here runs on the domain's thread and waits for nothing, except `open` and `close`; the
+scheduler that is passed in runs the committer, the loads and the copying elsewhere.
+
+Invariants: `synced` is reported in the order of tickets and never before the disk said so (durability
+"fsync": after fdatasync; "os": after the write). After a failed write or sync nothing is reported any more.
+A segment is removed only when a durable checkpoint does without it and no load in flight reads it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from pillarbox.engine.base import Group, JournalListener, Location, Message, Recovery, Snapshot
+from pillarbox.engine.checkpoint import Checkpoint
+from pillarbox.engine.facts import Codec
+from pillarbox.engine.replay import Replay, repair
+from pillarbox.engine.schedulers import Scheduler
+from pillarbox.errors import StartupError
+from pillarbox.store.committer import Committer, Entry
+from pillarbox.store.files import Files, StoreError
+from pillarbox.store.folder import open_folder, segment_path
+from pillarbox.store.journal import barrier_of
+from pillarbox.store.readers import Readers
+
+SEGMENT_BYTES = 64 << 20
+"""A journal segment is closed at this size; one is also begun at every checkpoint and every start."""
+CHECKPOINT_BYTES = 64 << 20
+"""Journal bytes after which a checkpoint is due: a restart replays them in well under a second."""
+CHECKPOINT_RECORDS = 100_000
+"""Records after which a checkpoint is due: replay costs some microseconds for each, however small."""
+CHECKPOINT_RUNS = 1_000_000
+"""The same for (record, queue) pairs, of which a fan-out makes many per record."""
+SLICE_MESSAGES = 500
+"""Messages decoded in one slice on the domain's thread: about 0.3 ms."""
+
+DURABILITIES = ("fsync", "os")
+
+Request = tuple[int, range, Location]
+
+
+NO_TICKET = -1
+"""Of an entry that is no group but a request to sync."""
+
+_log = logging.getLogger("pillarbox.engine")
+
+
+class _Pending(NamedTuple):
+    """A group on its way to the disk."""
+
+    serial: int
+    ticket: int
+    segment: int
+    position: int
+    bytes: int
+
+
+class LocalEngine:
+    """See the module. Nothing on disk is touched before `open`."""
+
+    def __init__(
+        self,
+        folder: str,
+        files: Files,
+        scheduler: Scheduler,
+        *,
+        durability: str = "fsync",
+        segment_bytes: int = SEGMENT_BYTES,
+        checkpoint_bytes: int = CHECKPOINT_BYTES,
+        checkpoint_records: int = CHECKPOINT_RECORDS,
+        allocate_bytes: int = 0,
+    ) -> None:
+        assert durability in DURABILITIES, durability
+        self._path = folder
+        self._files = files
+        self._scheduler = scheduler
+        self._sync = durability == "fsync"
+        self._segment_bytes = segment_bytes
+        self._checkpoint_bytes = checkpoint_bytes
+        self._checkpoint_records = checkpoint_records
+        self._allocate_bytes = allocate_bytes
+        self._codec = Codec()
+        self._readers = Readers(files, folder)
+        self._listener: JournalListener | None = None
+        self._failure: str | None = None
+        self._pending: deque[_Pending] = deque()
+        self._serial = 0
+        self._waiters: deque[tuple[int, Callable[[], None]]] = deque()
+        """What to call when the entry of that serial is done, in ascending order."""
+        self._unsynced_bytes = 0
+        self._loads = 0
+        """Loads that are not answered yet."""
+        self._removing = 0
+        self._pins: dict[int, int] = {}
+        self._doomed: dict[int, str] = {}
+        self._checkpoint: Checkpoint | None = None
+        self._checkpoint_number = 0
+        self.checkpoint_error: str | None = None
+        """Why the last checkpoint failed, if it did."""
+        self._bytes_since = self._records_since = self._runs_since = 0
+
+    # --- life --------------------------------------------------------------------------------------
+
+    def open(self) -> Recovery:
+        """Lock and recover the folder, making it if there is none. StartupError in words if that fails."""
+        folder = open_folder(self._files, self._path)
+        self._lock = folder.lock
+        try:
+            barrier = barrier_of(folder.id)
+            replayed = Replay(self._files, self._path, barrier).run()
+            repair(self._files, self._path, replayed)
+        except OSError as error:
+            self._files.close(self._lock)
+            raise StoreError(
+                f"the data folder {self._path} cannot be read: {error.strerror or error}"
+            ) from error
+        except StartupError:
+            self._files.close(self._lock)
+            raise
+        self._offset = replayed.offset_next
+        self._segment = replayed.segment_next
+        self._segment_next = self._segment + 1
+        self._position = 0
+        self._checkpoint_number = replayed.checkpoint.number if replayed.checkpoint is not None else 0
+        self._bytes_since, self._records_since = replayed.bytes, replayed.records
+        self._committer = Committer(
+            self._files,
+            self._path,
+            self._scheduler.worker,
+            self._on_done_elsewhere,
+            self._on_failed_elsewhere,
+            barrier=barrier,
+            sync=self._sync,
+            allocate_bytes=self._allocate_bytes,
+        )
+        return replayed.recovery
+
+    def attach(self, listener: JournalListener) -> None:
+        """Say who is told; before the first append."""
+        self._listener = listener
+
+    def close(self, snapshot: Snapshot | None = None) -> None:
+        """Wait for the disk, write a last checkpoint if there is a snapshot, let go of the folder.
+
+        Blocks. The listener is still told what became durable meanwhile.
+        """
+        run_until = self._scheduler.run_until
+        run_until(lambda: not self._pending or self._failure is not None)
+        run_until(lambda: self._checkpoint is None or self._failure is not None)
+        if snapshot is not None and self._failure is None:
+            self.checkpoint(snapshot)
+            run_until(lambda: self._checkpoint is None or self._failure is not None)
+        run_until(lambda: not self._loads and not self._removing)
+        self._committer.stop()
+        self._scheduler.close()
+        self._readers.close()
+        self._files.close(self._lock)
+
+    # --- journal -----------------------------------------------------------------------------------
+
+    def append(self, group: Group) -> None:
+        """Take a group and fill the locations of its messages; answered by `synced`."""
+        self._serial = serial = self._serial + 1
+        encoded = self._codec.encode_group(group, self._offset)
+        if encoded is None:
+            self._submit(Entry(serial, self._segment, self._position, []), group.ticket, 0)
+            return
+        position = self._position
+        if position and position + encoded.size > self._segment_bytes:
+            self._segment = self.new_segment()
+            position = 0
+        self._position = position + encoded.size
+        runs = 0
+        for fact, (value_position, value_size) in zip(group.messages, encoded.places, strict=True):
+            location = fact.location
+            location.segment = self._segment
+            location.position = position + value_position
+            location.size = value_size
+            location.messages = len(fact.messages)
+            runs += len(fact.targets)
+        self._offset += encoded.records
+        self._bytes_since += encoded.size
+        self._records_since += encoded.records
+        self._runs_since += runs
+        self._unsynced_bytes += encoded.size
+        self._submit(Entry(serial, self._segment, position, encoded.chunks), group.ticket, encoded.size)
+
+    def load(self, ticket: int, requests: Sequence[Request]) -> None:
+        """Bring back cold messages; answered by `loaded`, later if one of them is not written yet."""
+        self._loads += 1
+
+        def begin() -> None:
+            self._begin_load(ticket, requests)
+
+        if self._pending and self._failure is None:
+            written = self._pending[0].segment, self._pending[0].position
+            if any((location.segment, location.position) >= written for _, _, location in requests):
+                self._waiters.append((self._serial, begin))
+                return
+        begin()
+
+    def checkpoint(self, snapshot: Snapshot) -> None:
+        """Begin a checkpoint; a no-op while one is under way."""
+        if self._checkpoint is not None or self._failure is not None:
+            return
+        self._checkpoint_number += 1
+        self._checkpoint = Checkpoint(
+            self, self._files, self._path, self._readers, self._scheduler, self._checkpoint_number
+        )
+        self._bytes_since = self._records_since = self._runs_since = 0
+        self._checkpoint.start(snapshot)
+
+    @property
+    def checkpoint_due(self) -> bool:
+        """Enough was appended since the last checkpoint that another is worth its cost."""
+        return self._checkpoint is None and (
+            self._bytes_since >= self._checkpoint_bytes
+            or self._records_since >= self._checkpoint_records
+            or self._runs_since >= CHECKPOINT_RUNS
+        )
+
+    @property
+    def unsynced_bytes(self) -> int:
+        """Bytes taken and not yet durable: what slows publishers down."""
+        return self._unsynced_bytes
+
+    # --- commits -----------------------------------------------------------------------------------
+
+    def _submit(self, entry: Entry, ticket: int, size: int) -> None:
+        self._pending.append(_Pending(entry.ticket, ticket, entry.segment, entry.position, size))
+        self._committer.submit(entry)
+
+    def _on_done_elsewhere(self, serial: int) -> None:
+        self._scheduler.call_soon(lambda: self._on_done(serial))
+
+    def _on_done(self, serial: int) -> None:
+        """Everything up to this serial is as durable as it was asked to be."""
+        pending = self._pending
+        ticket = NO_TICKET
+        while pending and pending[0].serial <= serial:
+            done = pending.popleft()
+            self._unsynced_bytes -= done.bytes
+            if done.ticket != NO_TICKET:
+                ticket = done.ticket
+        if ticket != NO_TICKET and self._listener is not None:
+            self._listener.synced(ticket)
+        waiters = self._waiters
+        while waiters and waiters[0][0] <= serial:
+            waiters.popleft()[1]()
+
+    def _on_failed_elsewhere(self, reason: str) -> None:
+        self._scheduler.call_soon(lambda: self._fail(reason))
+
+    def _fail(self, reason: str) -> None:
+        """Nothing is acknowledged from here on; said once. Loads go on with what can be read."""
+        if self._failure is not None:
+            return
+        self._failure = reason
+        self._checkpoint = None
+        if self._listener is not None:
+            self._listener.failed(reason)
+        waiters, self._waiters = self._waiters, deque()
+        for _, callback in waiters:
+            callback()
+
+    # --- loads -------------------------------------------------------------------------------------
+
+    def _begin_load(self, ticket: int, requests: Sequence[Request]) -> None:
+        # A location may change while the load is under way; the bytes at its old place do not.
+        places = [(location.segment, location.position, location.size) for _, _, location in requests]
+        for segment, _, _ in places:
+            self._pins[segment] = self._pins.get(segment, 0) + 1
+
+        def done(values: list[bytes | str] | BaseException) -> None:
+            for segment, _, _ in places:
+                self._unpin(segment)
+            if isinstance(values, BaseException):
+                raise values
+            self._decode(ticket, requests, values)
+
+        self._scheduler.run_in_thread(lambda: self._read(places), done)
+
+    def _read(self, places: Sequence[tuple[int, int, int]]) -> list[bytes | str]:
+        """In a thread: the bytes of each record, or why they cannot be had."""
+        values: list[bytes | str] = []
+        for segment, position, size in places:
+            try:
+                values.append(self._readers.read(segment, position, size))
+            except (OSError, StoreError) as error:
+                values.append(f"reading segment {segment} at byte {position} failed: {error}")
+        return values
+
+    def _decode(self, ticket: int, requests: Sequence[Request], values: Sequence[bytes | str]) -> None:
+        """Decode in slices, then answer."""
+        records: list[list[tuple[int, Message]]] = []
+
+        def run() -> None:
+            budget = SLICE_MESSAGES
+            while len(records) < len(requests):
+                if budget <= 0:
+                    self._scheduler.call_soon(run)
+                    return
+                uid, sequences, _ = requests[len(records)]
+                records.append(self._decode_one(uid, sequences, values[len(records)]))
+                budget -= len(sequences) + SLICE_MESSAGES // 50
+            self._loads -= 1
+            if self._listener is not None:
+                self._listener.loaded(ticket, records)
+
+        run()
+
+    def _decode_one(self, uid: int, sequences: range, value: bytes | str) -> list[tuple[int, Message]]:
+        if isinstance(value, str):
+            self._fail(value)
+            return []
+        try:
+            return self._codec.decode_messages(value, uid, sequences)
+        except StoreError as error:
+            self._fail(str(error))
+            return []
+
+    def _unpin(self, segment: int) -> None:
+        self._pins[segment] -= 1
+        if not self._pins[segment]:
+            del self._pins[segment]
+            kind = self._doomed.pop(segment, None)
+            if kind is not None:
+                self.remove_segment(kind, segment)
+
+    # --- what a checkpoint needs (`checkpoint.Host`) -----------------------------------------------
+
+    def rotate(self) -> tuple[int, int]:
+        """Go on in a new segment; return its id and the base offset of the next group."""
+        if self._position:
+            self._segment = self.new_segment()
+            self._position = 0
+        return self._segment, self._offset
+
+    def new_segment(self) -> int:
+        """An unused segment id."""
+        segment = self._segment_next
+        self._segment_next += 1
+        return segment
+
+    def when_durable(self, callback: Callable[[], None]) -> None:
+        """Call back when all that was appended so far is on the medium, whatever the durability."""
+        self._serial += 1
+        self._waiters.append((self._serial, callback))
+        self._submit(Entry(self._serial, self._segment, self._position, [], sync=True), NO_TICKET, 0)
+
+    def merged(self, uid: int, sequences: range, location: Location) -> None:
+        if self._listener is not None:
+            self._listener.merged(uid, sequences, location)
+
+    def remove_segment(self, kind: str, segment: int) -> None:
+        """Remove a segment file as soon as no load in flight needs it."""
+        if segment in self._pins:
+            self._doomed[segment] = kind
+            return
+        self._readers.drop(segment)
+        self._removing += 1
+        path = segment_path(self._path, kind, segment)
+        self._scheduler.run_in_thread(lambda: self._files.remove(path), self._on_removed, background=True)
+
+    def _on_removed(self, result: BaseException | None) -> None:
+        # A file that could not be removed is removed by the next start, which finds no use for it.
+        self._removing -= 1
+        if isinstance(result, BaseException) and not isinstance(result, OSError):
+            raise result
+
+    def checkpoint_ended(self, error: str | None, *, fatal: bool) -> None:
+        """The checkpoint is done, or was given up until enough was appended for another one."""
+        self._checkpoint = None
+        if error is not None:
+            self.checkpoint_error = error
+            _log.warning("%s", error)
+            if fatal:
+                self._fail(error)
+        else:
+            self.checkpoint_error = None

@@ -1,0 +1,162 @@
+"""The one writer of the journal: takes everything that piled up, writes it at once, syncs it once.
+
+Purpose: `submit` is called on the loop's thread and never waits; `work` runs wherever the scheduler runs it
+(a thread of its own, or inline in tests) and reports through `done` and `failed`. While one sync is under
+way the next pile grows, so the batch size adapts to the disk without a timer.
+
+Invariants: entries are written in the order in which they were submitted. `done(ticket)` is called after
+the write, and with `sync` after the sync, of everything up to that ticket. After the first OSError
+nothing is written any more, `failed` is called once, and a sync is never tried again.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+from pillarbox.store.batch import set_leader_epoch
+from pillarbox.store.files import Files
+from pillarbox.store.folder import JOURNAL, segment_path
+
+Chunk = bytes | bytearray
+
+
+class Worker(Protocol):
+    """Runs one function, in a thread of its own or not, whenever it was woken."""
+
+    def wake(self) -> None: ...
+
+    def stop(self) -> None:
+        """Run what was asked for and end."""
+
+
+class Entry(NamedTuple):
+    """One group on its way to the disk, or with no chunks only a place in the order of answers."""
+
+    ticket: int
+    segment: int
+    position: int
+    chunks: list[Chunk]
+    sync: bool = False
+    """Sync whatever was written up to here, also when groups need not be."""
+
+
+class Committer:
+    """See the module. `worker` makes the worker that runs `work`."""
+
+    def __init__(
+        self,
+        files: Files,
+        folder: str,
+        worker: Callable[[Callable[[], None]], Worker],
+        done: Callable[[int], None],
+        failed: Callable[[str], None],
+        *,
+        barrier: int,
+        sync: bool,
+        allocate_bytes: int = 0,
+    ) -> None:
+        self._files = files
+        self._folder = folder
+        self._done = done
+        self._failed = failed
+        self._barrier = barrier
+        self._sync = sync
+        self._allocate_bytes = allocate_bytes
+        self._pending: deque[Entry] = deque()
+        self._broken = False
+        self._segment = -1
+        self._handle = -1
+        self._end = 0
+        self._unsynced: list[int] = []
+        """Handles of earlier segments with unsynced bytes (only without `sync`)."""
+        self._clean = True
+        """Everything written is synced: the next write may begin with a barrier."""
+        self._worker = worker(self.work)
+
+    def submit(self, entry: Entry) -> None:
+        self._pending.append(entry)
+        self._worker.wake()
+
+    def stop(self) -> None:
+        """Write what is pending and end the worker."""
+        self._worker.stop()
+        for handle in [*self._unsynced, self._handle]:
+            if handle >= 0:
+                self._files.close(handle)
+        self._unsynced.clear()
+        self._handle = -1
+
+    def work(self) -> None:
+        """Commit until nothing is pending."""
+        pending = self._pending
+        while pending:
+            entries = [pending.popleft() for _ in range(len(pending))]
+            if self._broken:
+                continue
+            try:
+                self._commit(entries)
+            except OSError as error:
+                self._broken = True
+                self._failed(f"writing the journal failed: {error.strerror or error}")
+            else:
+                self._done(entries[-1].ticket)
+
+    def _commit(self, entries: list[Entry]) -> None:
+        chunks: list[Chunk] = []
+        position = self._end
+        sync = self._sync
+        for entry in entries:
+            sync = sync or entry.sync
+            if not entry.chunks:
+                continue
+            if entry.segment != self._segment:
+                self._write(position, chunks)
+                chunks = []
+                self._rotate(entry.segment)
+                position = self._end
+            if not chunks and self._clean:
+                head = bytearray(entry.chunks[0])
+                set_leader_epoch(head, self._barrier)
+                entry.chunks[0] = head
+            chunks += entry.chunks
+        self._write(position, chunks)
+        if sync:
+            self._sync_all()
+
+    def _write(self, position: int, chunks: list[Chunk]) -> None:
+        if chunks:
+            self._clean = False
+            self._end = position + self._files.write(self._handle, position, chunks)
+
+    def _sync_all(self) -> None:
+        if self._clean:
+            return
+        for handle in self._unsynced:
+            self._files.sync(handle)
+            self._files.close(handle)
+        self._unsynced.clear()
+        self._files.sync(self._handle)
+        self._clean = True
+
+    def _rotate(self, segment: int) -> None:
+        """Go on in a new segment, whose name is on the medium before its first group is acknowledged."""
+        if self._handle >= 0:
+            if self._allocate_bytes:
+                self._files.truncate(self._handle, self._end)
+            if self._sync:
+                if not self._clean:
+                    self._files.sync(self._handle)
+                    self._clean = True
+                self._files.close(self._handle)
+            else:
+                self._unsynced.append(self._handle)
+        path = segment_path(self._folder, JOURNAL, segment)
+        self._handle = self._files.open(path, create=True)
+        self._segment = segment
+        self._end = 0
+        if self._allocate_bytes:
+            self._files.allocate(self._handle, self._allocate_bytes)
+        self._files.sync_folder(os.path.dirname(path))
