@@ -35,7 +35,8 @@ METHOD = """\
 - CPU is the user and system time of the broker's process (the Erlang virtual machine for RabbitMQ), all
   threads, per million published messages. Resident memory is the peak since that process started.
 - Durability is equal where a row has confirms: RabbitMQ confirms a persistent message after it was synced to
-  disk, and so does Pillarbox with `durability = "fsync"`, its default. LavinMQ, where it is found, confirms
+  disk (seen in the disk's own count of flushes: one for each synchronous confirm), and so does Pillarbox with
+  `durability = "fsync"`, its default. LavinMQ, where it is found, confirms
   without a sync.
 - The row *quorum* compares a quorum queue on a single RabbitMQ node with what Pillarbox makes of
   `x-queue-type: quorum`: a durable queue, whose confirms wait for the same sync.
