@@ -1,0 +1,308 @@
+"""The composition root: configuration → engine → core → listeners → graceful stop.
+
+The only module that sees all parts. `Server` is a running broker inside an event loop; `serve` runs one
+as a process until it is told to stop. Not here: what any of the parts does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import json
+import logging
+import os
+import secrets
+import shutil
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from pillarbox.broker.auth import Permission
+from pillarbox.broker.core import Core, CoreSnapshot
+from pillarbox.broker.import_definitions import import_definitions
+from pillarbox.clock import Clock, SystemClock
+from pillarbox.config import Config
+from pillarbox.engine.base import Recovery
+from pillarbox.errors import StartupError
+from pillarbox.net.driver import Connection, Driver
+from pillarbox.net.ticker import Ticker
+
+log = logging.getLogger("pillarbox")
+
+UNSYNCED_BYTES_MAX = 64 << 20
+"""Bytes on their way to the disk at which publishers are not read until half of it is there: more would
+only grow the memory, since the disk is what limits them then."""
+
+DISK_CHECK_MS = 5000
+"""How often the free space is looked at. At 200 MB/s a disk loses 1 GB meanwhile."""
+
+STOP_WAIT_S = 5.0
+"""How long clients may take to answer the close at a graceful stop."""
+
+SWITCH_INTERVAL_S = 0.0005
+"""How long a worker thread may keep the interpreter from the loop: a fifth of the largest unit of work."""
+
+ALL = ".*"
+VERSIONS = {"rabbitmq:3.13": "3.13.7"}
+
+
+class Engine(Protocol):
+    """What the composition root needs of an engine beyond the journal."""
+
+    def open(self) -> Recovery: ...
+
+    def attach(self, listener: Any) -> None: ...
+
+    def close(self, snapshot: Any) -> None: ...
+
+
+class Server:
+    """A broker that runs in the current event loop. `start`, then `stop`; not to be started again."""
+
+    def __init__(self, config: Config, *, clock: Clock | None = None) -> None:
+        self.config = config
+        self.clock = clock or SystemClock()
+        self.core: Core
+        self.ticker: Ticker
+        self.amqp_addresses: list[tuple[str, int]] = []
+        self._engine: Any = None
+        self._journal: Any = None
+        self._listeners: list[asyncio.AbstractServer] = []
+        self._drivers: dict[Driver, None] = {}
+        self._held = False
+        self._disk_check_ms = 0
+        self._all_closed: asyncio.Event | None = None
+
+    # --- start ---------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Open the data folder and listen. Raises StartupError with one sentence for the operator."""
+        loop = asyncio.get_running_loop()
+        self._engine = self._make_engine(loop)
+        recovery = self._open_engine()
+        try:
+            self._make_core(loop, recovery)
+            await self._listen(loop)
+        except BaseException:
+            await self._abandon()
+            raise
+        self.ticker.start()
+
+    def _make_engine(self, loop: asyncio.AbstractEventLoop) -> Any:
+        from pillarbox.engine.schedulers import LoopScheduler
+
+        scheduler = LoopScheduler(loop)
+        if self.config.memory:
+            from pillarbox.engine.memory import MemoryEngine
+
+            return MemoryEngine(scheduler)
+        from pillarbox.engine.local import LocalEngine
+        from pillarbox.store.files import DiskFiles
+
+        return LocalEngine(self.config.data, DiskFiles(), scheduler, durability=self.config.durability)
+
+    def _open_engine(self) -> Recovery:
+        from pillarbox.store.files import StoreError
+
+        try:
+            recovery: Recovery = self._engine.open()
+        except StoreError as error:
+            raise StartupError(str(error)) from None
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise StartupError(f"cannot use the data folder {self.config.data}: {reason}") from None
+        for warning in recovery.warnings:
+            log.warning("%s", warning)
+        return recovery
+
+    def _make_core(self, loop: asyncio.AbstractEventLoop, recovery: Recovery) -> None:
+        config = self.config
+        core = self.core = Core(
+            self._engine,
+            now_ms=self.clock.now_ms(),
+            random=secrets.token_bytes,
+            wake=lambda: self.ticker.begin(),
+            journaled=not config.memory,
+            memory_budget=config.memory_budget,
+        )
+        self._engine.attach(core)
+        self.ticker = Ticker(
+            loop,
+            self.clock,
+            set_time=core.set_time,
+            tick=core.tick,
+            next_ms=lambda: core.scheduler.next_ms,
+            after=self._after_turn,
+        )
+        core.restore(recovery)
+        if not core.vhosts:
+            core.add_vhost(config.default_vhost)
+            core.add_user(config.default_user, config.default_pass, ("administrator",))
+            core.set_permission(Permission(config.default_user, config.default_vhost, ALL, ALL, ALL))
+        if config.load_definitions:
+            self._load_definitions(config.load_definitions)
+        self.ticker.begin()
+
+    def _load_definitions(self, path: str) -> None:
+        try:
+            with open(path, encoding="utf-8") as file:
+                document = json.load(file)
+            import_definitions(self.core, document)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise StartupError(f"cannot load the definitions in {path}: {error}") from None
+
+    async def _listen(self, loop: asyncio.AbstractEventLoop) -> None:
+        from pillarbox.protocols.amqp091.connection import Connection as AmqpConnection
+        from pillarbox.protocols.amqp091.connection import Settings
+
+        config = self.config
+        settings = Settings(
+            version=VERSIONS[config.profile],
+            channel_max=config.channel_max,
+            frame_max=config.frame_max,
+            frame_min=config.frame_min,
+            heartbeat_s=config.heartbeat_s,
+            handshake_timeout_ms=config.handshake_timeout_s * 1000,
+            message_size_max=config.message_size_max,
+            loopback_users=config.loopback_users,
+        )
+
+        def make_connection(peer: str, loopback: bool, on_output: Callable[[], None]) -> Connection:
+            return AmqpConnection(self.core, settings, peer=peer, loopback=loopback, on_output=on_output)
+
+        def make_driver() -> Driver:
+            driver = Driver(self.ticker, make_connection, self._driver_closed)
+            self._drivers[driver] = None
+            limit = config.connection_max
+            if limit and len(self._drivers) > limit:
+                log.warning("connection refused: %d are open, which is connection_max", limit)
+                driver.refuse = True
+            return driver
+
+        port = config.port
+        for family, host in _addresses(config.host):
+            try:
+                listener = await loop.create_server(
+                    make_driver, host, port, family=family, backlog=1024, reuse_address=True
+                )
+            except OSError as error:
+                if self._listeners and family == socket.AF_INET6:
+                    continue
+                reason = os.strerror(error.errno) if error.errno else str(error)
+                raise StartupError(f"cannot listen on {host}:{config.port}: {reason}") from None
+            self._listeners.append(listener)
+            for bound in listener.sockets:
+                address = bound.getsockname()
+                self.amqp_addresses.append((address[0], address[1]))
+                port = port or address[1]
+
+    # --- while it runs -------------------------------------------------------------------------------
+
+    @property
+    def amqp_port(self) -> int:
+        """The port for AMQP 0-9-1."""
+        return self.amqp_addresses[0][1]
+
+    def _after_turn(self, now_ms: int) -> None:
+        """Hold publishers up while the disk is behind or full, and let them go on."""
+        if now_ms >= self._disk_check_ms and not self.config.memory:
+            self._disk_check_ms = now_ms + DISK_CHECK_MS
+            free = shutil.disk_usage(self.config.data).free
+            self.core.set_alarm("low on disk" if free < self.config.disk_free_min else None)
+        unsynced = self._engine.unsynced_bytes
+        hold = self.core.alarm is not None or unsynced > (UNSYNCED_BYTES_MAX >> self._held)
+        if hold:
+            for driver in self._drivers:
+                if driver.connection is not None and driver.connection.published:
+                    driver.hold(True)
+        elif self._held:
+            for driver in self._drivers:
+                driver.hold(False)
+        self._held = hold
+
+    def _driver_closed(self, driver: Driver) -> None:
+        self._drivers.pop(driver, None)
+        if not self._drivers and self._all_closed is not None:
+            self._all_closed.set()
+
+    # --- stop ----------------------------------------------------------------------------------------
+
+    async def stop(self) -> None:
+        """Tell clients, let what was accepted reach the disk, write a checkpoint, unlock the folder."""
+        for listener in self._listeners:
+            listener.close()
+        self._all_closed = asyncio.Event()
+        for driver in list(self._drivers):
+            if driver.connection is not None:
+                driver.connection.shut_down("Node was put into maintenance mode")
+        self.ticker.begin()
+        if self._drivers:
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._all_closed.wait(), STOP_WAIT_S)
+        for driver in list(self._drivers):
+            driver.abort()
+        while self._drivers:
+            await asyncio.sleep(0)
+        await self._abandon()
+
+    async def _abandon(self) -> None:
+        for listener in self._listeners:
+            listener.close()
+        if hasattr(self, "ticker"):
+            self.ticker.stop()
+        snapshot = None
+        if hasattr(self, "core"):
+            self.core.flush()
+            snapshot = CoreSnapshot(self.core)
+        self._engine.close(snapshot)
+
+
+def _addresses(host: str) -> list[tuple[socket.AddressFamily, str]]:
+    """`localhost` is both loopback addresses, on one port."""
+    if host == "localhost":
+        return [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")]
+    return [(socket.AF_INET6 if ":" in host else socket.AF_INET, host)]
+
+
+def serve(config: Config, *, announce: Callable[..., None]) -> int:
+    """Run a broker until SIGTERM or SIGINT; return the exit code. Raises StartupError."""
+    logging.basicConfig(
+        level=config.log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s"
+    )
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    return run(_serve(config, announce))
+
+
+def run(main: Any) -> Any:
+    """Run a coroutine on the fastest loop there is."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run(main)
+    return uvloop.run(main)
+
+
+async def _serve(config: Config, announce: Callable[..., None]) -> int:
+    server = Server(config)
+    await server.start()
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    # What was made so far lives as long as the process: the collector need not look at it again.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 100)
+    announce(*(f"amqp {_shown(*address)}" for address in server.amqp_addresses))
+    await stopped.wait()
+    log.info("stopping")
+    await server.stop()
+    log.info("stopped; longest tick %.1f ms", server.ticker.longest_ns / 1e6)
+    return 0
+
+
+def _shown(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

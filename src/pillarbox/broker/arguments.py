@@ -1,0 +1,134 @@
+"""Arguments of queues and exchanges: which are known, what they must be, when two tables are equal.
+
+Equality on redeclaration is by numeric class (T9): any two integers compare by value, whatever their
+width was on the wire; so do floating point numbers; a missing `x-queue-type` equals `classic`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pillarbox.errors import BrokerError, Reason
+
+MILLISECONDS_MAX = 315_360_000_000
+"""Ten years of 365 days: RabbitMQ's limit for every time to live."""
+
+EXCHANGE_ARGUMENTS = ("alternate-exchange",)
+"""Arguments of exchanges that a redeclaration must repeat; others are kept and not compared."""
+
+QUEUE_TYPES = ("classic", "quorum")
+
+
+def _integer(value: Any) -> str | None:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return None
+    return f'"expected integer, got {type_name(value)}"'
+
+
+def _not_negative(value: Any) -> str | None:
+    return _integer(value) or (f"{{value_negative,{value}}}" if value < 0 else None)
+
+
+def milliseconds(value: Any) -> str | None:
+    """What is wrong with a time to live; None if nothing is."""
+    if (problem := _not_negative(value)) is not None:
+        return problem
+    return f"{{value_too_large,{value}}}" if value > MILLISECONDS_MAX else None
+
+
+def _positive_milliseconds(value: Any) -> str | None:
+    return milliseconds(value) or ("{value_zero,0}" if value == 0 else None)
+
+
+def _queue_type(value: Any) -> str | None:
+    if not isinstance(value, str):
+        return f"{{unacceptable_type,{type_name(value)}}}"
+    return None if value in QUEUE_TYPES else f"\"unsupported queue type '{value}'\""
+
+
+# Argument → a function that says in words what is wrong with a value, or None.
+QUEUE_ARGUMENTS: dict[str, Callable[[Any], str | None]] = {
+    "x-queue-type": _queue_type,
+    "x-message-ttl": milliseconds,
+    "x-expires": _positive_milliseconds,
+}
+
+
+def check_queue_arguments(name: str, vhost: str, arguments: Mapping[str, Any]) -> None:
+    """Raise BrokerError(PRECONDITION_FAILED) for the first argument whose value is unacceptable."""
+    for key, value in arguments.items():
+        check = QUEUE_ARGUMENTS.get(key)
+        problem = check(value) if check is not None else None
+        if problem is not None:
+            text = f"invalid arg '{key}' for queue '{name}' in vhost '{vhost}': {problem}"
+            raise BrokerError(Reason.PRECONDITION_FAILED, text)
+
+
+def type_name(value: Any) -> str:
+    """The name that RabbitMQ gives to the type of an argument; a head's typed values know their own."""
+    own = getattr(value, "wire_type", None)
+    if isinstance(own, str):
+        return own
+    for kind, name in _TYPE_NAMES:
+        if isinstance(value, kind):
+            return name
+    return "void"
+
+
+# In this order, because a bool is an int too.
+_TYPE_NAMES: tuple[tuple[type, str], ...] = (
+    (bool, "bool"),
+    (int, "signedint"),
+    (float, "double"),
+    (str, "longstr"),
+    (bytes, "binary"),
+    (list, "array"),
+    (dict, "table"),
+)
+
+
+def demand_equal(
+    kind: str,
+    name: str,
+    vhost: str,
+    asked: Mapping[str, Any],
+    current: Mapping[str, Any],
+    *,
+    only: tuple[str, ...] | None = None,
+) -> None:
+    """Raise BrokerError(PRECONDITION_FAILED) naming the first argument that differs.
+
+    `only`: compare no other arguments than these.
+    """
+    for key in sorted({*asked, *current} if only is None else {*only}):
+        default = "classic" if key == "x-queue-type" else None
+        received, present = asked.get(key, default), current.get(key, default)
+        if _same(received, present):
+            continue
+        if received is not None and present is not None:
+            words = f"received '{_plain(received)}' but current is '{_plain(present)}'"
+        else:
+            words = f"received {_words(received)} but current is {_words(present)}"
+        text = f"inequivalent arg '{key}' for {kind} '{name}' in vhost '{vhost}': {words}"
+        raise BrokerError(Reason.PRECONDITION_FAILED, text)
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Equal in value and class: true is not 1, and 1 is not 1.0."""
+    return _class(one) is _class(other) and bool(one == other)
+
+
+def _class(value: Any) -> type:
+    for kind, _ in _TYPE_NAMES:
+        if isinstance(value, kind):
+            return kind
+    return type(None)
+
+
+def _words(value: Any) -> str:
+    return "none" if value is None else f"the value '{_plain(value)}' of type '{type_name(value)}'"
+
+
+def _plain(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,98 @@
+"""Users, passwords and permissions: one model under all protocols.
+
+A user has a password hash, tags, and per virtual host three patterns: configure, write, read. Hashes are
+RabbitMQ's: base64(salt4 + H(salt4 + utf-8 password)). Not here: how a protocol carries credentials.
+
+Source: RabbitMQ's access control documentation; rows R5, R90-R92, R94.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import re
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from pillarbox.errors import BrokerError, Reason
+
+SALT_BYTES = 4
+DEFAULT_ALGORITHM = "rabbit_password_hashing_sha256"
+ALGORITHMS: dict[str, Callable[[bytes], Any]] = {
+    "rabbit_password_hashing_sha256": hashlib.sha256,
+    "rabbit_password_hashing_sha512": hashlib.sha512,
+    "rabbit_password_hashing_md5": hashlib.md5,
+}
+
+
+class User(msgspec.Struct, frozen=True):
+    """Somebody who may log in. An empty hash never matches."""
+
+    name: str
+    password_hash: str
+    hashing_algorithm: str = DEFAULT_ALGORITHM
+    tags: tuple[str, ...] = ()
+
+
+class Permission(msgspec.Struct, frozen=True):
+    """Patterns of the names that a user may configure, write and read in one virtual host."""
+
+    user: str
+    vhost: str
+    configure: str
+    write: str
+    read: str
+
+    def allows(self, action: str, name: str) -> bool:
+        """May the user do `action` ("configure", "write", "read") to the thing of this name?"""
+        pattern = getattr(self, action) or "^$"
+        try:
+            return re.search(pattern, name) is not None
+        except re.error:
+            return False
+
+
+def hash_password(password: str, salt: bytes, algorithm: str = DEFAULT_ALGORITHM) -> str:
+    """Make the stored form of a password. Raises KeyError for an unknown algorithm."""
+    digest = ALGORITHMS[algorithm](salt + password.encode()).digest()
+    return base64.b64encode(salt + digest).decode()
+
+
+def password_matches(user: User, password: bytes) -> bool:
+    """Compare in constant time; a malformed hash matches nothing."""
+    try:
+        stored = base64.b64decode(user.password_hash, validate=True)
+    except ValueError:
+        return False
+    salt, digest = stored[:SALT_BYTES], stored[SALT_BYTES:]
+    return bool(digest) and hmac.compare_digest(
+        ALGORITHMS[user.hashing_algorithm](salt + password).digest(), digest
+    )
+
+
+class Users:
+    """All users and their permissions."""
+
+    def __init__(self) -> None:
+        self.by_name: dict[str, User] = {}
+        self.permissions: dict[tuple[str, str], Permission] = {}
+
+    def authenticate(self, name: str, password: bytes) -> User | None:
+        """The user, if there is one of this name with this password."""
+        user = self.by_name.get(name)
+        return user if user is not None and password_matches(user, password) else None
+
+    def may_enter(self, user: User, vhost: str) -> bool:
+        """May the user open a connection to this virtual host at all?"""
+        return (user.name, vhost) in self.permissions
+
+    def demand(self, user: User, vhost: str, action: str, kind: str, name: str) -> None:
+        """Raise BrokerError(ACCESS_REFUSED) unless the user may do this to the `kind` of this name."""
+        shown = name or "amq.default"
+        permission = self.permissions.get((user.name, vhost))
+        if permission is None or not permission.allows(action, shown):
+            text = f"access to {kind} '{shown}' in vhost '{vhost}' refused for user '{user.name}'"
+            raise BrokerError(Reason.ACCESS_REFUSED, text)

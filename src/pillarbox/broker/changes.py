@@ -1,0 +1,73 @@
+"""What the current tick has changed, collected until the tick ends.
+
+Queues write here, the broker empties it: queues to dispatch, facts for the journal, bytes in memory.
+The time of the tick stands here too, so that nothing in the core asks a clock.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pillarbox.engine.base import (
+    DefinitionFact,
+    DeliveredFact,
+    Group,
+    MessagesFact,
+    SettledFact,
+)
+
+if TYPE_CHECKING:
+    from pillarbox.broker.queue import Queue
+    from pillarbox.broker.run import Run
+
+
+class Changes:
+    """One per broker; see the module."""
+
+    def __init__(self, *, journaled: bool) -> None:
+        self.journaled = journaled
+        """Durable things are kept; otherwise no fact is ever collected."""
+        self.now_ms = 0
+        self.resident_bytes = 0
+        """Bodies held in memory, counted once per queue that holds them."""
+        self.dirty: list[Queue] = []
+        """Queues that may have something to deliver; each stands here at most once."""
+        self.cold: list[tuple[Queue, Run]] = []
+        """Runs whose messages are wanted back from the engine."""
+        self.timed: list[tuple[int, Queue]] = []
+        """Queues that want to be looked at, with the time."""
+        self.definitions: list[DefinitionFact] = []
+        self.messages: list[MessagesFact] = []
+        self.delivered: dict[int, int] = {}
+        self.settled: dict[int, list[range]] = {}
+
+    def define(self, kind: str, key: str, value: bytes | None) -> None:
+        """Note that a durable definition was made (or, with None, removed)."""
+        if self.journaled:
+            self.definitions.append(DefinitionFact(kind, key, value))
+
+    def settle(self, uid: int, sequences: range) -> None:
+        """Note settled sequences, joining them to the last range where they follow it."""
+        ranges = self.settled.get(uid)
+        if ranges is None:
+            self.settled[uid] = [sequences]
+            return
+        last = ranges[-1]
+        if last.stop == sequences.start and last.step == sequences.step == 1:
+            ranges[-1] = range(last.start, sequences.stop)
+        else:
+            ranges.append(sequences)
+
+    def take_group(self, ticket: int) -> Group | None:
+        """All facts since the last call, as one group; None if there are none."""
+        if not (self.messages or self.settled or self.delivered or self.definitions):
+            return None
+        group = Group(
+            ticket,
+            self.definitions,
+            self.messages,
+            [DeliveredFact(uid, sequence) for uid, sequence in self.delivered.items()],
+            [SettledFact(uid, ranges) for uid, ranges in self.settled.items()],
+        )
+        self.definitions, self.messages, self.delivered, self.settled = [], [], {}, {}
+        return group

@@ -1,0 +1,69 @@
+"""Confirms: telling a publisher that its messages are safe.
+
+A publisher's messages count from 1. At the end of a tick what it published is sealed: messages that the
+journal keeps wait for the tick's group, everything else is confirmed at once, and nothing overtakes.
+
+Source: RabbitMQ confirm.select (85, 10). Invariant: no confirm leaves before its group is durable.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pillarbox.broker.sink import Sink
+
+
+class Publisher:
+    """The publishing side of one sink: how many messages came, how many are sealed."""
+
+    __slots__ = ("listed", "published", "sealed", "sink", "stored", "waiting")
+
+    def __init__(self, sink: Sink) -> None:
+        self.sink = sink
+        self.published = 0
+        self.sealed = 0
+        self.waiting = 0
+        """Sealed ranges that are not confirmed yet."""
+        self.stored = False
+        """Something since the last seal goes to the journal."""
+        self.listed = False
+
+
+class Confirms:
+    """All publishers of a broker that wait for a confirm."""
+
+    def __init__(self) -> None:
+        self._listed: list[Publisher] = []
+        self._sealed: deque[tuple[int, Publisher, int, int]] = deque()
+
+    def accept(self, publisher: Publisher, count: int, stored: bool) -> None:
+        """Note `count` more publishes; `stored`: some of them wait for the journal."""
+        publisher.published += count
+        publisher.stored |= stored
+        if not publisher.listed:
+            publisher.listed = True
+            self._listed.append(publisher)
+
+    def seal(self, ticket: int) -> None:
+        """Tie what was accepted since the last call to the group with this ticket."""
+        listed, self._listed = self._listed, []
+        for publisher in listed:
+            first, last = publisher.sealed + 1, publisher.published
+            publisher.sealed = last
+            publisher.listed = False
+            if publisher.stored or publisher.waiting:
+                publisher.stored = False
+                publisher.waiting += 1
+                self._sealed.append((ticket, publisher, first, last))
+            else:
+                publisher.sink.confirm(first, last)
+
+    def synced(self, ticket: int) -> None:
+        """Confirm everything that is tied to groups up to this one."""
+        sealed = self._sealed
+        while sealed and sealed[0][0] <= ticket:
+            _, publisher, first, last = sealed.popleft()
+            publisher.waiting -= 1
+            publisher.sink.confirm(first, last)

@@ -1,0 +1,80 @@
+"""Consumers and their credit.
+
+A consumer receives from one queue through a sink (see `sink`). Its credit is how many more deliveries it
+may get; a pool is credit that several consumers share. Every protocol's flow control maps to these two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pillarbox.broker.ledger import Ledger
+    from pillarbox.broker.queue import Queue
+    from pillarbox.broker.sink import Outlet, Sink
+
+UNLIMITED = 1 << 62
+"""Credit that no number of deliveries uses up, so that the hot path need not ask whether it is limited."""
+
+
+class Pool:
+    """Credit shared by all consumers that name it."""
+
+    __slots__ = ("credit",)
+
+    def __init__(self, credit: int = UNLIMITED) -> None:
+        self.credit = credit
+
+
+class Consumer:
+    """A receiver on one queue."""
+
+    __slots__ = (
+        "arguments",
+        "credit",
+        "exclusive",
+        "head",
+        "ledger",
+        "no_ack",
+        "outlet",
+        "pool",
+        "prefetch",
+        "priority",
+        "queue",
+        "sink",
+        "tag",
+    )
+
+    def __init__(
+        self,
+        queue: Queue,
+        sink: Sink,
+        outlet: Outlet,
+        ledger: Ledger,
+        *,
+        tag: str,
+        no_ack: bool = False,
+        exclusive: bool = False,
+        prefetch: int = 0,
+        pool: Pool | None = None,
+        priority: int = 0,
+        arguments: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.queue = queue
+        self.sink = sink
+        self.outlet = outlet
+        self.ledger = ledger
+        self.tag = tag
+        self.no_ack = no_ack
+        self.exclusive = exclusive
+        self.prefetch = prefetch
+        self.credit = UNLIMITED if no_ack or prefetch == 0 else prefetch
+        self.pool = Pool() if no_ack or pool is None else pool
+        self.priority = priority
+        self.arguments = dict(arguments or {})
+        self.head: Any = None
+        """Whatever the head wants to keep with the consumer."""
+
+    def __repr__(self) -> str:
+        return f"<Consumer {self.tag!r} on {self.queue.name!r} credit={self.credit}>"

@@ -1,0 +1,318 @@
+"""The core: all state of one broker, and the tick that lets it act.
+
+Heads call in while input is read; when the input of a turn is used up, `tick` delivers, appends one
+group to the journal and seals confirms. The engine answers through `synced`, `loaded`, `merged` and
+`failed`. Pure and synchronous: time comes in as an argument, bytes go out through sinks.
+
+One flow: socket read → head → `publish` → `Queue.push` → `tick` → `dispatch` → `Sink.deliver`;
+group → `Journal.append` → `synced` → `Sink.confirm`.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Iterator, Sequence
+
+import msgspec
+
+from pillarbox.broker import definitions as kept
+from pillarbox.broker.auth import SALT_BYTES, Permission, User, Users, hash_password
+from pillarbox.broker.changes import Changes
+from pillarbox.broker.confirm import Confirms
+from pillarbox.broker.dispatch import ROUND_MESSAGES, dispatch
+from pillarbox.broker.queue import Queue
+from pillarbox.broker.run import Run
+from pillarbox.broker.scheduler import Scheduler
+from pillarbox.broker.session import Session
+from pillarbox.broker.sink import Outlet
+from pillarbox.broker.vhost import VHost
+from pillarbox.engine.base import Journal, Location, Message, MessagesFact, QueueState, Recovery
+from pillarbox.errors import BrokerError, Reason
+
+TICK_MESSAGES = 2000
+"""Deliveries after which a tick lets sockets be read again: about two milliseconds' work."""
+
+UNIQUE_BYTES = 16
+"""Random bytes in a name that the broker chooses: nobody guesses or meets it twice."""
+
+
+class Core:
+    """See the module.
+
+    `random` gives that many random bytes; `wake` asks for a tick soon; `journaled` is false for a broker
+    that keeps nothing.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        *,
+        now_ms: int,
+        random: Callable[[int], bytes],
+        wake: Callable[[], None],
+        journaled: bool = True,
+        memory_budget: int = 128 << 20,
+    ) -> None:
+        self._journal = journal
+        self._random = random
+        self._wake = wake
+        self._memory_budget = memory_budget
+        self.changes = Changes(journaled=journaled)
+        self.changes.now_ms = now_ms
+        self.scheduler = Scheduler()
+        self.confirms = Confirms()
+        self.users = Users()
+        self.vhosts: dict[str, VHost] = {}
+        self.sessions: dict[Session, None] = {}
+        self.definitions: dict[tuple[str, str], bytes] = {}
+        """Every durable definition as it is kept, in the order in which they were made."""
+        self.alarm: str | None = None
+        """Why publishers are held up, in words; None while they are not."""
+        self.failure: str | None = None
+        """Why nothing can be stored any more."""
+        self._ticket = 0
+        self._load_ticket = 0
+        self._loads: dict[int, list[tuple[Queue, Run]]] = {}
+        # Uids are never used again, also not after a restart that has forgotten a deleted queue.
+        self._uid_next = now_ms << 20
+
+    def __repr__(self) -> str:
+        return f"<Core vhosts={len(self.vhosts)} sessions={len(self.sessions)} ticket={self._ticket}>"
+
+    # --- definitions -------------------------------------------------------------------------------
+
+    def define(self, kind: str, key: str, definition: msgspec.Struct) -> None:
+        """Keep a definition."""
+        value = kept.encode(definition)
+        self.definitions[kind, key] = value
+        self.changes.define(kind, key, value)
+
+    def undefine(self, kind: str, key: str) -> None:
+        """Forget a definition."""
+        if self.definitions.pop((kind, key), None) is not None:
+            self.changes.define(kind, key, None)
+
+    def take_uid(self) -> int:
+        """A queue uid that was never used."""
+        self._uid_next += 1
+        return self._uid_next
+
+    def unique_name(self, prefix: str) -> str:
+        """A name that nobody has, beginning with `prefix`."""
+        return prefix + base64.urlsafe_b64encode(self._random(UNIQUE_BYTES)).decode().rstrip("=")
+
+    def add_vhost(self, name: str) -> VHost:
+        """Make a virtual host, or return the one of this name."""
+        if name not in self.vhosts:
+            self.vhosts[name] = VHost(self, name)
+            self.define("vhost", name, kept.VhostDefinition(name))
+        return self.vhosts[name]
+
+    def add_user(self, name: str, password: str, tags: tuple[str, ...] = ()) -> User:
+        """Make a user or replace the one of this name."""
+        user = User(name, hash_password(password, self._random(SALT_BYTES)), tags=tags)
+        return self.put_user(user)
+
+    def put_user(self, user: User) -> User:
+        """Take over a user with a password hash made elsewhere (R94)."""
+        self.users.by_name[user.name] = user
+        definition = kept.UserDefinition(user.name, user.password_hash, user.hashing_algorithm, user.tags)
+        self.define("user", user.name, definition)
+        return user
+
+    def set_permission(self, permission: Permission) -> None:
+        """Set what a user may do in a virtual host."""
+        self.users.permissions[permission.user, permission.vhost] = permission
+        definition = kept.PermissionDefinition(
+            permission.user, permission.vhost, permission.configure, permission.write, permission.read
+        )
+        self.define("permission", kept.key_of(permission.user, permission.vhost), definition)
+        for session in self.sessions:
+            session.forget_routes()
+
+    def restore(self, recovery: Recovery) -> None:
+        """Take over what an engine found. Only on an empty core."""
+        assert not self.vhosts
+        self.definitions = dict(recovery.definitions)
+        by_kind: dict[str, list[tuple[str, bytes]]] = {kind: [] for kind in kept.KINDS}
+        for (kind, key), value in recovery.definitions.items():
+            by_kind[kind].append((key, value))
+        for name, _ in by_kind["vhost"]:
+            self.vhosts[name] = VHost(self, name)
+        for _, value in by_kind["user"]:
+            user = kept.decode("user", value)
+            self.users.by_name[user.name] = User(
+                user.name, user.password_hash, user.hashing_algorithm, user.tags
+            )
+        for _, value in by_kind["permission"]:
+            rights = kept.decode("permission", value)
+            self.users.permissions[rights.user, rights.vhost] = Permission(
+                rights.user, rights.vhost, rights.configure, rights.write, rights.read
+            )
+        for _, value in by_kind["exchange"]:
+            exchange = kept.decode("exchange", value)
+            self.vhosts[exchange.vhost].restore_exchange(exchange)
+        for key, value in by_kind["queue"]:
+            self._restore_queue(int(key), kept.decode("queue", value), recovery)
+        for _, value in by_kind["binding"]:
+            binding = kept.decode("binding", value)
+            self.vhosts[binding.vhost].restore_binding(binding)
+
+    def _restore_queue(self, uid: int, definition: kept.QueueDefinition, recovery: Recovery) -> None:
+        queue = self.vhosts[definition.vhost].restore_queue(uid, definition)
+        self._uid_next = max(self._uid_next, uid)
+        state = recovery.queues.get(uid)
+        if state is not None:
+            queue.restore(state)
+
+    # --- sessions and publishing -------------------------------------------------------------------
+
+    def open_session(self, user: User, vhost: str, outlet: Outlet) -> Session:
+        """Let a user in. Raises NOT_ALLOWED for an unknown virtual host or one without any right."""
+        if vhost not in self.vhosts:
+            raise BrokerError(Reason.NOT_ALLOWED, f"vhost {vhost} not found")
+        if not self.users.may_enter(user, vhost):
+            text = f"access to vhost '{vhost}' refused for user '{user.name}'"
+            raise BrokerError(Reason.NOT_ALLOWED, text)
+        session = Session(self, user, self.vhosts[vhost], outlet)
+        self.sessions[session] = None
+        return session
+
+    def publish(
+        self,
+        queues: tuple[Queue, ...],
+        messages: list[Message],
+        body_bytes: int,
+        *,
+        persistent: bool,
+        expiring: bool,
+    ) -> bool:
+        """Append messages to queues; True if the journal keeps some of them (their confirm must wait).
+
+        All messages are persistent, or none is. The list is kept and must not change afterwards.
+        Raises INTERNAL_ERROR if they would have to be stored and storage has failed.
+        """
+        targets = (
+            [(queue.uid, queue.sequence_next) for queue in queues if queue.journaled] if persistent else []
+        )
+        if not targets:
+            for queue in queues:
+                queue.push(messages, body_bytes, None, expiring=expiring)
+            return False
+        if self.failure is not None:
+            raise BrokerError(Reason.INTERNAL_ERROR, self.failure)
+        location = Location()
+        for queue in queues:
+            queue.push(messages, body_bytes, location if queue.journaled else None, expiring=expiring)
+        self.changes.messages.append(MessagesFact(targets, messages, location))
+        return True
+
+    def set_alarm(self, reason: str | None) -> None:
+        """Hold publishers up for this reason, or (None) let them go on, and tell those who want to know."""
+        if reason == self.alarm:
+            return
+        self.alarm = reason
+        for session in list(self.sessions):
+            if reason is None:
+                session.outlet.unblocked()
+            else:
+                session.outlet.blocked(reason)
+
+    # --- ticks -------------------------------------------------------------------------------------
+
+    def set_time(self, now_ms: int) -> None:
+        """Say what time it is: at the start of a turn, before its input."""
+        self.changes.now_ms = now_ms
+
+    def tick(self, now_ms: int) -> None:
+        """Do everything that the input since the last tick makes possible."""
+        changes = self.changes
+        changes.now_ms = now_ms
+        self.scheduler.run(now_ms)
+        pushed = self._dispatch()
+        for due_ms, queue in changes.timed:
+            self.scheduler.at(due_ms, queue)
+        changes.timed.clear()
+        self.flush()
+        if changes.resident_bytes > self._memory_budget:
+            for queue in pushed:
+                queue.unload()
+        if changes.cold:
+            self._load()
+        if changes.dirty:
+            self._wake()
+        if self._journal.checkpoint_due and self.failure is None:
+            self._journal.checkpoint(CoreSnapshot(self))
+
+    def _dispatch(self) -> list[Queue]:
+        """Let dirty queues deliver; those that could not finish stay dirty. Returns all that were dirty."""
+        changes = self.changes
+        dirty, changes.dirty = changes.dirty, []
+        done = 0
+        for position, queue in enumerate(dirty):
+            if done >= TICK_MESSAGES:
+                changes.dirty.extend(dirty[position:])
+                break
+            queue.queued = False
+            count = dispatch(queue)
+            done += count
+            if queue.timed:
+                queue.expire()
+            if count >= ROUND_MESSAGES:
+                queue.wake()
+        return dirty
+
+    def flush(self) -> None:
+        """Append all facts so far as one group and seal the confirms that wait for it."""
+        group = self.changes.take_group(self._ticket + 1)
+        if group is not None:
+            self._ticket += 1
+            self._journal.append(group)
+        self.confirms.seal(self._ticket)
+
+    def _load(self) -> None:
+        cold, self.changes.cold = self.changes.cold, []
+        self._load_ticket += 1
+        self._loads[self._load_ticket] = cold
+        requests = [
+            (queue.uid, run.sequences, run.location) for queue, run in cold if run.location is not None
+        ]
+        assert len(requests) == len(cold), "only stored runs are cold"
+        self._journal.load(self._load_ticket, requests)
+
+    # --- the engine's answers ----------------------------------------------------------------------
+
+    def synced(self, ticket: int) -> None:
+        """See `JournalListener`."""
+        self.confirms.synced(ticket)
+
+    def loaded(self, ticket: int, records: Sequence[Sequence[tuple[int, Message]]]) -> None:
+        """See `JournalListener`."""
+        for (queue, run), pairs in zip(self._loads.pop(ticket), records, strict=True):
+            queue.loaded(run, [message for _, message in pairs])
+        self._wake()
+
+    def merged(self, uid: int, sequences: range, location: Location) -> None:
+        """See `JournalListener`: the old locations stay good, so nothing has to be done."""
+
+    def failed(self, reason: str) -> None:
+        """See `JournalListener`."""
+        self.failure = reason
+
+
+class CoreSnapshot:
+    """What a checkpoint keeps of a core; queues are looked at one by one, over many ticks."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    def definitions(self) -> dict[tuple[str, str], bytes]:
+        return dict(self._core.definitions)
+
+    def queues(self) -> Iterator[QueueState]:
+        for vhost in list(self._core.vhosts.values()):
+            for queue in list(vhost.queues.values()):
+                if queue.journaled and not queue.deleted:
+                    # A state may show only what the journal was given.
+                    self._core.flush()
+                    yield queue.state()

@@ -1,0 +1,87 @@
+"""Definitions as they are kept: how a queue, exchange, binding, user or permission becomes bytes.
+
+One struct per kind; the kind's name is that of the journal's definition facts. A key names the thing
+within its kind. Not here: what the things do.
+
+Invariant: decoding what was encoded gives an equal struct; unknown kinds are an error, never ignored.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+
+class VhostDefinition(msgspec.Struct, frozen=True):
+    name: str
+    description: str = ""
+    tags: tuple[str, ...] = ()
+
+
+class UserDefinition(msgspec.Struct, frozen=True):
+    name: str
+    password_hash: str
+    hashing_algorithm: str
+    tags: tuple[str, ...]
+
+
+class PermissionDefinition(msgspec.Struct, frozen=True):
+    user: str
+    vhost: str
+    configure: str
+    write: str
+    read: str
+
+
+class ExchangeDefinition(msgspec.Struct, frozen=True):
+    vhost: str
+    name: str
+    kind: str
+    auto_delete: bool
+    internal: bool
+    arguments: dict[str, Any]
+
+
+class QueueDefinition(msgspec.Struct, frozen=True):
+    vhost: str
+    name: str
+    auto_delete: bool
+    arguments: dict[str, Any]
+
+
+class BindingDefinition(msgspec.Struct, frozen=True):
+    vhost: str
+    source: str
+    destination: str
+    to_exchange: bool
+    key: str
+    arguments: dict[str, Any]
+
+
+KINDS: dict[str, type[msgspec.Struct]] = {
+    "vhost": VhostDefinition,
+    "user": UserDefinition,
+    "permission": PermissionDefinition,
+    "exchange": ExchangeDefinition,
+    "queue": QueueDefinition,
+    "binding": BindingDefinition,
+}
+
+_encoder = msgspec.msgpack.Encoder()
+_decoders = {kind: msgspec.msgpack.Decoder(shape) for kind, shape in KINDS.items()}
+
+
+def encode(definition: msgspec.Struct) -> bytes:
+    """The bytes to keep."""
+    return _encoder.encode(definition)
+
+
+def decode(kind: str, value: bytes) -> Any:
+    """What `encode` was given. Raises KeyError for an unknown kind, msgspec.DecodeError for bad bytes."""
+    return _decoders[kind].decode(value)
+
+
+def key_of(*parts: object) -> str:
+    """A key from names that may hold any character."""
+    return msgspec.json.encode(parts).decode()

@@ -1,0 +1,94 @@
+"""Dispatch: hand a queue's ready messages to its consumers.
+
+Among consumers of the highest priority that have credit and a writable outlet, messages go round robin:
+a taken run is dealt in stripes, so equal consumers get equal shares message by message (R71), and who
+was served moves behind who was not. Not here: credit bookkeeping on settlement (see `ledger`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pillarbox.broker.consumer import UNLIMITED
+
+if TYPE_CHECKING:
+    from pillarbox.broker.consumer import Consumer
+    from pillarbox.broker.queue import Queue
+    from pillarbox.broker.run import Run
+
+ROUND_MESSAGES = 1000
+"""Messages that one queue may hand out before others get their turn: about a millisecond's work."""
+
+
+def dispatch(queue: Queue) -> int:
+    """Deliver while there are ready messages and consumers with credit, up to `ROUND_MESSAGES`.
+
+    Returns how many were delivered; the caller looks again next tick if the round was used up.
+    """
+    done = 0
+    while queue.ready_count and done < ROUND_MESSAGES:
+        consumers = _eligible(queue)
+        if not consumers:
+            break
+        run = queue.take(min(_deal_size(consumers), ROUND_MESSAGES - done))
+        if run is None:
+            break
+        count = len(run.sequences)
+        done += count
+        served = consumers[:count]
+        for position, consumer in enumerate(served):
+            _hand_over(consumer, run.cut(slice(position, None, len(served))))
+        extra = count % len(consumers)
+        if extra:
+            _move_back(queue.consumers, consumers[:extra])
+    return done
+
+
+def _eligible(queue: Queue) -> list[Consumer]:
+    """Consumers that can take a message now, of the highest priority among them."""
+    able = [
+        consumer
+        for consumer in queue.consumers
+        if consumer.credit > 0 and consumer.pool.credit > 0 and consumer.outlet.writable
+    ]
+    if able and able[0].priority != able[-1].priority:
+        return [consumer for consumer in able if consumer.priority == able[0].priority]
+    return able
+
+
+def _deal_size(consumers: list[Consumer]) -> int:
+    """How many messages can be dealt out to these so that nobody gets more than its credit."""
+    if len(consumers) == 1:
+        return min(consumers[0].credit, consumers[0].pool.credit)
+    if any(consumer.pool.credit < UNLIMITED >> 1 for consumer in consumers):
+        # Several of them may share a limited pool, so its credit is looked at again after each message.
+        return 1
+    return min([consumer.credit for consumer in consumers]) * len(consumers)
+
+
+def _hand_over(consumer: Consumer, run: Run) -> None:
+    queue = consumer.queue
+    count = len(run.sequences)
+    if consumer.no_ack:
+        queue.counters.deliver_no_ack += count
+        tag = consumer.ledger.skip(count)
+        consumer.sink.deliver(consumer, run, tag)
+        queue.settle_unanswered(run)
+        return
+    queue.counters.deliver += count
+    consumer.credit -= count
+    consumer.pool.credit -= count
+    tag = consumer.ledger.add(consumer, queue, run)
+    queue.delivered(run)
+    consumer.sink.deliver(consumer, run, tag)
+
+
+def _move_back(consumers: list[Consumer], moved: list[Consumer]) -> None:
+    """Let those who got one message more in the last deal stand behind the others of their priority."""
+    if len(consumers) == 1:
+        return
+    rest = [consumer for consumer in consumers if consumer not in moved]
+    position = len(rest)
+    while position and rest[position - 1].priority < moved[0].priority:
+        position -= 1
+    consumers[:] = rest[:position] + moved + rest[position:]

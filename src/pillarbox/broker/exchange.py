@@ -1,0 +1,163 @@
+"""Exchanges and bindings: where a published message goes.
+
+An exchange is an index of bindings (see `routing`) plus the attributes that a redeclaration must repeat.
+`resolve` follows exchange-to-exchange bindings and yields a `Route`: the queues, each once, and a stamp.
+Not here: permissions, who may delete what, durability on disk (see `vhost`).
+
+Invariant: a route is good as long as its stamp is valid. A change to an exchange invalidates its stamp
+and those of every exchange from which it can be reached, so heads keep routes and check one attribute.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from pillarbox.broker.routing import KINDS
+
+if TYPE_CHECKING:
+    from pillarbox.broker.queue import Queue
+
+NO_HEADERS: Mapping[str, Any] = {}
+
+
+class Stamp:
+    """Says whether what was resolved under it still holds."""
+
+    __slots__ = ("valid",)
+
+    def __init__(self) -> None:
+        self.valid = True
+
+
+class Route(msgspec.Struct, frozen=True, eq=False):
+    """Where one routing key leads from one exchange, while `stamp.valid`."""
+
+    queues: tuple[Queue, ...]
+    stamp: Stamp
+    by_headers: bool
+    """The queues depend on the message's headers: resolve again for each message."""
+
+
+class Binding(msgspec.Struct, frozen=True, eq=False):
+    """A link from an exchange to a queue or another exchange.
+
+    Two bindings are the same when source, destination, kind of destination, key and arguments are (R31).
+    """
+
+    source: Exchange
+    destination: Queue | Exchange
+    key: str
+    arguments: Mapping[str, Any]
+
+
+class ExchangeCounters:
+    """Messages that came in, and message copies that went out to queues."""
+
+    __slots__ = ("publish_in", "publish_out")
+
+    def __init__(self) -> None:
+        self.publish_in = 0
+        self.publish_out = 0
+
+
+class Exchange:
+    """A named router. `kind` is a row of `routing.KINDS`."""
+
+    def __init__(
+        self,
+        name: str,
+        kind: str,
+        *,
+        durable: bool = False,
+        auto_delete: bool = False,
+        internal: bool = False,
+        arguments: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.name = name
+        self.kind = kind
+        self.durable = durable
+        self.auto_delete = auto_delete
+        self.internal = internal
+        self.arguments = dict(arguments or {})
+        self.counters = ExchangeCounters()
+        self.bindings: dict[object, Binding] = {}
+        self.sources: dict[Exchange, int] = {}
+        """Exchanges bound to this one, with the number of such bindings."""
+        make_index, self.by_headers = KINDS[kind]
+        self._index = make_index()
+        self._stamp = Stamp()
+
+    def __repr__(self) -> str:
+        return f"<Exchange {self.name!r} {self.kind} bindings={len(self.bindings)}>"
+
+    def bind(self, binding: Binding) -> bool:
+        """Add a binding; False if the same one exists."""
+        identity = binding_identity(binding.destination, binding.key, binding.arguments)
+        if identity in self.bindings:
+            return False
+        self.bindings[identity] = binding
+        self._index.add(binding.key, binding.arguments, binding.destination)
+        if isinstance(binding.destination, Exchange):
+            sources = binding.destination.sources
+            sources[self] = sources.get(self, 0) + 1
+        self.invalidate()
+        return True
+
+    def unbind(self, destination: Queue | Exchange, key: str, arguments: Mapping[str, Any]) -> Binding | None:
+        """Remove a binding and return it; None if there is no such binding."""
+        binding = self.bindings.pop(binding_identity(destination, key, arguments), None)
+        if binding is None:
+            return None
+        self._index.remove(binding.key, binding.arguments, binding.destination)
+        if isinstance(destination, Exchange):
+            destination.sources[self] -= 1
+            if not destination.sources[self]:
+                del destination.sources[self]
+        self.invalidate()
+        return binding
+
+    def invalidate(self) -> None:
+        """Let every route through this exchange be resolved anew."""
+        pending, seen = [self], {self}
+        while pending:
+            exchange = pending.pop()
+            exchange._stamp.valid = False
+            exchange._stamp = Stamp()
+            fresh = [source for source in exchange.sources if source not in seen]
+            seen.update(fresh)
+            pending.extend(fresh)
+
+    def resolve(self, keys: tuple[str, ...], headers: Mapping[str, Any] = NO_HEADERS) -> Route:
+        """Follow bindings, through other exchanges too, to the queues; each queue once, cycles ignored."""
+        queues: dict[Queue, None] = {}
+        by_headers = False
+        pending: list[Exchange] = [self]
+        seen = {self}
+        while pending:
+            exchange = pending.pop(0)
+            by_headers = by_headers or exchange.by_headers
+            for key in keys:
+                for destination in exchange._index.match(key, headers):
+                    if not isinstance(destination, Exchange):
+                        queues[destination] = None  # type: ignore[index]
+                    elif destination not in seen:
+                        seen.add(destination)
+                        pending.append(destination)
+        return Route(tuple(queues), self._stamp, by_headers)
+
+
+def binding_identity(destination: Queue | Exchange, key: str, arguments: Mapping[str, Any]) -> object:
+    """A hashable value that is equal for the same binding of one exchange."""
+    return isinstance(destination, Exchange), destination.name, key, frozen(arguments)
+
+
+def frozen(value: Any) -> object:
+    """A hashable stand-in of an argument table, equal for equal tables of equal types."""
+    if isinstance(value, Mapping):
+        return tuple(sorted((name, frozen(item)) for name, item in value.items()))
+    if isinstance(value, list):
+        return tuple(frozen(item) for item in value)
+    return type(value).__name__, value

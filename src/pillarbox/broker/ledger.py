@@ -1,0 +1,206 @@
+"""The ledger: which deliveries are out, by tag, and what becomes of them when they are settled.
+
+Tags count from 1 per ledger and stand for (consumer, queue, sequence). Deliveries are entered by runs;
+an answer that covers a run costs the same as an answer for one message. The same ledger serves
+cumulative and single acknowledgements of every protocol.
+
+Source: AMQP 0-9-1 basic.ack, basic.nack, basic.reject (60, 80/120/90): tag 0 with `multiple` is "all".
+Invariant: entries are ordered by tag and do not overlap.
+"""
+
+from __future__ import annotations
+
+import enum
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Iterator
+from operator import attrgetter
+from typing import TYPE_CHECKING
+
+from pillarbox.broker.run import Run, body_bytes_of
+
+if TYPE_CHECKING:
+    from pillarbox.broker.consumer import Consumer
+    from pillarbox.broker.queue import Queue
+
+
+class Outcome(enum.Enum):
+    """The receiver's answer to a delivery."""
+
+    ACCEPTED = enum.auto()
+    RELEASED = enum.auto()
+    """Back to its place in the queue, to be delivered again."""
+    REJECTED = enum.auto()
+    """Dead-lettered where the queue says so, else dropped."""
+
+
+class UnknownDelivery(Exception):
+    """This tag was never handed out, or is settled already."""
+
+    def __init__(self, tag: int) -> None:
+        super().__init__(f"unknown delivery tag {tag}")
+        self.tag = tag
+
+
+class Entry:
+    """Deliveries of one run that are still out: the positions `start` to `stop` of the run.
+
+    The message at position i carries the tag `base + i`.
+    """
+
+    __slots__ = ("base", "consumer", "queue", "run", "start", "stop")
+
+    def __init__(
+        self, base: int, consumer: Consumer | None, queue: Queue, run: Run, start: int, stop: int
+    ) -> None:
+        self.base = base
+        self.consumer = consumer
+        self.queue = queue
+        self.run = run
+        self.start = start
+        self.stop = stop
+
+    def __repr__(self) -> str:
+        return f"<Entry tags={self.tag_first}..{self.base + self.stop - 1} queue={self.queue.name!r}>"
+
+    @property
+    def tag_first(self) -> int:
+        return self.base + self.start
+
+    def part_bytes(self, start: int, stop: int) -> int:
+        """Body bytes of these positions; all of them together always add up to the run's."""
+        run = self.run
+        if stop - start == len(run.sequences):
+            return run.body_bytes
+        assert run.messages is not None, "what is delivered stays in memory"
+        return body_bytes_of(run.messages[start:stop])
+
+
+_BY_TAG = attrgetter("tag_first")
+
+
+class Ledger:
+    """Outstanding deliveries of one receiver (an AMQP channel, a STOMP session)."""
+
+    __slots__ = ("_entries", "count", "tag_next")
+
+    def __init__(self) -> None:
+        self._entries: deque[Entry] = deque()
+        self.tag_next = 1
+        self.count = 0
+        """Deliveries that are out."""
+
+    def __repr__(self) -> str:
+        return f"<Ledger out={self.count} next={self.tag_next}>"
+
+    def skip(self, count: int) -> int:
+        """Use up tags for deliveries that need no answer; return the first."""
+        tag = self.tag_next
+        self.tag_next = tag + count
+        return tag
+
+    def add(self, consumer: Consumer | None, queue: Queue, run: Run) -> int:
+        """Enter a delivered run and return the tag of its first message."""
+        tag = self.tag_next
+        count = len(run.sequences)
+        self.tag_next = tag + count
+        self.count += count
+        entry = Entry(tag, consumer, queue, run, 0, count)
+        self._entries.append(entry)
+        queue.outstanding[entry] = None
+        return tag
+
+    def settle(self, tag: int, multiple: bool, outcome: Outcome) -> int:
+        """Settle one tag, or all up to it (0: all there are); return how many.
+
+        Raises UnknownDelivery, and settles nothing, if the tag is not out. Cost: O(entries settled).
+        """
+        if multiple:
+            if tag == 0:
+                return self.settle_all(outcome)
+            position = self._find(tag)
+            settled = 0
+            for _ in range(position):
+                entry = self._entries.popleft()
+                settled += self._settle_part(entry, entry.start, entry.stop, outcome)
+            entry = self._entries[0]
+            return settled + self._settle_at(0, entry.start, tag - entry.base + 1, outcome)
+        return self.settle_range(tag, tag, outcome)
+
+    def settle_range(self, tag_first: int, tag_last: int, outcome: Outcome) -> int:
+        """Settle exactly these tags (inclusive); return how many.
+
+        Raises UnknownDelivery for the first tag that is not out; those before it are settled by then.
+        """
+        settled = 0
+        while tag_first <= tag_last:
+            position = self._find(tag_first)
+            entry = self._entries[position]
+            start = tag_first - entry.base
+            stop = min(tag_last - entry.base + 1, entry.stop)
+            settled += self._settle_at(position, start, stop, outcome)
+            tag_first += stop - start
+        return settled
+
+    def settle_all(self, outcome: Outcome) -> int:
+        """Settle everything that is out, in order of tags."""
+        entries, self._entries = self._entries, deque()
+        return sum([self._settle_part(entry, entry.start, entry.stop, outcome) for entry in entries])
+
+    def entries(self) -> Iterator[Entry]:
+        """What is out, by tag."""
+        return iter(self._entries)
+
+    def _find(self, tag: int) -> int:
+        """Position of the entry that holds this tag."""
+        entries = self._entries
+        if entries:
+            # Most answers come in order: look at the front first.
+            position = 0
+            entry = entries[0]
+            if not entry.start <= tag - entry.base < entry.stop:
+                position = bisect_right(entries, tag, key=_BY_TAG) - 1
+                if position < 0:
+                    raise UnknownDelivery(tag)
+                entry = entries[position]
+            if entry.start <= tag - entry.base < entry.stop:
+                return position
+        raise UnknownDelivery(tag)
+
+    def _settle_at(self, position: int, start: int, stop: int, outcome: Outcome) -> int:
+        """Settle positions `start` to `stop` of one entry and take them out of it."""
+        entry = self._entries[position]
+        count = self._settle_part(entry, start, stop, outcome)
+        if start == entry.start and stop == entry.stop:
+            del self._entries[position]
+        elif start == entry.start:
+            entry.start = stop
+        elif stop == entry.stop:
+            entry.stop = start
+        else:
+            right = Entry(entry.base, entry.consumer, entry.queue, entry.run, stop, entry.stop)
+            entry.stop = start
+            self._entries.insert(position + 1, right)
+            entry.queue.outstanding[right] = None
+        return count
+
+    def _settle_part(self, entry: Entry, start: int, stop: int, outcome: Outcome) -> int:
+        """Tell the queue and give the credit back; the caller takes the part out of the entry."""
+        count = stop - start
+        self.count -= count
+        queue = entry.queue
+        if start == entry.start and stop == entry.stop:
+            queue.outstanding.pop(entry, None)
+        if outcome is Outcome.ACCEPTED:
+            run = entry.run
+            queue.settle(run.sequences[start:stop], entry.part_bytes(start, stop), run.location is not None)
+        elif outcome is Outcome.RELEASED:
+            queue.release(entry.run.cut(slice(start, stop)))
+        else:
+            queue.reject(entry.run.cut(slice(start, stop)))
+        consumer = entry.consumer
+        if consumer is not None:
+            consumer.credit += count
+            consumer.pool.credit += count
+            consumer.queue.wake()
+        return count

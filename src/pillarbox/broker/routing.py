@@ -1,0 +1,183 @@
+"""How exchanges choose destinations: one index per exchange kind, and the table of kinds.
+
+An index holds bindings and answers, for one routing key (and headers), which destinations match. It
+knows no queues and no messages beyond these strings. To add a kind: one class and one row in `KINDS`.
+
+Source: AMQP 0-9-1 specification, 3.1.3 (exchange types); RabbitMQ's `any-with-x` and `all-with-x`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Protocol
+
+Arguments = Mapping[str, Any]
+
+MULTI_WORD = "#"
+ONE_WORD = "*"
+
+
+class Destination(Protocol):
+    """What a binding leads to: a queue or an exchange."""
+
+    name: str
+
+
+class Index(Protocol):
+    """The bindings of one exchange, arranged for look-up. The same destination may match repeatedly."""
+
+    def add(self, key: str, arguments: Arguments, destination: Destination) -> None: ...
+
+    def remove(self, key: str, arguments: Arguments, destination: Destination) -> None: ...
+
+    def match(self, key: str, headers: Arguments) -> Iterator[Destination]: ...
+
+
+class DirectIndex:
+    """Destinations whose binding key equals the routing key."""
+
+    def __init__(self) -> None:
+        self._by_key: dict[str, list[Destination]] = {}
+
+    def add(self, key: str, arguments: Arguments, destination: Destination) -> None:
+        self._by_key.setdefault(key, []).append(destination)
+
+    def remove(self, key: str, arguments: Arguments, destination: Destination) -> None:
+        destinations = self._by_key[key]
+        destinations.remove(destination)
+        if not destinations:
+            del self._by_key[key]
+
+    def match(self, key: str, headers: Arguments) -> Iterator[Destination]:
+        return iter(self._by_key.get(key, ()))
+
+
+class FanoutIndex:
+    """Every destination, whatever the key. Counted, because one destination may be bound with many keys."""
+
+    def __init__(self) -> None:
+        self._counts: dict[Destination, int] = {}
+
+    def add(self, key: str, arguments: Arguments, destination: Destination) -> None:
+        self._counts[destination] = self._counts.get(destination, 0) + 1
+
+    def remove(self, key: str, arguments: Arguments, destination: Destination) -> None:
+        self._counts[destination] -= 1
+        if not self._counts[destination]:
+            del self._counts[destination]
+
+    def match(self, key: str, headers: Arguments) -> Iterator[Destination]:
+        return iter(self._counts)
+
+
+class _TopicNode:
+    """One word of the binding keys: the words that may follow, and who is bound when nothing follows."""
+
+    __slots__ = ("children", "destinations")
+
+    def __init__(self) -> None:
+        self.children: dict[str, _TopicNode] = {}
+        self.destinations: list[Destination] = []
+
+
+class TopicIndex:
+    """Binding keys of words between dots, where `*` stands for one word and `#` for any number."""
+
+    def __init__(self) -> None:
+        self._root = _TopicNode()
+
+    def add(self, key: str, arguments: Arguments, destination: Destination) -> None:
+        node = self._root
+        for word in key.split("."):
+            node = node.children.setdefault(word, _TopicNode())
+        node.destinations.append(destination)
+
+    def remove(self, key: str, arguments: Arguments, destination: Destination) -> None:
+        words = key.split(".")
+        path = [self._root]
+        for word in words:
+            path.append(path[-1].children[word])
+        path[-1].destinations.remove(destination)
+        for word, parent, node in zip(reversed(words), reversed(path[:-1]), reversed(path[1:]), strict=True):
+            if node.children or node.destinations:
+                break
+            del parent.children[word]
+
+    def match(self, key: str, headers: Arguments) -> Iterator[Destination]:
+        """Walk the tree with the set of (node, words consumed) still to visit.
+
+        Each pair is visited once, so keys such as `#.#.#` cost words times nodes, not an exponent of them.
+        """
+        words = key.split(".")
+        pending = [(self._root, 0)]
+        seen: set[tuple[int, int]] = set()
+        while pending:
+            node, position = pending.pop()
+            if (id(node), position) in seen:
+                continue
+            seen.add((id(node), position))
+            if position == len(words):
+                yield from node.destinations
+            else:
+                for word in (words[position], ONE_WORD):
+                    child = node.children.get(word)
+                    if child is not None:
+                        pending.append((child, position + 1))
+            rest = node.children.get(MULTI_WORD)
+            if rest is not None:
+                pending.extend((rest, consumed) for consumed in range(position, len(words) + 1))
+
+
+def _all_match(wanted: Arguments, headers: Arguments) -> bool:
+    return all(name in headers and _header_equal(value, headers[name]) for name, value in wanted.items())
+
+
+def _any_match(wanted: Arguments, headers: Arguments) -> bool:
+    return any(name in headers and _header_equal(value, headers[name]) for name, value in wanted.items())
+
+
+def _header_equal(wanted: Any, value: Any) -> bool:
+    """A binding value of void asks only for the presence of the header."""
+    return wanted is None or (type(wanted) is type(value) and wanted == value)
+
+
+# x-match → (test, whether headers that begin with `x-` take part).
+MATCH_MODES: dict[str, tuple[Callable[[Arguments, Arguments], bool], bool]] = {
+    "all": (_all_match, False),
+    "any": (_any_match, False),
+    "all-with-x": (_all_match, True),
+    "any-with-x": (_any_match, True),
+}
+
+
+class HeadersIndex:
+    """Destinations whose binding arguments match the message's headers, by `x-match`."""
+
+    def __init__(self) -> None:
+        self._bindings: list[tuple[str, Arguments, Destination]] = []
+
+    def add(self, key: str, arguments: Arguments, destination: Destination) -> None:
+        self._bindings.append((key, arguments, destination))
+
+    def remove(self, key: str, arguments: Arguments, destination: Destination) -> None:
+        self._bindings.remove((key, arguments, destination))
+
+    def match(self, key: str, headers: Arguments) -> Iterator[Destination]:
+        for _, arguments, destination in self._bindings:
+            test, with_x = MATCH_MODES[arguments.get("x-match", "all")]
+            wanted = {
+                name: value
+                for name, value in arguments.items()
+                if name != "x-match" and (with_x or not name.startswith("x-"))
+            }
+            if test(wanted, headers):
+                yield destination
+
+
+# Exchange kind → (index, whether a route depends on the headers and so cannot be cached by key).
+KINDS: dict[str, tuple[Callable[[], Index], bool]] = {
+    "direct": (DirectIndex, False),
+    "fanout": (FanoutIndex, False),
+    "topic": (TopicIndex, False),
+    "headers": (HeadersIndex, True),
+}

@@ -1,0 +1,63 @@
+"""Runs: messages of one queue that stand, move and are settled together.
+
+A run pairs sequences with messages. It is cut, never changed, except that its messages may be let go
+(`messages` is None: cold) and brought back. Message lists are shared between the queues of a fan-out.
+
+Invariants: `len(sequences) == len(messages)` while hot; a run with no location is in no journal and
+stays hot.
+"""
+
+from __future__ import annotations
+
+from pillarbox.engine.base import Location, Message
+
+
+def body_bytes_of(messages: list[Message]) -> int:
+    """Sum of the body sizes."""
+    return sum([len(message.body) for message in messages])
+
+
+class Run:
+    """Messages with ascending sequences (contiguous, or striped over consumers) of one queue."""
+
+    __slots__ = ("accepted_ms", "body_bytes", "loading", "location", "messages", "redelivered", "sequences")
+
+    def __init__(
+        self,
+        sequences: range,
+        messages: list[Message] | None,
+        body_bytes: int,
+        location: Location | None,
+        redelivered: bool,
+        accepted_ms: int,
+    ) -> None:
+        self.sequences = sequences
+        self.messages = messages
+        self.body_bytes = body_bytes
+        self.location = location
+        self.redelivered = redelivered
+        self.accepted_ms = accepted_ms
+        self.loading = False
+
+    def __len__(self) -> int:
+        return len(self.sequences)
+
+    def __lt__(self, other: Run) -> bool:
+        """Order of the heap of released runs: original place."""
+        return self.sequences.start < other.sequences.start
+
+    def __repr__(self) -> str:
+        state = "cold" if self.messages is None else "hot"
+        return f"<Run {self.sequences} {state} bytes={self.body_bytes} redelivered={self.redelivered}>"
+
+    def cut(self, selection: slice) -> Run:
+        """The part at these positions, as a run of its own. Cost: O(part), or O(1) for the whole."""
+        sequences = self.sequences[selection]
+        if len(sequences) == len(self.sequences):
+            return self
+        if self.messages is None:
+            part_bytes = self.body_bytes * len(sequences) // len(self.sequences)
+            return Run(sequences, None, part_bytes, self.location, self.redelivered, self.accepted_ms)
+        messages = self.messages[selection]
+        part_bytes = body_bytes_of(messages)
+        return Run(sequences, messages, part_bytes, self.location, self.redelivered, self.accepted_ms)

@@ -1,0 +1,39 @@
+"""Timers of the core: things to look at when a time has come.
+
+No clock here: `due` is asked with the current time. A timer cannot be cancelled; what it wakes looks for
+itself whether there is anything to do.
+"""
+
+from __future__ import annotations
+
+from heapq import heappop, heappush
+from itertools import count
+from typing import Protocol
+
+
+class Timed(Protocol):
+    """Something that wants to be told that a time has come."""
+
+    def on_timer(self, now_ms: int) -> None: ...
+
+
+class Scheduler:
+    """A heap of (time, who)."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[int, int, Timed]] = []
+        self._order = count()
+
+    def at(self, due_ms: int, who: Timed) -> None:
+        """Tell `who` when `due_ms` has come."""
+        heappush(self._heap, (due_ms, next(self._order), who))
+
+    def run(self, now_ms: int) -> None:
+        """Tell all whose time has come."""
+        while self._heap and self._heap[0][0] <= now_ms:
+            heappop(self._heap)[2].on_timer(now_ms)
+
+    @property
+    def next_ms(self) -> int | None:
+        """When the next timer is due; None if there is none."""
+        return self._heap[0][0] if self._heap else None

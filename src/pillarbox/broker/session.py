@@ -1,0 +1,246 @@
+"""A session: one logged-in user in one virtual host, through which a head asks for everything.
+
+It checks permissions and ownership, then lets the virtual host or the queue act. Exclusive queues live
+as long as their session. Not here: protocol state, tags, frames.
+
+Source: RabbitMQ's table of operations and permissions; rows R40, R42, R63-R67, R92.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from pillarbox.broker.consumer import Consumer, Pool
+from pillarbox.broker.exchange import NO_HEADERS, Exchange, Route
+from pillarbox.broker.queue import Queue
+from pillarbox.broker.vhost import DEFAULT_EXCHANGE, demand_not_default
+from pillarbox.errors import BrokerError, Reason
+
+if TYPE_CHECKING:
+    from pillarbox.broker.auth import User
+    from pillarbox.broker.core import Core
+    from pillarbox.broker.ledger import Ledger
+    from pillarbox.broker.run import Run
+    from pillarbox.broker.sink import Outlet, Sink
+    from pillarbox.broker.vhost import VHost
+
+
+REPLY_TO = "amq.rabbitmq.reply-to"
+"""The name under which a requester consumes direct replies and that its requests carry (R70)."""
+
+
+class Session:
+    """See the module. `outlet` is the connection's way out; it is also the owner of exclusive queues."""
+
+    def __init__(self, core: Core, user: User, vhost: VHost, outlet: Outlet) -> None:
+        self.core = core
+        self.user = user
+        self.vhost = vhost
+        self.outlet = outlet
+        self.head: Any = None
+        """The head's connection, for those who list or close connections."""
+        self.forget_routes: Callable[[], None] = lambda: None
+        """Called when the user's permissions have changed: routes resolved before may be forbidden now."""
+        self._owns = False
+
+    def __repr__(self) -> str:
+        return f"<Session {self.user.name!r} in {self.vhost.name!r}>"
+
+    def _demand(self, action: str, kind: str, name: str) -> None:
+        self.core.users.demand(self.user, self.vhost.name, action, kind, name)
+
+    def close(self) -> None:
+        """Delete the exclusive queues. Consumers and deliveries are the head's to end first."""
+        owned = [queue for queue in self.vhost.queues.values() if queue.owner is self] if self._owns else []
+        for queue in owned:
+            self.vhost.remove_queue(queue)
+        self.core.sessions.pop(self, None)
+
+    # --- exchanges ---------------------------------------------------------------------------------
+
+    def declare_exchange(self, name: str, kind: str, **attributes: Any) -> Exchange:
+        """Make or check an exchange; see `VHost.declare_exchange`."""
+        demand_not_default(name)
+        self._demand("configure", "exchange", name)
+        return self.vhost.declare_exchange(name, kind, **attributes)
+
+    def find_exchange(self, name: str) -> Exchange:
+        """The exchange, for a passive declaration."""
+        demand_not_default(name)
+        return self.vhost.exchange(name)
+
+    def delete_exchange(self, name: str, *, if_unused: bool) -> None:
+        demand_not_default(name)
+        self._demand("configure", "exchange", name)
+        self.vhost.delete_exchange(name, if_unused=if_unused)
+
+    def bind_exchange(
+        self, destination: str, source: str, key: str, arguments: Mapping[str, Any], *, add: bool
+    ) -> None:
+        """Bind (or, with `add` false, unbind) an exchange to an exchange."""
+        demand_not_default(destination)
+        demand_not_default(source)
+        self._demand("write", "exchange", destination)
+        self._demand("read", "exchange", source)
+        vhost = self.vhost
+        if not add and (destination not in vhost.exchanges or source not in vhost.exchanges):
+            return
+        change = vhost.bind if add else vhost.unbind
+        change(vhost.exchange(source), vhost.exchange(destination), key, arguments)
+
+    # --- queues ------------------------------------------------------------------------------------
+
+    def declare_queue(self, name: str, *, exclusive: bool = False, **attributes: Any) -> Queue:
+        """Make or check a queue; see `VHost.declare_queue`."""
+        if name:
+            self._demand("configure", "queue", name)
+        self._owns = self._owns or exclusive
+        return self.vhost.declare_queue(self, name, exclusive=exclusive, **attributes)
+
+    def find_queue(self, name: str) -> Queue:
+        """The queue, for a passive declaration."""
+        return self.vhost.queue_for(self, name)
+
+    def delete_queue(self, name: str, *, if_unused: bool, if_empty: bool) -> int:
+        self._demand("configure", "queue", name)
+        return self.vhost.delete_queue(self, name, if_unused=if_unused, if_empty=if_empty)
+
+    def purge_queue(self, name: str) -> int:
+        self._demand("read", "queue", name)
+        return self.vhost.queue_for(self, name).purge()
+
+    def bind_queue(
+        self, queue: str, source: str, key: str, arguments: Mapping[str, Any], *, add: bool
+    ) -> None:
+        """Bind (or, with `add` false, unbind) a queue to an exchange."""
+        self._demand("write", "queue", queue)
+        self._demand("read", "exchange", source)
+        vhost = self.vhost
+        if not add and (queue not in vhost.queues or source not in vhost.exchanges):
+            return
+        destination = vhost.queue_for(self, queue)
+        demand_not_default(source)
+        change = vhost.bind if add else vhost.unbind
+        change(vhost.exchange(source), destination, key, arguments)
+
+    def make_reply_queue(self, prefix: str) -> str:
+        """Make a queue for direct replies to this session (R70) and return its name."""
+        name = self.core.unique_name(prefix)
+        queue = Queue(self.core.changes, self.core.take_uid(), name, owner=self)
+        self.vhost.reply_queues[name] = queue
+        return name
+
+    def drop_reply_queue(self, name: str) -> None:
+        """Forget a queue for direct replies and what waits in it."""
+        queue = self.vhost.reply_queues.pop(name, None)
+        if queue is not None:
+            queue.close()
+
+    def is_reply_queue(self, name: str) -> bool:
+        """Does this name stand for a queue of direct replies, its own short name included?"""
+        return name == REPLY_TO or name in self.vhost.reply_queues
+
+    # --- messages ----------------------------------------------------------------------------------
+
+    def route(
+        self, exchange: str, keys: tuple[str, ...], headers: Mapping[str, Any] = NO_HEADERS
+    ) -> tuple[Exchange | None, Route]:
+        """Where a publish by this user goes; the exchange is None for the default one.
+
+        Raises NOT_FOUND for a missing exchange, ACCESS_REFUSED without the right to write or for an
+        internal exchange.
+        """
+        self._demand("write", "exchange", exchange)
+        if exchange == DEFAULT_EXCHANGE:
+            return None, self.vhost.resolve_default(keys)
+        target = self.vhost.exchange(exchange)
+        if target.internal:
+            text = f"cannot publish to internal exchange '{exchange}' in vhost '{self.vhost.name}'"
+            raise BrokerError(Reason.ACCESS_REFUSED, text)
+        return target, target.resolve(keys, headers)
+
+    def consume(
+        self,
+        name: str,
+        sink: Sink,
+        ledger: Ledger,
+        *,
+        tag: str,
+        no_ack: bool,
+        exclusive: bool,
+        prefetch: int,
+        pool: Pool,
+        priority: int,
+        arguments: Mapping[str, Any],
+    ) -> Consumer:
+        """Begin to receive from a queue. Raises ACCESS_REFUSED if exclusive use stands against it."""
+        queue = self.vhost.reply_queues.get(name)
+        if queue is None:
+            self._demand("read", "queue", name)
+            queue = self.vhost.queue_for(self, name)
+        if queue.consumers and (exclusive or queue.consumers[0].exclusive):
+            text = f"queue '{name}' in vhost '{self.vhost.name}' in exclusive use"
+            raise BrokerError(Reason.ACCESS_REFUSED, text)
+        consumer = Consumer(
+            queue,
+            sink,
+            self.outlet,
+            ledger,
+            tag=tag,
+            no_ack=no_ack,
+            exclusive=exclusive,
+            prefetch=prefetch,
+            pool=pool,
+            priority=priority,
+            arguments=arguments,
+        )
+        position = len(queue.consumers)
+        while position and queue.consumers[position - 1].priority < priority:
+            position -= 1
+        queue.consumers.insert(position, consumer)
+        queue.used_ms = self.core.changes.now_ms
+        queue.wake()
+        return consumer
+
+    def cancel(self, consumer: Consumer) -> None:
+        """End a consumer; what is out stays out. An auto-delete queue goes with its last consumer (R40)."""
+        queue = consumer.queue
+        if queue.deleted or consumer not in queue.consumers:
+            return
+        queue.consumers.remove(consumer)
+        queue.used_ms = self.core.changes.now_ms
+        if queue.auto_delete and not queue.consumers:
+            self.vhost.remove_queue(queue)
+
+    def get(self, name: str, ledger: Ledger, *, no_ack: bool) -> tuple[Queue, Run, int] | None:
+        """Take one message: the queue, a run of one and its tag; None if the queue is empty.
+
+        Raises Deferred if there are messages, but on disk.
+        """
+        self._demand("read", "queue", name)
+        queue = self.vhost.queue_for(self, name)
+        queue.used_ms = self.core.changes.now_ms
+        run = queue.take(1)
+        if run is None:
+            if queue.ready_count:
+                raise Deferred(queue)
+            queue.counters.get_empty += 1
+            return None
+        if no_ack:
+            queue.counters.get_no_ack += 1
+            tag = ledger.skip(1)
+            queue.settle_unanswered(run)
+        else:
+            queue.counters.get += 1
+            tag = ledger.add(None, queue, run)
+            queue.delivered(run)
+        return queue, run, tag
+
+
+class Deferred(Exception):
+    """The answer needs messages that are being loaded; ask again when the queue has them (`when_loaded`)."""
+
+    def __init__(self, queue: Queue) -> None:
+        super().__init__(queue.name)
+        self.queue = queue

@@ -1,0 +1,34 @@
+"""What the core may ask of a head. Always batches, never one message at a time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from pillarbox.broker.consumer import Consumer
+    from pillarbox.broker.run import Run
+
+
+class Outlet(Protocol):
+    """The way out of one connection. While it is not writable, its consumers get nothing."""
+
+    writable: bool
+
+    def blocked(self, reason: str) -> None:
+        """Publishers are being held up, for this reason."""
+
+    def unblocked(self) -> None:
+        """They are not any more."""
+
+
+class Sink(Protocol):
+    """A receiver of deliveries and confirms: an AMQP channel, a STOMP session."""
+
+    def deliver(self, consumer: Consumer, run: Run, tag_first: int) -> None:
+        """Send a run of messages; they carry the tags `tag_first`, `tag_first + 1`, ..."""
+
+    def confirm(self, tag_first: int, tag_last: int) -> None:
+        """The publishes with these numbers are safe (inclusive)."""
+
+    def consumer_cancelled(self, consumer: Consumer) -> None:
+        """The queue went away under this consumer."""

@@ -1,0 +1,436 @@
+"""A virtual host: a name space of exchanges, queues and bindings, and the rules for changing it.
+
+Declares, deletes and binds, checks equivalence and ownership, and notes durable definitions. Permissions
+are checked by the caller (`session`), who knows the user. Not here: routing itself, messages.
+
+Source: AMQP 0-9-1 classes exchange and queue; rows R20-R24, R31, R40-R45, R56, R57.
+Invariant: a binding exists only while both its ends do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from pillarbox.broker import definitions as kept
+from pillarbox.broker.arguments import EXCHANGE_ARGUMENTS, check_queue_arguments, demand_equal, type_name
+from pillarbox.broker.exchange import Binding, Exchange, Route, binding_identity
+from pillarbox.broker.queue import Queue
+from pillarbox.broker.routing import KINDS, MATCH_MODES
+from pillarbox.errors import BrokerError, Reason
+
+if TYPE_CHECKING:
+    from pillarbox.broker.core import Core
+
+DEFAULT_EXCHANGE = ""
+PREDECLARED = {
+    "amq.direct": "direct",
+    "amq.fanout": "fanout",
+    "amq.topic": "topic",
+    "amq.headers": "headers",
+    "amq.match": "headers",
+    "amq.rabbitmq.trace": "topic",
+}
+RESERVED_PREFIX = "amq."
+
+
+class VHost:
+    """See the module."""
+
+    def __init__(self, core: Core, name: str) -> None:
+        self._core = core
+        self.name = name
+        self.queues: dict[str, Queue] = {}
+        self.exchanges: dict[str, Exchange] = {}
+        self.reply_queues: dict[str, Queue] = {}
+        """Queues of direct replies: reached by name through the default exchange, and in no listing."""
+        self.inbound: dict[Queue | Exchange, dict[Binding, None]] = {}
+        """The bindings that lead to each destination."""
+        for exchange, kind in PREDECLARED.items():
+            internal = exchange == "amq.rabbitmq.trace"
+            self.exchanges[exchange] = Exchange(exchange, kind, durable=True, internal=internal)
+
+    def __repr__(self) -> str:
+        return f"<VHost {self.name!r} queues={len(self.queues)} exchanges={len(self.exchanges)}>"
+
+    # --- looking up --------------------------------------------------------------------------------
+
+    def exchange(self, name: str) -> Exchange:
+        """The exchange of this name; BrokerError(NOT_FOUND) if there is none."""
+        try:
+            return self.exchanges[name]
+        except KeyError:
+            text = f"no exchange '{name}' in vhost '{self.name}'"
+            raise BrokerError(Reason.NOT_FOUND, text) from None
+
+    def queue(self, name: str) -> Queue:
+        """The queue of this name; BrokerError(NOT_FOUND) if there is none."""
+        try:
+            return self.queues[name]
+        except KeyError:
+            text = f"no queue '{name}' in vhost '{self.name}'"
+            raise BrokerError(Reason.NOT_FOUND, text) from None
+
+    def queue_for(self, owner: object, name: str) -> Queue:
+        """The queue, unless another connection has it exclusively (RESOURCE_LOCKED)."""
+        queue = self.queue(name)
+        if queue.owner is not None and queue.owner is not owner:
+            raise self._locked(name)
+        return queue
+
+    def _locked(self, name: str) -> BrokerError:
+        text = (
+            f"cannot obtain exclusive access to locked queue '{name}' in vhost '{self.name}'. It could "
+            "be originally declared on another connection or the exclusive property value does not "
+            "match that of the original declaration."
+        )
+        return BrokerError(Reason.RESOURCE_LOCKED, text)
+
+    def resolve_default(self, keys: tuple[str, ...]) -> Route:
+        """Route through the default exchange: to the queue of that name (R20).
+
+        The route of a missing queue must not be kept: its stamp is invalid.
+        """
+        found = [self.queues.get(key) or self.reply_queues.get(key) for key in keys]
+        queues = tuple(dict.fromkeys(queue for queue in found if queue is not None))
+        stamp = queues[0].stamp if len(queues) == 1 == len(keys) else _NEVER
+        return Route(queues, stamp, False)
+
+    # --- exchanges ---------------------------------------------------------------------------------
+
+    def declare_exchange(
+        self,
+        name: str,
+        kind: str,
+        *,
+        durable: bool = False,
+        auto_delete: bool = False,
+        internal: bool = False,
+        arguments: Mapping[str, Any] | None = None,
+    ) -> Exchange:
+        """Make an exchange, or check that the one of this name is the same (PRECONDITION_FAILED)."""
+        demand_not_default(name)
+        if kind not in KINDS:
+            raise BrokerError(Reason.PRECONDITION_FAILED, f"unknown exchange type '{kind}'")
+        existing = self.exchanges.get(name)
+        if existing is not None:
+            self._demand_same_exchange(existing, kind, durable, auto_delete, internal, arguments or {})
+            return existing
+        _demand_not_reserved("exchange", name)
+        exchange = Exchange(
+            name, kind, durable=durable, auto_delete=auto_delete, internal=internal, arguments=arguments
+        )
+        self.exchanges[name] = exchange
+        if durable:
+            definition = kept.ExchangeDefinition(
+                self.name, name, kind, auto_delete, internal, exchange.arguments
+            )
+            self._core.define("exchange", kept.key_of(self.name, name), definition)
+        return exchange
+
+    def _demand_same_exchange(
+        self,
+        exchange: Exchange,
+        kind: str,
+        durable: bool,
+        auto_delete: bool,
+        internal: bool,
+        arguments: Mapping[str, Any],
+    ) -> None:
+        pairs = (
+            ("type", kind, exchange.kind),
+            ("durable", durable, exchange.durable),
+            ("auto_delete", auto_delete, exchange.auto_delete),
+            ("internal", internal, exchange.internal),
+        )
+        _demand_pairs("exchange", exchange.name, self.name, pairs)
+        demand_equal(
+            "exchange", exchange.name, self.name, arguments, exchange.arguments, only=EXCHANGE_ARGUMENTS
+        )
+
+    def delete_exchange(self, name: str, *, if_unused: bool = False) -> None:
+        """Delete an exchange and its bindings; a missing one is no error."""
+        demand_not_default(name)
+        if name.startswith(RESERVED_PREFIX):
+            text = f"deletion of system exchange '{name}' in vhost '{self.name}' not allowed"
+            raise BrokerError(Reason.ACCESS_REFUSED, text)
+        exchange = self.exchanges.get(name)
+        if exchange is None:
+            return
+        if if_unused and exchange.bindings:
+            text = f"exchange '{name}' in vhost '{self.name}' in use"
+            raise BrokerError(Reason.PRECONDITION_FAILED, text)
+        self._remove_exchange(exchange)
+
+    def _remove_exchange(self, exchange: Exchange) -> None:
+        del self.exchanges[exchange.name]
+        exchange.invalidate()
+        for binding in list(exchange.bindings.values()):
+            self._unlink(binding)
+        self._remove_inbound(exchange)
+        if exchange.durable:
+            self._core.undefine("exchange", kept.key_of(self.name, exchange.name))
+
+    # --- queues ------------------------------------------------------------------------------------
+
+    def declare_queue(
+        self,
+        owner: object,
+        name: str,
+        *,
+        durable: bool = False,
+        exclusive: bool = False,
+        auto_delete: bool = False,
+        arguments: Mapping[str, Any] | None = None,
+    ) -> Queue:
+        """Make a queue (an empty name: the server chooses one), or check that it is the same one."""
+        arguments = arguments or {}
+        existing = self.queues.get(name)
+        if existing is not None:
+            self._demand_same_queue(existing, owner, durable, exclusive, auto_delete, arguments)
+            existing.used_ms = self._core.changes.now_ms
+            return existing
+        check_queue_arguments(name, self.name, arguments)
+        if name:
+            _demand_not_reserved("queue", name)
+        else:
+            name = self._core.unique_name("amq.gen-")
+        queue = self._add_queue(
+            self._core.take_uid(), name, durable, auto_delete, owner if exclusive else None, arguments
+        )
+        if queue.durable and queue.owner is None:
+            definition = kept.QueueDefinition(self.name, name, auto_delete, queue.arguments)
+            self._core.define("queue", str(queue.uid), definition)
+        return queue
+
+    def _add_queue(
+        self,
+        uid: int,
+        name: str,
+        durable: bool,
+        auto_delete: bool,
+        owner: object | None,
+        arguments: Mapping[str, Any],
+    ) -> Queue:
+        queue = Queue(
+            self._core.changes,
+            uid,
+            name,
+            durable=durable,
+            auto_delete=auto_delete,
+            owner=owner,
+            arguments=arguments,
+            ttl_ms=arguments.get("x-message-ttl"),
+            expires_ms=arguments.get("x-expires"),
+        )
+        self.queues[name] = queue
+        if queue.expires_ms is not None:
+            self._core.scheduler.at(queue.used_ms + queue.expires_ms, QueueExpiry(self, queue))
+        return queue
+
+    def _demand_same_queue(
+        self,
+        queue: Queue,
+        owner: object,
+        durable: bool,
+        exclusive: bool,
+        auto_delete: bool,
+        arguments: Mapping[str, Any],
+    ) -> None:
+        # In RabbitMQ's order: who has it, the attributes, the arguments.
+        self.queue_for(owner, queue.name)
+        if exclusive != (queue.owner is not None):
+            raise self._locked(queue.name)
+        pairs = (
+            # Whether a queue that dies with its connection is durable makes no difference.
+            ("durable", durable or exclusive, queue.durable or exclusive),
+            ("auto_delete", auto_delete, queue.auto_delete),
+        )
+        _demand_pairs("queue", queue.name, self.name, pairs)
+        demand_equal("queue", queue.name, self.name, arguments, queue.arguments)
+
+    def delete_queue(
+        self, owner: object, name: str, *, if_unused: bool = False, if_empty: bool = False
+    ) -> int:
+        """Delete a queue and return how many messages were ready; a missing one is no error (R56)."""
+        if name not in self.queues:
+            return 0
+        queue = self.queue_for(owner, name)
+        for condition, fault in (
+            (if_unused and bool(queue.consumers), "in use"),
+            (if_empty and bool(queue.ready_count), "not empty"),
+        ):
+            if condition:
+                text = f"queue '{name}' in vhost '{self.name}' {fault}"
+                raise BrokerError(Reason.PRECONDITION_FAILED, text)
+        count = queue.ready_count
+        self.remove_queue(queue)
+        return count
+
+    def remove_queue(self, queue: Queue) -> None:
+        """Delete a queue, its bindings, and tell its consumers."""
+        del self.queues[queue.name]
+        self._remove_inbound(queue)
+        if queue.durable and queue.owner is None:
+            self._core.undefine("queue", str(queue.uid))
+        consumers, queue.consumers = queue.consumers, []
+        queue.close()
+        for consumer in consumers:
+            consumer.sink.consumer_cancelled(consumer)
+
+    # --- bindings ----------------------------------------------------------------------------------
+
+    def bind(
+        self, source: Exchange, destination: Queue | Exchange, key: str, arguments: Mapping[str, Any]
+    ) -> None:
+        """Bind; the same binding again is no error (R31)."""
+        if source.kind == "headers":
+            _check_match_mode(arguments)
+        binding = Binding(source, destination, key, dict(arguments))
+        if not source.bind(binding):
+            return
+        self.inbound.setdefault(destination, {})[binding] = None
+        if self._is_durable(binding):
+            definition = kept.BindingDefinition(
+                self.name,
+                source.name,
+                destination.name,
+                isinstance(destination, Exchange),
+                key,
+                dict(arguments),
+            )
+            self._core.define("binding", self._binding_key(binding), definition)
+
+    def unbind(
+        self, source: Exchange, destination: Queue | Exchange, key: str, arguments: Mapping[str, Any]
+    ) -> None:
+        """Remove a binding; a missing one is no error."""
+        binding = source.bindings.get(binding_identity(destination, key, arguments))
+        if binding is not None:
+            self._unlink(binding)
+            self._auto_delete(source)
+
+    def bindings_to(self, destination: Queue | Exchange) -> Iterator[Binding]:
+        """The bindings that lead to a queue or an exchange."""
+        return iter(self.inbound.get(destination, ()))
+
+    def _unlink(self, binding: Binding) -> None:
+        binding.source.unbind(binding.destination, binding.key, binding.arguments)
+        inbound = self.inbound[binding.destination]
+        del inbound[binding]
+        if not inbound:
+            del self.inbound[binding.destination]
+        if self._is_durable(binding):
+            self._core.undefine("binding", self._binding_key(binding))
+
+    def _remove_inbound(self, destination: Queue | Exchange) -> None:
+        bindings = list(self.inbound.get(destination, ()))
+        for binding in bindings:
+            self._unlink(binding)
+        for binding in bindings:
+            self._auto_delete(binding.source)
+
+    def _auto_delete(self, exchange: Exchange) -> None:
+        """An auto-delete exchange goes with its last binding (R23)."""
+        if exchange.auto_delete and not exchange.bindings and exchange.name in self.exchanges:
+            self._remove_exchange(exchange)
+
+    def _is_durable(self, binding: Binding) -> bool:
+        destination = binding.destination
+        lasting = destination.durable and getattr(destination, "owner", None) is None
+        return binding.source.durable and lasting
+
+    def _binding_key(self, binding: Binding) -> str:
+        identity = binding_identity(binding.destination, binding.key, binding.arguments)
+        return kept.key_of(self.name, binding.source.name, repr(identity))
+
+    # --- restart -----------------------------------------------------------------------------------
+
+    def restore_exchange(self, definition: kept.ExchangeDefinition) -> None:
+        self.exchanges[definition.name] = Exchange(
+            definition.name,
+            definition.kind,
+            durable=True,
+            auto_delete=definition.auto_delete,
+            internal=definition.internal,
+            arguments=definition.arguments,
+        )
+
+    def restore_queue(self, uid: int, definition: kept.QueueDefinition) -> Queue:
+        return self._add_queue(uid, definition.name, True, definition.auto_delete, None, definition.arguments)
+
+    def restore_binding(self, definition: kept.BindingDefinition) -> None:
+        source = self.exchanges[definition.source]
+        destinations: Mapping[str, Queue | Exchange] = self.queues
+        if definition.to_exchange:
+            destinations = self.exchanges
+        destination = destinations[definition.destination]
+        binding = Binding(source, destination, definition.key, definition.arguments)
+        source.bind(binding)
+        self.inbound.setdefault(destination, {})[binding] = None
+
+
+class QueueExpiry:
+    """Deletes a queue that nobody has used for its `x-expires` (R45)."""
+
+    def __init__(self, vhost: VHost, queue: Queue) -> None:
+        self._vhost = vhost
+        self._queue = queue
+
+    def on_timer(self, now_ms: int) -> None:
+        queue = self._queue
+        if queue.deleted or queue.expires_ms is None:
+            return
+        if queue.consumers:
+            queue.used_ms = now_ms
+        due_ms = queue.used_ms + queue.expires_ms
+        if due_ms <= now_ms:
+            self._vhost.remove_queue(queue)
+        else:
+            self._vhost._core.scheduler.at(due_ms, self)
+
+
+class _Never:
+    valid = False
+
+
+_NEVER: Any = _Never()
+
+
+def demand_not_default(name: str) -> None:
+    """Refuse to declare, delete or bind the default exchange."""
+    if name == DEFAULT_EXCHANGE:
+        raise BrokerError(Reason.ACCESS_REFUSED, "operation not permitted on the default exchange")
+
+
+def _demand_not_reserved(kind: str, name: str) -> None:
+    if name.startswith(RESERVED_PREFIX):
+        text = f"{kind} name '{name}' contains reserved prefix '{RESERVED_PREFIX}*'"
+        raise BrokerError(Reason.ACCESS_REFUSED, text)
+
+
+def _demand_pairs(kind: str, name: str, vhost: str, pairs: tuple[tuple[str, Any, Any], ...]) -> None:
+    for key, received, current in pairs:
+        if received != current:
+            text = (
+                f"inequivalent arg '{key}' for {kind} '{name}' in vhost '{vhost}': "
+                f"received '{_word(received)}' but current is '{_word(current)}'"
+            )
+            raise BrokerError(Reason.PRECONDITION_FAILED, text)
+
+
+def _word(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _check_match_mode(arguments: Mapping[str, Any]) -> None:
+    mode = arguments.get("x-match", "all")
+    expected = "all, any, all-with-x, or any-with-x"
+    if not isinstance(mode, str):
+        shown = "undefined" if mode is None else mode
+        text = f"Invalid x-match field type {type_name(mode)} (value {shown}); expected longstr"
+        raise BrokerError(Reason.PRECONDITION_FAILED, text)
+    if mode not in MATCH_MODES:
+        shown = f'"{mode}"' if mode else ""
+        text = f"Invalid x-match field value <<{shown}>>; expected {expected}"
+        raise BrokerError(Reason.PRECONDITION_FAILED, text)

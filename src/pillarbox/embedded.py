@@ -1,0 +1,182 @@
+"""A broker inside a program: `with Broker() as broker: connect(broker.amqp_url)`.
+
+As a synchronous context manager it runs in a thread of its own; as an asynchronous one, in the current
+event loop. Without `data` it keeps everything in memory, which is what a test wants. Not here: what a
+broker does (see `app`), pytest (see `testing.plugin`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from urllib.parse import quote
+
+from pillarbox.clock import Clock, ManualClock
+from pillarbox.config import Config
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from pillarbox.app import Server
+
+T = TypeVar("T")
+
+START_TIMEOUT_S = 60.0
+"""A large data folder may take seconds to read; a start that takes longer than this has hung."""
+
+
+class QueueState(NamedTuple):
+    """What a queue holds at one moment."""
+
+    ready: int
+    unacknowledged: int
+    consumers: int
+    ready_bytes: int
+
+
+class Broker:
+    """A running broker. Options are those of `Config`; the port is any free one unless given.
+
+    Raises StartupError if it cannot start, KeyError for a queue or virtual host that does not exist.
+    """
+
+    def __init__(self, data: str | None = None, *, clock: Clock | None = None, **options: Any) -> None:
+        storage: dict[str, Any] = {"memory": True} if data is None else {"data": str(data)}
+        self.config = Config(**{"port": 0, "host": "127.0.0.1", **storage, **options})
+        self.clock = clock
+        self._server: Server | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._stopping: asyncio.Event | None = None
+
+    def __repr__(self) -> str:
+        return f"<Broker {self.amqp_url}>" if self._server is not None else "<Broker not started>"
+
+    # --- start and stop ------------------------------------------------------------------------------
+
+    def start(self) -> Broker:
+        """Start in a thread of its own; return when clients can connect."""
+        started = threading.Event()
+        failure: list[BaseException] = []
+        self._thread = threading.Thread(
+            target=self._run, args=(started, failure), name="pillarbox", daemon=True
+        )
+        self._thread.start()
+        if not started.wait(START_TIMEOUT_S):
+            raise TimeoutError("the broker did not start in time")
+        if failure:
+            self._thread.join()
+            raise failure[0]
+        return self
+
+    def stop(self) -> None:
+        """Stop gracefully and wait for the end."""
+        if self._thread is not None and self._loop is not None and self._stopping is not None:
+            self._loop.call_soon_threadsafe(self._stopping.set)
+            self._thread.join()
+            self._thread = None
+
+    def __enter__(self) -> Broker:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    async def __aenter__(self) -> Broker:
+        await self._open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._server is not None:
+            await self._server.stop()
+            self._server = None
+
+    async def _open(self) -> None:
+        from pillarbox.app import Server
+
+        server = Server(self.config, clock=self.clock)
+        await server.start()
+        self._server = server
+        self._loop = asyncio.get_running_loop()
+
+    def _run(self, started: threading.Event, failure: list[BaseException]) -> None:
+        async def main() -> None:
+            try:
+                await self._open()
+            except BaseException as error:
+                failure.append(error)
+                started.set()
+                return
+            self._stopping = asyncio.Event()
+            started.set()
+            await self._stopping.wait()
+            assert self._server is not None
+            await self._server.stop()
+
+        from pillarbox.app import run
+
+        run(main())
+
+    # --- what clients and tests need -----------------------------------------------------------------
+
+    @property
+    def server(self) -> Server:
+        """The running server, for whoever wants to look inside; only from the broker's own thread."""
+        if self._server is None:
+            raise RuntimeError("the broker is not running")
+        return self._server
+
+    @property
+    def amqp_port(self) -> int:
+        """The port for AMQP 0-9-1."""
+        return self.server.amqp_port
+
+    @property
+    def amqp_url(self) -> str:
+        """An AMQP URL with user, password and virtual host."""
+        config = self.config
+        login = f"{quote(config.default_user, safe='')}:{quote(config.default_pass, safe='')}"
+        host = self.server.amqp_addresses[0][0]
+        vhost = quote(config.default_vhost, safe="")
+        return f"amqp://{login}@{host}:{self.amqp_port}/{vhost}"
+
+    def call(self, function: Callable[[Server], T]) -> T:
+        """Run a function on the broker's thread and return its result."""
+        server = self.server
+        assert self._loop is not None
+        if self._thread is None or threading.current_thread() is self._thread:
+            return function(server)
+
+        async def ask() -> T:
+            return function(server)
+
+        return asyncio.run_coroutine_threadsafe(ask(), self._loop).result()
+
+    def queue(self, name: str, vhost: str | None = None) -> QueueState:
+        """What a queue holds now."""
+        where = self.config.default_vhost if vhost is None else vhost
+
+        def look(server: Server) -> QueueState:
+            queue = server.core.vhosts[where].queues[name]
+            return QueueState(queue.ready_count, queue.unacked_count, len(queue.consumers), queue.ready_bytes)
+
+        return self.call(look)
+
+    def advance(self, duration: str | int) -> None:
+        """Move a `ManualClock` on and let everything happen that is due by then."""
+        clock = self.clock
+        if not isinstance(clock, ManualClock):
+            raise TypeError("only a broker with a ManualClock can be moved in time")
+
+        def move(server: Server) -> None:
+            clock.advance(duration)
+            server.ticker.check_deadlines()
+            server.ticker.turn()
+
+        self.call(move)

@@ -1,0 +1,184 @@
+"""One socket: bytes to and from a sans-I/O connection, and back-pressure in both directions.
+
+The only module that writes to a transport. A peer that does not read gets no more deliveries, but is
+still read, because what it sends may be acknowledgements; only when answers pile up beyond
+`ANSWERS_BYTES_MAX` is it left alone until it reads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from typing import Any, Protocol, cast
+
+from pillarbox.net.ticker import Ticker
+
+WRITE_BUFFER_HIGH = 1 << 20
+"""Unwritten bytes at which a connection's consumers are paused. About what a fast peer reads in a tick;
+asyncio's own 64 KiB would stop and start it for every read of the socket."""
+WRITE_BUFFER_LOW = 1 << 18
+
+ANSWERS_BYTES_MAX = 8 << 20
+"""Unwritten bytes at which even answers are too many: the peer is not read until it has taken them."""
+
+CLOSE_WAIT_MS = 5000
+"""How long the last bytes to a peer may take before its socket is cut."""
+
+
+class Connection(Protocol):
+    """What a driver drives: the sans-I/O head of one socket."""
+
+    out: list[bytes]
+    want_close: bool
+    published: bool
+
+    def receive(self, data: bytes) -> None: ...
+
+    def take_output(self) -> list[bytes]: ...
+
+    def tick(self, now_ms: int) -> None: ...
+
+    def touch(self, now_ms: int) -> None: ...
+
+    def pause(self) -> None: ...
+
+    def unpause(self) -> None: ...
+
+    def wake_consumers(self) -> None: ...
+
+    def shut_down(self, text: str) -> None: ...
+
+    def closed(self, reason: str) -> None: ...
+
+
+ConnectionFactory = Callable[[str, bool, Callable[[], None]], Connection]
+"""(peer, whether it is on this host, what to call when there is output) → a connection."""
+
+
+class Driver(asyncio.Protocol):
+    """See the module. `on_closed` is told when the socket is gone."""
+
+    def __init__(
+        self,
+        ticker: Ticker,
+        make_connection: ConnectionFactory,
+        on_closed: Callable[[Driver], None] = lambda driver: None,
+    ) -> None:
+        self._ticker = ticker
+        self._make_connection = make_connection
+        self._on_closed = on_closed
+        self._transport: asyncio.Transport | None = None
+        self._listed = False
+        self._reading = True
+        self._held = False
+        self._close_ms: int | None = None
+        self.connection: Connection | None = None
+        self.refuse = False
+        """Cut the socket as soon as it is there: too many are open."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        if self.refuse:
+            self._transport.abort()
+            return
+        raw = transport.get_extra_info("socket")
+        if raw is not None and raw.family in (socket.AF_INET, socket.AF_INET6):
+            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._transport.set_write_buffer_limits(WRITE_BUFFER_HIGH, WRITE_BUFFER_LOW)
+        peer = transport.get_extra_info("peername")
+        host = peer[0] if isinstance(peer, tuple) else ""
+        name = f"{host}:{peer[1]}" if isinstance(peer, tuple) else "local"
+        self._ticker.begin()
+        self.connection = self._make_connection(name, _is_loopback(host), self._has_output)
+        self._ticker.drivers[self] = None
+
+    def data_received(self, data: bytes) -> None:
+        self._ticker.begin()
+        connection = self.connection
+        if connection is not None:
+            connection.receive(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._ticker.begin()
+        self._ticker.drivers.pop(self, None)
+        connection, self.connection = self.connection, None
+        if connection is not None:
+            connection.closed(str(exc) if exc is not None else "the peer closed the socket")
+        self._transport = None
+        self._on_closed(self)
+
+    def pause_writing(self) -> None:
+        if self.connection is not None:
+            self.connection.pause()
+
+    def resume_writing(self) -> None:
+        self._ticker.begin()
+        if self.connection is not None:
+            self.connection.unpause()
+        self._read_again()
+
+    def _has_output(self) -> None:
+        if not self._listed:
+            self._listed = True
+            self._ticker.outputs.append(self)
+            self._ticker.begin()
+
+    def flush(self) -> None:
+        """Write what the connection has, once; close the socket if it wants that."""
+        self._listed = False
+        connection, transport = self.connection, self._transport
+        if connection is None or transport is None:
+            return
+        starved = not cast(Any, connection).writable
+        out = connection.take_output()
+        if out:
+            transport.write(b"".join(out))
+            if transport.get_write_buffer_size() > ANSWERS_BYTES_MAX and self._reading:
+                self._reading = False
+                transport.pause_reading()
+        if connection.want_close:
+            transport.close()
+        elif starved:
+            connection.wake_consumers()
+            self._ticker.begin()
+
+    def hold(self, held: bool) -> None:
+        """Stop reading a publisher, or go on."""
+        if held == self._held or self._transport is None:
+            return
+        self._held = held
+        if held:
+            self._transport.pause_reading()
+        else:
+            self._transport.resume_reading()
+            self._read_again()
+
+    def _read_again(self) -> None:
+        if not self._reading and self._transport is not None:
+            self._reading = True
+            if not self._held:
+                self._transport.resume_reading()
+
+    def housekeeping(self, now_ms: int) -> None:
+        """Heartbeats and deadlines; a peer that we do not read is not blamed for its silence."""
+        connection, transport = self.connection, self._transport
+        if connection is None or transport is None:
+            return
+        if self._held or not self._reading:
+            connection.touch(now_ms)
+        connection.tick(now_ms)
+        if transport.is_closing():
+            if self._close_ms is None:
+                self._close_ms = now_ms + CLOSE_WAIT_MS
+            elif now_ms >= self._close_ms:
+                transport.abort()
+
+    def abort(self) -> None:
+        """Cut the socket."""
+        if self._transport is not None:
+            self._transport.abort()
+
+
+def _is_loopback(host: str) -> bool:
+    return not host or host.startswith("127.") or host in ("::1", "::ffff:127.0.0.1")

@@ -1,0 +1,119 @@
+"""Turns: gather all input that the loop has, let the core tick once, write once per connection.
+
+A turn begins with the first input (or wake-up) and ends with the callback that `begin` scheduled, by
+when every readable socket of that loop iteration was read. No timers, no knobs: a batch is what arrived.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
+from pillarbox.clock import Clock, monotonic_ns
+
+HOUSEKEEPING_S = 1.0
+"""How often heartbeats and deadlines are looked at: the finest unit in which protocols state them."""
+
+
+class Flushable(Protocol):
+    """A driver, as the ticker sees it."""
+
+    def flush(self) -> None: ...
+
+    def housekeeping(self, now_ms: int) -> None: ...
+
+
+class Ticker:
+    """`set_time` tells the core the time at the start of a turn, `tick` ends it; `next_ms` is the core's
+    next timer. `after` runs after the writes, with the time."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        clock: Clock,
+        *,
+        set_time: Callable[[int], None],
+        tick: Callable[[int], None],
+        next_ms: Callable[[], int | None],
+        after: Callable[[int], None] = lambda now_ms: None,
+    ) -> None:
+        self._loop = loop
+        self._clock = clock
+        self._set_time = set_time
+        self._tick = tick
+        self._next_ms = next_ms
+        self._after = after
+        self._begun = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_ms: int | None = None
+        self._housekeeping: asyncio.TimerHandle | None = None
+        self._closed = False
+        self.outputs: list[Flushable] = []
+        """Drivers that have something to write; each appends itself once."""
+        self.drivers: dict[Flushable, None] = {}
+        """All drivers with a living connection."""
+        self.longest_ns = 0
+        """The longest turn so far, tick and writes."""
+        self.turns = 0
+
+    def start(self) -> None:
+        """Begin with housekeeping."""
+        self._housekeeping = self._loop.call_later(HOUSEKEEPING_S, self._housekeep)
+
+    def stop(self) -> None:
+        """End all timers; turns that were begun still run."""
+        self._closed = True
+        for handle in (self._housekeeping, self._timer):
+            if handle is not None:
+                handle.cancel()
+
+    def begin(self) -> None:
+        """Begin a turn, unless one has begun."""
+        if not self._begun:
+            self._begun = True
+            self._set_time(self._clock.now_ms())
+            self._loop.call_soon(self.turn)
+
+    def turn(self) -> None:
+        """End the turn: tick, then write."""
+        started_ns = monotonic_ns()
+        self._begun = False
+        now_ms = self._clock.now_ms()
+        self._tick(now_ms)
+        outputs, self.outputs = self.outputs, []
+        for driver in outputs:
+            driver.flush()
+        self._after(now_ms)
+        self._arm(now_ms)
+        self.turns += 1
+        took_ns = monotonic_ns() - started_ns
+        if took_ns > self.longest_ns:
+            self.longest_ns = took_ns
+
+    def _arm(self, now_ms: int) -> None:
+        due_ms = self._next_ms()
+        if due_ms == self._timer_ms or self._closed:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._timer_ms = due_ms
+        if due_ms is not None:
+            self._timer = self._loop.call_later(max(0, due_ms - now_ms) / 1000, self._timer_due)
+
+    def _timer_due(self) -> None:
+        self._timer = self._timer_ms = None
+        self.begin()
+
+    def _housekeep(self) -> None:
+        self.check_deadlines()
+        self._housekeeping = self._loop.call_later(HOUSEKEEPING_S, self._housekeep)
+
+    def check_deadlines(self) -> None:
+        """Let every connection look at its heartbeats and deadlines now."""
+        now_ms = self._clock.now_ms()
+        self._set_time(now_ms)
+        for driver in list(self.drivers):
+            driver.housekeeping(now_ms)
+        self.begin()

@@ -1,0 +1,396 @@
+"""One AMQP 0-9-1 channel: content assembly, publishing, deliveries, confirms, its close. Sans I/O.
+
+What the methods do stands in `commands`. A soft error closes the channel and is answered here; hard ones
+are raised to the connection. After a soft error everything on the channel is dropped until close-ok.
+
+Source: AMQP 0-9-1 specification, classes channel and basic; rows R26, R27, R60, R61, R66, R70.
+Invariant: `plain` is true only while the channel is open and expects a method: the hot path asks it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from struct import Struct
+from typing import TYPE_CHECKING, Any
+
+from pillarbox.broker.confirm import Publisher
+from pillarbox.broker.consumer import Consumer, Pool
+from pillarbox.broker.exchange import NO_HEADERS
+from pillarbox.broker.ledger import Ledger, Outcome, UnknownDelivery
+from pillarbox.engine.base import NO_EXPIRATION, Address, Message
+from pillarbox.errors import BrokerError, Reason
+from pillarbox.protocols.amqp091 import commands, methods, wire
+from pillarbox.protocols.amqp091.errors import AmqpError, from_broker_error
+from pillarbox.protocols.amqp091.publishing import Target, headers_of, with_reply_to, without_header
+
+if TYPE_CHECKING:
+    from pillarbox.broker.run import Run
+    from pillarbox.broker.session import Session
+    from pillarbox.protocols.amqp091.connection import Connection
+    from pillarbox.protocols.amqp091.publishing import Facts, PublishRoute
+
+HEADS_MAX = 1024
+"""Pairs of frame heads that a channel keeps, one per combination of property and body size."""
+
+_uint32 = Struct(">I").unpack_from
+_header_start = Struct(">HHQ").unpack_from
+_tag_and_flag = Struct(">QB").pack
+_method_head = Struct(">BHIIB").pack
+_header_head = Struct(">BHIHHQ").pack
+_body_head = Struct(">BHI").pack
+_FRAME_END = b"\xce"
+
+
+class Content:
+    """A publish whose frames are still arriving."""
+
+    __slots__ = ("key", "parts", "properties", "received", "size")
+
+    def __init__(self, key: bytes) -> None:
+        self.key = key
+        self.properties: bytes | None = None
+        self.size = 0
+        self.received = 0
+        self.parts: list[bytes] = []
+
+
+class Channel:
+    """See the module; it is the `Sink` of its consumers and of its publisher."""
+
+    def __init__(self, connection: Connection, session: Session, number: int) -> None:
+        self.connection = connection
+        self.session = session
+        self.core = session.core
+        self.number = number
+        self.plain = False
+        self.opened = False
+        self.closing = False
+        self.ledger = Ledger()
+        self.consumers: dict[str, Consumer] = {}
+        self.pool = Pool()
+        self.prefetch = 0
+        self.pool_limit = 0
+        self.publisher: Publisher | None = None
+        self.last_queue: str | None = None
+        self.reply_queue: str | None = None
+        """The name behind `amq.rabbitmq.reply-to` on this channel (R70)."""
+        self.published = 0
+        """Messages published on this channel."""
+        self._content: Content | None = None
+        self._stalled: deque[tuple[int, bytes]] | None = None
+        self._heads: dict[int, tuple[bytes, bytes]] = {}
+
+    def __repr__(self) -> str:
+        return f"<Channel {self.number} consumers={len(self.consumers)} out={self.ledger.count}>"
+
+    # --- frames in -----------------------------------------------------------------------------------
+
+    def frame(self, kind: int, payload: bytes) -> None:
+        """Act on one frame. Raises AmqpError for what closes the connection."""
+        if self.closing:
+            self._frame_while_closing(kind, payload)
+        elif self._stalled is not None:
+            self._stalled.append((kind, payload))
+        else:
+            try:
+                self._frame(kind, payload)
+            except AmqpError as error:
+                if error.hard:
+                    raise
+                self.fail(error)
+
+    def _frame_while_closing(self, kind: int, payload: bytes) -> None:
+        """Only the two ends of the closing handshake count; all else was sent before the peer knew."""
+        method_id = _uint32(payload)[0] if kind == 1 and len(payload) >= 4 else 0
+        if method_id == methods.CHANNEL_CLOSE:
+            self.send_method(methods.CHANNEL_CLOSE_OK)
+        if method_id in (methods.CHANNEL_CLOSE, methods.CHANNEL_CLOSE_OK):
+            self.connection.channels.pop(self.number, None)
+        elif method_id == methods.CHANNEL_OPEN:
+            raise AmqpError(504, "second 'channel.open' seen", method_id)
+
+    def _frame(self, kind: int, payload: bytes) -> None:
+        content = self._content
+        if content is not None:
+            self._content_frame(content, kind, payload)
+        elif kind != 1:
+            raise AmqpError(505, "expected method frame, got non method frame instead")
+        elif len(payload) < 4:
+            raise AmqpError(502, "method frame without a method")
+        else:
+            self._method(_uint32(payload)[0], payload)
+
+    def _method(self, method_id: int, payload: bytes) -> None:
+        if method_id == methods.BASIC_PUBLISH:
+            self._content = Content(payload[4:])
+            self.plain = False
+            return
+        handler = commands.HANDLERS.get(method_id)
+        if handler is None:
+            raise AmqpError(503, "unimplemented method", method_id)
+        try:
+            handler(self, *methods.decode(method_id, payload, 4))
+        except wire.WireError as error:
+            raise AmqpError(error.code, error.detail, method_id) from None
+        except BrokerError as error:
+            raise from_broker_error(error, method_id) from None
+
+    def _content_frame(self, content: Content, kind: int, payload: bytes) -> None:
+        if content.properties is None:
+            if kind != 2 or len(payload) < 14 or payload[:2] != b"\x00\x3c":
+                text = "expected content header for class 60, got non content header frame instead"
+                raise AmqpError(505, text, methods.BASIC_PUBLISH)
+            _, _, content.size = _header_start(payload)
+            content.properties = payload[12:]
+            limit = self.connection.settings.message_size_max
+            if content.size > limit:
+                text = f"message size {content.size} is larger than configured max size {limit}"
+                raise AmqpError(406, text, methods.BASIC_PUBLISH)
+        elif kind != 3 or content.received + len(payload) > content.size:
+            text = "expected content body, got non content body frame instead"
+            raise AmqpError(505, text, methods.BASIC_PUBLISH)
+        else:
+            content.parts.append(payload)
+            content.received += len(payload)
+        if content.received == content.size:
+            self._content = None
+            self.plain = True
+            try:
+                self.publish(content.key, content.properties, b"".join(content.parts))
+            except BrokerError as error:
+                raise from_broker_error(error, methods.BASIC_PUBLISH) from None
+
+    def stall(self) -> None:
+        """Let frames wait until `go_on`: an answer must come first, and needs something from disk."""
+        self._stalled = deque()
+        self.plain = False
+
+    def go_on(self, first: Callable[[], None]) -> None:
+        """Do what the frames waited for, then process them."""
+        stalled, self._stalled = self._stalled, None
+        self.plain = True
+        try:
+            first()
+            while stalled and self._stalled is None and not self.closing:
+                self.frame(*stalled.popleft())
+        except AmqpError as error:
+            self.connection.fail(error)
+            return
+        if stalled and self._stalled is not None:
+            self._stalled.extend(stalled)
+
+    # --- publishing ------------------------------------------------------------------------------------
+
+    def publish(self, key: bytes, properties: bytes, body: bytes) -> None:
+        """Publish one message, whatever it needs: the slow path, and the meaning of the fast one.
+
+        `key` is the bytes of basic.publish's arguments. Raises AmqpError or BrokerError.
+        """
+        connection = self.connection
+        route = connection.routes.get(key)
+        if route is None or not route.stamp.valid:
+            route = connection.resolve(key)
+        facts = connection.facts.get(properties) or connection.examine(properties)
+        if facts.fault is not None:
+            raise AmqpError(*facts.fault, methods.BASIC_PUBLISH)
+        target, properties = self._special(route, facts, properties)
+        message = Message(
+            route.address,
+            properties,
+            body,
+            self.core.changes.now_ms,
+            facts.expiration_ms,
+            facts.persistent,
+        )
+        if route.mandatory and not target.queues:
+            self._return(message)
+        expiring = facts.expiration_ms != NO_EXPIRATION
+        self.publish_run(target, [message], len(body), facts.persistent, expiring)
+
+    def _special(self, route: PublishRoute, facts: Facts, properties: bytes) -> tuple[Target, bytes]:
+        """Apply what a message's own properties say about its route: CC and BCC, headers, reply-to."""
+        target = route.target
+        if facts.selects_keys or route.by_headers:
+            headers: Mapping[str, Any] = headers_of(properties) if facts.has_headers else NO_HEADERS
+            keys = (route.address.routing_key, *_selected(headers, "CC"), *_selected(headers, "BCC"))
+            source, resolved = self.session.route(route.address.exchange, keys, headers)
+            target = self.connection.target(source, resolved.queues)
+            if "BCC" in headers:
+                properties = without_header(properties, "BCC")
+        if facts.replies_directly:
+            if self.reply_queue is None:
+                text = "fast reply consumer does not exist"
+                raise AmqpError(406, text, methods.BASIC_PUBLISH)
+            properties = with_reply_to(properties, self.reply_queue)
+        return target, properties
+
+    def publish_run(
+        self, target: Target, messages: list[Message], body_bytes: int, persistent: bool, expiring: bool
+    ) -> None:
+        """Hand a run of messages to the core. Raises AmqpError if they had to be stored and cannot be."""
+        count = len(messages)
+        try:
+            stored = self.core.publish(
+                target.queues, messages, body_bytes, persistent=persistent, expiring=expiring
+            )
+        except BrokerError as error:
+            raise from_broker_error(error, methods.BASIC_PUBLISH) from None
+        self.published += count
+        self.connection.published = True
+        if target.exchange is not None:
+            target.exchange.counters.publish_in += count
+            target.exchange.counters.publish_out += count * len(target.queues)
+        if self.publisher is not None:
+            self.core.confirms.accept(self.publisher, count, stored)
+
+    def _return(self, message: Message) -> None:
+        """basic.return 312, which goes out before the confirm (R27)."""
+        address = message.address
+        self.send_method(methods.BASIC_RETURN, 312, "NO_ROUTE", address.exchange, address.routing_key)
+        self.connection.send(b"".join(self.content_frames(message)))
+
+    # --- deliveries ------------------------------------------------------------------------------------
+
+    def deliver(self, consumer: Consumer, run: Run, tag_first: int) -> None:
+        """Send a run as basic.deliver: per message two look-ups, one pack and eight parts of a join."""
+        connection = self.connection
+        connection.handed_out(run.body_bytes)
+        if not connection.out:
+            connection.on_output()
+        out = connection.out
+        body_max = connection.frame_max - 8
+        redelivered = run.redelivered
+        ends_of = consumer.head
+        heads = self._heads
+        tag = tag_first
+        address: Address | None = None
+        start = end = b""
+        messages = run.messages
+        assert messages is not None
+        for message in messages:
+            if message.address is not address:
+                address = message.address
+                ends = ends_of.get(address)
+                start, end = ends if ends is not None else self._deliver_ends(consumer, address)
+            properties = message.properties
+            body = message.body
+            size = len(body)
+            if 0 < size <= body_max:
+                head = heads.get(len(properties) << 32 | size)
+                header_head, body_head = head if head is not None else self._content_heads(properties, size)
+                out += (
+                    start,
+                    _tag_and_flag(tag, redelivered),
+                    end,
+                    header_head,
+                    properties,
+                    body_head,
+                    body,
+                    _FRAME_END,
+                )
+            else:
+                out += (start, _tag_and_flag(tag, redelivered), end)
+                out += self.content_frames(message)
+            tag += 1
+
+    def _deliver_ends(self, consumer: Consumer, address: Address) -> tuple[bytes, bytes]:
+        """What stands before and after tag and redelivered flag in basic.deliver; kept by the consumer."""
+        tag = consumer.tag.encode()
+        names = _shortstr(address.exchange) + _shortstr(address.routing_key)
+        length = 4 + 1 + len(tag) + 9 + len(names)
+        start = _method_head(1, self.number, length, methods.BASIC_DELIVER, len(tag)) + tag
+        ends = (start, names + _FRAME_END)
+        if len(consumer.head) >= HEADS_MAX:
+            consumer.head.clear()
+        consumer.head[address] = ends
+        return ends
+
+    def _content_heads(self, properties: bytes, size: int) -> tuple[bytes, bytes]:
+        """The heads of a header frame and of a single body frame for these sizes."""
+        header_head = _header_head(2, self.number, 12 + len(properties), 60, 0, size)
+        body_head = _FRAME_END + _body_head(3, self.number, size)
+        if len(self._heads) >= HEADS_MAX:
+            self._heads.clear()
+        self._heads[len(properties) << 32 | size] = header_head, body_head
+        return header_head, body_head
+
+    def content_frames(self, message: Message) -> list[bytes]:
+        """Header and body frames of a message, as many as this connection's frame size asks for."""
+        body = message.body
+        header_head = _header_head(2, self.number, 12 + len(message.properties), 60, 0, len(body))
+        parts = [header_head, message.properties, _FRAME_END]
+        body_max = self.connection.frame_max - 8
+        for position in range(0, len(body), body_max):
+            piece = body[position : position + body_max]
+            parts += (_body_head(3, self.number, len(piece)), piece, _FRAME_END)
+        return parts
+
+    # --- answers ---------------------------------------------------------------------------------------
+
+    def acknowledge(self, tag_first: int, tag_last: int) -> None:
+        """basic.ack for each of these tags, as the hot path gathered them."""
+        try:
+            self.ledger.settle_range(tag_first, tag_last, Outcome.ACCEPTED)
+        except UnknownDelivery as error:
+            self.fail(AmqpError(406, str(error), methods.BASIC_ACK))
+
+    def settle(self, tag: int, multiple: bool, outcome: Outcome, method_id: int) -> None:
+        """basic.ack, nack and reject one by one."""
+        try:
+            self.ledger.settle(tag, multiple, outcome)
+        except UnknownDelivery as error:
+            raise AmqpError(406, str(error), method_id) from None
+
+    def confirm(self, tag_first: int, tag_last: int) -> None:
+        """See `Sink`."""
+        if not self.closing:
+            self.send_method(methods.BASIC_ACK, tag_last, tag_first != tag_last)
+
+    def consumer_cancelled(self, consumer: Consumer) -> None:
+        """See `Sink`: the queue is gone (R64)."""
+        self.consumers.pop(consumer.tag, None)
+        if self.connection.client_capabilities.get("consumer_cancel_notify"):
+            self.send_method(methods.BASIC_CANCEL, consumer.tag, True)
+
+    def send_method(self, method_id: int, *arguments: Any) -> None:
+        """Queue one method frame on this channel."""
+        self.connection.send(methods.method_frame(self.number, method_id, *arguments))
+
+    # --- the end ---------------------------------------------------------------------------------------
+
+    def fail(self, error: AmqpError) -> None:
+        """Close the channel because of this error; the peer answers with close-ok."""
+        if self.closing:
+            return
+        self.end()
+        class_id, method_id = error.method_id >> 16, error.method_id & 0xFFFF
+        self.send_method(methods.CHANNEL_CLOSE, error.code, wire.clipped(error.text), class_id, method_id)
+
+    def end(self) -> None:
+        """Give back deliveries and consumers; nothing is sent."""
+        self.closing = True
+        self.plain = False
+        self._content = None
+        consumers, self.consumers = self.consumers, {}
+        self.ledger.settle_all(Outcome.RELEASED)
+        for consumer in consumers.values():
+            self.session.cancel(consumer)
+        if self.reply_queue is not None:
+            self.session.drop_reply_queue(self.reply_queue)
+
+
+def _shortstr(text: str) -> bytes:
+    encoded = text.encode()
+    return bytes([len(encoded)]) + encoded
+
+
+def _selected(headers: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    """Sender-selected routing keys (R26): the strings in the array of this header."""
+    value = headers.get(name)
+    if value is None:
+        return ()
+    if not isinstance(value, list):
+        text = f'invalid message: {{unacceptable_type_in_header,"{name}",{wire.type_name(value)}}}'
+        raise BrokerError(Reason.PRECONDITION_FAILED, text)
+    return tuple(item for item in value if isinstance(item, str))

@@ -1,0 +1,598 @@
+"""One AMQP 0-9-1 connection: handshake, frames, channels, its close and its heartbeats. Sans I/O.
+
+Bytes come in through `receive`, leave through `out`; `on_output` asks the driver to take them. Channels do
+the work; the hot path in is `ingest`. Not here: what a method means on a channel, permissions, queues.
+
+States: PROTOCOL_HEADER → START → (SECURE) → TUNE → OPEN → RUNNING → CLOSING → CLOSED. A method that
+`_HANDLERS` does not list for the state is the peer's error.
+
+Source: AMQP 0-9-1 specification 2.2.4 (the connection class) and 4.2 (frames); RabbitMQ's tune checks
+and authentication failure close; rows R1-R5, R7, R9-R13.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Mapping
+from struct import Struct
+from typing import TYPE_CHECKING, Any
+
+from pillarbox.broker.session import Session
+from pillarbox.engine.base import Address
+from pillarbox.errors import BrokerError
+from pillarbox.protocols.amqp091 import methods, wire
+from pillarbox.protocols.amqp091.channel import Channel
+from pillarbox.protocols.amqp091.errors import AmqpError, from_broker_error
+from pillarbox.protocols.amqp091.ingest import FRAME_END, ingest
+from pillarbox.protocols.amqp091.publishing import (
+    FACTS_MAX,
+    ORIGIN,
+    ROUTES_MAX,
+    Facts,
+    PublishRoute,
+    Target,
+    examine,
+)
+
+if TYPE_CHECKING:
+    from pillarbox.broker.auth import User
+    from pillarbox.broker.core import Core
+    from pillarbox.broker.exchange import Exchange
+    from pillarbox.broker.queue import Queue
+
+PROTOCOL_HEADER = b"AMQP\x00\x00\x09\x01"
+# Headers of the drafts, 0-9 and 0-8, that old clients send and that RabbitMQ takes for 0-9-1.
+ACCEPTED_HEADERS = (PROTOCOL_HEADER, b"AMQP\x01\x01\x00\x09", b"AMQP\x01\x01\x08\x00")
+
+CLOSE_TIMEOUT_MS = 10_000
+"""How long a peer may take to answer connection.close before its socket is cut."""
+
+LOGIN_FAILURE_DELAY_MS = 1000
+"""A refused login without the capability to be told is cut after this long, which slows guessing down."""
+
+BACKLOG_BYTES = 1 << 20
+"""Body bytes handed out and not yet written after which consumers of this connection get no more."""
+
+_frame_head = Struct(">BHI").unpack_from
+_uint32 = Struct(">I").unpack_from
+
+CAPABILITIES = {
+    "publisher_confirms": True,
+    "exchange_exchange_bindings": True,
+    "basic.nack": True,
+    "consumer_cancel_notify": True,
+    "connection.blocked": True,
+    "consumer_priorities": True,
+    "authentication_failure_close": True,
+    "per_consumer_qos": True,
+    "direct_reply_to": True,
+}
+
+
+class State(enum.Enum):
+    PROTOCOL_HEADER = enum.auto()
+    START = enum.auto()
+    TUNE = enum.auto()
+    OPEN = enum.auto()
+    RUNNING = enum.auto()
+    CLOSING = enum.auto()
+    """We sent connection.close and wait for close-ok."""
+    CLOSED = enum.auto()
+
+
+class Settings:
+    """What a listener gives to all its connections."""
+
+    def __init__(
+        self,
+        *,
+        product: str = "RabbitMQ",
+        version: str = "3.13.7",
+        server: str = "Pillarbox",
+        cluster_name: str = "pillarbox@localhost",
+        platform: str = "Python",
+        channel_max: int = 2047,
+        frame_max: int = 131_072,
+        frame_min: int = 4096,
+        heartbeat_s: int = 60,
+        handshake_timeout_ms: int = 10_000,
+        message_size_max: int = 134_217_728,
+        loopback_users: tuple[str, ...] = ("guest",),
+    ) -> None:
+        self.channel_max = channel_max
+        self.frame_max = frame_max
+        self.frame_min = frame_min
+        self.heartbeat_s = heartbeat_s
+        self.handshake_timeout_ms = handshake_timeout_ms
+        self.message_size_max = message_size_max
+        self.loopback_users = loopback_users
+        self.server_properties = {
+            "capabilities": CAPABILITIES,
+            "cluster_name": cluster_name,
+            "copyright": "Copyright the Pillarbox authors",
+            "information": "Licensed under the Apache License 2.0",
+            "platform": platform,
+            "product": product,
+            "version": version,
+            "x_server": server,
+        }
+
+
+class Connection:
+    """See the module. `peer` and `local` are (host, port) for people; `loopback`: the peer is this host."""
+
+    def __init__(
+        self,
+        core: Core,
+        settings: Settings,
+        *,
+        peer: str = "",
+        loopback: bool = True,
+        on_output: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.core = core
+        self.settings = settings
+        self.peer = peer
+        self.loopback = loopback
+        self.on_output = on_output
+        self.out: list[bytes] = []
+        self.state = State.PROTOCOL_HEADER
+        self.channels: dict[int, Channel] = {}
+        self.routes: dict[bytes, PublishRoute] = {}
+        self.facts: dict[bytes, Facts] = {}
+        self.session: Session | None = None
+        self.user: User | None = None
+        self.client_properties: dict[str, Any] = {}
+        self.client_capabilities: Mapping[str, Any] = {}
+        self.frame_max = settings.frame_max
+        self.channel_max = settings.channel_max
+        self.heartbeat_s = 0
+        self.resume = 0
+        self.writable = True
+        self.published = False
+        """Has published since the driver last looked."""
+        self.want_close = False
+        """The driver shall close the socket when `out` is written."""
+        self.close_reason = ""
+        self.blocked_reason: str | None = None
+        self._paused = False
+        self._backlog_bytes = 0
+        self._targets: dict[tuple[Exchange | None, tuple[Queue, ...]], Target] = {}
+        self._tail = b""
+        self._started_ms = self._received_ms = self._sent_ms = core.changes.now_ms
+        self._deadline_ms: int | None = self._started_ms + settings.handshake_timeout_ms
+
+    def __repr__(self) -> str:
+        return f"<Connection {self.peer} {self.state.name} channels={len(self.channels)}>"
+
+    # --- bytes in ----------------------------------------------------------------------------------
+
+    def receive(self, data: bytes) -> None:
+        """Take what the socket gave and act on all whole frames in it."""
+        self._received_ms = self.core.changes.now_ms
+        if self._tail:
+            data = self._tail + data
+        if self.state is State.PROTOCOL_HEADER:
+            data = self._protocol_header(data)
+        while True:
+            if self.state is State.CLOSED:
+                self._tail = b""
+                return
+            try:
+                used = ingest(self, data)
+            except AmqpError as error:
+                # Only frames of channel 0 and faults of framing get here; channels close themselves.
+                self.fail(error)
+                used = self.resume
+                data = data[used:]
+                continue
+            break
+        self._tail = data[used:] if used else data
+
+    def next_frame(self, data: bytes, position: int) -> int:
+        """Process one whole frame at this position; return its size, 0 if it is not whole.
+
+        Sets `resume` behind the frame before acting on it. Raises AmqpError for faults that close the
+        connection.
+        """
+        if len(data) - position < 7:
+            return 0
+        kind, number, length = _frame_head(data, position)
+        if kind not in (1, 2, 3, 8):
+            self.resume = len(data)
+            raise AmqpError(501, _unknown_frame(data, position))
+        if length > self.frame_max:
+            self.resume = len(data)
+            text = f"type {kind}, all octets = <<>>: {{frame_too_large,{length},{self.frame_max - 8}}}"
+            raise AmqpError(501, text)
+        end = position + 7 + length
+        if end >= len(data):
+            return 0
+        payload = data[position + 7 : end]
+        if data[end] != FRAME_END:
+            self.resume = len(data)
+            shown = wire.octets_text(payload)
+            text = f"type {kind}, all octets = {shown}: {{invalid_frame_end_marker,{data[end]}}}"
+            raise AmqpError(501, text)
+        self.resume = end + 1
+        self._frame(kind, number, payload)
+        return length + 8
+
+    def _frame(self, kind: int, number: int, payload: bytes) -> None:
+        if kind == 8:
+            if number or payload:
+                raise AmqpError(505, f"type 8, all octets = {wire.octets_text(payload)}")
+        elif self.state is State.CLOSING:
+            if kind == 1 and number == 0 and payload[:4] == _CLOSE_OK:
+                self._finish("closed by the broker")
+        elif number:
+            if self.state is not State.RUNNING:
+                raise AmqpError(503 if kind == 1 else 505, "channel frame before connection.open")
+            self._channel_frame(kind, number, payload)
+        elif kind != 1:
+            raise AmqpError(505, f"type {kind}, all octets = {wire.octets_text(payload)}")
+        else:
+            self._method(payload)
+
+    def _channel_frame(self, kind: int, number: int, payload: bytes) -> None:
+        channel = self.channels.get(number)
+        if channel is None:
+            channel = self._open_channel(kind, number, payload)
+            if channel is None:
+                return
+        channel.frame(kind, payload)
+
+    def _open_channel(self, kind: int, number: int, payload: bytes) -> Channel | None:
+        method_id = _uint32(payload)[0] if kind == 1 and len(payload) >= 4 else 0
+        if method_id == methods.CHANNEL_OPEN:
+            limit = self.channel_max
+            if len(self.channels) >= limit:
+                text = f"number of channels opened ({limit}) has reached the negotiated channel_max ({limit})"
+                raise AmqpError(530, text)
+            assert self.session is not None
+            channel = self.channels[number] = Channel(self, self.session, number)
+            return channel
+        if kind == 1 and method_id not in methods.METHODS:
+            raise AmqpError(503, "unimplemented method", method_id)
+        if kind == 1:
+            raise AmqpError(504, "expected 'channel.open'", method_id)
+        raise AmqpError(504, "expected 'channel.open'", methods.BASIC_PUBLISH)
+
+    # --- the handshake and the methods of channel 0 ---------------------------------------------------
+
+    def _protocol_header(self, data: bytes) -> bytes:
+        head = data[:8]
+        if len(head) < 8 and any(header.startswith(head) for header in ACCEPTED_HEADERS):
+            self._tail = data
+            return b""
+        self._tail = b""
+        if head not in ACCEPTED_HEADERS:
+            self.send(PROTOCOL_HEADER)
+            self._finish("not AMQP 0-9-1")
+            return b""
+        self.state = State.START
+        self.send_method(
+            0,
+            methods.CONNECTION_START,
+            0,
+            9,
+            self.settings.server_properties,
+            b"PLAIN AMQPLAIN",
+            b"en_US",
+        )
+        return data[8:]
+
+    def _method(self, payload: bytes) -> None:
+        if len(payload) < 4:
+            raise AmqpError(501, f"type 1, all octets = {wire.octets_text(payload)}")
+        method_id = _uint32(payload)[0]
+        if method_id not in methods.METHODS:
+            raise AmqpError(503, "unimplemented method", method_id)
+        handler = _HANDLERS.get((self.state, method_id)) or _HANDLERS.get((None, method_id))
+        if handler is None:
+            if self.state is State.RUNNING:
+                text = "unexpected method in connection state running"
+                code = 504 if method_id >> 16 == 10 else 503
+                raise AmqpError(code, text if code == 504 else "unimplemented method", method_id)
+            self._abort(f"unexpected {methods.METHODS[method_id].name} during the handshake")
+            return
+        try:
+            handler(self, *methods.decode(method_id, payload, 4))
+        except wire.WireError as error:
+            raise AmqpError(error.code, error.detail, method_id) from None
+        except BrokerError as error:
+            raise from_broker_error(error, method_id) from None
+
+    def _start_ok(self, properties: Any, mechanism: str, response: bytes, locale: str) -> None:
+        self.client_properties = properties
+        capabilities = properties.get("capabilities")
+        self.client_capabilities = capabilities if isinstance(capabilities, dict) else {}
+        read = MECHANISMS.get(mechanism)
+        credentials = read(response) if read is not None else None
+        user = credentials and self.core.users.authenticate(*credentials)
+        if not user:
+            self._refuse_login(mechanism, "")
+        elif user.name in self.settings.loopback_users and not self.loopback:
+            self._refuse_login(mechanism, f"User '{user.name}' can only connect via localhost. ")
+        else:
+            self.user = user
+            self.state = State.TUNE
+            settings = self.settings
+            self.send_method(
+                0, methods.CONNECTION_TUNE, settings.channel_max, settings.frame_max, settings.heartbeat_s
+            )
+
+    def _refuse_login(self, mechanism: str, why: str) -> None:
+        """R7: told to clients that understand it, else the socket is cut after a while."""
+        if self.client_capabilities.get("authentication_failure_close"):
+            text = (
+                f"Login was refused using authentication mechanism {mechanism}. {why}"
+                "For details see the broker logfile."
+            )
+            raise AmqpError(403, text, hard=True)
+        self._abort("login refused", LOGIN_FAILURE_DELAY_MS)
+
+    def _tune_ok(self, channel_max: int, frame_max: int, heartbeat_s: int) -> None:
+        """The client may lower what was offered; asking for more, or for no limit, is refused (R3)."""
+        settings = self.settings
+        too_many = settings.channel_max and not 0 < channel_max <= settings.channel_max
+        too_large = frame_max > settings.frame_max or frame_max == 0
+        if too_many or too_large or frame_max < settings.frame_min:
+            self._abort(f"tune-ok refused: channel_max={channel_max} frame_max={frame_max}")
+            return
+        self.channel_max = channel_max
+        self.frame_max = frame_max
+        self.heartbeat_s = heartbeat_s
+        self.state = State.OPEN
+
+    def _open(self, vhost: str, capabilities: str, insist: bool) -> None:
+        assert self.user is not None
+        self.session = self.core.open_session(self.user, vhost, self)
+        self.session.forget_routes = self.routes.clear
+        self.session.head = self
+        self.state = State.RUNNING
+        self._deadline_ms = None
+        self.send_method(0, methods.CONNECTION_OPEN_OK, "")
+        if self.core.alarm is not None:
+            self.blocked(self.core.alarm)
+
+    def _close(self, code: int, text: str, class_id: int, method_id: int) -> None:
+        self._end()
+        self.send_method(0, methods.CONNECTION_CLOSE_OK)
+        self._finish(f"closed by the client: {code} {text}")
+
+    def _close_ok(self) -> None:
+        self._finish("close-ok")
+
+    def _update_secret(self, secret: bytes, reason: str) -> None:
+        self.send_method(0, methods.CONNECTION_UPDATE_SECRET_OK)
+
+    def _blocked_by_peer(self, *_: Any) -> None:
+        """connection.blocked is the server's to send; from a client it changes nothing."""
+
+    # --- bytes out -----------------------------------------------------------------------------------
+
+    def send(self, data: bytes) -> None:
+        """Queue bytes for the socket."""
+        if not self.out:
+            self.on_output()
+        self.out.append(data)
+
+    def send_method(self, channel: int, method_id: int, *arguments: Any) -> None:
+        """Queue one method frame."""
+        self.send(methods.method_frame(channel, method_id, *arguments))
+
+    def take_output(self) -> list[bytes]:
+        """Everything to be written now; called by the driver once per tick."""
+        out, self.out = self.out, []
+        self._sent_ms = self.core.changes.now_ms
+        self._backlog_bytes = 0
+        self.writable = not self._paused
+        return out
+
+    def handed_out(self, body_bytes: int) -> None:
+        """Note deliveries queued for the socket; after enough of them consumers wait for the next tick."""
+        self._backlog_bytes += body_bytes
+        if self._backlog_bytes > BACKLOG_BYTES:
+            self.writable = False
+
+    def pause(self) -> None:
+        """The socket takes no more: give this connection's consumers nothing until `unpause`."""
+        self._paused = True
+        self.writable = False
+
+    def unpause(self) -> None:
+        """The socket takes bytes again."""
+        self._paused = False
+        self.writable = True
+        self.wake_consumers()
+
+    def wake_consumers(self) -> None:
+        """Have the queues looked at from which this connection receives."""
+        for channel in self.channels.values():
+            for consumer in channel.consumers.values():
+                consumer.queue.wake()
+
+    def blocked(self, reason: str) -> None:
+        """Tell a publisher that it is being held up (R11), if it wants to know."""
+        if self.state is State.RUNNING and self.client_capabilities.get("connection.blocked"):
+            self.blocked_reason = reason
+            self.send_method(0, methods.CONNECTION_BLOCKED, reason)
+
+    def unblocked(self) -> None:
+        """Tell it that this is over."""
+        if self.blocked_reason is not None and self.state is State.RUNNING:
+            self.send_method(0, methods.CONNECTION_UNBLOCKED)
+        self.blocked_reason = None
+
+    # --- time ------------------------------------------------------------------------------------------
+
+    def tick(self, now_ms: int) -> None:
+        """Heartbeats and deadlines; called about once a second."""
+        if self._deadline_ms is not None and now_ms >= self._deadline_ms:
+            self._finish("timeout")
+            return
+        if self.heartbeat_s and self.state is State.RUNNING:
+            interval_ms = self.heartbeat_s * 1000
+            if now_ms - self._received_ms > 2 * interval_ms:
+                self._finish(f"missed heartbeats from client, timeout: {self.heartbeat_s}s")
+            elif now_ms - self._sent_ms >= interval_ms // 2:
+                self._sent_ms = now_ms
+                self.send(wire.HEARTBEAT_FRAME)
+
+    def touch(self, now_ms: int) -> None:
+        """Count the peer as alive: it was not read, so its silence means nothing."""
+        self._received_ms = now_ms
+
+    # --- the end ---------------------------------------------------------------------------------------
+
+    def fail(self, error: AmqpError) -> None:
+        """Close the connection because of this error."""
+        if self.state in (State.CLOSING, State.CLOSED):
+            return
+        self._end()
+        if self.state is State.START and error.code != 403:
+            self._finish(error.text)
+            return
+        self.state = State.CLOSING
+        self.close_reason = error.text
+        self._deadline_ms = self.core.changes.now_ms + CLOSE_TIMEOUT_MS
+        class_id, method_id = error.method_id >> 16, error.method_id & 0xFFFF
+        self.send_method(
+            0, methods.CONNECTION_CLOSE, error.code, wire.clipped(error.text), class_id, method_id
+        )
+
+    def shut_down(self, text: str) -> None:
+        """Close from the broker's side: 320 CONNECTION_FORCED (R12)."""
+        if self.state is State.RUNNING:
+            self.fail(AmqpError(320, text))
+        else:
+            self._finish(text)
+
+    def closed(self, reason: str) -> None:
+        """The socket is gone."""
+        self._finish(reason)
+
+    def _abort(self, reason: str, delay_ms: int = 0) -> None:
+        """Cut the socket without a word, now or after a while; meanwhile nothing is listened to."""
+        self._end()
+        self.close_reason = reason
+        if delay_ms:
+            self.state = State.CLOSING
+            self._deadline_ms = self.core.changes.now_ms + delay_ms
+        else:
+            self._finish(reason)
+
+    def _finish(self, reason: str) -> None:
+        self._end()
+        self.close_reason = self.close_reason or reason
+        self.state = State.CLOSED
+        self._deadline_ms = None
+        if not self.want_close:
+            self.want_close = True
+            self.on_output()
+
+    def _end(self) -> None:
+        """Give back what the connection has: deliveries, consumers, exclusive queues."""
+        channels, self.channels = self.channels, {}
+        for channel in channels.values():
+            channel.end()
+        if self.session is not None:
+            self.session.close()
+            self.session = None
+
+    # --- what publishing needs ---------------------------------------------------------------------------
+
+    def find_route(self, key: bytes) -> PublishRoute | None:
+        """Resolve basic.publish arguments and keep the result; None if the slow path must decide."""
+        assert self.session is not None
+        try:
+            return self.resolve(key)
+        except (AmqpError, BrokerError):
+            return None
+
+    def resolve(self, key: bytes) -> PublishRoute:
+        """The meaning of basic.publish arguments. Raises AmqpError or BrokerError."""
+        try:
+            _, exchange, routing_key, mandatory, immediate = methods.decode(methods.BASIC_PUBLISH, key, 0)
+        except wire.WireError as error:
+            raise AmqpError(error.code, error.detail, methods.BASIC_PUBLISH) from None
+        if immediate:
+            raise AmqpError(540, "immediate=true", methods.BASIC_PUBLISH)
+        assert self.session is not None
+        source, route = self.session.route(exchange, (routing_key,))
+        target = self.target(source, route.queues)
+        special = route.by_headers or (mandatory and not route.queues)
+        address = Address(ORIGIN, exchange, routing_key)
+        found = PublishRoute(address, target, route.stamp, special, mandatory, route.by_headers)
+        if len(self.routes) >= ROUTES_MAX:
+            self.routes.clear()
+            self._targets.clear()
+        if route.stamp.valid:
+            self.routes[key] = found
+        return found
+
+    def target(self, exchange: Exchange | None, queues: tuple[Queue, ...]) -> Target:
+        """The one object for this pair, so that runs can be told apart by identity."""
+        target = self._targets.get((exchange, queues))
+        if target is None:
+            if len(self._targets) >= ROUTES_MAX:
+                self._targets.clear()
+            target = self._targets[exchange, queues] = Target(exchange, queues)
+        return target
+
+    def examine(self, properties: bytes) -> Facts:
+        """The facts of a property list, kept for the next message that has the same."""
+        assert self.user is not None
+        facts = examine(properties, self.user.name)
+        if len(self.facts) >= FACTS_MAX:
+            self.facts.clear()
+        self.facts[properties] = facts
+        return facts
+
+
+def _plain(response: bytes) -> tuple[str, bytes] | None:
+    """SASL PLAIN (RFC 4616): authorisation identity NUL name NUL password."""
+    parts = response.split(b"\0")
+    if len(parts) != 3 or parts[0]:
+        return None
+    return parts[1].decode("utf-8", "replace"), parts[2]
+
+
+def _amqplain(response: bytes) -> tuple[str, bytes] | None:
+    """AMQPLAIN: a field table without its size, with LOGIN and PASSWORD."""
+    try:
+        table = wire.decode_table_body(response)
+    except wire.WireError:
+        return None
+    login, password = table.get("LOGIN"), table.get("PASSWORD")
+    if isinstance(login, bytes):
+        login = login.decode("utf-8", "replace")
+    if isinstance(password, str):
+        password = password.encode()
+    return (login, password) if isinstance(login, str) and isinstance(password, bytes) else None
+
+
+MECHANISMS: dict[str, Callable[[bytes], tuple[str, bytes] | None]] = {
+    "PLAIN": _plain,
+    "AMQPLAIN": _amqplain,
+}
+
+# (state, method) → what to do; None as the state: in every state but CLOSING and CLOSED.
+_HANDLERS: dict[tuple[State | None, int], Callable[..., None]] = {
+    (State.START, methods.CONNECTION_START_OK): Connection._start_ok,
+    (State.TUNE, methods.CONNECTION_TUNE_OK): Connection._tune_ok,
+    (State.OPEN, methods.CONNECTION_OPEN): Connection._open,
+    (State.RUNNING, methods.CONNECTION_UPDATE_SECRET): Connection._update_secret,
+    (State.RUNNING, methods.CONNECTION_BLOCKED): Connection._blocked_by_peer,
+    (State.RUNNING, methods.CONNECTION_UNBLOCKED): Connection._blocked_by_peer,
+    (None, methods.CONNECTION_CLOSE): Connection._close,
+    (None, methods.CONNECTION_CLOSE_OK): Connection._close_ok,
+}
+
+_CLOSE_OK = b"\x00\x0a\x00\x33"
+
+
+def _unknown_frame(data: bytes, position: int) -> str:
+    shown = wire.octets_text(data[position : position + 7])
+    return f"type {data[position]}, all octets = {shown}: unknown frame type"

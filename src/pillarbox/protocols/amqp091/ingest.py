@@ -1,0 +1,153 @@
+"""The hot path in: one socket read, scanned in one loop.
+
+Publishes whose method, header and single body frame lie together in the input are taken by slices and
+handed to the core in runs; acknowledgements that follow one another are settled as one range. Everything
+else goes to `Connection.next_frame`, the slow and obvious path, which means the same (a test compares).
+
+Ugly inside on purpose: one function, local names, no call per message that can be avoided.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import TYPE_CHECKING
+
+from pillarbox.engine.base import NO_EXPIRATION, Message
+from pillarbox.protocols.amqp091.methods import BASIC_ACK, BASIC_PUBLISH
+
+if TYPE_CHECKING:
+    from pillarbox.protocols.amqp091.channel import Channel
+    from pillarbox.protocols.amqp091.connection import Connection
+    from pillarbox.protocols.amqp091.publishing import Target
+
+FRAME_END = 0xCE
+FRAME_METHOD, FRAME_HEADER, FRAME_BODY = 1, 2, 3
+BASIC_CLASS = 60
+
+_method_frame = Struct(">BHII").unpack_from
+_content_frame = Struct(">BHIHHQ").unpack_from
+_body_frame = Struct(">BHI").unpack_from
+_ack_arguments = Struct(">QB").unpack_from
+
+_METHOD_FRAME_MIN = 12
+_HEADER_FRAME_MIN = 22
+_FRAME_OVERHEAD = 8
+_ACK_BYTES = 13
+
+
+def ingest(connection: Connection, data: bytes) -> int:
+    """Process all whole frames of `data`; return how many bytes they took.
+
+    Raises AmqpError with `connection.resume` set to where to go on, when everything before is done.
+    """
+    channels = connection.channels
+    routes = connection.routes
+    facts_of = connection.facts
+    now_ms = connection.core.changes.now_ms
+    limit = connection.frame_max
+    size = len(data)
+    position = 0
+
+    # The run of publishes that is being gathered: one channel, one target, one persistence.
+    messages: list[Message] = []
+    run_channel: Channel | None = None
+    run_target: Target | None = None
+    run_persistent = run_expiring = False
+    run_bytes = 0
+    # The range of acknowledgements that is being gathered.
+    ack_channel: Channel | None = None
+    ack_first = ack_last = 0
+
+    def flush() -> None:
+        nonlocal messages, run_channel, run_target, ack_channel
+        try:
+            if run_channel is not None:
+                channel, target, gathered = run_channel, run_target, messages
+                run_channel, run_target, messages = None, None, []
+                assert target is not None
+                channel.publish_run(target, gathered, run_bytes, run_persistent, run_expiring)
+        finally:
+            if ack_channel is not None:
+                channel, ack_channel = ack_channel, None
+                channel.acknowledge(ack_first, ack_last)
+
+    while size - position >= _METHOD_FRAME_MIN:
+        kind, number, length, method = _method_frame(data, position)
+        end = position + 7 + length
+        if kind == FRAME_METHOD and length <= limit and end < size and data[end] == FRAME_END:
+            channel = channels.get(number)
+            if channel is None or not channel.plain:
+                pass
+            elif method == BASIC_PUBLISH and size - end > _HEADER_FRAME_MIN:
+                header = end + 1
+                head_kind, head_number, head_length, class_id, _, body_size = _content_frame(data, header)
+                body = header + 8 + head_length
+                if (
+                    head_kind == FRAME_HEADER
+                    and head_number == number
+                    and class_id == BASIC_CLASS
+                    and head_length >= 14
+                    and 0 < body_size <= limit
+                    and size - body >= _FRAME_OVERHEAD
+                ):
+                    body_kind, body_number, body_length = _body_frame(data, body)
+                    stop = body + 7 + body_length
+                    if (
+                        body_kind == FRAME_BODY
+                        and body_number == number
+                        and body_length == body_size
+                        and stop < size
+                        and data[stop] == data[body - 1] == FRAME_END
+                    ):
+                        key = data[position + 11 : end]
+                        route = routes.get(key)
+                        if route is None or not route.stamp.valid:
+                            route = connection.find_route(key)
+                        properties = data[header + 19 : body - 1]
+                        facts = facts_of.get(properties) or connection.examine(properties)
+                        if route is not None and not (route.special or facts.special):
+                            target = route.target
+                            persistent = facts.persistent
+                            if (
+                                target is not run_target
+                                or channel is not run_channel
+                                or persistent is not run_persistent
+                            ):
+                                connection.resume = position
+                                flush()
+                                run_channel, run_target, run_persistent = channel, target, persistent
+                                run_expiring, run_bytes = False, 0
+                            expiration_ms = facts.expiration_ms
+                            if expiration_ms != NO_EXPIRATION:
+                                run_expiring = True
+                            content = data[body + 7 : stop]
+                            messages.append(
+                                Message(route.address, properties, content, now_ms, expiration_ms, persistent)
+                            )
+                            run_bytes += body_length
+                            position = stop + 1
+                            continue
+            elif method == BASIC_ACK and length == _ACK_BYTES:
+                tag, multiple = _ack_arguments(data, position + 11)
+                if tag and not multiple:
+                    if channel is ack_channel and tag == ack_last + 1:
+                        ack_last = tag
+                    else:
+                        connection.resume = position
+                        flush()
+                        ack_channel = channel
+                        ack_first = ack_last = tag
+                    position = end + 1
+                    continue
+        connection.resume = position
+        flush()
+        used = connection.next_frame(data, position)
+        if not used:
+            return position
+        position += used
+
+    connection.resume = position
+    flush()
+    while used := connection.next_frame(data, position):
+        position += used
+    return position

@@ -1,0 +1,125 @@
+"""What a publish means: the route behind the bytes of basic.publish, the facts in its properties.
+
+Both are worked out once per distinct byte string and kept by the connection (bounded), so that the hot
+loop in `ingest` does two dict look-ups per message. Messages that need more than that (a return, sender
+selected keys, headers routing, reply-to) are marked special and take the slow path in `Channel`.
+
+Source: AMQP 0-9-1 basic.publish (60, 40), content header (4.2.6.1); rows R26, R27, R60, R70.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from pillarbox.broker.arguments import milliseconds
+from pillarbox.broker.session import REPLY_TO
+from pillarbox.engine.base import NO_EXPIRATION, Address
+from pillarbox.protocols.amqp091 import wire
+
+if TYPE_CHECKING:
+    from pillarbox.broker.exchange import Exchange, Stamp
+    from pillarbox.broker.queue import Queue
+
+ORIGIN = "amqp091"
+
+ROUTES_MAX = 16_384
+"""Routes a connection keeps. A publisher with more distinct keys than this resolves some of them again;
+at about 500 bytes each a connection never spends more than some 8 MiB on them."""
+
+FACTS_MAX = 4096
+"""Distinct property lists a connection keeps. Publishers with a message id per message fill it over and
+over, which costs them one scan per message and nobody else anything."""
+
+
+class Target(msgspec.Struct, frozen=True, eq=False):
+    """Where messages go: shared by all routes with the same exchange and queues, compared by identity."""
+
+    exchange: Exchange | None
+    queues: tuple[Queue, ...]
+
+
+class PublishRoute(msgspec.Struct, frozen=True, eq=False):
+    """The meaning of one byte string of basic.publish arguments, while `stamp.valid`."""
+
+    address: Address
+    target: Target
+    stamp: Stamp
+    special: bool
+    mandatory: bool
+    by_headers: bool
+
+
+class Facts(msgspec.Struct, frozen=True, eq=False):
+    """What the broker must know of a property list."""
+
+    persistent: bool = False
+    expiration_ms: int = NO_EXPIRATION
+    special: bool = False
+    """Needs the slow path, for one of the reasons below."""
+    has_headers: bool = False
+    selects_keys: bool = False
+    """Has headers that may name further routing keys (R26)."""
+    replies_directly: bool = False
+    """Asks for the reply by `amq.rabbitmq.reply-to` (R70)."""
+    fault: tuple[int, str] | None = None
+    """Reply code and text with which such a message is refused."""
+
+
+def examine(properties: bytes, user: str) -> Facts:
+    """The facts of a property list that this user publishes; faults are facts too."""
+    try:
+        found = wire.scan(properties)
+    except wire.WireError as error:
+        return Facts(special=True, fault=(error.code, error.detail))
+    if found.user_id is not None and found.user_id != user.encode():
+        claimed = found.user_id.decode("utf-8", "replace")
+        text = f"user_id property set to '{claimed}' but authenticated user was '{user}'"
+        return Facts(special=True, fault=(406, text))
+    expiration_ms = NO_EXPIRATION
+    if found.expiration:
+        expiration = found.expiration.decode("utf-8", "replace")
+        expiration_ms, problem = read_expiration(expiration)
+        if problem is not None:
+            return Facts(special=True, fault=(406, f"invalid expiration '{expiration}': {problem}"))
+    has_headers = found.headers_position > 0
+    selects_keys = has_headers and b"CC" in properties
+    replies_directly = found.reply_to == REPLY_TO.encode()
+    return Facts(
+        persistent=found.persistent,
+        expiration_ms=expiration_ms,
+        special=selects_keys or replies_directly,
+        has_headers=has_headers,
+        selects_keys=selects_keys,
+        replies_directly=replies_directly,
+    )
+
+
+def read_expiration(text: str) -> tuple[int, str | None]:
+    """Milliseconds, and what is wrong with them in RabbitMQ's words, or None."""
+    match = re.match(r"[+-]?[0-9]+", text)
+    if match is None:
+        return NO_EXPIRATION, "no_integer"
+    if match.end() < len(text):
+        return NO_EXPIRATION, f'{{leftover_string,"{text[match.end() :]}"}}'
+    value = int(match.group())
+    return value, milliseconds(value)
+
+
+def headers_of(properties: bytes) -> dict[str, Any]:
+    """The headers of a property list that `examine` found good."""
+    return wire.decode_table(properties, wire.scan(properties).headers_position)
+
+
+def with_reply_to(properties: bytes, name: str) -> bytes:
+    """The same properties with another reply-to."""
+    return wire.encode_properties(wire.decode_properties(properties)._replace(reply_to=name))
+
+
+def without_header(properties: bytes, name: str) -> bytes:
+    """The same properties without one header."""
+    found = wire.decode_properties(properties)
+    headers = {key: value for key, value in (found.headers or {}).items() if key != name}
+    return wire.encode_properties(found._replace(headers=headers))
