@@ -15,11 +15,12 @@ from pillarbox.ops.cli.options import CONFIG_FILE, click_option, configuration
 
 def run(config_file: str | None, folder: str | None, **given: object) -> int:
     """Verify a folder; return 0 if a broker would start on it without loss, 1 if not."""
+    if folder and given["data"]:
+        raise click.UsageError("give the folder once, as an argument or with --data")
+
     from pillarbox.engine.local import verify
     from pillarbox.store.files import DiskFiles, StoreError
 
-    if folder and given["data"]:
-        raise click.UsageError("give the folder once, as an argument or with --data")
     config = configuration({"data": folder or given["data"]}, config_file)
     try:
         report = verify(config.data, DiskFiles())

@@ -27,6 +27,8 @@ CONNECTION_START = struct.pack(">HH", 10, 10)
 START_SIZE_MAX = 131_072
 """Bytes of a connection.start; a broker's is below 1 KiB, so more means that something else answers."""
 
+HUNG_UP = "the connection was closed before AMQP was offered"
+
 ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "localhost"}
 """Addresses that a broker can listen on but nobody can connect to, and where to find it instead."""
 
@@ -43,6 +45,8 @@ def ping(host: str, port: int, timeout_s: float) -> None:
             payload = _receive(peer, size + 1)
     except TimeoutError:
         raise PillarboxError(f"no answer within {timeout_s:g} s") from None
+    except ConnectionResetError:
+        raise PillarboxError(HUNG_UP) from None
     except OSError as error:
         raise PillarboxError(f"{error.strerror or error}") from None
     if not payload.startswith(CONNECTION_START) or payload[-1] != FRAME_END:
@@ -54,7 +58,7 @@ def _receive(peer: socket.socket, size: int) -> bytes:
     while len(data) < size:
         chunk = peer.recv(size - len(data))
         if not chunk:
-            raise PillarboxError("the connection was closed before AMQP was offered")
+            raise PillarboxError(HUNG_UP)
         data += chunk
     return data
 
