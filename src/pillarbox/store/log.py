@@ -1,0 +1,584 @@
+"""The partition log: ordered record batches with offsets, in segments; what topics and streams are made of.
+
+Purpose: take batches in as they came, give them offsets, write, sync and index them, read them back from
+memory or from disk, and remove the oldest. Not here: what records mean, producer sequences, transactions,
+who waits for new data, compaction, threads.
+
+Everything here runs on the domain's thread and decides; files are touched by works that are handed to three
+lanes (`Lane`) and report back: *write* (one work of a log at a time: all that was appended since the last),
+*sync* (one at a time: sync, index entries, seal, the state file, removals) and *read* (cold data). With
+`durability="fsync"` the write work syncs, too, so that one trip does both.
+
+Offsets: start <= synced <= written <= accepted, each the offset after the last record it speaks of.
+
+- *accepted*: in memory. *written*: survives a killed process. *synced*: survives a power cut.
+- *committed* is what the options promise: synced with `durability="fsync"`, else written. Readers see
+  no further unless they ask.
+- `written(ticket)` and `synced(ticket)` are reported in order, after the fact. After the first error of a
+  write or sync nothing is reported any more, appends are refused, and reads go on below committed; the log
+  has to be opened anew, which verifies it.
+
+Source of the behaviour: Apache Kafka's topic configs (segment.bytes, segment.ms, index.interval.bytes,
+flush.messages, flush.ms, retention.ms, retention.bytes); leader epochs KIP-101, KIP-320.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable
+from functools import partial
+
+from pillarbox.store import log_recovery
+from pillarbox.store.files import Files
+from pillarbox.store.lane import run_inline
+from pillarbox.store.log_base import (
+    NOT_FOUND,
+    Lanes,
+    LogFailed,
+    LogListener,
+    LogOptions,
+    Mark,
+    OffsetOutOfRange,
+    Offsets,
+)
+from pillarbox.store.log_io import LogFolder, Place
+from pillarbox.store.log_works import ReadWork, SyncTask, SyncWork, TimeWork, WriteWork
+from pillarbox.store.retention import UNLIMITED, expired_by_size, expired_by_time
+from pillarbox.store.segment import Buffer, Segment, Slice, empty_slice, stamp_batches
+from pillarbox.store.tail import Tail, TailBudget
+
+SYNC_BYTES = 16 << 20
+"""Unsynced bytes at which a log that need not sync does so in the background: bounds what a start after a
+power cut has to read, and keeps the sync of a full segment from being one long stall."""
+
+IDLE_MS = 10_000
+"""A log that nobody wrote to for so long is synced and its file closed: thousands of idle partitions must
+not hold a file descriptor each."""
+
+INDEX_SAVE_MIN = 64
+"""Index entries worth a write of their own, unless a segment is sealed; fewer wait for the next sync."""
+
+HINTS_MAX = 64
+"""Sequential cold readers whose place is remembered, so that they do not search the index each time."""
+
+
+class PartitionLog:
+    """One partition. See the module; `open` makes one."""
+
+    def __init__(
+        self,
+        folder: LogFolder,
+        recovered: log_recovery.Recovered,
+        options: LogOptions,
+        listener: LogListener,
+        lanes: Lanes,
+        budget: TailBudget,
+        *,
+        now_ms: int,
+        clean: bool,
+    ) -> None:
+        self.options = options
+        self.warnings = recovered.warnings
+        """Sentences for the operator about what was found at the opening."""
+        self._folder = folder
+        self._listener = listener
+        self._lanes = lanes
+        self._segments = recovered.segments
+        self._state = recovered.state
+        self._tail = Tail(budget)
+        self._hints: dict[int, tuple[Segment, int]] = {}
+        self._failure: str | None = None
+        self._now_ms = now_ms
+        self._appended_ms = now_ms
+
+        self._accepted = Mark(self._segments[-1].offset_next, 0, 0)
+        self._written = self._accepted
+        self._synced = self._accepted
+        self._unsynced_since_ms: int | None = None
+        self._sync_asked = 0
+        """`sync` was called when the log reached to here."""
+
+        # What is taken in and in no work yet: steps for the write lane, and what the sync lane has to do.
+        self._steps: list[Callable[[], object]] = []
+        self._chunks: list[Buffer] | None = None
+        """The chunks of the last step, if that is a write to the last segment: more can join."""
+        self._touched: dict[Segment, None] = {}
+        self._doomed: list[Segment] = []
+        self._state_changed = False
+        self._epoch_saved = True
+        """Invariant: no batch of a leader epoch is written before the epoch is durable."""
+        self._writing = False
+        self._syncing = False
+        self._begin_epoch(bump=recovered.damaged or not clean)
+
+    @classmethod
+    def open(
+        cls,
+        files: Files,
+        folder: str,
+        options: LogOptions,
+        listener: LogListener,
+        lanes: Lanes,
+        budget: TailBudget,
+        *,
+        now_ms: int,
+        clean: bool = True,
+    ) -> PartitionLog:
+        """Open the log in a folder, or make it. Blocks: for the start of the broker, or another thread.
+
+        `clean=False`: the process before did not stop in order, so records that clients saw may be gone; a
+        new leader epoch begins. StoreError in words if the log is damaged in a way that no crash explains.
+        """
+        log_folder = LogFolder(files, folder)
+        recovered = log_recovery.recover(
+            log_folder, interval_bytes=options.index_interval_bytes, now_ms=now_ms
+        )
+        return cls(log_folder, recovered, options, listener, lanes, budget, now_ms=now_ms, clean=clean)
+
+    def __repr__(self) -> str:
+        failed = " failed" if self._failure else ""
+        return (
+            f"<PartitionLog {self._folder.folder} start={self._state.start} synced={self._synced.offset} "
+            f"written={self._written.offset} accepted={self._accepted.offset} "
+            f"segments={len(self._segments)}{failed}>"
+        )
+
+    # --- what is there -------------------------------------------------------------------------------------
+
+    def offsets(self) -> Offsets:
+        start = self._state.start
+        synced = max(start, self._synced.offset)
+        return Offsets(start, synced, self._written.offset, self._accepted.offset)
+
+    @property
+    def committed(self) -> int:
+        """The offset up to which readers see: what the options promise to keep."""
+        return self._synced.offset if self.options.syncs_each_write else self._written.offset
+
+    @property
+    def leader_epoch(self) -> int:
+        """The epoch that batches get which are appended now."""
+        return self._state.epoch_last
+
+    @property
+    def size(self) -> int:
+        """Bytes of all segments."""
+        return sum(segment.size for segment in self._segments)
+
+    @property
+    def unsynced_bytes(self) -> int:
+        """Bytes taken and not yet durable."""
+        return self._accepted.size - self._synced.size
+
+    @property
+    def unwritten_bytes(self) -> int:
+        """Bytes taken and not yet written: what slows producers down."""
+        return self._accepted.size - self._written.size
+
+    def end_of_epoch(self, epoch: int) -> tuple[int, int]:
+        """(epoch, offset after its last record) of the last epoch up to `epoch`; (-1, -1) if unknown."""
+        return self._state.end_of_epoch(epoch, self._accepted.offset)
+
+    def max_timestamp(self) -> tuple[int, int]:
+        """The highest timestamp and the first offset of the batch that has it; (-1, -1) if there is none."""
+        newest = max(self._segments, key=lambda segment: segment.max_timestamp)
+        if newest.max_timestamp < 0:
+            return -1, NOT_FOUND
+        return newest.max_timestamp, max(newest.max_timestamp_offset, self._state.start)
+
+    # --- taking in -----------------------------------------------------------------------------------------
+
+    def append(self, batches: bytes, ticket: int, *, now_ms: int) -> int:
+        """Take batches in, one after another; return the first one's first offset.
+
+        Answered by `written` and `synced`. Raises BatchError for bytes that are not whole and intact
+        batches (none is taken in then) and LogFailed. Cost: one copy and one checksum.
+        """
+        if self._failure is not None:
+            raise LogFailed(self._failure)
+        data = bytearray(batches)
+        first = offset = self._accepted.offset
+        stamped = stamp_batches(data, first, self._state.epoch_last)
+        options = self.options
+        self._now_ms = self._appended_ms = now_ms
+        if self._unsynced_since_ms is None:
+            self._unsynced_since_ms = now_ms
+        for position, header in stamped:
+            segment = self._segments[-1]
+            if not segment.has_room(header, segment_bytes=options.segment_bytes) or self._is_old(segment):
+                segment = self._roll(offset)
+            chunk = data if len(stamped) == 1 else data[position : position + header.size]
+            self._plan_write(segment, chunk)
+            segment.add(header, interval_bytes=options.index_interval_bytes)
+            segment.appended_ms = now_ms
+            self._tail.append(chunk, offset, header.next_offset)
+            offset = header.next_offset
+        self._accepted = Mark(offset, self._accepted.size + len(data), ticket)
+        self._wake_writer()
+        return first
+
+    def _is_old(self, segment: Segment) -> bool:
+        limit = self.options.segment_ms
+        return segment.size > 0 and limit != UNLIMITED and self._now_ms - segment.created_ms >= limit
+
+    def _roll(self, offset: int) -> Segment:
+        """Begin a new segment; the one before is sealed in the background."""
+        segment = Segment(offset, self._now_ms)
+        self._segments.append(segment)
+        self._steps.append(partial(self._folder.create, segment.base))
+        self._chunks = None
+        return segment
+
+    def _plan_write(self, segment: Segment, chunk: Buffer) -> None:
+        if self._chunks is None:
+            self._chunks = []
+            self._steps.append(partial(self._folder.write, segment.base, segment.size, self._chunks))
+            self._touched[segment] = None
+        self._chunks.append(chunk)
+
+    # --- the write lane ------------------------------------------------------------------------------------
+
+    def _wake_writer(self) -> None:
+        if not self._epoch_saved:
+            self._wake_syncer()
+        elif self._steps and not self._writing and self._failure is None:
+            self._writing = True
+            self._lanes.write.submit(WriteWork(self, self._folder))
+
+    def begin_write(self, work: WriteWork) -> bool:
+        """Give a write work all that was taken in; False if there is nothing to do. For `WriteWork`."""
+        if not self._steps or self._failure is not None:
+            self._writing = False
+            return False
+        work.steps, self._steps = self._steps, []
+        work.sizes = [(segment, segment.size) for segment in self._touched]
+        self._touched.clear()
+        self._chunks = None
+        work.mark = self._accepted
+        if self.options.syncs_each_write and not self._syncing:
+            self._syncing = True
+            work.sync = self._sync_tasks(self._accepted.offset)
+        return True
+
+    def end_write(self, work: WriteWork, error: Exception | None) -> None:
+        """Take note of what a write work did. For `WriteWork`."""
+        self._writing = False
+        if work.sync is not None:
+            self._syncing = False
+        if error is not None:
+            self._fail("writing", error)
+            return
+        for segment, size in work.sizes:
+            segment.written = size
+        self._written = work.mark
+        self._tail.mark_written(work.mark.offset)
+        self._listener.written(work.mark.ticket)
+        if work.sync is not None:
+            self._note_synced(work.sync, work.mark)
+        self._wake_writer()
+        self._wake_syncer()
+
+    # --- the sync lane -------------------------------------------------------------------------------------
+
+    def sync(self) -> None:
+        """Ask for a sync of all that was appended so far, whatever the options say."""
+        self._sync_asked = self._accepted.offset
+        self._wake_syncer()
+
+    def tick(self, now_ms: int) -> None:
+        """Let time pass: `flush_ms`, and what an idle log does. Any interval will do."""
+        self._now_ms = now_ms
+        self._wake_syncer()
+        quiet = not (self._writing or self._syncing or self._steps)
+        if quiet and self._is_idle() and self._synced.offset == self._accepted.offset:
+            self._folder.release(self._segments[-1].base)
+
+    def _is_idle(self) -> bool:
+        return self._now_ms - self._appended_ms >= IDLE_MS
+
+    def _sync_is_due(self) -> bool:
+        """Whether written records should be made durable now."""
+        unsynced = self._written.offset - self._synced.offset
+        if not unsynced:
+            return False
+        options = self.options
+        since = self._unsynced_since_ms
+        return (
+            options.syncs_each_write
+            or self._synced.offset < self._sync_asked
+            or self._written.size - self._synced.size >= SYNC_BYTES
+            or 0 < options.flush_messages <= unsynced
+            or (options.flush_ms >= 0 and since is not None and self._now_ms - since >= options.flush_ms)
+            or (len(self._segments) > 1 and not self._segments[-2].sealed)
+            or self._is_idle()
+        )
+
+    def _wake_syncer(self) -> None:
+        if self._syncing or self._failure is not None:
+            return
+        if self._doomed or self._state_changed or not self._epoch_saved or self._sync_is_due():
+            self._syncing = True
+            self._lanes.sync.submit(SyncWork(self, self._folder))
+
+    def begin_sync(self, work: SyncWork) -> bool:
+        """Give a sync work what is due; False if the log has failed. For `SyncWork`."""
+        if self._failure is not None:
+            self._syncing = False
+            return False
+        if work.closing or self._written.offset > self._synced.offset:
+            work.tasks = self._sync_tasks(self._written.offset, closing=work.closing)
+        work.mark = self._written
+        if self._state_changed or not self._epoch_saved:
+            work.state = self._state.copy()
+            self._state_changed = False
+        work.removed = [segment.base for segment in self._doomed]
+        self._doomed.clear()
+        return True
+
+    def end_sync(self, work: SyncWork, error: Exception | None) -> None:
+        """Take note of what a sync work did. For `SyncWork`."""
+        self._syncing = False
+        if error is not None:
+            self._fail("syncing", error)
+            return
+        if work.state is not None:
+            self._epoch_saved = True
+        self._note_synced(work.tasks, work.mark)
+        self._wake_writer()
+        self._wake_syncer()
+
+    def _sync_tasks(self, offset: int, *, closing: bool = False) -> list[SyncTask]:
+        """What makes everything below `offset` durable, segment by segment, oldest first."""
+        tasks = []
+        last = self._segments[-1]
+        for segment in self._segments:
+            if segment.sealed or not segment.size or segment.base >= offset:
+                continue
+            seals = (segment is not last or closing) and segment.offset_next <= offset
+            entries = segment.index.covered(offset)
+            if not seals and len(entries) < INDEX_SAVE_MIN:
+                entries = []
+            final = segment.end_entry(final=True) if seals else None
+            tasks.append(SyncTask(segment, segment.index.saved, entries, final))
+        return tasks
+
+    def _note_synced(self, tasks: list[SyncTask], mark: Mark) -> None:
+        for task in tasks:
+            task.segment.index.mark_saved(len(task.entries), finals=task.final is not None)
+            if task.final is not None and task.segment.offset_next == task.final.last_offset + 1:
+                task.segment.sealed = True
+        if mark.offset > self._synced.offset:
+            self._synced = mark
+            self._unsynced_since_ms = self._now_ms if self._accepted.offset > mark.offset else None
+            self._listener.synced(mark.ticket)
+
+    def _fail(self, action: str, error: Exception) -> None:
+        if self._failure is None:
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+            self._failure = f"{action} the log {self._folder.folder} failed: {reason}"
+            self._listener.failed(self._failure)
+
+    # --- reading -------------------------------------------------------------------------------------------
+
+    def read(self, offset: int, size_max: int, ticket: int, *, offset_end: int | None = None) -> Slice | None:
+        """Whole batches from the one that holds `offset`, up to `size_max` bytes but at least one.
+
+        Empty at the end. None: it is not in memory, a load was started, and `loaded` or `load_failed` will
+        answer. Nothing at or beyond `offset_end` is returned (default: `committed`; a reader that may see
+        what is not yet durable passes `offsets().accepted`). Raises OffsetOutOfRange.
+        """
+        start, accepted = self._state.start, self._accepted.offset
+        end = self.committed if offset_end is None else offset_end
+        if not start <= offset <= accepted:
+            raise OffsetOutOfRange(offset, start, accepted)
+        if offset >= min(end, accepted):
+            return empty_slice(offset)
+        hot = self._tail.read(offset, size_max, end)
+        if hot is None:
+            segment, offset = self._segment_of(offset)
+            place = self._place(segment, offset)
+            self._lanes.read.submit(
+                ReadWork(
+                    self,
+                    self._folder,
+                    segment,
+                    place,
+                    offset=offset,
+                    size_max=size_max,
+                    offset_end=end,
+                    ticket=ticket,
+                )
+            )
+        return hot
+
+    def end_read(self, work: ReadWork, error: Exception | None) -> None:
+        """Answer a read of cold data. For `ReadWork`."""
+        if error is not None:
+            self._answer_failed(work.ticket, work.offset, error)
+            return
+        found, position = work.found
+        if found.size:
+            self._hints[found.offset_next] = (work.segment, position)
+            if len(self._hints) > HINTS_MAX:
+                del self._hints[next(iter(self._hints))]
+        self._listener.loaded(work.ticket, found)
+
+    def _answer_failed(self, ticket: int, offset: int, error: Exception) -> None:
+        start = self._state.start
+        if isinstance(error, FileNotFoundError) and offset < start:
+            error = OffsetOutOfRange(offset, start, self._accepted.offset)
+        self._listener.load_failed(ticket, error)
+
+    def _segment_of(self, offset: int) -> tuple[Segment, int]:
+        """The segment that holds an offset or, if it is in a gap, what follows the gap."""
+        index = bisect_right(self._segments, offset, key=_base) - 1
+        segment = self._segments[index]
+        if offset >= segment.offset_next and index + 1 < len(self._segments):
+            segment = self._segments[index + 1]
+            offset = segment.base
+        return segment, offset
+
+    def _place(self, segment: Segment, offset: int) -> Place:
+        hint = self._hints.pop(offset, None)
+        if hint is not None and hint[0] is segment:
+            position = hint[1]
+        else:
+            near = segment.index.near_offset(offset)
+            position = -1 if near is None else near.position
+        return Place(segment.base, position, segment.index.saved, segment.written)
+
+    def find_time(self, timestamp_ms: int, ticket: int) -> int | None:
+        """First offset of the first batch with a record not older than that; NOT_FOUND if there is none.
+
+        None: `found` or `load_failed` will answer. To find the record, open the batch.
+        """
+        places = []
+        for segment in self._segments:
+            if segment.max_timestamp >= timestamp_ms and segment.written:
+                near = segment.index.near_time(timestamp_ms)
+                position = -1 if near is None else near.position
+                places.append(Place(segment.base, position, segment.index.saved, segment.written))
+        if not places:
+            return NOT_FOUND
+        self._lanes.read.submit(
+            TimeWork(
+                self,
+                self._folder,
+                places,
+                timestamp_ms=timestamp_ms,
+                offset_min=self._state.start,
+                ticket=ticket,
+            )
+        )
+        return None
+
+    def end_find_time(self, work: TimeWork, error: Exception | None) -> None:
+        """Answer a search by time. For `TimeWork`."""
+        if error is not None:
+            self._answer_failed(work.ticket, work.offset_min, error)
+        elif work.found is None or work.found >= self.committed:
+            self._listener.found(work.ticket, NOT_FOUND)
+        else:
+            self._listener.found(work.ticket, max(work.found, self._state.start))
+
+    # --- removing ------------------------------------------------------------------------------------------
+
+    def trim(self, offset: int) -> None:
+        """Let the log begin at `offset`, if it begins before; whole segments below are removed.
+
+        The new start is durable before anything is removed. Raises OffsetOutOfRange beyond `committed`.
+        """
+        if offset <= self._state.start:
+            return
+        if offset > self.committed:
+            raise OffsetOutOfRange(offset, self._state.start, self.committed)
+        self._state.trim(offset)
+        self._state_changed = True
+        while len(self._segments) > 1 and self._segments[1].base <= offset:
+            self._doomed.append(self._segments.pop(0))
+        self._wake_syncer()
+
+    def retain(self, now_ms: int) -> int:
+        """Remove segments that `retention_ms` or `retention_bytes` no longer keep; return how many.
+
+        The last segment goes only when all its records are too old; then a new one takes its place.
+        """
+        self._now_ms = now_ms
+        segments = self._segments
+        by_time = expired_by_time(segments, now_ms=now_ms, retention_ms=self.options.retention_ms)
+        count = max(by_time, expired_by_size(segments, retention_bytes=self.options.retention_bytes))
+        if count == len(segments):
+            if self.committed == self._accepted.offset and self._failure is None:
+                self._roll(self._accepted.offset)
+                self._wake_writer()
+            else:
+                count -= 1
+        while count and segments[count].base > self.committed:
+            count -= 1
+        if count:
+            self.trim(segments[count].base)
+        return count
+
+    def truncate(self, offset: int) -> None:
+        """Remove every batch that reaches to `offset` or beyond. Blocks; for recovery, before any append.
+
+        Raises OffsetOutOfRange below the start; no effect at the end or beyond.
+        """
+        self._check_quiet()
+        assert not self._steps, f"{self!r} has unwritten records"
+        start = self._state.start
+        if offset < start:
+            raise OffsetOutOfRange(offset, start, self._accepted.offset)
+        if offset >= self._accepted.offset:
+            return
+        epoch = self._state.epoch_last
+        log_recovery.truncate(
+            self._folder,
+            self._segments,
+            self._state,
+            offset,
+            interval_bytes=self.options.index_interval_bytes,
+            now_ms=self._now_ms,
+        )
+        self._tail.clear()
+        self._hints.clear()
+        self._accepted = Mark(self._segments[-1].offset_next, 0, 0)
+        self._written = self._accepted
+        self._synced = self._accepted
+        if self._state.epoch_last < epoch:
+            self._state.begin_epoch(epoch, self._accepted.offset)
+            self._epoch_saved = False
+
+    def _begin_epoch(self, *, bump: bool) -> None:
+        last = self._state.epoch_last
+        if bump or last < 0:
+            self._state.begin_epoch(last + 1, self._accepted.offset)
+            self._epoch_saved = False
+
+    # --- the end -------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Write, sync and close everything, so that the next opening has nothing to read. Blocks; the lanes
+        must have done what they were given."""
+        self._check_quiet()
+        if not self._epoch_saved:
+            self._run_sync(closing=False)
+        if self._steps and self._failure is None:
+            self._writing = True
+            run_inline(WriteWork(self, self._folder))
+        self._run_sync(closing=True)
+        self._tail.clear()
+        self._folder.close()
+
+    def _check_quiet(self) -> None:
+        assert not self._writing, f"{self!r} is being written"
+        assert not self._syncing, f"{self!r} is being synced"
+
+    def _run_sync(self, *, closing: bool) -> None:
+        if self._failure is None:
+            self._syncing = True
+            run_inline(SyncWork(self, self._folder, closing=closing))
+
+
+def _base(segment: Segment) -> int:
+    return segment.base

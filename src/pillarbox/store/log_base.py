@@ -1,0 +1,98 @@
+"""What a partition log and its owner say to each other: options, answers, errors, offsets.
+
+Purpose: the words of `log`, apart from what it does. Not here: any behaviour.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple, Protocol
+
+import msgspec
+
+from pillarbox.store.index import POSITION_MAX
+from pillarbox.store.lane import Lane
+from pillarbox.store.retention import UNLIMITED
+from pillarbox.store.segment import Slice
+
+NOT_FOUND = -1
+
+
+class LogOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What can be set per log, at any time. `UNLIMITED` (-1) switches a limit off."""
+
+    segment_bytes: int = 1 << 30
+    segment_ms: int = 7 * 24 * 3600 * 1000
+    index_interval_bytes: int = 4096
+    retention_ms: int = 7 * 24 * 3600 * 1000
+    retention_bytes: int = UNLIMITED
+    durability: Literal["fsync", "os"] = "os"
+    flush_messages: int = UNLIMITED
+    flush_ms: int = UNLIMITED
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.segment_bytes <= POSITION_MAX:
+            raise ValueError(f"segment_bytes must be between 1 and {POSITION_MAX}")
+
+    @property
+    def syncs_each_write(self) -> bool:
+        return self.durability == "fsync" or self.flush_messages == 1
+
+
+class Offsets(NamedTuple):
+    """start <= synced <= written <= accepted, each the offset after the last record it speaks of."""
+
+    start: int
+    synced: int
+    written: int
+    accepted: int
+
+
+class OffsetOutOfRange(LookupError):
+    """The offset is below the log's start or beyond its end."""
+
+    def __init__(self, offset: int, start: int, end: int) -> None:
+        super().__init__(f"offset {offset} is not within {start}..{end}")
+        self.offset = offset
+
+
+class LogFailed(RuntimeError):
+    """Writing or syncing failed before; nothing is taken in until the log is opened anew."""
+
+
+class LogListener(Protocol):
+    """What a log tells its owner, always on the domain's thread. Tickets are the owner's, growing ints."""
+
+    def written(self, ticket: int) -> None:
+        """All that was appended up to this ticket is written; `offsets` has moved."""
+
+    def synced(self, ticket: int) -> None:
+        """All that was appended up to this ticket is durable; `offsets` has moved."""
+
+    def loaded(self, ticket: int, found: Slice) -> None:
+        """Answer one `read` that returned None."""
+
+    def found(self, ticket: int, offset: int) -> None:
+        """Answer one `find_time` that returned None."""
+
+    def load_failed(self, ticket: int, error: Exception) -> None:
+        """The other answer to both: `OffsetOutOfRange` if it was removed meanwhile, StoreError or OSError."""
+
+    def failed(self, reason: str) -> None:
+        """Nothing more will be written or synced. Called once, with a sentence for the operator."""
+
+
+class Lanes(NamedTuple):
+    """Where the works of logs are run. The three may be one; with one thread each, writes of many logs do
+    not wait for syncs, nor reads for either."""
+
+    write: Lane
+    sync: Lane
+    read: Lane
+
+
+class Mark(NamedTuple):
+    """How far something has come: the offset after the last record, bytes since the opening, last ticket."""
+
+    offset: int
+    size: int
+    ticket: int
