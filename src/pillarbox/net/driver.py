@@ -22,8 +22,21 @@ WRITE_BUFFER_LOW = 1 << 18
 ANSWERS_BYTES_MAX = 8 << 20
 """Unwritten bytes at which even answers are too many: the peer is not read until it has taken them."""
 
+TURN_BYTES_MAX = 128 << 10
+"""Bytes read from one socket in a turn after which it waits for the next turn. uvloop reads 256 KiB at a
+time and would go on with the same socket many times over while others wait: this keeps turns short."""
+
 CLOSE_WAIT_MS = 5000
 """How long the last bytes to a peer may take before its socket is cut."""
+
+
+# Why a socket is not being read; plain integers, because they are combined for every read.
+STOP_TURN = 1
+"""It has had its share of this turn."""
+STOP_ANSWERS = 2
+"""The peer does not take the answers it asked for."""
+STOP_HELD = 4
+"""Publishers are held up."""
 
 
 class Connection(Protocol):
@@ -70,8 +83,8 @@ class Driver(asyncio.Protocol):
         self._on_closed = on_closed
         self._transport: asyncio.Transport | None = None
         self._listed = False
-        self._reading = True
-        self._held = False
+        self._stops = 0
+        self._turn_bytes = 0
         self._close_ms: int | None = None
         self.connection: Connection | None = None
         self.refuse = False
@@ -98,6 +111,27 @@ class Driver(asyncio.Protocol):
         connection = self.connection
         if connection is not None:
             connection.receive(data)
+            if not self._turn_bytes:
+                self._ticker.readers.append(self)
+            self._turn_bytes += len(data)
+            if self._turn_bytes >= TURN_BYTES_MAX:
+                self._stop(STOP_TURN)
+
+    def turn_ended(self) -> None:
+        """Another share may be read."""
+        self._turn_bytes = 0
+        self._go_on(STOP_TURN)
+
+    def _stop(self, why: int) -> None:
+        if not self._stops and self._transport is not None:
+            self._transport.pause_reading()
+        self._stops |= why
+
+    def _go_on(self, why: int) -> None:
+        if self._stops & why:
+            self._stops &= ~why
+            if not self._stops and self._transport is not None:
+                self._transport.resume_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._ticker.begin()
@@ -116,7 +150,7 @@ class Driver(asyncio.Protocol):
         self._ticker.begin()
         if self.connection is not None:
             self.connection.unpause()
-        self._read_again()
+        self._go_on(STOP_ANSWERS)
 
     def _has_output(self) -> None:
         if not self._listed:
@@ -134,9 +168,8 @@ class Driver(asyncio.Protocol):
         out = connection.take_output()
         if out:
             transport.write(b"".join(out))
-            if transport.get_write_buffer_size() > ANSWERS_BYTES_MAX and self._reading:
-                self._reading = False
-                transport.pause_reading()
+            if transport.get_write_buffer_size() > ANSWERS_BYTES_MAX:
+                self._stop(STOP_ANSWERS)
         if connection.want_close:
             transport.close()
         elif starved:
@@ -145,27 +178,17 @@ class Driver(asyncio.Protocol):
 
     def hold(self, held: bool) -> None:
         """Stop reading a publisher, or go on."""
-        if held == self._held or self._transport is None:
-            return
-        self._held = held
         if held:
-            self._transport.pause_reading()
+            self._stop(STOP_HELD)
         else:
-            self._transport.resume_reading()
-            self._read_again()
-
-    def _read_again(self) -> None:
-        if not self._reading and self._transport is not None:
-            self._reading = True
-            if not self._held:
-                self._transport.resume_reading()
+            self._go_on(STOP_HELD)
 
     def housekeeping(self, now_ms: int) -> None:
         """Heartbeats and deadlines; a peer that we do not read is not blamed for its silence."""
         connection, transport = self.connection, self._transport
         if connection is None or transport is None:
             return
-        if self._held or not self._reading:
+        if self._stops & ~STOP_TURN:
             connection.touch(now_ms)
         connection.tick(now_ms)
         if transport.is_closing():

@@ -21,6 +21,8 @@ class Flushable(Protocol):
 
     def flush(self) -> None: ...
 
+    def turn_ended(self) -> None: ...
+
     def housekeeping(self, now_ms: int) -> None: ...
 
 
@@ -51,6 +53,8 @@ class Ticker:
         self._closed = False
         self.outputs: list[Flushable] = []
         """Drivers that have something to write; each appends itself once."""
+        self.readers: list[Flushable] = []
+        """Drivers that were read in this turn."""
         self.drivers: dict[Flushable, None] = {}
         """All drivers with a living connection."""
         self.longest_ns = 0
@@ -84,6 +88,9 @@ class Ticker:
         outputs, self.outputs = self.outputs, []
         for driver in outputs:
             driver.flush()
+        readers, self.readers = self.readers, []
+        for driver in readers:
+            driver.turn_ended()
         self._after(now_ms)
         self._arm(now_ms)
         self.turns += 1
