@@ -1,7 +1,7 @@
 # docker build -t pillarbox . && docker run -p 5672:5672 -v pillarbox-data:/data pillarbox
 FROM python:3.11-slim AS build
 WORKDIR /src
-COPY requirements.lock pyproject.toml README.md ./
+COPY requirements.lock pyproject.toml README.md LICENSE ./
 COPY src ./src
 RUN python -m venv /opt/pillarbox \
  && /opt/pillarbox/bin/pip install --no-cache-dir --require-hashes -r requirements.lock \

@@ -19,7 +19,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
+import pika
+import pika.exceptions
 import pytest
+from pika.adapters.blocking_connection import BlockingChannel
 
 from pillarbox import __version__
 from pillarbox.config import OPTIONS
@@ -93,6 +96,18 @@ def serve(*arguments: str, env: dict[str, str] | None = None) -> Iterator[Served
         if process.poll() is None:
             process.kill()
         process.communicate(timeout=TIMEOUT_S)
+
+
+@contextlib.contextmanager
+def connected(broker: Served, login: str = "guest:guest", vhost: str = "%2F") -> Iterator[BlockingChannel]:
+    """Yield a channel of a real client."""
+    url = f"amqp://{login}@127.0.0.1:{broker.port}/{vhost}?socket_timeout={TIMEOUT_S}"
+    connection = pika.BlockingConnection(pika.URLParameters(url))
+    try:
+        yield connection.channel()
+    finally:
+        with contextlib.suppress(pika.exceptions.AMQPError):
+            connection.close()
 
 
 # Words ---------------------------------------------------------------------------------------------------
@@ -237,6 +252,40 @@ def test_serve_warns_of_a_misspelt_variable_and_starts(tmp_path: Path) -> None:
         'warning: the environment variable "PILLARBOX_PROT" is unknown; did you mean "PILLARBOX_PORT"?'
         in stderr
     )
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_confirmed_message_is_there_after_the_next_start(number: signal.Signals, tmp_path: Path) -> None:
+    with serve("--port", "0", "--data", str(tmp_path)) as broker:
+        with connected(broker) as channel:
+            channel.queue_declare("orders", durable=True)
+            channel.confirm_delivery()
+            channel.basic_publish("", "orders", b"tea", pika.BasicProperties(delivery_mode=2))
+            if number is signal.SIGKILL:
+                broker.stop(number)
+        if number is not signal.SIGKILL:
+            broker.stop(number)
+    with serve("--port", "0", "--data", str(tmp_path)) as broker, connected(broker) as channel:
+        _, _, body = channel.basic_get("orders", auto_ack=True)
+        assert body == b"tea"
+
+
+def test_rabbitmqs_variables_name_the_user_who_can_log_in(tmp_path: Path) -> None:
+    """T17: compose files and test containers set these."""
+    env = environment(
+        RABBITMQ_DEFAULT_USER="shop", RABBITMQ_DEFAULT_PASS="s3cret", RABBITMQ_DEFAULT_VHOST="v"
+    )
+    with serve("--port", "0", "--data", str(tmp_path), env=env) as broker:
+        with connected(broker, "shop:s3cret", "v") as channel:
+            assert channel.is_open
+        with pytest.raises(pika.exceptions.ProbableAuthenticationError), connected(broker):
+            pass
+    # A later start does not look at them.
+    with (
+        serve("--port", "0", "--data", str(tmp_path)) as broker,
+        connected(broker, "shop:s3cret", "v") as channel,
+    ):
+        assert channel.is_open
 
 
 def test_taken_port_is_one_line_and_exit_1(tmp_path: Path) -> None:

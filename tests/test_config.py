@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -234,3 +235,14 @@ def test_every_option_has_a_name_of_its_own_and_help() -> None:
     variables = [variable for option in OPTIONS for variable in option.env]
     assert len(set(variables)) == len(variables)
     assert all(option.row.help.endswith(".") for option in OPTIONS)
+
+
+SOURCE = Path(module.__file__).parent
+
+
+@by_name
+def test_option_is_read_by_the_broker(option: Option) -> None:
+    """An option that nothing reads would be a lie in the manual."""
+    uses = re.compile(rf"\bconfig\.{option.field}\b")
+    readers = [path for path in SOURCE.rglob("*.py") if path.name != "config.py" and "cli" not in path.parts]
+    assert any(uses.search(path.read_text()) for path in readers)
