@@ -235,6 +235,8 @@ def consume(load: Load, address: Address, worker: int, share: Share) -> None:
     tail, acked = connection.received, 0
     count, keep = tail.count(MARK), len(MARK) - 1
     share.begin()
+    if count:
+        share.counted(count)  # What waited came in one read with consume-ok.
     while not share.stop.is_set():
         tail = tail[-keep:]
         try:

@@ -33,6 +33,7 @@ from bench.rows import ROWS, Row
 
 FOLDER = Path(__file__).parent
 WARM_UP_PART = 10
+TURN_S = 2.0  # A peer that is done sooner gets more messages: a blink cannot be measured.
 SETTLE_S = 0.3  # Between two turns: what the last one left to do (acknowledgements, closes) gets done.
 TROUBLE = (LoadError, WireError, PeerError, OSError)
 
@@ -51,39 +52,46 @@ def missing_client(row: Row) -> str:
     return "" if importlib.util.find_spec(module) else f"skipped: no module {module}"
 
 
-def start_peer(stack: contextlib.ExitStack, kind: type[Peer], load: Load) -> Peer | str:
-    """Start a peer and warm it up; return it, or why that failed."""
+def lengthen(load: Load, warm_up: Figures) -> Load:
+    """Return the load with enough messages for TURN_S at the rate of the warm-up.
+
+    A backlog and a paced load stay as they are: the first is about its size, the second lasts as long for
+    all.
+    """
+    if load.backlog or load.rate:
+        return load
+    rate = warm_up.get("end_to_end_per_s", warm_up["publish_per_s"])
+    return dataclasses.replace(load, messages=max(load.messages, int(rate * TURN_S / load.publishers)))
+
+
+def start_peer(stack: contextlib.ExitStack, kind: type[Peer], load: Load, quick: bool) -> tuple[Peer, Load]:
+    """Start a peer and warm it up; return it with the load that is to be measured."""
+    peer = stack.enter_context(kind(tls=load.tls))
     warm_up = max(load.messages // WARM_UP_PART, load.batch_size)
-    try:
-        peer = stack.enter_context(kind(tls=load.tls))
-        measure(dataclasses.replace(load, messages=warm_up), address_of(peer, load))
-    except TROUBLE as error:
-        return f"failed: {error}"
-    return peer
+    figures = measure(dataclasses.replace(load, messages=warm_up), address_of(peer, load))
+    return peer, load if quick else lengthen(load, figures)
 
 
-def play_row(row: Row, kinds: Sequence[type[Peer]], rounds: int) -> dict[str, Any]:
+def play_row(row: Row, kinds: Sequence[type[Peer]], rounds: int, *, quick: bool) -> dict[str, Any]:
     """Return for each peer its version and its figures of each round, or the reason for having none."""
     if reason := missing_client(row):
         return {kind.name: {"reason": reason} for kind in kinds}
-    answers: dict[str, Any] = {}
+    answers: dict[str, Any] = {kind.name: {"version": "", "rounds": []} for kind in kinds}
     with contextlib.ExitStack() as stack:
-        running: dict[str, Peer] = {}
+        running: dict[str, tuple[Peer, Load]] = {}
         for kind in kinds:
-            started = start_peer(stack, kind, row.load)
-            if isinstance(started, str):
-                answers[kind.name] = {"reason": started}
-            else:
-                running[kind.name] = started
-                answers[kind.name] = {"version": started.version, "rounds": []}
+            try:
+                running[kind.name] = start_peer(stack, kind, row.load, quick)
+            except TROUBLE as error:
+                answers[kind.name] = {"reason": f"failed: {error}"}
         for _ in range(rounds):
-            for name, peer in list(running.items()):
+            for name, (peer, load) in list(running.items()):
                 time.sleep(SETTLE_S)
                 try:
-                    figures = measure(row.load, address_of(peer, row.load), pid=peer.pid)
-                    answers[name]["rounds"].append(figures)
+                    answers[name]["version"] = peer.version
+                    answers[name]["rounds"].append(measure(load, address_of(peer, load), pid=peer.pid))
                 except TROUBLE as error:
-                    answers[name] = {"version": peer.version, "reason": f"failed: {error}"}
+                    answers[name] = {"reason": f"failed: {error}; it printed: {peer.printed()[-500:]}"}
                     del running[name]
     return answers
 
@@ -126,7 +134,7 @@ def measure_rows(options: argparse.Namespace, results: dict[str, Any], path: Pat
     results["interpreter"] = interpreter()
     results["quick"] = options.quick
     for row in choose(options.rows):
-        answers = play_row(row.quick() if options.quick else row, kinds, rounds)
+        answers = play_row(row.quick() if options.quick else row, kinds, rounds, quick=options.quick)
         for answer in answers.values():
             if answer.get("rounds"):
                 answer["median"] = medians(answer["rounds"])
