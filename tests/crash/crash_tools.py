@@ -1,0 +1,165 @@
+"""Record a workload on simulated files, crash it anywhere, recover, and compare with the model."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+
+from pillarbox.engine.base import Recovery
+from pillarbox.engine.local import LocalEngine
+from pillarbox.engine.schedulers import InlineScheduler
+from pillarbox.store.files import Files
+from pillarbox.testing.faults import Image, SimulatedFiles, crash_images
+from pillarbox.testing.journal import ModelDomain, QueueView, ShuffledScheduler, State
+
+FOLDER = "/data"
+
+
+def open_engine(
+    files: Files, scheduler: InlineScheduler | None = None, **options: object
+) -> tuple[LocalEngine, InlineScheduler, Recovery]:
+    scheduler = scheduler or InlineScheduler()
+    settings = {"segment_bytes": 4000, "checkpoint_records": 30, **options}
+    engine = LocalEngine(FOLDER, files, scheduler, **settings)  # type: ignore[arg-type]
+    return engine, scheduler, engine.open()
+
+
+class Workload:
+    """Random operations of a `ModelDomain`, with the disk's turns in between."""
+
+    def __init__(
+        self,
+        seed: int,
+        image: Image | None = None,
+        *,
+        adopt_merged: bool = True,
+        wrap: Callable[[SimulatedFiles], Files] = lambda files: files,
+        **options: object,
+    ) -> None:
+        self.chance = random.Random(seed)
+        self.simulated = SimulatedFiles(image)
+        self.files = wrap(self.simulated)
+        scheduler = ShuffledScheduler(self.chance)
+        self.engine, self.scheduler, recovery = open_engine(self.files, scheduler, **options)
+        self.domain = ModelDomain(self.engine, self.simulated.note)
+        self.domain.adopt_merged = adopt_merged
+        self.engine.attach(self.domain)
+        load_all(self.domain, self.scheduler, recovery)
+        self.opened = len(self.simulated.log)
+        """Operations that opening took."""
+        self.checkpoints = 0
+        self._next_uid = max(self.domain.queues, default=0) + 1
+
+    def run(self, steps: int) -> None:
+        for _ in range(steps):
+            self._step()
+            if self.chance.random() < 0.7:
+                self.domain.commit()
+            # The disk is sometimes far behind and sometimes ahead.
+            for _ in range(self.chance.choice((0, 0, 1, 2, 5, 20))):
+                self.scheduler.step()
+            if self.engine.checkpoint_due or self.chance.random() < 0.02:
+                self.checkpoints += 1
+                self.engine.checkpoint(self.domain.snapshot)
+
+    def _step(self) -> None:
+        chance, domain = self.chance, self.domain
+        uids = list(domain.queues)
+        action = chance.random()
+        if len(uids) < 2 or action < 0.05:
+            domain.make_queue(self._next_uid)
+            self._next_uid += 1
+        elif action < 0.45:
+            count = chance.choice((1, 1, 1, 2, 5, 12))
+            targets = chance.sample(uids, chance.choice((1, 1, 2, min(4, len(uids)))))
+            size = chance.choice((10, 10, 600))
+            domain.publish(targets, count, size=size, expiration_ms=chance.choice((-1, -1, 60_000)))
+        elif action < 0.50:
+            domain.skip(chance.choice(uids), chance.randint(1, 3))
+        elif action < 0.60:
+            uid = chance.choice(uids)
+            domain.deliver(uid, chance.randint(0, max(0, domain.queues[uid].sequence_next - 1)))
+        elif action < 0.85:
+            self._settle(chance.choice(uids))
+        elif action < 0.92:
+            domain.move(*chance.sample(uids, 2))
+        elif action < 0.96:
+            domain.define("exchange", chance.choice("abc"), chance.choice((None, b"x", b"y")))
+        elif action < 0.98:
+            domain.load(chance.choice(uids))
+        elif len(uids) > 3:
+            domain.delete_queue(chance.choice(uids))
+
+    def _settle(self, uid: int) -> None:
+        waiting = sorted(self.domain.queues[uid].bodies)
+        if waiting:
+            first = self.chance.choice(waiting[:5])
+            span = range(first, first + self.chance.randint(1, 30), self.chance.choice((1, 1, 1, 2)))
+            known = [sequence for sequence in span if sequence in self.domain.queues[uid].bodies]
+            if len(known) == len(span):
+                self.domain.settle(uid, span)
+            else:
+                for sequence in known:
+                    self.domain.settle(uid, range(sequence, sequence + 1))
+
+
+def load_all(domain: ModelDomain, scheduler: InlineScheduler, recovery: Recovery) -> None:
+    """Make the domain hold what was recovered, bodies included."""
+    domain.restore(recovery)
+    for uid in domain.queues:
+        ticket = domain.load(uid)
+        while ticket not in domain.answers:
+            assert scheduler.step(), "a load is never answered"
+        domain.adopt(uid, ticket)
+    assert not domain.failures
+
+
+def recovered_state(files: Files, **options: object) -> State:
+    """Open the folder, load everything, and say what is there."""
+    engine, scheduler, recovery = open_engine(files, **options)
+    domain = ModelDomain(engine)
+    engine.attach(domain)
+    load_all(domain, scheduler, recovery)
+    return domain.state()
+
+
+def moments(files: SimulatedFiles, *, seed: int, mixtures: int) -> Iterator[tuple[int, int, int, Image]]:
+    """(operations done, confirmed, appended, image) of every crash."""
+    log = list(files.log)
+    bounds = [(0, 0)]
+    for operation in log:
+        confirmed, appended = bounds[-1]
+        if operation.kind == "note":
+            kind, ticket = operation.note
+            confirmed = ticket if kind == "confirmed" else confirmed
+            appended = ticket if kind == "appended" else appended
+        bounds.append((confirmed, appended))
+    for done, image in crash_images(files.start, log, seed=seed, mixtures=mixtures):
+        yield done, *bounds[done], image
+
+
+def matches(found: State, expected: State) -> bool:
+    """Equal, but a queue's next sequence may be higher: transient messages have sequences, too."""
+    if found.definitions != expected.definitions or list(found.definitions) != list(expected.definitions):
+        return False
+    if found.queues.keys() != expected.queues.keys():
+        return False
+    return all(_queue_matches(view, expected.queues[uid]) for uid, view in found.queues.items())
+
+
+def _queue_matches(found: QueueView, expected: QueueView) -> bool:
+    return (
+        found.bodies == expected.bodies
+        and found.delivered_through == expected.delivered_through
+        and found.sequence_next >= expected.sequence_next
+    )
+
+
+def assert_recovered(found: State, domain: ModelDomain, low: int, high: int) -> int:
+    """The state is that after some group between the last confirmed and the last appended; which one."""
+    for ticket in range(high, low - 1, -1):
+        if matches(found, domain.history[ticket]):
+            return ticket
+    raise AssertionError(
+        f"recovered neither of the states {low}..{high}:\n{found}\nconfirmed was\n{domain.history[low]}"
+    )
