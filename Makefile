@@ -18,7 +18,7 @@ NODE_LOCKS := $(wildcard tests/*/package-lock.json tests/*/*/package-lock.json)
 NODE_STAMPS := $(NODE_LOCKS:package-lock.json=node_modules/.stamp)
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check bench compare crash suites docs fmt lock clean setup peers
+.PHONY: help serve test check bench compare crash suites docs fmt lock clean setup peers lint types layers current
 
 help:
 	@echo "make serve    run a broker here, with its data in ./data"
@@ -90,11 +90,19 @@ crash: setup
 suites: setup
 	@$(BIN)/python -m tests.suites $(ARGS)
 
-check: $(VENV)/.stamp-dev
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
+check: lint types layers current
+
+lint: $(VENV)/.stamp-dev
+	$(BIN)/ruff check --quiet --output-format concise .
+	$(BIN)/ruff format --quiet --check .
+
+types: $(VENV)/.stamp-dev
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+
+layers: $(VENV)/.stamp-dev
+	$(BIN)/lint-imports --no-logo
+
+current: $(VENV)/.stamp-dev
 	$(BIN)/python scripts/docs.py --check
 
 docs: $(VENV)/.stamp-dev
