@@ -7,6 +7,8 @@ fails after WAIT_S with what it had seen.
 from __future__ import annotations
 
 import contextlib
+import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -17,6 +19,7 @@ from broker_target import Target
 from pika.adapters.blocking_connection import BlockingChannel, BlockingConnection
 
 WAIT_S = 15.0
+CLOSE_S = 5.0
 TURN_S = 0.02  # One look at the socket; the upper bound on how late a condition is noticed.
 
 
@@ -53,10 +56,22 @@ class Pika:
         return self.connect(**parameters).channel()
 
     def close(self) -> None:
+        """Close every connection; one left in the middle of a call is cut after CLOSE_S."""
         for connection in self.connections:
             if connection.is_open:
-                with contextlib.suppress(pika.exceptions.AMQPError):
-                    connection.close()
+                watchdog = threading.Timer(CLOSE_S, _cut, [connection])
+                watchdog.start()
+                try:
+                    with contextlib.suppress(pika.exceptions.AMQPError):
+                        connection.close()
+                finally:
+                    watchdog.cancel()
+
+
+def _cut(connection: BlockingConnection) -> None:
+    """Shut the socket down below pika, which then finds out by itself."""
+    with contextlib.suppress(OSError, AttributeError):
+        connection._impl._transport._sock.shutdown(socket.SHUT_RDWR)
 
 
 class Received:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -47,6 +46,10 @@ class RawClient:
     def send(self, what: Any, channel: int = 0) -> None:
         """Send one method, header, body or heartbeat as a frame."""
         self.send_bytes(frame.marshal(what, channel))
+
+    def send_pika(self, method: Any, channel: int) -> None:
+        """Send a method of pika.spec, for values that pamqp refuses to encode."""
+        self.send_frame(1, channel, struct.pack(">I", method.INDEX) + b"".join(method.encode()))
 
     def send_frame(self, kind: int, channel: int, payload: bytes, end: bytes = b"\xce") -> None:
         """Send a frame of any type, valid or not."""
@@ -138,6 +141,3 @@ def content_header(
     body_size: int, properties: commands.Basic.Properties | None = None
 ) -> header.ContentHeader:
     return header.ContentHeader(0, body_size, properties or commands.Basic.Properties())
-
-
-Provoke = Callable[[RawClient], None]
