@@ -231,7 +231,7 @@ class Copier:
             or self._chain_bytes + size > MERGE_BYTES_MAX
         ):
             yield from self._flush(uid)
-        links.append(_Link(index, [sequences], live))
+        self._chain.append(_Link(index, [sequences], live))
         if live > MERGE_BELOW_MESSAGES:
             # A large one stands alone: the next run that is not its own finds the chain too long.
             self._chain_messages = MERGE_MESSAGES_MAX
