@@ -256,11 +256,15 @@ class Link:
             channel.barrier = ""
             if event.name == "channel.close" and not channel.hold_close_ok:
                 self.send(method_frame(channel.number, "channel.close-ok"))
-        elif event.name in ("connection.close", "connection.close-ok"):
+        elif event.name == "connection.close":
             self.is_closing = True
             self._close_channels()
-            if event.name == "connection.close" and not self.hold_close_ok:
+            if not self.hold_close_ok:
                 self.send(method_frame(0, "connection.close-ok"))
+        elif event.name == "connection.close-ok":
+            # RabbitMQ leaves it to the client to hang up.
+            self.is_closing = True
+            self.drop()
 
     def _header(self, channel: Channel, payload: bytes) -> None:
         event = channel.waiting

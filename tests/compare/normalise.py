@@ -9,6 +9,7 @@ What may differ, and why:
   within each kind, and checked where it is promised (return before its confirm, consume-ok before a delivery);
 * order between deliveries from different queues in one step, and so which of them gets which tag: queues are
   independent of each other; compared queue by queue then, with the set of tags as a whole;
+* delivery tags of replies to a direct reply consumer: RabbitMQ repeats one number, they are never settled;
 * order between channels: each is compared by itself;
 * values of server-properties, cluster_id, known_hosts: free text;
 * whether a broker hangs up with FIN or RST: both are "eof";
@@ -30,7 +31,7 @@ _GENERATED = (
     ("c", re.compile(r"amq\.ctag-[A-Za-z0-9_-]{22}")),
     ("r", re.compile(r"amq\.rabbitmq\.reply-to\.g[A-Za-z0-9+/=_-]+(\.[A-Za-z0-9+/=_-]+)*")),
 )
-_REPLY_TO = b"amq.rabbitmq.reply-to."
+REPLY_TO = "amq.rabbitmq.reply-to"
 
 # Arguments that say nothing, by event.
 _DROPPED = {
@@ -83,7 +84,7 @@ def body_text(body: bytes) -> str:
 
 def properties_text(properties: bytes, aliases: Aliases) -> Any:
     """Return properties as on the wire, in hex; decoded if they hold a made-up name."""
-    if _REPLY_TO not in properties:
+    if f"{REPLY_TO}.".encode() not in properties:
         return "" if properties == b"\0\0" else properties.hex()
     decoded = decode_properties(properties)
     return {key: aliases.hide(value) if isinstance(value, str) else value for key, value in decoded.items()}
@@ -112,6 +113,8 @@ def grouped(deliveries: list[tuple[str, list[Any]]]) -> list[list[Any]]:
     ["tags", first, last].
     """
     queues = sorted({queue for queue, _ in deliveries})
+    if queues == [REPLY_TO]:
+        return [[*event[:2], "*", *event[3:]] for _, event in deliveries]
     if len(queues) <= 1:
         return [event for _, event in deliveries]
     tags = [event[2] for _, event in deliveries]

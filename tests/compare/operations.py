@@ -13,8 +13,7 @@ and a few of our own:
 Further arguments of ours: `body` (text, or [character, size]; default: a text made from the step's number),
 `count` (publish so many), `properties` (a dict, or hex as on the wire), `delivery` (instead of a delivery tag: the
 n-th unsettled delivery of the channel, modulo their number; a step without any is void), `ensure: false` (do not
-open connection and channel first), `hold` (the client does not answer channel.close until `channel.close-ok` is sent
-by hand). "$q1", "$c2", "$r1" in any text stand for the first server-named queue, second generated consumer tag,
+open connection and channel first), `hold` (with `raw`: the client leaves it to `data` to answer channel.close). "$q1", "$c2", "$r1" in any text stand for the first server-named queue, second generated consumer tag,
 first reply address of the run.
 """
 

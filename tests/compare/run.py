@@ -102,7 +102,13 @@ class Runner:
     def run(self, sequence: Sequence) -> list[Step]:
         """Perform all operations, remove what they made, return the steps."""
         try:
-            return [self.step(number, operation) for number, operation in enumerate(sequence)]
+            steps = []
+            for number, operation in enumerate(sequence):
+                try:
+                    steps.append(self.step(number, operation))
+                except PeerSilent as error:
+                    raise PeerSilent(f"step {number}, {operation}: {error}") from error
+            return steps
         finally:
             self.clean()
 
@@ -168,6 +174,8 @@ class Runner:
             self.client.disconnect(operation.connection)
             self._forget(operation.connection)
         elif name in ("dial", "raw"):
+            for each in args.get("channels", ()):
+                link.channel(each).hold_close_ok = bool(args.get("hold"))
             link.send(bytes.fromhex(args["data"]))
             self._expect(link, args.get("expect"))
         elif name == "basic.publish":
@@ -183,7 +191,7 @@ class Runner:
         def arrived() -> bool:
             return any(event.name == name for event in link.channel(channel).events)
 
-        self.client.read_until(arrived, f"{name} on channel {channel}")
+        self.client.read_until(lambda: arrived() or not link.is_open, f"{name} on channel {channel}")
 
     def _publish(self, number: int, args: dict[str, Any], link: Link, channel: int, watch: Watch) -> None:
         properties = bytes.fromhex(args.get("properties", "0000"))
@@ -224,9 +232,6 @@ class Runner:
             self._settled(watch, method)
         elif name.startswith("basic.recover"):
             watch.unsettled.clear()
-        elif name == "connection.close" and link.is_open:
-            # RabbitMQ leaves it to the client to hang up after close-ok.
-            link.drop()
 
     def _named_by_server(self, link: Link, channel: int, exclusive: bool) -> None:
         for event in link.channel(channel).events:

@@ -1,0 +1,55 @@
+"""The two brokers of a comparison, each as a process with the same users, virtual hosts and limits."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.peers import HOST, Pillarbox, RabbitMQ, await_true
+from tests.compare.operations import Sequence
+from tests.compare.recordings import Step
+from tests.compare.run import Runner
+
+DEFINITIONS = Path(__file__).resolve().parent / "definitions.json"
+IMPORT_TIMEOUT_S = 30.0
+MESSAGE_SIZE_MAX = 300_000  # Small, so that "too large" can be shown.
+
+# RabbitMQ's queues, channels and writers are processes of their own: what one causes in another shows a round
+# later at the earliest, the end of a channel with unsettled messages later still. Pillarbox answers all that a tick caused by the end of that tick.
+QUIET_ROUNDS_RABBITMQ = 4
+QUIET_ROUNDS_PILLARBOX = 1
+
+
+@dataclass(frozen=True)
+class Broker:
+    """A running broker: how it calls itself, and how to run a sequence on it."""
+
+    name: str
+    port: int
+    quiet_rounds: int
+
+    def run(self, sequence: Sequence) -> list[Step]:
+        return Runner(HOST, self.port, quiet_rounds=self.quiet_rounds).run(sequence)
+
+
+@contextlib.contextmanager
+def rabbitmq() -> Iterator[Broker]:
+    """Run a private RabbitMQ node."""
+    with RabbitMQ(config=[f"max_message_size = {MESSAGE_SIZE_MAX}"]) as peer:
+        readable = shutil.copy(DEFINITIONS, peer.data)  # The node may run as a user that cannot read ours.
+        peer.ctl("import_definitions", str(readable))
+        await_true(
+            lambda: "limited" in peer.ctl("list_permissions", "-p", "/"), IMPORT_TIMEOUT_S, "definitions imported"
+        )
+        yield Broker(f"RabbitMQ {peer.version}", peer.amqp_port, QUIET_ROUNDS_RABBITMQ)
+
+
+@contextlib.contextmanager
+def pillarbox() -> Iterator[Broker]:
+    """Run `pillarbox serve` in memory."""
+    env = {"PILLARBOX_LOAD_DEFINITIONS": str(DEFINITIONS), "PILLARBOX_MESSAGE_SIZE_MAX": str(MESSAGE_SIZE_MAX)}
+    with Pillarbox(options=["--memory"], env=env) as peer:
+        yield Broker(f"Pillarbox {peer.version}", peer.amqp_port, QUIET_ROUNDS_PILLARBOX)

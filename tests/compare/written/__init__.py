@@ -1,0 +1,14 @@
+"""Transcripts written by hand: one function each, marked with the rows that it shows.
+
+The function's name is the recording's, its docstring the rule. It returns the operations; what RabbitMQ answers
+is not written here but recorded. `ALL` holds them all, by name.
+"""
+
+from __future__ import annotations
+
+from tests.compare.written import confirms, consumers, delivery, errors, exchanges, protocol, queues, security
+from tests.compare.written.registry import ALL, Transcript
+
+__all__ = ["ALL", "Transcript"]
+
+MODULES = (confirms, consumers, delivery, errors, exchanges, protocol, queues, security)
