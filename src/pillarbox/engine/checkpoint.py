@@ -4,11 +4,11 @@ Steps, each a state of `Checkpoint`:
 
 1. The journal goes on in a new segment N. Replay will start there, so everything older has to be said by
    the checkpoint: definitions now, queues one by one in slices on the domain's thread (`Survey`).
-2. In a background thread, records that rest in journal segments before N, or in backlog segments that are
-   hardly live, are copied into one new backlog segment (`Copier`), which is synced.
-3. When every group that was appended before the survey ended is on the medium, the checkpoint file is
-   written, synced and renamed into place. Not earlier: the survey may show half of a group, whose other
-   half only the journal has.
+2. When every group that was appended before the survey ended is on the medium, records that rest in
+   journal segments before N, or in backlog segments that are hardly live, are copied in a background
+   thread into one new backlog segment (`Copier`), which is synced. Not earlier: the segments may not be
+   written yet, and the survey may show half of a group, whose other half only the journal has.
+3. The checkpoint file is written, synced and renamed into place.
 4. On the domain's thread, in slices, locations are changed and merged records told.
 5. In the background, the old checkpoint is removed, and then, with its name gone for good, segments that
    nobody needs; those that a load in flight still reads go when it is done.
@@ -90,7 +90,6 @@ class Checkpoint:
         self._uid = -1
         self._sequence_next = 0
         self._delivered_through = -1
-        self._durable = False
         self._copied: _Copied | None = None
         self._renamed = False
 
@@ -142,12 +141,11 @@ class Checkpoint:
         self._delivered_through = -1
 
     def _surveyed(self) -> None:
+        # Not before: what the survey has seen may still be on its way to the file that is copied from.
         self._host.when_durable(self._on_durable)
-        self._scheduler.run_in_thread(self._copy, self._on_copied, background=True)
 
     def _on_durable(self) -> None:
-        self._durable = True
-        self._write_if_ready()
+        self._scheduler.run_in_thread(self._copy, self._on_copied, background=True)
 
     # --- 2. copy -----------------------------------------------------------------------------------
 
@@ -188,13 +186,9 @@ class Checkpoint:
             self._failed(result)
             return
         self._copied = result
-        self._write_if_ready()
+        self._scheduler.run_in_thread(self._write, self._on_written, background=True)
 
     # --- 3. write ----------------------------------------------------------------------------------
-
-    def _write_if_ready(self) -> None:
-        if self._durable and self._copied is not None:
-            self._scheduler.run_in_thread(self._write, self._on_written, background=True)
 
     def _write(self) -> None:
         """In the background: put the checkpoint in place."""
