@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 from broker_target import Target, broker
 from pika_tools import Pika
+from raw_client import RawClient
 
 __all__ = ["broker"]
 
@@ -37,3 +38,18 @@ def pika_to(broker: Target) -> Iterator[Pika]:
     factory = Pika(broker)
     yield factory
     factory.close()
+
+
+@pytest.fixture
+def raw(broker: Target) -> Iterator[RawClient]:
+    """Return a socket on which nothing was said yet."""
+    with RawClient(broker.host, broker.port) as client:
+        yield client
+
+
+@pytest.fixture
+def raw_channel(raw: RawClient) -> RawClient:
+    """Return a logged-in raw client with channel 1 open."""
+    raw.open()
+    raw.open_channel()
+    return raw

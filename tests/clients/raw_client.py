@@ -123,6 +123,22 @@ class RawClient:
         self.expect(commands.Channel.OpenOk, channel)
         return channel
 
+    def publish(
+        self,
+        key: str,
+        body: bytes,
+        *,
+        exchange: str = "",
+        mandatory: bool = False,
+        properties: commands.Basic.Properties | None = None,
+        channel: int = 1,
+    ) -> None:
+        """Send basic.publish, the header, and the body in one frame."""
+        self.send(commands.Basic.Publish(exchange=exchange, routing_key=key, mandatory=mandatory), channel)
+        self.send(content_header(len(body), properties), channel)
+        if body:
+            self.send_frame(3, channel, body)
+
     def expect_connection_close(self) -> tuple[int, str, int, int]:
         """Return (code, text, class id, method id) of connection.close, answer it, see the socket close."""
         close = self.expect(commands.Connection.Close)

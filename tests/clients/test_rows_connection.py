@@ -30,12 +30,6 @@ NINE_CAPABILITIES = {
 }
 
 
-@pytest.fixture
-def raw(broker: Target) -> RawClient:
-    with RawClient(broker.host, broker.port) as client:
-        yield client
-
-
 # Protocol header ----------------------------------------------------------------------------------
 
 

@@ -10,7 +10,6 @@ import contextlib
 from collections.abc import Callable
 
 import pytest
-from broker_target import Target
 from pamqp import commands
 from pamqp.base import Frame
 from pika_tools import Pika
@@ -20,24 +19,6 @@ Answer = tuple[int, str, int, int]
 
 Basic, Channel, Confirm = commands.Basic, commands.Channel, commands.Confirm
 Exchange, Queue, Tx = commands.Exchange, commands.Queue, commands.Tx
-
-
-@pytest.fixture
-def raw(broker: Target) -> RawClient:
-    """Return a client with channel 1 open."""
-    with RawClient(broker.host, broker.port) as client:
-        client.open()
-        client.open_channel()
-        yield client
-
-
-def publish(
-    raw: RawClient, method: Frame, body: bytes = b"", properties: Basic.Properties | None = None
-) -> None:
-    raw.send(method, 1)
-    raw.send(content_header(len(body), properties), 1)
-    if body:
-        raw.send_frame(3, 1, body)
 
 
 # Channel errors: the channel is gone, the connection lives ----------------------------------------
@@ -350,16 +331,16 @@ def shortstr(text: str) -> str:
 
 @pytest.mark.row("403", "404", "406", "R20", "R21", "R40", "R41", "R43", "R63", "R66", "R70", "T9")
 @pytest.mark.parametrize("mistake", CHANNEL_ERRORS)
-def test_channel_error(raw: RawClient, name: str, mistake: str) -> None:
+def test_channel_error(raw_channel: RawClient, name: str, mistake: str) -> None:
     """1.2, soft errors: channel.close with code, text, class and method; the connection lives on."""
     methods, answer = CHANNEL_ERRORS[mistake]
     *before, culprit = methods(name)
     for method in before:
-        raw.send(method, 1)
-        raw.receive()
-    raw.send(culprit, 1)
-    assert raw.expect_channel_close() == fill(answer, name)
-    raw.open_channel()
+        raw_channel.send(method, 1)
+        raw_channel.receive()
+    raw_channel.send(culprit, 1)
+    assert raw_channel.expect_channel_close() == fill(answer, name)
+    raw_channel.open_channel()
 
 
 PUBLISH_ERRORS: dict[str, tuple[Callable[[str], Frame], Basic.Properties | None, Answer]] = {
@@ -403,21 +384,28 @@ PUBLISH_ERRORS: dict[str, tuple[Callable[[str], Frame], Basic.Properties | None,
 
 @pytest.mark.row("404", "406", "R26", "R44", "R60", "R70")
 @pytest.mark.parametrize("mistake", PUBLISH_ERRORS)
-def test_publish_error(raw: RawClient, name: str, mistake: str) -> None:
+def test_publish_error(raw_channel: RawClient, name: str, mistake: str) -> None:
     """1.2: a publish that is refused closes its channel, though it has no answer of its own."""
     method, properties, answer = PUBLISH_ERRORS[mistake]
-    publish(raw, method(name), b"body", properties)
-    assert raw.expect_channel_close() == fill(answer, name)
-    raw.open_channel()
+    raw_channel.send(method(name), 1)
+    raw_channel.send(content_header(4, properties), 1)
+    raw_channel.send_frame(3, 1, b"body")
+    assert raw_channel.expect_channel_close() == fill(answer, name)
+    raw_channel.open_channel()
 
 
 @pytest.mark.row("404", "R61")
-def test_publish_to_a_missing_exchange_closes_a_confirming_channel(raw: RawClient, name: str) -> None:
+def test_publish_to_a_missing_exchange_closes_a_confirming_channel(raw_channel: RawClient, name: str) -> None:
     """404 also with confirms: the channel is closed, nothing is acknowledged."""
-    raw.send(Confirm.Select(), 1)
-    raw.expect(Confirm.SelectOk, 1)
-    publish(raw, Basic.Publish(exchange=name, routing_key="k"), b"body")
-    assert raw.expect_channel_close() == (404, f"NOT_FOUND - no exchange '{name}' in vhost '/'", 60, 40)
+    raw_channel.send(Confirm.Select(), 1)
+    raw_channel.expect(Confirm.SelectOk, 1)
+    raw_channel.publish("k", b"body", exchange=name)
+    assert raw_channel.expect_channel_close() == (
+        404,
+        f"NOT_FOUND - no exchange '{name}' in vhost '/'",
+        60,
+        40,
+    )
 
 
 @pytest.mark.row("405", "R40")
@@ -435,12 +423,17 @@ def test_publish_to_a_missing_exchange_closes_a_confirming_channel(raw: RawClien
     ids=["declare", "passive declare", "bind", "purge", "delete", "consume", "get"],
 )
 def test_exclusive_queue_of_another_connection_is_locked(
-    raw: RawClient, pika_to: Pika, name: str, method: Callable[[str], Frame], class_id: int, method_id: int
+    raw_channel: RawClient,
+    pika_to: Pika,
+    name: str,
+    method: Callable[[str], Frame],
+    class_id: int,
+    method_id: int,
 ) -> None:
     """405 RESOURCE_LOCKED for everything that touches it."""
     pika_to.channel().queue_declare(name, exclusive=True)
-    raw.send(method(name), 1)
-    code, text, *culprit = raw.expect_channel_close()
+    raw_channel.send(method(name), 1)
+    code, text, *culprit = raw_channel.expect_channel_close()
     assert (code, *culprit) == (405, class_id, method_id)
     assert text == shortstr(
         f"RESOURCE_LOCKED - cannot obtain exclusive access to locked queue '{name}' in vhost '/'. "
@@ -450,31 +443,31 @@ def test_exclusive_queue_of_another_connection_is_locked(
 
 
 @pytest.mark.row("406", "T9")
-def test_redeclare_with_another_durable(raw: RawClient, name: str) -> None:
+def test_redeclare_with_another_durable(raw_channel: RawClient, name: str) -> None:
     """406; of an exclusive queue, which never is durable, the flag would be ignored."""
-    raw.send(Queue.Declare(queue=name, durable=True), 1)
-    raw.expect(Queue.DeclareOk, 1)
-    raw.send(Queue.Declare(queue=name), 1)
-    assert raw.expect_channel_close() == (
+    raw_channel.send(Queue.Declare(queue=name, durable=True), 1)
+    raw_channel.expect(Queue.DeclareOk, 1)
+    raw_channel.send(Queue.Declare(queue=name), 1)
+    assert raw_channel.expect_channel_close() == (
         406,
         f"PRECONDITION_FAILED - inequivalent arg 'durable' for queue '{name}' in vhost '/': "
         "received 'false' but current is 'true'",
         50,
         10,
     )
-    raw.open_channel()
-    raw.send(Queue.Delete(queue=name), 1)
-    raw.expect(Queue.DeleteOk, 1)
+    raw_channel.open_channel()
+    raw_channel.send(Queue.Delete(queue=name), 1)
+    raw_channel.expect(Queue.DeleteOk, 1)
 
 
 @pytest.mark.row("406", "R56")
-def test_delete_of_a_filled_queue_with_if_empty(raw: RawClient, name: str) -> None:
+def test_delete_of_a_filled_queue_with_if_empty(raw_channel: RawClient, name: str) -> None:
     """406, and the queue stays."""
-    raw.send(own(name), 1)
-    raw.expect(Queue.DeclareOk, 1)
-    publish(raw, Basic.Publish(routing_key=name), b"body")
-    raw.send(Queue.Delete(queue=name, if_empty=True), 1)
-    assert raw.expect_channel_close() == (
+    raw_channel.send(own(name), 1)
+    raw_channel.expect(Queue.DeclareOk, 1)
+    raw_channel.publish(name, b"body")
+    raw_channel.send(Queue.Delete(queue=name, if_empty=True), 1)
+    assert raw_channel.expect_channel_close() == (
         406,
         f"PRECONDITION_FAILED - queue '{name}' in vhost '/' not empty",
         50,
@@ -483,17 +476,17 @@ def test_delete_of_a_filled_queue_with_if_empty(raw: RawClient, name: str) -> No
 
 
 @pytest.mark.row("406", "R23")
-def test_delete_of_a_bound_exchange_with_if_unused(raw: RawClient, name: str) -> None:
+def test_delete_of_a_bound_exchange_with_if_unused(raw_channel: RawClient, name: str) -> None:
     """406, and the exchange stays."""
     for method in (
         Exchange.Declare(exchange=name, exchange_type="direct", auto_delete=True),
         own(name),
         Queue.Bind(queue=name, exchange=name, routing_key="k"),
     ):
-        raw.send(method, 1)
-        raw.receive()
-    raw.send(Exchange.Delete(exchange=name, if_unused=True), 1)
-    assert raw.expect_channel_close() == (
+        raw_channel.send(method, 1)
+        raw_channel.receive()
+    raw_channel.send(Exchange.Delete(exchange=name, if_unused=True), 1)
+    assert raw_channel.expect_channel_close() == (
         406,
         f"PRECONDITION_FAILED - exchange '{name}' in vhost '/' in use",
         40,
@@ -502,12 +495,14 @@ def test_delete_of_a_bound_exchange_with_if_unused(raw: RawClient, name: str) ->
 
 
 @pytest.mark.row("403", "R23")
-def test_publish_to_an_internal_exchange(raw: RawClient, name: str) -> None:
+def test_publish_to_an_internal_exchange(raw_channel: RawClient, name: str) -> None:
     """403: only bindings lead into an internal exchange."""
-    raw.send(Exchange.Declare(exchange=name, exchange_type="fanout", internal=True, auto_delete=True), 1)
-    raw.expect(Exchange.DeclareOk, 1)
-    publish(raw, Basic.Publish(exchange=name, routing_key="k"), b"body")
-    assert raw.expect_channel_close() == (
+    raw_channel.send(
+        Exchange.Declare(exchange=name, exchange_type="fanout", internal=True, auto_delete=True), 1
+    )
+    raw_channel.expect(Exchange.DeclareOk, 1)
+    raw_channel.publish("k", b"body", exchange=name)
+    assert raw_channel.expect_channel_close() == (
         403,
         f"ACCESS_REFUSED - cannot publish to internal exchange '{name}' in vhost '/'",
         60,
@@ -516,31 +511,31 @@ def test_publish_to_an_internal_exchange(raw: RawClient, name: str) -> None:
 
 
 @pytest.mark.row("406", "R66")
-def test_a_tag_cannot_be_settled_twice(raw: RawClient, name: str) -> None:
+def test_a_tag_cannot_be_settled_twice(raw_channel: RawClient, name: str) -> None:
     """406: the second acknowledgement of one delivery."""
-    raw.send(own(name), 1)
-    raw.expect(Queue.DeclareOk, 1)
-    publish(raw, Basic.Publish(routing_key=name), b"")
-    raw.send(Basic.Get(queue=name), 1)
-    tag = raw.expect(Basic.GetOk, 1).delivery_tag
-    raw.receive()
-    raw.send(Basic.Ack(delivery_tag=tag), 1)
-    raw.send(Basic.Ack(delivery_tag=tag), 1)
-    assert raw.expect_channel_close() == (406, "PRECONDITION_FAILED - unknown delivery tag 1", 60, 80)
+    raw_channel.send(own(name), 1)
+    raw_channel.expect(Queue.DeclareOk, 1)
+    raw_channel.publish(name, b"")
+    raw_channel.send(Basic.Get(queue=name), 1)
+    tag = raw_channel.expect(Basic.GetOk, 1).delivery_tag
+    raw_channel.receive()
+    raw_channel.send(Basic.Ack(delivery_tag=tag), 1)
+    raw_channel.send(Basic.Ack(delivery_tag=tag), 1)
+    assert raw_channel.expect_channel_close() == (406, "PRECONDITION_FAILED - unknown delivery tag 1", 60, 80)
 
 
 @pytest.mark.row("404")
-def test_frames_on_a_dead_channel_are_dropped(raw: RawClient, name: str) -> None:
+def test_frames_on_a_dead_channel_are_dropped(raw_channel: RawClient, name: str) -> None:
     """1.2: until close-ok, whatever comes for the closed channel is ignored: no second error."""
-    raw.send(Queue.Declare(queue=name, passive=True), 1)
-    close = raw.expect(Channel.Close, 1)
+    raw_channel.send(Queue.Declare(queue=name, passive=True), 1)
+    close = raw_channel.expect(Channel.Close, 1)
     assert close.reply_code == 404
-    raw.send(Basic.Ack(delivery_tag=99), 1)
-    publish(raw, Basic.Publish(exchange=f"no-{name}"), b"body")
-    raw.send(Queue.Declare(queue=name, passive=True), 1)
-    raw.send(Channel.CloseOk(), 1)
-    raw.open_channel()
-    raw.open_channel(2)
+    raw_channel.send(Basic.Ack(delivery_tag=99), 1)
+    raw_channel.publish("", b"body", exchange=f"no-{name}")
+    raw_channel.send(Queue.Declare(queue=name, passive=True), 1)
+    raw_channel.send(Channel.CloseOk(), 1)
+    raw_channel.open_channel()
+    raw_channel.open_channel(2)
 
 
 # Connection errors: everything on the connection is gone ------------------------------------------
@@ -642,7 +637,10 @@ CONNECTION_ERRORS: dict[str, tuple[Callable[[RawClient, str], None], Answer]] = 
         (540, "NOT_IMPLEMENTED - active=false", 20, 20),
     ),
     "immediate": (
-        lambda raw, q: publish(raw, Basic.Publish(routing_key=q, immediate=True), b"x"),
+        lambda raw, q: (
+            raw.send(Basic.Publish(routing_key=q, immediate=True), 1),
+            raw.send(content_header(0), 1),
+        )[-1],
         (540, "NOT_IMPLEMENTED - immediate=true", 60, 40),
     ),
 }
@@ -650,21 +648,21 @@ CONNECTION_ERRORS: dict[str, tuple[Callable[[RawClient, str], None], Answer]] = 
 
 @pytest.mark.row("501", "502", "503", "504", "505", "530", "540")
 @pytest.mark.parametrize("mistake", CONNECTION_ERRORS)
-def test_connection_error(raw: RawClient, name: str, mistake: str) -> None:
+def test_connection_error(raw_channel: RawClient, name: str, mistake: str) -> None:
     """1.2, hard errors: connection.close with code, text, class and method, then the end of the socket."""
     provoke, answer = CONNECTION_ERRORS[mistake]
-    provoke(raw, name)
-    assert raw.expect_connection_close() == fill(answer, name)
+    provoke(raw_channel, name)
+    assert raw_channel.expect_connection_close() == fill(answer, name)
 
 
 @pytest.mark.row("503")
 @pytest.mark.parametrize("payload", [b"\0\xc8\0\x0a", b"\0\x32\0\xc8"], ids=["class", "method"])
 def test_an_unknown_method_ends_the_connection_and_no_other(
-    raw: RawClient, pika_to: Pika, payload: bytes
+    raw_channel: RawClient, pika_to: Pika, payload: bytes
 ) -> None:
     """503 is the specification's answer; RabbitMQ 3.10 just drops the socket. Others never notice."""
     other = pika_to.channel()
-    raw.send_frame(1, 1, payload)
+    raw_channel.send_frame(1, 1, payload)
     with contextlib.suppress(EOFError, ConnectionResetError):  # RabbitMQ 3.10.8
-        assert raw.expect_connection_close()[0] in (501, 502, 503)
+        assert raw_channel.expect_connection_close()[0] in (501, 502, 503)
     assert other.queue_declare("", exclusive=True).method.queue
