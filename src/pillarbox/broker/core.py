@@ -71,6 +71,8 @@ class Core:
         self.failure: str | None = None
         """Why nothing can be stored any more."""
         self._ticket = 0
+        self._grown: dict[Queue, None] = {}
+        """Queues that took stored messages while the memory budget was used up."""
         self._load_ticket = 0
         self._loads: dict[int, list[tuple[Queue, Run]]] = {}
         # Uids are never used again, also not after a restart that has forgotten a deleted queue.
@@ -205,6 +207,8 @@ class Core:
         for queue in queues:
             queue.push(messages, body_bytes, location if queue.journaled else None, expiring=expiring)
         self.changes.messages.append(MessagesFact(targets, messages, location))
+        if self.changes.resident_bytes > self._memory_budget:
+            self._grown.update(dict.fromkeys(queues))
         return True
 
     def set_alarm(self, reason: str | None) -> None:
@@ -229,14 +233,15 @@ class Core:
         changes = self.changes
         changes.now_ms = now_ms
         self.scheduler.run(now_ms)
-        pushed = self._dispatch()
+        self._dispatch()
         for due_ms, queue in changes.timed:
             self.scheduler.at(due_ms, queue)
         changes.timed.clear()
         self.flush()
-        if changes.resident_bytes > self._memory_budget:
-            for queue in pushed:
+        if self._grown:
+            for queue in self._grown:
                 queue.unload()
+            self._grown.clear()
         if changes.cold:
             self._load()
         if changes.dirty:
@@ -244,8 +249,8 @@ class Core:
         if self._journal.checkpoint_due and self.failure is None:
             self._journal.checkpoint(CoreSnapshot(self))
 
-    def _dispatch(self) -> list[Queue]:
-        """Let dirty queues deliver; those that could not finish stay dirty. Returns all that were dirty."""
+    def _dispatch(self) -> None:
+        """Let dirty queues deliver; those that could not finish stay dirty."""
         changes = self.changes
         dirty, changes.dirty = changes.dirty, []
         done = 0
@@ -260,7 +265,6 @@ class Core:
                 queue.expire()
             if count >= ROUND_MESSAGES:
                 queue.wake()
-        return dirty
 
     def flush(self) -> None:
         """Append all facts so far as one group and seal the confirms that wait for it."""

@@ -17,7 +17,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from pillarbox.broker.exchange import Stamp
-from pillarbox.broker.run import Run
+from pillarbox.broker.run import Run, held_bytes
 from pillarbox.engine.base import NO_EXPIRATION, Location, Message, QueueState, StoredRun
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ class Queue:
         self._ready.append(run)
         self.ready_count += count
         self.ready_bytes += body_bytes
-        changes.resident_bytes += body_bytes
+        changes.resident_bytes += held_bytes(count, body_bytes)
         self.counters.publish += count
         self.active_ms = changes.now_ms
         if expiring:
@@ -224,7 +224,7 @@ class Queue:
         self.unacked_count -= count
         self.unacked_bytes -= body_bytes
         changes = self._changes
-        changes.resident_bytes -= body_bytes
+        changes.resident_bytes -= held_bytes(count, body_bytes)
         self.counters.ack += count
         self.active_ms = changes.now_ms
         if stored:
@@ -256,7 +256,7 @@ class Queue:
 
     def _gone(self, run: Run) -> None:
         if run.messages is not None:
-            self._changes.resident_bytes -= run.body_bytes
+            self._changes.resident_bytes -= held_bytes(len(run.sequences), run.body_bytes)
         if run.location is not None:
             self._changes.settle(self.uid, run.sequences)
 
@@ -267,8 +267,10 @@ class Queue:
         waiting, self._waiting = self._waiting, []
         for again in waiting:
             again()
-        held = sum(run.body_bytes for run in self._ready_runs() if run.messages is not None)
-        self._changes.resident_bytes -= held + self.unacked_bytes
+        hot = [run for run in self._ready_runs() if run.messages is not None]
+        count = sum([len(run.sequences) for run in hot]) + self.unacked_count
+        held = sum([run.body_bytes for run in hot]) + self.unacked_bytes
+        self._changes.resident_bytes -= held_bytes(count, held)
         self._ready.clear()
         self._released.clear()
         self.outstanding.clear()
@@ -379,7 +381,7 @@ class Queue:
             run.messages = messages
             run.body_bytes = self._recount(run, messages)
             self._cold_runs -= 1
-            self._changes.resident_bytes += run.body_bytes
+            self._changes.resident_bytes += held_bytes(len(messages), run.body_bytes)
             self.wake()
         waiting, self._waiting = self._waiting, []
         for again in waiting:
@@ -396,16 +398,20 @@ class Queue:
         return exact
 
     def unload(self) -> None:
-        """Let go of bodies behind the head that the journal holds, the newest first."""
-        kept = sum(len(run.sequences) for run in list(self._ready)[:1])
-        for run in reversed(self._ready):
-            if run.messages is None or run.location is None or run is self._ready[0]:
+        """Let go of messages that the journal holds, the newest first; near consumers some are kept."""
+        ready = self._ready
+        count = self.ready_count
+        size = self.ready_bytes
+        for run in reversed(ready):
+            if run.messages is None or run.location is None or run is ready[0]:
                 break
-            if self.ready_count - kept < READ_AHEAD_MESSAGES and self.ready_bytes < READ_AHEAD_BYTES:
+            if self.consumers and count < READ_AHEAD_MESSAGES and size < READ_AHEAD_BYTES:
                 break
             run.messages = None
             self._cold_runs += 1
-            self._changes.resident_bytes -= run.body_bytes
+            count -= len(run.sequences)
+            size -= run.body_bytes
+            self._changes.resident_bytes -= held_bytes(len(run.sequences), run.body_bytes)
 
     def _ready_runs(self) -> Iterator[Run]:
         """Everything that waits, without what was taken of the first ready run."""

@@ -11,10 +11,18 @@ from __future__ import annotations
 
 from pillarbox.engine.base import Location, Message
 
+MESSAGE_BYTES = 150
+"""Memory of a message beside its body: the objects that hold it, measured with CPython 3.11."""
+
 
 def body_bytes_of(messages: list[Message]) -> int:
     """Sum of the body sizes."""
     return sum([len(message.body) for message in messages])
+
+
+def held_bytes(count: int, body_bytes: int) -> int:
+    """About how much memory so many messages take, with bodies of this size altogether."""
+    return body_bytes + count * MESSAGE_BYTES
 
 
 class Run:

@@ -122,7 +122,14 @@ def ingest(connection: Connection, data: bytes) -> int:
                                 run_expiring = True
                             content = data[body + 7 : stop]
                             messages.append(
-                                Message(route.address, properties, content, now_ms, expiration_ms, persistent)
+                                Message(
+                                    route.address,
+                                    facts.properties,
+                                    content,
+                                    now_ms,
+                                    expiration_ms,
+                                    persistent,
+                                )
                             )
                             run_bytes += body_length
                             position = stop + 1

@@ -55,6 +55,8 @@ class PublishRoute(msgspec.Struct, frozen=True, eq=False):
 class Facts(msgspec.Struct, frozen=True, eq=False):
     """What the broker must know of a property list."""
 
+    properties: bytes = b""
+    """The property list itself: messages that have the same share this one object."""
     persistent: bool = False
     expiration_ms: int = NO_EXPIRATION
     special: bool = False
@@ -88,6 +90,7 @@ def examine(properties: bytes, user: str) -> Facts:
     selects_keys = has_headers and b"CC" in properties
     replies_directly = found.reply_to == REPLY_TO.encode()
     return Facts(
+        properties=properties,
         persistent=found.persistent,
         expiration_ms=expiration_ms,
         special=selects_keys or replies_directly,
