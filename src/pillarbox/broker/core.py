@@ -240,7 +240,7 @@ class Core:
         self.flush()
         if self._grown:
             for queue in self._grown:
-                queue.unload()
+                queue.unload(self._memory_budget)
             self._grown.clear()
         if changes.cold:
             self._load()

@@ -397,13 +397,19 @@ class Queue:
         self.ready_bytes += exact - run.body_bytes
         return exact
 
-    def unload(self) -> None:
-        """Let go of messages that the journal holds, the newest first; near consumers some are kept."""
+    def unload(self, memory_budget: int) -> None:
+        """Let go of messages that the journal holds until the budget is kept, the newest first.
+
+        Near consumers some are kept. Cost: O(messages let go).
+        """
         ready = self._ready
         count = self.ready_count
         size = self.ready_bytes
+        changes = self._changes
         for run in reversed(ready):
             if run.messages is None or run.location is None or run is ready[0]:
+                break
+            if changes.resident_bytes <= memory_budget:
                 break
             if self.consumers and count < READ_AHEAD_MESSAGES and size < READ_AHEAD_BYTES:
                 break
@@ -411,7 +417,7 @@ class Queue:
             self._cold_runs += 1
             count -= len(run.sequences)
             size -= run.body_bytes
-            self._changes.resident_bytes -= held_bytes(len(run.sequences), run.body_bytes)
+            changes.resident_bytes -= held_bytes(len(run.sequences), run.body_bytes)
 
     def _ready_runs(self) -> Iterator[Run]:
         """Everything that waits, without what was taken of the first ready run."""

@@ -296,23 +296,27 @@ class LocalEngine:
         return values
 
     def _decode(self, ticket: int, requests: Sequence[Request], values: Sequence[bytes | str]) -> None:
-        """Decode in slices, then answer."""
-        records: list[list[tuple[int, Message]]] = []
+        self._decode_slice(ticket, requests, values, [])
 
-        def run() -> None:
-            budget = SLICE_MESSAGES
-            while len(records) < len(requests):
-                if budget <= 0:
-                    self._scheduler.call_soon(run)
-                    return
-                uid, sequences, _ = requests[len(records)]
-                records.append(self._decode_one(uid, sequences, values[len(records)]))
-                budget -= len(sequences) + SLICE_MESSAGES // 50
-            self._loads -= 1
-            if self._listener is not None:
-                self._listener.loaded(ticket, records)
-
-        run()
+    def _decode_slice(
+        self,
+        ticket: int,
+        requests: Sequence[Request],
+        values: Sequence[bytes | str],
+        records: list[list[tuple[int, Message]]],
+    ) -> None:
+        """Decode some records, then the rest in further slices, then answer."""
+        budget = SLICE_MESSAGES
+        while len(records) < len(requests):
+            if budget <= 0:
+                self._scheduler.call_soon(lambda: self._decode_slice(ticket, requests, values, records))
+                return
+            uid, sequences, _ = requests[len(records)]
+            records.append(self._decode_one(uid, sequences, values[len(records)]))
+            budget -= len(sequences) + SLICE_MESSAGES // 50
+        self._loads -= 1
+        if self._listener is not None:
+            self._listener.loaded(ticket, records)
 
     def _decode_one(self, uid: int, sequences: range, value: bytes | str) -> list[tuple[int, Message]]:
         if isinstance(value, str):
