@@ -151,6 +151,9 @@ def type_name(value: Any) -> str:
 
 Reader = Callable[[bytes, int, int], tuple[Any, int]]
 
+FAULTS: Final = (IndexError, struct.error, UnicodeDecodeError)
+"""What readers raise besides WireError when bytes run out or are no UTF-8."""
+
 _uint32 = Struct(">I").unpack_from
 
 
@@ -268,9 +271,11 @@ _FIXED: Final[dict[str, tuple[str, type]]] = {
     "d": (">d", float),
 }
 
+_FLOATS: Final = (Float, float)
+
 _BY_LETTER: Final[dict[str, Reader]] = {
     **{
-        letter: fixed_reader(code, _finite(type_) if issubclass(type_, float) else type_)
+        letter: fixed_reader(code, _finite(type_) if type_ in _FLOATS else type_)
         for letter, (code, type_) in _FIXED.items()
     },
     "t": _read_bool,
@@ -286,8 +291,61 @@ _BY_LETTER: Final[dict[str, Reader]] = {
 
 _READERS: Final[tuple[Reader, ...]] = tuple(_BY_LETTER.get(chr(octet), _read_unknown) for octet in range(256))
 
-FAULTS: Final = (IndexError, struct.error, UnicodeDecodeError)
-"""What the readers raise besides WireError when bytes run out or are no UTF-8."""
+_SIZED, _TABLE, _ARRAY, _UNSURE = -1, -2, -3, -4
+
+# What `_skip` does with a field type: its size if fixed, else one of the four above.
+_STEPS_BY_LETTER: Final[dict[str, int]] = {
+    **{letter: struct.calcsize(code) for letter, (code, type_) in _FIXED.items() if type_ not in _FLOATS},
+    **dict.fromkeys("lL", 8),
+    **dict.fromkeys("Sx", _SIZED),
+    "t": 1,
+    "D": 5,
+    "V": 0,
+    "F": _TABLE,
+    "A": _ARRAY,
+}
+
+_STEPS: Final[tuple[int, ...]] = tuple(_STEPS_BY_LETTER.get(chr(octet), _UNSURE) for octet in range(256))
+
+
+def check_table(data: bytes, position: int) -> int:
+    """Return the position behind the table that starts here. Raises what `read_table` raises.
+
+    The common case is decided without making a single value, in a third of the time; whenever something is
+    unusual, `read_table` has the word.
+    """
+    try:
+        stop = _skip(data, position, 0, keyed=True)
+        if stop and data[position:stop].isascii():
+            return stop
+    except (IndexError, struct.error):
+        pass
+    return read_table(data, position)[1]
+
+
+def _skip(data: bytes, position: int, depth: int, *, keyed: bool) -> int:
+    """Return the position behind a table or an array, or 0 if it cannot be vouched for."""
+    stop = position + 4 + _uint32(data, position)[0]
+    if depth > DEPTH_MAX or stop > len(data):
+        return 0
+    position += 4
+    steps = _STEPS
+    while position < stop:
+        if keyed:
+            position += 1 + data[position]
+        step = steps[data[position]]
+        position += 1
+        if step >= 0:
+            position += step
+        elif step == _SIZED:
+            position += 4 + _uint32(data, position)[0]
+        elif step == _UNSURE:
+            return 0
+        else:
+            position = _skip(data, position, depth + 1, keyed=step == _TABLE)
+            if not position:
+                return 0
+    return stop if position == stop else 0
 
 
 def decode_table(data: bytes, position: int = 0) -> dict[str, Any]:
@@ -312,7 +370,7 @@ def fault_words(fault: Exception) -> str:
 
 # --- writing tables ----------------------------------------------------------------------------------
 
-Writer = Callable[[bytearray, Any], None]
+Writer = Callable[[bytearray, Any, int], None]
 
 _pack_uint32 = Struct(">I").pack
 _pack_int = Struct(">ci").pack
@@ -331,7 +389,10 @@ def encode_table(table: Mapping[str, Any]) -> bytes:
     return bytes(out)
 
 
-def write_table(out: bytearray, table: Mapping[str, Any]) -> None:
+def write_table(out: bytearray, table: Mapping[str, Any], depth: int = 0) -> None:
+    """Append a table with its size. Raises struct.error too: for codecs."""
+    if depth > DEPTH_MAX:
+        raise ValueError(f"tables nested deeper than {DEPTH_MAX}")
     start = len(out)
     out += b"\0\0\0\0"
     for key, value in table.items():
@@ -340,44 +401,46 @@ def write_table(out: bytearray, table: Mapping[str, Any]) -> None:
             raise ValueError(f"table key of {len(name)} bytes, at most {SHORTSTR_MAX} are possible")
         out.append(len(name))
         out += name
-        _write_value(out, value)
+        _write_value(out, value, depth + 1)
     out[start : start + 4] = _pack_uint32(len(out) - start - 4)
 
 
-def _write_value(out: bytearray, value: Any) -> None:
+def _write_value(out: bytearray, value: Any, depth: int) -> None:
     writer = _WRITERS.get(type(value))
     if writer is None:
         raise ValueError(f"no field type for {type(value).__name__}")
     try:
-        writer(out, value)
-    except struct.error:
+        writer(out, value, depth)
+    except (struct.error, OverflowError):
         raise ValueError(f"out of range for {type_name(value)}: {value}") from None
 
 
-def _write_array(out: bytearray, values: list[Any]) -> None:
+def _write_array(out: bytearray, values: list[Any], depth: int) -> None:
+    if depth > DEPTH_MAX:
+        raise ValueError(f"arrays nested deeper than {DEPTH_MAX}")
     start = len(out)
     out += b"A\0\0\0\0"
     for value in values:
-        _write_value(out, value)
+        _write_value(out, value, depth + 1)
     out[start + 1 : start + 5] = _pack_uint32(len(out) - start - 5)
 
 
-def _write_nested(out: bytearray, table: Mapping[str, Any]) -> None:
+def _write_nested(out: bytearray, table: Mapping[str, Any], depth: int) -> None:
     out += b"F"
-    write_table(out, table)
+    write_table(out, table, depth)
 
 
-def _write_int(out: bytearray, value: int) -> None:
+def _write_int(out: bytearray, value: int, depth: int) -> None:
     out += _pack_int(b"I", value) if INT_MIN <= value <= INT_MAX else _pack_long(b"l", value)
 
 
-def _write_text(out: bytearray, value: str) -> None:
+def _write_text(out: bytearray, value: str, depth: int) -> None:
     data = value.encode()
     out += b"S" + _pack_uint32(len(data)) + data
 
 
 def _sized_writer(letter: bytes) -> Writer:
-    def write(out: bytearray, value: bytes) -> None:
+    def write(out: bytearray, value: bytes, depth: int) -> None:
         out += letter + _pack_uint32(len(value)) + value
 
     return write
@@ -386,7 +449,7 @@ def _sized_writer(letter: bytes) -> Writer:
 def _fixed_writer(letter: str, code: str) -> Writer:
     pack, prefix = Struct(code).pack, letter.encode()
 
-    def write(out: bytearray, value: Any) -> None:
+    def write(out: bytearray, value: Any, depth: int) -> None:
         out += prefix + pack(value)
 
     return write
@@ -395,29 +458,29 @@ def _fixed_writer(letter: str, code: str) -> Writer:
 def _finite_writer(letter: str, code: str) -> Writer:
     write = _fixed_writer(letter, code)
 
-    def check(out: bytearray, value: float) -> None:
+    def check(out: bytearray, value: float, depth: int) -> None:
         if not math.isfinite(value):
             raise ValueError(f"a table holds finite numbers only, not {value}")
-        write(out, value)
+        write(out, value, depth)
 
     return check
 
 
-def _write_bool(out: bytearray, value: bool) -> None:
+def _write_bool(out: bytearray, value: bool, depth: int) -> None:
     out += b"t\x01" if value else b"t\x00"
 
 
-def _write_void(out: bytearray, value: None) -> None:
+def _write_void(out: bytearray, value: None, depth: int) -> None:
     out += b"V"
 
 
-def _write_decimal(out: bytearray, value: Decimal) -> None:
+def _write_decimal(out: bytearray, value: Decimal, depth: int) -> None:
     out += _pack_decimal(b"D", value.scale, value.unscaled)
 
 
 _WRITERS: Final[dict[type, Writer]] = {
     **{
-        type_: (_finite_writer if issubclass(type_, float) else _fixed_writer)(letter, code)
+        type_: (_finite_writer if type_ in _FLOATS else _fixed_writer)(letter, code)
         for letter, (code, type_) in _FIXED.items()
     },
     bool: _write_bool,
