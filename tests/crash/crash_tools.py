@@ -30,14 +30,14 @@ class Workload:
     def __init__(
         self,
         seed: int,
-        image: Image | None = None,
+        start: Image | SimulatedFiles | None = None,
         *,
         adopt_merged: bool = True,
         wrap: Callable[[SimulatedFiles], Files] = lambda files: files,
         **options: object,
     ) -> None:
         self.chance = random.Random(seed)
-        self.simulated = SimulatedFiles(image)
+        self.simulated = start if isinstance(start, SimulatedFiles) else SimulatedFiles(start)
         self.files = wrap(self.simulated)
         scheduler = ShuffledScheduler(self.chance)
         self.engine, self.scheduler, recovery = open_engine(self.files, scheduler, **options)
@@ -47,6 +47,7 @@ class Workload:
         load_all(self.domain, self.scheduler, recovery)
         self.opened = len(self.simulated.log)
         """Operations that opening took."""
+        self.simulated.note(("opened", 0))
         self.checkpoints = 0
         self._next_uid = max(self.domain.queues, default=0) + 1
 
@@ -61,6 +62,12 @@ class Workload:
             if self.engine.checkpoint_due or self.chance.random() < 0.02:
                 self.checkpoints += 1
                 self.engine.checkpoint(self.domain.snapshot)
+        assert not self.domain.failures
+
+    def kill(self) -> SimulatedFiles:
+        """The process is gone: its locks with it, but what it wrote is in the page cache, synced or not."""
+        self.simulated.release_locks()
+        return self.simulated
 
     def _step(self) -> None:
         chance, domain = self.chance, self.domain
@@ -78,7 +85,8 @@ class Workload:
             domain.skip(chance.choice(uids), chance.randint(1, 3))
         elif action < 0.60:
             uid = chance.choice(uids)
-            domain.deliver(uid, chance.randint(0, max(0, domain.queues[uid].sequence_next - 1)))
+            if domain.queues[uid].sequence_next:
+                domain.deliver(uid, chance.randrange(domain.queues[uid].sequence_next))
         elif action < 0.85:
             self._settle(chance.choice(uids))
         elif action < 0.92:
@@ -133,6 +141,8 @@ def moments(files: SimulatedFiles, *, seed: int, mixtures: int) -> Iterator[tupl
             kind, ticket = operation.note
             confirmed = ticket if kind == "confirmed" else confirmed
             appended = ticket if kind == "appended" else appended
+            if kind == "opened":
+                confirmed = appended = 0
         bounds.append((confirmed, appended))
     for done, image in crash_images(files.start, log, seed=seed, mixtures=mixtures):
         yield done, *bounds[done], image
@@ -161,5 +171,22 @@ def assert_recovered(found: State, domain: ModelDomain, low: int, high: int) -> 
         if matches(found, domain.history[ticket]):
             return ticket
     raise AssertionError(
-        f"recovered neither of the states {low}..{high}:\n{found}\nconfirmed was\n{domain.history[low]}"
+        f"recovered none of the states {low}..{high}; from that after {high} it differs in\n"
+        + "\n".join(_differences(found, domain.history[high]))
     )
+
+
+def _differences(found: State, expected: State) -> Iterator[str]:
+    if found.definitions != expected.definitions:
+        yield f"definitions {found.definitions}\n  not {expected.definitions}"
+    for uid in found.queues.keys() | expected.queues.keys():
+        one, other = found.queues.get(uid), expected.queues.get(uid)
+        if one is None or other is None or not _queue_matches(one, other):
+            yield f"queue {uid}: {_short(one)}\n  not {_short(other)}"
+
+
+def _short(view: QueueView | None) -> str:
+    if view is None:
+        return "missing"
+    bodies = {sequence: body[:8] for sequence, body in view.bodies.items()}
+    return f"next={view.sequence_next} delivered={view.delivered_through} {bodies}"

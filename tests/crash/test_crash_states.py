@@ -90,6 +90,18 @@ def test_work_goes_on_after_a_crash_and_is_safe_against_the_next(seed: int) -> N
                 assert_recovered(found, work.domain, confirmed, appended)
 
 
+@pytest.mark.parametrize("seed", range(400, 404))
+def test_power_cut_after_a_killed_process_was_restarted_keeps_what_the_restart_found(seed: int) -> None:
+    """What a restart found in the page cache is built upon, so it must be synced before anything else is."""
+    work = Workload(seed)
+    work.run(60)
+    again = Workload(seed + 1, work.kill())
+    again.run(25)
+    for done, confirmed, appended, image in moments(again.simulated, seed=seed, mixtures=3):
+        if done > again.opened:
+            assert_recovered(recovered_state(SimulatedFiles(image)), again.domain, confirmed, appended)
+
+
 def test_damage_to_the_newer_of_two_checkpoints_is_survived_or_refused() -> None:
     """A damaged checkpoint never silently gives an older state than the one confirmed."""
     work = Workload(5)

@@ -85,6 +85,11 @@ class SimulatedFiles:
                 frozenset(self._folders), {path: bytes(node.content) for path, node in self._names.items()}
             )
 
+    def release_locks(self) -> None:
+        """What the system does when a process is gone."""
+        with self._lock:
+            self._locks.clear()
+
     # --- Files -------------------------------------------------------------------------------------
 
     def open(self, path: str, *, create: bool = False, write: bool = False) -> int:
