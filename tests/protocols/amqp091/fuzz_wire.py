@@ -157,6 +157,9 @@ def seeds() -> Iterator[bytes]:
     yield b"\x01" + table[4:]
     yield b"\x02" + properties
     yield b"\x02\x10\x00\x02"
+    # Headers of octets below 128 alone, as most are, take a path of their own.
+    plain = {"t": True, "I": 1, "V": None, "S": "x", "A": [1, ["x"], {}], "F": {"D": wire.Decimal(2, 3)}}
+    yield b"\x02" + wire.encode_properties(wire.Properties(headers=plain))
     yield b"\x03\x00\x3c\x00\x00" + bytes(8) + properties
     for place, method in enumerate(_METHODS):
         choice = place if place >= len(_CHECKS) else place + len(_METHODS)

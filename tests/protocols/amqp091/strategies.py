@@ -62,6 +62,23 @@ def _containers(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 VALUES = st.recursive(SCALARS, _containers, max_leaves=20)
 TABLES: st.SearchStrategy[dict[str, Any]] = st.dictionaries(SHORTSTRS, VALUES, max_size=8)
 
+ASCII = st.characters(max_codepoint=127)
+_PLAIN: st.SearchStrategy[Any] = st.one_of(
+    st.booleans(),
+    st.none(),
+    st.integers(0, 127),
+    st.builds(wire.Long, st.integers(0, 127)),
+    st.builds(wire.Decimal, st.integers(0, 127), st.integers(0, 127)),
+    st.text(ASCII, max_size=40),
+    st.binary(max_size=40).filter(bytes.isascii),
+)
+PLAIN_TABLES: st.SearchStrategy[dict[str, Any]] = st.dictionaries(
+    st.text(ASCII, max_size=20),
+    st.recursive(_PLAIN, lambda v: st.lists(v, max_size=3) | st.dictionaries(st.text(ASCII), v, max_size=3)),
+    max_size=5,
+)
+"""Tables whose octets are below 128, as most are: `check_table` has a fast path for them."""
+
 ARGUMENTS: dict[str, st.SearchStrategy[Any]] = {
     "octet": st.integers(0, 2**8 - 1),
     "short": st.integers(0, 2**16 - 1),

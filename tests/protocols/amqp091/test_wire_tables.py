@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,7 +13,9 @@ from hypothesis import strategies as st
 from pillarbox.protocols.amqp091 import wire, wire_tables
 
 from . import oracle, twin
-from .strategies import TABLES, damaged
+from .strategies import PLAIN_TABLES, TABLES, damaged
+
+ENCODED = (TABLES | PLAIN_TABLES).map(wire.encode_table)
 
 
 def sized(fields: bytes) -> bytes:
@@ -137,7 +140,11 @@ def test_empty_key_is_a_key() -> None:
 
 
 @settings(deadline=None)
-@given(damaged(TABLES.map(wire.encode_table)) | st.binary(max_size=80) | st.binary(max_size=80).map(sized))
+@given(
+    damaged((TABLES | PLAIN_TABLES).map(wire.encode_table))
+    | st.binary(max_size=80)
+    | st.binary(max_size=80).map(sized)
+)
 def test_damage_is_refused_exactly_when_the_twin_refuses_it(data: bytes) -> None:
     try:
         expected = twin.decode_table(data)
@@ -171,6 +178,50 @@ def test_every_truncation_is_refused(table: dict[str, Any]) -> None:
     for size in range(len(data)):
         with pytest.raises(wire.WireError):
             wire.decode_table(data[:size])
+
+
+COMMON = {
+    "S": "x" * 100,
+    "x": b"\x00",
+    "V": None,
+    "t": True,
+    "A": [[], {}, 1],
+    "F": {"a": {"b": [1]}},
+    "b": wire.Byte(1),
+    "B": wire.UnsignedByte(1),
+    "s": wire.Short(1),
+    "u": wire.UnsignedShort(1),
+    "I": 1,
+    "i": wire.UnsignedInt(1),
+    "l": wire.Long(1),
+    "T": wire.Timestamp(1),
+    "D": wire.Decimal(1, 1),
+}
+
+
+def test_common_table_is_checked_without_reading_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fast path knows every type but floats, whose values must be looked at."""
+    data = wire.encode_table(COMMON)
+    monkeypatch.delattr(wire_tables, "read_table")
+    assert wire_tables.check_table(b"..." + data + b"...", 3) == 3 + len(data)
+
+
+def accepts(read: Callable[[bytes], object], data: bytes) -> bool:
+    try:
+        read(data)
+    except (twin.Malformed, wire.WireError, *wire_tables.FAULTS):
+        return False
+    return True
+
+
+def test_fast_check_accepts_what_the_twin_accepts() -> None:
+    """Every octet of a common table changed, to many below 128 and to one beyond."""
+    data = wire.encode_table(COMMON)
+    for place in range(4, len(data)):
+        for octet in (*range(8), *b"txVSAFIlqU", 0x7F, 0xFF):
+            changed = data[:place] + bytes((octet,)) + data[place + 1 :]
+            fast = accepts(lambda data: wire_tables.check_table(data, 0), changed)
+            assert fast == accepts(twin.decode_table, changed), (place, octet)
 
 
 def nested(depth: int, *, arrays: bool) -> bytes:

@@ -316,7 +316,8 @@ def check_table(data: bytes, position: int) -> int:
     """
     try:
         stop = _skip(data, position, 0, keyed=True)
-        if stop and data[position:stop].isascii():
+        # All octets below 128, so all keys are UTF-8. The size is left out: it says nothing about them.
+        if stop and data[position + 4 : stop].isascii():
             return stop
     except (IndexError, struct.error):
         pass
