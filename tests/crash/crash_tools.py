@@ -19,7 +19,7 @@ def open_engine(
     files: Files, scheduler: InlineScheduler | None = None, **options: object
 ) -> tuple[LocalEngine, InlineScheduler, Recovery]:
     scheduler = scheduler or InlineScheduler()
-    settings = {"segment_bytes": 4000, "checkpoint_records": 30, **options}
+    settings = {"segment_bytes": 4000, "checkpoint_records": 30, "allocate_bytes": 0, **options}
     engine = LocalEngine(FOLDER, files, scheduler, **settings)  # type: ignore[arg-type]
     return engine, scheduler, engine.open()
 

@@ -18,7 +18,7 @@ from pillarbox.testing.faults import Image, SimulatedFiles, crash_images
 @pytest.mark.parametrize("seed", range(6))
 def test_power_cut_at_any_moment_keeps_all_that_was_confirmed(seed: int) -> None:
     """fsync: the recovered state is that after a group between the last confirmed and the last appended."""
-    work = Workload(seed, adopt_merged=seed % 2 == 0)
+    work = Workload(seed, adopt_merged=seed % 2 == 0, allocate_bytes=seed % 3 * 2500)
     work.run(150)
     seen = 0
     for _, confirmed, appended, image in moments(work.simulated, seed=seed, mixtures=3):
