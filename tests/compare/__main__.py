@@ -7,18 +7,18 @@ import contextlib
 import sys
 from collections.abc import Iterator
 
-from tests.compare import generated, recordings
+from tests.compare import generated
 from tests.compare.brokers import Broker, pillarbox, rabbitmq
 from tests.compare.client import PeerSilent
 from tests.compare.differences import expected_steps
 from tests.compare.operations import Sequence
-from tests.compare.recordings import Recording, Step
+from tests.compare.recording import Recording, Step, load_all, save
 from tests.compare.report import first_difference, report
 from tests.compare.shrink import shrink
 from tests.compare.written import ALL
 
 SEED = 20231123
-COUNT_PER_THEME = 40
+COUNT_PER_THEME = 30
 RUNS_TO_TRUST = 3  # A sequence whose answers are not the same in so many runs says nothing.
 
 
@@ -29,7 +29,9 @@ def stable(broker: Broker, sequence: Sequence, runs: int = RUNS_TO_TRUST) -> lis
         again = answered(broker, sequence)
         number = first_difference(first, again)
         if number is not None:
-            print(f"not alike every time: {sequence[number]}: {first[number]}, {again[number]}", file=sys.stderr)
+            print(
+                f"not alike every time: {sequence[number]}: {first[number]}, {again[number]}", file=sys.stderr
+            )
             return None
     return first
 
@@ -47,7 +49,7 @@ def record(arguments: argparse.Namespace) -> int:
                     print(f"left out: {group} {name}: {steps[-1] if steps else 'unstable'}", file=sys.stderr)
                 else:
                     done.append(Recording(name, rows, sequence, steps))
-            recordings.save(group, broker.name, done, seed=number)
+            save(group, broker.name, done, seed=number)
             print(f"{group}: {len(done)} sequences, {sum(len(each.operations) for each in done)} operations")
     return 1 if dropped else 0
 
@@ -74,7 +76,9 @@ def answered(broker: Broker, sequence: Sequence) -> list[Step]:
 
 def smaller(peer: Broker, ours: Broker, sequence: Sequence) -> Sequence:
     """Return a smallest part of a sequence on which the two brokers differ."""
-    return shrink(sequence, lambda part: first_difference(answered(peer, part), answered(ours, part)) is not None)
+    return shrink(
+        sequence, lambda part: first_difference(answered(peer, part), answered(ours, part)) is not None
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -88,7 +92,9 @@ def run(arguments: argparse.Namespace) -> int:
                 if first_difference(expected, answered(ours, sequence)) is None:
                     continue
                 if stable(peer, sequence) != expected:
-                    print(f"{theme}: {peer.name} does not answer alike every time; passed over", file=sys.stderr)
+                    print(
+                        f"{theme}: {peer.name} does not answer alike every time; passed over", file=sys.stderr
+                    )
                     continue
                 smallest = smaller(peer, ours, sequence)
                 found += 1
@@ -106,7 +112,7 @@ def replay(arguments: argparse.Namespace) -> int:
     with contextlib.ExitStack() as stack:
         ours = stack.enter_context(pillarbox())
         peer = stack.enter_context(rabbitmq()) if arguments.shrink else None
-        for recording in recordings.load_all():
+        for recording in load_all():
             if arguments.only and not any(word in recording.name for word in arguments.only):
                 continue
             total += 1
@@ -138,7 +144,9 @@ def main() -> int:
     command.set_defaults(function=run)
     command = commands.add_parser("replay", help="compare Pillarbox with the recordings")
     command.add_argument("only", nargs="*", help="words of which a recording's name must hold one")
-    command.add_argument("--shrink", action="store_true", help="make each difference small, with a live RabbitMQ")
+    command.add_argument(
+        "--shrink", action="store_true", help="make each difference small, with a live RabbitMQ"
+    )
     command.set_defaults(function=replay)
     arguments = parser.parse_args()
     result: int = arguments.function(arguments)

@@ -10,15 +10,16 @@ from pathlib import Path
 
 from bench.peers import HOST, Pillarbox, RabbitMQ, await_true
 from tests.compare.operations import Sequence
-from tests.compare.recordings import Step
+from tests.compare.recording import Step
 from tests.compare.run import Runner
 
 DEFINITIONS = Path(__file__).resolve().parent / "definitions.json"
 IMPORT_TIMEOUT_S = 30.0
 MESSAGE_SIZE_MAX = 300_000  # Small, so that "too large" can be shown.
 
-# RabbitMQ's queues, channels and writers are processes of their own: what one causes in another shows a round
-# later at the earliest, the end of a channel with unsettled messages later still. Pillarbox answers all that a tick caused by the end of that tick.
+# RabbitMQ's queues, channels and writers are processes of their own: what one causes in another shows a
+# round later at the earliest, the end of a channel with unsettled messages later still. Pillarbox answers
+# all that a tick caused by the end of that tick.
 QUIET_ROUNDS_RABBITMQ = 4
 QUIET_ROUNDS_PILLARBOX = 1
 
@@ -42,7 +43,9 @@ def rabbitmq() -> Iterator[Broker]:
         readable = shutil.copy(DEFINITIONS, peer.data)  # The node may run as a user that cannot read ours.
         peer.ctl("import_definitions", str(readable))
         await_true(
-            lambda: "limited" in peer.ctl("list_permissions", "-p", "/"), IMPORT_TIMEOUT_S, "definitions imported"
+            lambda: "limited" in peer.ctl("list_permissions", "-p", "/"),
+            IMPORT_TIMEOUT_S,
+            "definitions imported",
         )
         yield Broker(f"RabbitMQ {peer.version}", peer.amqp_port, QUIET_ROUNDS_RABBITMQ)
 
@@ -50,6 +53,9 @@ def rabbitmq() -> Iterator[Broker]:
 @contextlib.contextmanager
 def pillarbox() -> Iterator[Broker]:
     """Run `pillarbox serve` in memory."""
-    env = {"PILLARBOX_LOAD_DEFINITIONS": str(DEFINITIONS), "PILLARBOX_MESSAGE_SIZE_MAX": str(MESSAGE_SIZE_MAX)}
+    env = {
+        "PILLARBOX_LOAD_DEFINITIONS": str(DEFINITIONS),
+        "PILLARBOX_MESSAGE_SIZE_MAX": str(MESSAGE_SIZE_MAX),
+    }
     with Pillarbox(options=["--memory"], env=env) as peer:
         yield Broker(f"Pillarbox {peer.version}", peer.amqp_port, QUIET_ROUNDS_PILLARBOX)

@@ -4,10 +4,11 @@
 answers only what a silent client would be hung up on (close), measures nothing, and corrects nothing: what is
 not a legal frame is an event too. pamqp is the codec, so nothing of Pillarbox is trusted here.
 
-Quiescence without sleeping: `barrier` sends basic.cancel of a consumer that does not exist on every open channel
-(answered by a cancel-ok with the same tag, and without any other effect) and reads until each channel has
-answered or is gone. What an operation caused on a channel has then arrived, as far as the broker answers a
-channel's input in order; `run.Runner` repeats it, with counts of the queues, until nothing moves any more.
+Quiescence without sleeping: `barrier` sends basic.cancel of a consumer that does not exist on every open
+channel (answered by a cancel-ok with the same tag, without any other effect) and reads until each channel
+has answered or is gone. What an operation caused on a channel has then arrived, as far as the broker
+answers a channel's input in order; `run.Runner` repeats it, with counts of the queues, until nothing moves
+any more.
 """
 
 from __future__ import annotations
@@ -51,8 +52,8 @@ class PeerSilent(Exception):
 class Event:
     """One thing that a broker sent on one channel: a method with its arguments, content included.
 
-    `name` is the protocol's ("basic.deliver"), or "eof", "reset", "protocol-header", "undecodable", "stray-header",
-    "stray-body", "frame-too-large", "heartbeat".
+    `name` is the protocol's ("basic.deliver"), or "eof", "protocol-header", "undecodable",
+    "unknown-method", "stray-header", "stray-body", "frame-too-large".
     """
 
     name: str

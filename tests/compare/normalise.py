@@ -2,11 +2,12 @@
 
 What may differ, and why:
 
-* names that a broker makes up (queues, consumer tags, reply addresses): become "$q1", "$c1", "$r1" in order of
-  appearance, everywhere, error texts included;
+* names that a broker makes up (queues, consumer tags, reply addresses): become "$q1", "$c1", "$r1" in
+  order of appearance, everywhere, error texts included;
 * grouping of confirms (`multiple`): the specification leaves it open; expanded to the set of numbers;
-* order on one channel between deliveries, confirms, returns and replies: independent parts of a broker; kept
-  within each kind, and checked where it is promised (return before its confirm, consume-ok before a delivery);
+* order on one channel between deliveries, confirms, returns and replies: independent parts of a broker;
+  kept within each kind, and checked where it is promised (return before its confirm, no delivery without
+  a consumer);
 * order between deliveries from different queues in one step, and so which of them gets which tag: queues are
   independent of each other; compared queue by queue then, with the set of tags as a whole;
 * delivery tags of replies to a direct reply consumer: RabbitMQ repeats one number, they are never settled;

@@ -1,8 +1,8 @@
 """The vocabulary of operations, as data that JSON can hold.
 
-An operation is [on, name, arguments]. `on` is a connection ("a") or a channel of it ("a1"). Names are the methods
-of AMQP 0-9-1 ("queue.declare"; the arguments are the method's, those that are not given are false, zero or empty)
-and a few of our own:
+An operation is [on, name, arguments]. `on` is a connection ("a") or a channel of it ("a1"). Names are
+the methods of AMQP 0-9-1 ("queue.declare"; the arguments are the method's, those that are not given are
+false, zero or empty) and a few of our own:
 
 * `connect`: log in, with `user`, `password`, `vhost`, `tune`, `properties`, `mechanism`, `response`;
 * `dial`: open a socket and send `data` (hex);
@@ -10,11 +10,12 @@ and a few of our own:
   [channel, event], "eof" included; `channels` are opened before;
 * `disconnect`: hang up without a word.
 
-Further arguments of ours: `body` (text, or [character, size]; default: a text made from the step's number),
-`count` (publish so many), `properties` (a dict, or hex as on the wire), `delivery` (instead of a delivery tag: the
-n-th unsettled delivery of the channel, modulo their number; a step without any is void), `ensure: false` (do not
-open connection and channel first), `hold` (with `raw`: the client leaves it to `data` to answer channel.close). "$q1", "$c2", "$r1" in any text stand for the first server-named queue, second generated consumer tag,
-first reply address of the run.
+Further arguments of ours: `body` (text, or [character, size]; default: a text made from the step's
+number), `count` (publish so many), `properties` (a dict, or hex as on the wire), `delivery` (instead of a
+delivery tag: the n-th unsettled delivery of the channel, modulo their number; a step without any is
+void), `ensure: false` (do not open connection and channel first), `hold` (with `raw`: the client leaves
+it to `data` to answer channel.close). "$q1", "$c2", "$r1" in any text stand for the first server-named
+queue, the second generated consumer tag, the first reply address of the run.
 """
 
 from __future__ import annotations
@@ -51,8 +52,10 @@ class Operation(NamedTuple):
 Sequence = list[Operation]
 
 OWN_ARGUMENTS = frozenset(
-    ("body", "count", "properties", "delivery", "ensure", "hold", "data", "expect", "channels")
-    + ("user", "password", "vhost", "tune", "mechanism", "response")
+    (
+        *("body", "count", "properties", "delivery", "ensure", "hold", "data", "expect", "channels"),
+        *("user", "password", "vhost", "tune", "mechanism", "response"),
+    )
 )
 OWN_NAMES = frozenset(("connect", "dial", "raw", "disconnect"))
 

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from tests.compare.operations import Operation
-from tests.compare.recordings import Recording, Step
+from tests.compare.recording import Recording, Step
 
 SHOWN_MAX = 6  # Differing steps shown; one difference often causes the next.
 

@@ -1,13 +1,13 @@
 """Perform a sequence on a broker and write down what it answered, step by step.
 
-A step's result is a dict: by channel ("a1", "a0" for the connection itself) the list of normalised events;
-"queues": name → [ready, consumers], "gone" or "locked", as far as it changed; "exchanges": name → there or not,
-as far as it changed. Empty parts are left out.
+A step's result is a dict: by channel ("a1", "a0" for the connection itself) the list of normalised
+events; "queues": name → [ready, consumers], "gone" or "locked", as far as it changed; "exchanges": name →
+"there" or "gone", as far as it changed. Empty parts are left out; a step that could not be done is void.
 
-After every operation the runner waits until nothing moves: for a synchronous method its answer; then rounds of a
-barrier on every channel and a passive declare of every known queue, until `quiet_rounds` rounds in a row brought
-nothing new and no confirm is owed. RabbitMQ's queues and channels are processes of their own and need more than
-one such round; the number of rounds is bounded, and no round sleeps.
+After every operation the runner waits until nothing moves: for a synchronous method its answer; then
+rounds of a barrier on every channel and a passive declare of every known queue, until `quiet_rounds`
+rounds in a row brought nothing new and no confirm is owed. RabbitMQ's queues and channels are processes of
+their own and need several such rounds; the number of rounds is bounded, and no round sleeps.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ from tests.compare.client import (
     PeerSilent,
     content_frames,
     method_frame,
-    method_name,
 )
 from tests.compare.normalise import (
     CANCELS,
@@ -456,9 +455,9 @@ class Runner:
 
     @staticmethod
     def _rank(numbers: set[int], watch: Watch, operation: Operation) -> int:
-        """Return how many of the messages that this step published are confirmed up to the highest of `numbers`."""
-        first = watch.published - operation.args.get("count", 1)
-        return max(numbers, default=0) - first
+        """Return how many of this step's messages are confirmed up to the highest of `numbers`."""
+        published: int = watch.published - operation.args.get("count", 1)
+        return max(numbers, default=0) - published
 
     def _learn(self, on: str, watch: Watch, event: Event, operation: Operation) -> None:
         """Keep what later steps need to know."""
@@ -472,7 +471,7 @@ class Runner:
             watch.unsettled.append((tag, tag))
 
     def _note_unsettled(self, watch: Watch, deliveries: list[tuple[str, list[Any]]]) -> None:
-        """Append deliveries that want a settlement, in an order on which brokers agree: by queue, then as came."""
+        """Append deliveries that want a settlement, in an order on which brokers agree: by queue."""
         if not deliveries:
             return
         queues = {queue for queue, _ in deliveries}
@@ -487,24 +486,28 @@ class Runner:
     def clean(self) -> None:
         """Close all connections in good order and delete every queue and exchange that was named."""
         for name, link in list(self.client.links.items()):
-            if name != ADMIN and link.is_open and not link.is_closing:
-                link.hold_close_ok = False
-                link.send(
-                    method_frame(
-                        0, "connection.close", reply_code=200, reply_text="", class_id=0, method_id=0
-                    )
-                )
-                self.client.read_until(lambda link=link: link.is_closing or not link.is_open, "close-ok")  # type: ignore[misc]
-            self.client.disconnect(name) if name != ADMIN else None
+            if name != ADMIN:
+                self._close(link)
+                self.client.disconnect(name)
         link = self.client.links[ADMIN]
         for kind, name in self.named:
-            channel = link.channel(1)
-            if not channel.is_open:
-                self.client.open_channel(link, 1)
-            link.send(method_frame(1, f"{kind}.delete", **{kind: name}))
-            answers = (f"{kind}.delete-ok", "channel.close")
-            self.client.read_until(
-                lambda: any(event.name in answers for event in channel.events), f"deletion of {name}"
-            )
-            channel.events.clear()
+            self._delete(link, kind, name)
         self.client.close()
+
+    def _close(self, link: Link) -> None:
+        if link.is_open and not link.is_closing:
+            close = {"reply_code": 200, "reply_text": "", "class_id": 0, "method_id": 0}
+            link.send(method_frame(0, "connection.close", **close))
+            self.client.read_until(lambda: link.is_closing or not link.is_open, "connection.close-ok")
+
+    def _delete(self, link: Link, kind: str, name: str) -> None:
+        channel = link.channel(1)
+        if not channel.is_open:
+            self.client.open_channel(link, 1)
+        link.send(method_frame(1, f"{kind}.delete", **{kind: name}))
+        answers = (f"{kind}.delete-ok", "channel.close")
+        self.client.read_until(
+            lambda: not link.is_open or any(event.name in answers for event in channel.events),
+            f"deletion of {name}",
+        )
+        channel.events.clear()

@@ -1,7 +1,7 @@
 """Pillarbox answers every recorded sequence as RabbitMQ did, but for the listed differences.
 
-The recordings were made by `python -m tests.compare record` on the version that each of them names; nothing but
-Pillarbox runs here.
+The recordings were made by `python -m tests.compare record` on the version that each of them names;
+nothing but Pillarbox runs here.
 """
 
 from __future__ import annotations
@@ -10,15 +10,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.compare import recordings
 from tests.compare.brokers import Broker, pillarbox
 from tests.compare.differences import DIFFERENCES, PENDING, expected_steps
-from tests.compare.recordings import Recording
+from tests.compare.recording import Recording, load_all
 from tests.compare.report import first_difference, report
 from tests.compare.shrink import shrink
 from tests.compare.written import ALL
 
-RECORDINGS = list(recordings.load_all())
+RECORDINGS = list(load_all())
 
 
 def parameter(recording: Recording) -> object:

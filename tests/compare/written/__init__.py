@@ -1,7 +1,7 @@
 """Transcripts written by hand: one function each, marked with the rows that it shows.
 
-The function's name is the recording's, its docstring the rule. It returns the operations; what RabbitMQ answers
-is not written here but recorded. `ALL` holds them all, by name.
+The function's name is the recording's, its docstring the rule. It returns the operations; what RabbitMQ
+answers is not written here but recorded. `ALL` holds them all, by name.
 """
 
 from __future__ import annotations

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from tests.compare.operations import Sequence, ack, bind, close_channel, consume, declare, exchange, get, op, publish, qos
+from tests.compare.operations import (
+    Sequence,
+    ack,
+    bind,
+    close_channel,
+    consume,
+    declare,
+    exchange,
+    get,
+    op,
+    publish,
+    qos,
+)
 from tests.compare.written.registry import properties, transcript
 
 PERSISTENT = properties(delivery_mode=2)
@@ -55,7 +67,7 @@ def every_kind_of_publish_is_confirmed() -> Sequence:
 
 @transcript("R61")
 def confirms_are_the_channels_own() -> Sequence:
-    """Consumers' settlements and other channels' publishes confirm nothing; a purge or delete takes none back."""
+    """Settlements and other channels' publishes confirm nothing; a purge takes no confirm back."""
     return [
         declare("q1", durable=True),
         op("a1", "confirm.select"),
@@ -116,7 +128,7 @@ def max_length_drops_the_head() -> Sequence:
 
 @transcript("R27", "312")
 def returns() -> Sequence:
-    """An unroutable mandatory message comes back whole, with 312 NO_ROUTE; without mandatory it is dropped."""
+    """An unroutable mandatory message comes back whole, with 312; others are dropped."""
     return [
         publish("nobody", mandatory=True, properties=properties(message_id="1", headers={"a": [1]})),
         publish("nobody"),

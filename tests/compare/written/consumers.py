@@ -128,8 +128,8 @@ def both_prefetches_together() -> Sequence:
     """A consumer gets no more than either allows."""
     return [
         declare("q1"),
-        qos(3, global_=True),
         qos(2),
+        qos(3, global_=True),
         consume("q1", "c1"),
         publish("q1", count=10),
         consume("q1", "c2"),
@@ -137,6 +137,25 @@ def both_prefetches_together() -> Sequence:
         ack(0, multiple=True),
         ack(-1, multiple=True),
         ack(-1, multiple=True),
+    ]
+
+
+@transcript("R65")
+def per_consumer_prefetch_lifts_the_channels() -> Sequence:
+    """basic.qos without global takes the channel's limit away, whatever its count."""
+    return [
+        declare("q1"),
+        qos(3, global_=True),
+        consume("q1", "c1"),
+        publish("q1", count=10),
+        qos(2),
+        consume("q1", "c2"),
+        qos(1, global_=True),
+        publish("q1", count=2),
+        ack(-1, multiple=True),
+        publish("q1", count=3),
+        qos(0),
+        publish("q1"),
     ]
 
 
@@ -160,7 +179,7 @@ def lowering_the_channel_prefetch() -> Sequence:
 
 @transcript("R65", "R67")
 def prefetch_leaves_no_ack_and_get_alone() -> Sequence:
-    """Neither no_ack consumers nor basic.get are held by a prefetch; messages got do not use it up per consumer."""
+    """Neither no_ack consumers nor basic.get are held by a prefetch."""
     return [
         declare("q1"),
         qos(1),

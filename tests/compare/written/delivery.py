@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.compare.normalise import REPLY_TO
 from tests.compare.operations import (
     Sequence,
     ack,
@@ -18,7 +19,7 @@ from tests.compare.operations import (
     qos,
     reject,
 )
-from tests.compare.written.registry import REPLY_TO, properties, transcript
+from tests.compare.written.registry import properties, transcript
 
 
 @transcript("R67")
@@ -172,7 +173,13 @@ def all_properties_pass_through() -> Sequence:
     everything = properties(
         content_type="text/plain",
         content_encoding="utf-8",
-        headers={"text": "v", "n": 1, "big": 1 << 40, "table": {"list": [1, "x", None, {"deep": True}]}, "f": 1.5},
+        headers={
+            "text": "v",
+            "n": 1,
+            "big": 1 << 40,
+            "table": {"list": [1, "x", None, {"deep": True}]},
+            "f": 1.5,
+        },
         delivery_mode=2,
         priority=9,
         correlation_id="id",
@@ -211,7 +218,7 @@ def _with_bcc(fields: tuple[bytes, ...], array: bytes) -> str:
 
 @transcript("R60", "R26")
 def every_field_type_passes_through() -> Sequence:
-    """All field types of tables come back with the type they were sent with, also when the table is rewritten."""
+    """All field types of tables keep the type they were sent with, also in a rewritten table."""
     fields = (
         b"t\x01",
         b"b\xff",
@@ -261,7 +268,11 @@ def persistent_and_transient() -> Sequence:
     return [
         declare("q1", durable=True),
         declare("q2"),
-        *(publish(queue, properties=properties(delivery_mode=mode)) for queue in ("q1", "q2") for mode in (1, 2)),
+        *(
+            publish(queue, properties=properties(delivery_mode=mode))
+            for queue in ("q1", "q2")
+            for mode in (1, 2)
+        ),
         *(get(queue, no_ack=True) for queue in ("q1", "q2") for _ in range(2)),
     ]
 
@@ -321,4 +332,3 @@ def transactions() -> Sequence:
         publish("q1"),
         get("q1", no_ack=True),
     ]
-

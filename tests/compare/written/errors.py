@@ -1,7 +1,8 @@
-"""Every error that a correct client can meet: code, text, culprit, and whether channel or connection closes."""
+"""Every error that a correct client can meet: code, text, culprit, and what it closes."""
 
 from __future__ import annotations
 
+from tests.compare.normalise import REPLY_TO
 from tests.compare.operations import (
     Sequence,
     ack,
@@ -17,7 +18,7 @@ from tests.compare.operations import (
     qos,
     unbind,
 )
-from tests.compare.written.registry import REPLY_TO, properties, transcript
+from tests.compare.written.registry import properties, transcript
 
 
 @transcript("404", "R41")
@@ -36,7 +37,7 @@ def missing_queue() -> Sequence:
 
 @transcript("404")
 def missing_exchange() -> Sequence:
-    """Publish, bind and passive declare of a missing exchange: 404; the exchange is named before the queue."""
+    """Publish, bind and passive declare of a missing exchange: 404; the exchange is named first."""
     return [
         declare("q1"),
         publish("k", "none"),
@@ -92,7 +93,7 @@ def empty_queue_name_with_nothing_declared() -> Sequence:
 
 @transcript("404", "R61")
 def missing_exchange_with_confirms() -> Sequence:
-    """A publish to a missing exchange closes the channel, with confirms too; what came before is confirmed."""
+    """A publish to a missing exchange closes the channel, with confirms too."""
     return [
         op("a1", "confirm.select"),
         declare("q1"),
@@ -424,7 +425,20 @@ def user_id_is_checked() -> Sequence:
 @transcript("406", "R44")
 def expiration_is_checked() -> Sequence:
     """The property expiration must be a number of milliseconds."""
-    values = ("abc", "-1", "", "1.5", "315360000001", "315360000000", "100000", "+100000", " 5", "5 ", "1e3", "0x10")
+    values = (
+        "abc",
+        "-1",
+        "",
+        "1.5",
+        "315360000001",
+        "315360000000",
+        "100000",
+        "+100000",
+        " 5",
+        "5 ",
+        "1e3",
+        "0x10",
+    )
     return [declare("q1"), *(publish("q1", properties=properties(expiration=value)) for value in values)]
 
 

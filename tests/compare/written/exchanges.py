@@ -76,7 +76,23 @@ def direct_routing() -> Sequence:
 @transcript("R22")
 def topic_routing() -> Sequence:
     """`*` is one word, `#` any number of words; empty words are words."""
-    patterns = ("a.b", "*.b", "a.*", "#", "#.b", "a.#", "*.*", "a.#.b", "*", "", "#.#", "a.*.#", ".", "*.", "a..b")
+    patterns = (
+        "a.b",
+        "*.b",
+        "a.*",
+        "#",
+        "#.b",
+        "a.#",
+        "*.*",
+        "a.#.b",
+        "*",
+        "",
+        "#.#",
+        "a.*.#",
+        ".",
+        "*.",
+        "a..b",
+    )
     keys = ("a.b", "a", "b", "", "a.b.c", "a.x.b", "a.x.y.b", ".", "a.", "a..b", "A.b", "a.b.", "*.b", "#")
     declares = [declare(f"q{number}") for number in range(len(patterns))]
     binds = [bind(f"q{number}", "xt", pattern) for number, pattern in enumerate(patterns)]
@@ -377,6 +393,8 @@ def sender_selected_distribution() -> Sequence:
         exchange("x1", "topic"),
         bind("q3", "x1", "a.#"),
         publish("nobody", "x1", properties=properties(headers={"BCC": ["a.b"]})),
-        publish("q1", properties=properties(headers={"BCC": ["q2"]}, delivery_mode=2, content_type="text/plain")),
+        publish(
+            "q1", properties=properties(headers={"BCC": ["q2"]}, delivery_mode=2, content_type="text/plain")
+        ),
         *drain("q1", "q2", "q3", count=4),
     ]

@@ -102,7 +102,7 @@ def logins_that_work() -> Sequence:
         op("a", "connect", user="limited", password="limited"),
         op("a", "connect", mechanism="AMQPLAIN", response=table),
         op("a", "connect", vhost="other"),
-        declare("q1"),
+        declare("q1", exclusive=True),
     ]
 
 
@@ -237,7 +237,15 @@ def frames_in_odd_but_legal_shapes() -> Sequence:
         declare("q1"),
         raw(PUBLISH, header(3), body(b"a"), body(b""), body(b"b"), body(b"c")),
         raw(PUBLISH, header(0)),
-        raw(PUBLISH, publish_2, header(1, channel=2), header(1), body(b"1"), body(b"2", channel=2), channels=[1, 2]),
+        raw(
+            PUBLISH,
+            publish_2,
+            header(1, channel=2),
+            header(1),
+            body(b"1"),
+            body(b"2", channel=2),
+            channels=[1, 2],
+        ),
         get("q1", no_ack=True),
         get("q1", no_ack=True),
         get("q1", no_ack=True),

@@ -24,7 +24,7 @@ from tests.compare.written.registry import properties, transcript
 
 @transcript("R41")
 def server_named_queues() -> Sequence:
-    """An empty name makes one up; the last declared queue answers to the empty name, also after redeclares."""
+    """An empty name makes one up; the last declared queue answers to the empty name."""
     return [
         declare("", exclusive=True),
         publish("$q1"),

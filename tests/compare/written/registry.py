@@ -9,10 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.compare.client import FRAME_BODY, FRAME_HEADER, encode_properties, frame, method_frame
-from tests.compare.normalise import REPLY_TO
 from tests.compare.operations import Operation, Sequence, op
-
-
 
 
 @dataclass(frozen=True)

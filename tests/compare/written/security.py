@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
-from tests.compare.operations import Operation, Sequence, bind, consume, declare, exchange, get, op, publish, unbind
-from tests.compare.written.registry import REPLY_TO, properties, transcript
+from tests.compare.normalise import REPLY_TO
+from tests.compare.operations import (
+    Operation,
+    Sequence,
+    bind,
+    consume,
+    declare,
+    exchange,
+    get,
+    op,
+    publish,
+    unbind,
+)
+from tests.compare.written.registry import properties, transcript
 
 LIMITED = op("l", "connect", user="limited", password="limited")
 

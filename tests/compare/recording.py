@@ -1,7 +1,7 @@
 """Recordings: sequences with what RabbitMQ answered, checked in as `recordings/*.json`.
 
-One file per group of hand-written transcripts and per theme of generated ones; one sequence per line, so that a
-new recording shows as a small change:
+One file per group of hand-written transcripts and per theme of generated ones; one sequence per line, so
+that a new recording shows as a small change:
 
     {"peer": "RabbitMQ 3.10.8", "seed": 1, "sequences": [
     {"name": ..., "rows": [...], "operations": [...], "steps": [...]},
