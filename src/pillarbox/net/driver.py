@@ -26,6 +26,11 @@ TURN_BYTES_MAX = 128 << 10
 """Bytes read from one socket in a turn after which it waits for the next turn. uvloop reads 256 KiB at a
 time and would go on with the same socket many times over while others wait: this keeps turns short."""
 
+GATHER_BYTES = 256 << 10
+PARTS_LARGE = 512
+"""Output of more bytes than the one in fewer parts than the other is large bodies: the socket gathers
+their parts. Anything else is put together first, which costs less than many small parts."""
+
 CLOSE_WAIT_MS = 5000
 """How long the last bytes to a peer may take before its socket is cut."""
 
@@ -42,13 +47,12 @@ STOP_HELD = 4
 class Connection(Protocol):
     """What a driver drives: the sans-I/O head of one socket."""
 
-    out: list[bytes]
     want_close: bool
     published: bool
 
     def receive(self, data: bytes) -> None: ...
 
-    def take_output(self) -> list[bytes]: ...
+    def take_output(self) -> list[bytes | memoryview]: ...
 
     def tick(self, now_ms: int) -> None: ...
 
@@ -167,7 +171,10 @@ class Driver(asyncio.Protocol):
         starved = not cast(Any, connection).writable
         out = connection.take_output()
         if out:
-            transport.write(b"".join(out))
+            if len(out) < PARTS_LARGE and sum(map(len, out)) > GATHER_BYTES:
+                transport.writelines(out)
+            else:
+                transport.write(b"".join(out))
             if transport.get_write_buffer_size() > ANSWERS_BYTES_MAX:
                 self._stop(STOP_ANSWERS)
         if connection.want_close:

@@ -153,13 +153,45 @@ class Channel:
         else:
             content.parts.append(payload)
             content.received += len(payload)
+        self._publish_if_whole(content)
+
+    def _publish_if_whole(self, content: Content) -> None:
         if content.received == content.size:
+            assert content.properties is not None
             self._content = None
             self.plain = True
             try:
                 self.publish(content.key, content.properties, b"".join(content.parts))
             except BrokerError as error:
                 raise from_broker_error(error, methods.BASIC_PUBLISH) from None
+
+    def expects_body(self, length: int) -> bool:
+        """May a body frame of this length come next?"""
+        content = self._content
+        return (
+            content is not None
+            and content.properties is not None
+            and content.received + length <= content.size
+            and not self.closing
+        )
+
+    def body_piece(self, piece: bytes) -> None:
+        """Take a part of a body frame that `expects_body` allowed."""
+        content = self._content
+        if content is not None:
+            content.parts.append(piece)
+            content.received += len(piece)
+
+    def body_frame_ended(self) -> None:
+        """The frame whose pieces came is over."""
+        content = self._content
+        if content is not None:
+            try:
+                self._publish_if_whole(content)
+            except AmqpError as error:
+                if error.hard:
+                    raise
+                self.fail(error)
 
     def stall(self) -> None:
         """Let frames wait until `go_on`: an answer must come first, and needs something from disk."""
@@ -315,14 +347,20 @@ class Channel:
         self._heads[len(properties) << 32 | size] = header_head, body_head
         return header_head, body_head
 
-    def content_frames(self, message: Message) -> list[bytes]:
+    def content_frames(self, message: Message) -> list[bytes | memoryview]:
         """Header and body frames of a message, as many as this connection's frame size asks for."""
         body = message.body
         header_head = _header_head(2, self.number, 12 + len(message.properties), 60, 0, len(body))
-        parts = [header_head, message.properties, _FRAME_END]
+        parts: list[bytes | memoryview] = [header_head, message.properties, _FRAME_END]
         body_max = self.connection.frame_max - 8
+        if len(body) <= body_max:
+            if body:
+                parts += (_body_head(3, self.number, len(body)), body, _FRAME_END)
+            return parts
+        # Views of a body that nobody changes, so that large ones are not copied once more.
+        view = memoryview(body)
         for position in range(0, len(body), body_max):
-            piece = body[position : position + body_max]
+            piece = view[position : position + body_max]
             parts += (_body_head(3, self.number, len(piece)), piece, _FRAME_END)
         return parts
 

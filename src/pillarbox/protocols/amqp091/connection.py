@@ -53,6 +53,10 @@ LOGIN_FAILURE_DELAY_MS = 1000
 BACKLOG_BYTES = 1 << 20
 """Body bytes handed out and not yet written after which consumers of this connection get no more."""
 
+STREAM_BYTES = 16 << 10
+"""Body frames from this size on are taken in the pieces in which they arrive: below, putting a frame
+together costs less than keeping track of it."""
+
 _frame_head = Struct(">BHI").unpack_from
 _uint32 = Struct(">I").unpack_from
 
@@ -135,7 +139,7 @@ class Connection:
         self.peer = peer
         self.loopback = loopback
         self.on_output = on_output
-        self.out: list[bytes] = []
+        self.out: list[bytes | memoryview] = []
         self.state = State.PROTOCOL_HEADER
         self.channels: dict[int, Channel] = {}
         self.routes: dict[bytes, PublishRoute] = {}
@@ -159,6 +163,9 @@ class Connection:
         self._backlog_bytes = 0
         self._targets: dict[tuple[Exchange | None, tuple[Queue, ...]], Target] = {}
         self._tail = b""
+        self._body_channel: Channel | None = None
+        self._body_left = 0
+        """Bytes missing of a body frame that is being taken in pieces, its end octet included."""
         self._started_ms = self._received_ms = self._sent_ms = core.changes.now_ms
         self._deadline_ms: int | None = self._started_ms + settings.handshake_timeout_ms
 
@@ -170,6 +177,8 @@ class Connection:
     def receive(self, data: bytes) -> None:
         """Take what the socket gave and act on all whole frames in it."""
         self._received_ms = self.core.changes.now_ms
+        if self._body_left:
+            data = self._receive_body(data)
         if self._tail:
             data = self._tail + data
         if self.state is State.PROTOCOL_HEADER:
@@ -207,6 +216,8 @@ class Connection:
             raise AmqpError(501, text)
         end = position + 7 + length
         if end >= len(data):
+            if kind == 3 and length >= STREAM_BYTES:
+                return self._begin_body(number, length, data, position)
             return 0
         payload = data[position + 7 : end]
         if data[end] != FRAME_END:
@@ -217,6 +228,39 @@ class Connection:
         self.resume = end + 1
         self._frame(kind, number, payload)
         return length + 8
+
+    def _begin_body(self, number: int, length: int, data: bytes, position: int) -> int:
+        """Take what is there of a large body frame, so that it need not be put together first."""
+        channel = self.channels.get(number)
+        if channel is None or not channel.expects_body(length):
+            return 0
+        piece = data[position + 7 :]
+        channel.body_piece(piece)
+        self._body_channel = channel
+        self._body_left = length - len(piece) + 1
+        self.resume = len(data)
+        return len(data) - position
+
+    def _receive_body(self, data: bytes) -> bytes:
+        """Take the rest of a body frame from the input; return what follows it."""
+        left = self._body_left - 1
+        channel = self._body_channel
+        assert channel is not None
+        if left:
+            piece = data[:left]
+            channel.body_piece(piece)
+            self._body_left -= len(piece)
+            if len(data) <= left:
+                return b""
+        self._body_left = 0
+        try:
+            if data[left] != FRAME_END:
+                text = f"type 3, all octets = <<>>: {{invalid_frame_end_marker,{data[left]}}}"
+                raise AmqpError(501, text)
+            channel.body_frame_ended()
+        except AmqpError as error:
+            self.fail(error)
+        return data[left + 1 :]
 
     def _frame(self, kind: int, number: int, payload: bytes) -> None:
         if kind == 8:
@@ -382,7 +426,7 @@ class Connection:
         """Queue one method frame."""
         self.send(methods.method_frame(channel, method_id, *arguments))
 
-    def take_output(self) -> list[bytes]:
+    def take_output(self) -> list[bytes | memoryview]:
         """Everything to be written now; called by the driver once per tick."""
         out, self.out = self.out, []
         self._sent_ms = self.core.changes.now_ms
