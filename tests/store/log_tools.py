@@ -91,6 +91,7 @@ class Owner:
         self.errors: dict[int, Exception] = {}
         self.failures: list[str] = []
         self.write, self.syncs, self.reads = ManualLane(), ManualLane(), ManualLane()
+        self.files = files
         self.now_ms = now_ms
         self.ticket = 0
         self.log = PartitionLog.open(

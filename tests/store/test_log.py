@@ -10,6 +10,8 @@ from log_tools import NOW, Owner, batch, records_of
 from pillarbox.store.batch import BatchError, read_header
 from pillarbox.store.files import DiskFiles
 from pillarbox.store.log_base import NOT_FOUND, LogFailed, LogOptions, OffsetOutOfRange, Offsets
+from pillarbox.store.segment import Slice
+from pillarbox.store.tail import Tail, TailBudget
 
 SMALL = LogOptions(segment_bytes=300, index_interval_bytes=100)
 SYNCED = LogOptions(segment_bytes=300, index_interval_bytes=100, durability="fsync")
@@ -183,6 +185,17 @@ def test_a_full_segment_is_sealed_in_the_background(folder: str) -> None:
 # --- reading ------------------------------------------------------------------------------------------------
 
 
+def test_options_may_change_while_a_log_is_in_use(folder: str) -> None:
+    """Kafka's IncrementalAlterConfigs: the next append keeps to them."""
+    owner = Owner(DiskFiles(), folder, options=SMALL)
+    fill(owner, 9)
+    owner.log.trim(5)
+    owner.log.options = SYNCED
+    owner.append(batch(b"a"))
+    owner.drain()
+    assert owner.log.offsets() == Offsets(5, 10, 10, 10)
+
+
 @pytest.mark.parametrize("tail_bytes", [1 << 20, 0], ids=["hot", "cold"])
 def test_every_offset_is_read_from_its_batch_on(folder: str, tail_bytes: int) -> None:
     owner = Owner(DiskFiles(), folder, options=SMALL, tail_bytes=tail_bytes)
@@ -266,6 +279,22 @@ def test_the_budget_for_the_hot_end_is_kept_and_the_newest_stay(folder: str) -> 
     assert owner.log.read(49, 1000, 1) is not None
     assert owner.log.read(0, 1000, 1) is None
     owner.drain()
+
+
+def test_batches_that_are_not_written_stay_in_memory_whatever_other_logs_need() -> None:
+    budget = TailBudget(1000)
+    first, second = Tail(budget), Tail(budget)
+    for offset in range(4):
+        first.append(b"%d" % offset * 100, offset, offset + 1)
+    first.mark_written(2)
+    for offset in range(20):
+        second.append(b"x" * 100, offset, offset + 1)
+    second.mark_written(20)
+    assert budget.bytes_used <= 1000
+    assert first.offset_first == 2, "who was written longest ago goes first"
+    assert first.read(2, 1000, 4) == Slice(2, 4, [b"2" * 100, b"3" * 100], 200)
+    second.clear()
+    assert (second.offset_first, budget.bytes_used) == (None, 0)
 
 
 # --- times --------------------------------------------------------------------------------------------------

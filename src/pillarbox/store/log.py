@@ -9,7 +9,8 @@ lanes (`Lane`) and report back: *write* (one work of a log at a time: all that w
 *sync* (one at a time: sync, index entries, seal, the state file, removals) and *read* (cold data). With
 `durability="fsync"` the write work syncs, too, so that one trip does both.
 
-Offsets: start <= synced <= written <= accepted, each the offset after the last record it speaks of.
+Offsets: start <= synced <= written <= accepted, each the offset after the last record it speaks of; only
+between a `trim` of records that are not synced and the end of the sync that follows is start ahead of synced.
 
 - *accepted*: in memory. *written*: survives a killed process. *synced*: survives a power cut.
 - *committed* is what the options promise: synced with `durability="fsync"`, else written. Readers see
@@ -146,9 +147,7 @@ class PartitionLog:
     # --- what is there -------------------------------------------------------------------------------------
 
     def offsets(self) -> Offsets:
-        start = self._state.start
-        synced = max(start, self._synced.offset)
-        return Offsets(start, synced, self._written.offset, self._accepted.offset)
+        return Offsets(self._state.start, self._synced.offset, self._written.offset, self._accepted.offset)
 
     @property
     def committed(self) -> int:
@@ -256,6 +255,9 @@ class PartitionLog:
         self._chunks = None
         work.mark = self._accepted
         if self.options.syncs_each_write and not self._syncing:
+            # No new start is waiting to be saved, or the sync lane would have been woken for it: segments
+            # that it drops are not synced any more, and without it they would be a hole below what is.
+            assert not self._state_changed, f"{self!r} has a start that nobody saves"
             self._syncing = True
             work.sync = self._sync_tasks(self._accepted.offset)
         return True
@@ -344,8 +346,8 @@ class PartitionLog:
         if work.state is not None:
             self._epoch_saved = True
         self._note_synced(work.tasks, work.mark)
-        self._wake_writer()
         self._wake_syncer()
+        self._wake_writer()
 
     def _sync_tasks(self, offset: int, *, closing: bool = False) -> list[SyncTask]:
         """What makes everything below `offset` durable, segment by segment, oldest first."""

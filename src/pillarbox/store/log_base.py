@@ -39,7 +39,7 @@ class LogOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Offsets(NamedTuple):
-    """start <= synced <= written <= accepted, each the offset after the last record it speaks of."""
+    """start <= synced <= written <= accepted; see `log`."""
 
     start: int
     synced: int

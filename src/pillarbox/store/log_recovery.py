@@ -14,6 +14,7 @@ What a crash may leave, and what becomes of it:
   touched and a StoreError says so.
 - A segment that was complete may have been written to again; so a segment that does not begin where the one
   before it ends has lost its predecessor's end, and is treated in the same way.
+- An index entry whose batch is not there is no crash's work either, and is refused in the same way.
 - Segments below the first offset, whose removal did not become durable, are removed again.
 """
 
@@ -246,17 +247,21 @@ class _Recovery:
         return segment
 
     def examine(self, base: int) -> _Examined:
-        """Read what the index does not vouch for. Changes no file."""
+        """Read what the index does not vouch for. Changes no file. StoreError if what it vouches for is
+        not there."""
         data, count = self.read_index(base)
         entries = decode_entries(base, data)
         segment = Segment(base, self.now_ms)
-        while entries:
+        if entries:
             header, _ = self._batch_at(base, entries[-1].position)
-            if header is not None and header.next_offset - 1 == entries[-1].last_offset:
-                segment = self._segment_at(entries[-1])
-                segment.base, segment.offset_next = base, header.base_offset
-                break
-            entries.pop()
+            if header is None or header.next_offset - 1 != entries[-1].last_offset:
+                raise StoreError(
+                    f"{self.folder.segment_path(base)} is damaged at byte {entries[-1].position}: its index "
+                    f"says that records up to offset {entries[-1].last_offset} were stored safely; restore "
+                    f"the file, or remove {index_name(base)} to go on with the records before the damage"
+                )
+            segment = self._segment_at(entries[-1])
+            segment.base, segment.offset_next = base, header.base_offset
         segment.index = IndexBuilder(base, saved=len(entries))
         handle = self.files.open(self.folder.segment_path(base))
         try:

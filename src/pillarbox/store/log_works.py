@@ -69,8 +69,10 @@ class WriteWork:
 
 
 class SyncWork:
-    """Make durable what is written, then the log's state, then remove segments that the state no longer
-    needs."""
+    """Make the log's state durable, then what is written, then remove segments that the state excludes.
+
+    The state goes first: a segment below its start is not synced any more, and must not be missed.
+    """
 
     def __init__(self, log: PartitionLog, folder: LogFolder, *, closing: bool = False) -> None:
         self.log = log
@@ -86,9 +88,9 @@ class SyncWork:
         return self.log.begin_sync(self)
 
     def run(self) -> None:
-        run_sync_tasks(self.folder, self.tasks)
         if self.state is not None:
             self.folder.save_state(self.state)
+        run_sync_tasks(self.folder, self.tasks)
         self.folder.remove(self.removed)
 
     def finish(self, error: Exception | None) -> None:
