@@ -20,7 +20,7 @@ from pillarbox.broker.auth import SALT_BYTES, Permission, User, Users, hash_pass
 from pillarbox.broker.changes import Changes
 from pillarbox.broker.confirm import Confirms
 from pillarbox.broker.dispatch import ROUND_MESSAGES, dispatch
-from pillarbox.broker.queue import Queue
+from pillarbox.broker.queue import SHADOW, Queue
 from pillarbox.broker.run import Run
 from pillarbox.broker.scheduler import Scheduler
 from pillarbox.broker.session import Session
@@ -194,22 +194,41 @@ class Core:
         All messages are persistent, or none is. The list is kept and must not change afterwards.
         Raises INTERNAL_ERROR if they would have to be stored and storage has failed.
         """
-        targets = (
-            [(queue.uid, queue.sequence_next) for queue in queues if queue.journaled] if persistent else []
-        )
-        if not targets:
+        stored = persistent and any(queue.journaled for queue in queues)
+        if stored and self.failure is not None:
+            raise BrokerError(Reason.INTERNAL_ERROR, self.failure)
+        if not stored and self.changes.resident_bytes <= self._memory_budget:
             for queue in queues:
                 queue.push(messages, body_bytes, None, expiring=expiring)
             return False
-        if self.failure is not None:
-            raise BrokerError(Reason.INTERNAL_ERROR, self.failure)
+        self._publish_to_disk(queues, messages, body_bytes, persistent, expiring)
+        return stored
+
+    def _publish_to_disk(
+        self,
+        queues: tuple[Queue, ...],
+        messages: list[Message],
+        body_bytes: int,
+        persistent: bool,
+        expiring: bool,
+    ) -> None:
+        """Append messages that have to be stored, or that are spilled because memory is used up."""
+        changes = self.changes
+        over = changes.resident_bytes > self._memory_budget
+        spill = over and changes.journaled and self.failure is None
         location = Location()
+        targets: list[tuple[int, int]] = []
         for queue in queues:
-            queue.push(messages, body_bytes, location if queue.journaled else None, expiring=expiring)
-        self.changes.messages.append(MessagesFact(targets, messages, location))
-        if self.changes.resident_bytes > self._memory_budget:
+            stored = persistent and queue.journaled
+            if stored or spill:
+                targets.append((queue.uid if stored else queue.uid | SHADOW, queue.sequence_next))
+                queue.push(messages, body_bytes, location, stored=stored, expiring=expiring)
+            else:
+                queue.push(messages, body_bytes, None, expiring=expiring)
+        if targets:
+            changes.messages.append(MessagesFact(targets, messages, location))
+        if over:
             self._grown.update(dict.fromkeys(queues))
-        return True
 
     def set_alarm(self, reason: str | None) -> None:
         """Hold publishers up for this reason, or (None) let them go on, and tell those who want to know."""
@@ -279,9 +298,11 @@ class Core:
         self._load_ticket += 1
         self._loads[self._load_ticket] = cold
         requests = [
-            (queue.uid, run.sequences, run.location) for queue, run in cold if run.location is not None
+            (queue.uid if run.stored else queue.uid | SHADOW, run.sequences, run.location)
+            for queue, run in cold
+            if run.location is not None
         ]
-        assert len(requests) == len(cold), "only stored runs are cold"
+        assert len(requests) == len(cold), "only what rests on disk is cold"
         self._journal.load(self._load_ticket, requests)
 
     # --- the engine's answers ----------------------------------------------------------------------
@@ -315,8 +336,8 @@ class CoreSnapshot:
 
     def queues(self) -> Iterator[QueueState]:
         for vhost in list(self._core.vhosts.values()):
-            for queue in list(vhost.queues.values()):
-                if queue.journaled and not queue.deleted:
+            for queue in (*vhost.queues.values(), *vhost.reply_queues.values()):
+                if not queue.deleted:
                     # A state may show only what the journal was given.
                     self._core.flush()
-                    yield queue.state()
+                    yield from queue.states()

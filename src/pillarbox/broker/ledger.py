@@ -193,7 +193,7 @@ class Ledger:
             queue.outstanding.pop(entry, None)
         if outcome is Outcome.ACCEPTED:
             run = entry.run
-            queue.settle(run.sequences[start:stop], entry.part_bytes(start, stop), run.location is not None)
+            queue.settle(run.sequences[start:stop], entry.part_bytes(start, stop), run.stored)
         elif outcome is Outcome.RELEASED:
             queue.release(entry.run.cut(slice(start, stop)))
         else:

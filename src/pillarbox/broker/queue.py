@@ -29,6 +29,8 @@ READ_AHEAD_MESSAGES = 4000
 """Messages to have in memory at the head of a queue that rests on disk: a few ticks' worth."""
 READ_AHEAD_BYTES = 4 << 20
 """And no more bytes than these, so that large bodies do not fill the memory by their count."""
+SHADOW = 1 << 62
+"""Set in a queue's uid for messages that were spilled; no queue is ever defined under such a uid."""
 TAKE_BYTES = 1 << 20
 """Body bytes that one take hands out at most (but always one message): bounds the work of a tick."""
 
@@ -110,9 +112,17 @@ class Queue:
     # --- messages in -------------------------------------------------------------------------------
 
     def push(
-        self, messages: list[Message], body_bytes: int, location: Location | None, *, expiring: bool = False
+        self,
+        messages: list[Message],
+        body_bytes: int,
+        location: Location | None,
+        *,
+        stored: bool = True,
+        expiring: bool = False,
     ) -> None:
         """Append messages that arrived in this tick; `expiring`: at least one has a time to live.
+
+        With a location they are `stored`, or else spilled.
 
         Cost: O(1). The list is kept and must not change.
         """
@@ -120,7 +130,9 @@ class Queue:
         count = len(messages)
         first = self.sequence_next
         self.sequence_next = first + count
-        run = Run(range(first, first + count), messages, body_bytes, location, False, changes.now_ms)
+        stored = stored and location is not None
+        sequences = range(first, first + count)
+        run = Run(sequences, messages, body_bytes, location, False, changes.now_ms, stored)
         self._ready.append(run)
         self.ready_count += count
         self.ready_bytes += body_bytes
@@ -211,7 +223,7 @@ class Queue:
         last = run.sequences[-1]
         if last > self.delivered_through:
             self.delivered_through = last
-            if run.location is not None:
+            if run.stored:
                 self._changes.delivered[self.uid] = last
 
     # --- messages gone -----------------------------------------------------------------------------
@@ -257,7 +269,7 @@ class Queue:
     def _gone(self, run: Run) -> None:
         if run.messages is not None:
             self._changes.resident_bytes -= held_bytes(len(run.sequences), run.body_bytes)
-        if run.location is not None:
+        if run.stored:
             self._changes.settle(self.uid, run.sequences)
 
     def close(self) -> None:
@@ -398,7 +410,7 @@ class Queue:
         return exact
 
     def unload(self, memory_budget: int) -> None:
-        """Let go of messages that the journal holds until the budget is kept, the newest first.
+        """Let go of messages that the disk holds until the budget is kept, the newest first.
 
         Near consumers some are kept. Cost: O(messages let go).
         """
@@ -425,20 +437,23 @@ class Queue:
         for position, run in enumerate(self._ready):
             yield run.cut(slice(self._offset, None)) if position == 0 and self._offset else run
 
-    def state(self) -> QueueState:
-        """What a checkpoint has to keep: every unsettled stored run."""
-        runs = [run for run in self._ready_runs() if run.location is not None]
-        out = [
-            entry.run.cut(slice(entry.start, entry.stop))
-            for entry in self.outstanding
-            if entry.run.location is not None
-        ]
+    def states(self) -> Iterator[QueueState]:
+        """What a checkpoint has to keep: every unsettled run that rests on disk."""
+        out = [entry.run.cut(slice(entry.start, entry.stop)) for entry in self.outstanding]
+        runs = sorted([run for run in (*self._ready_runs(), *out) if run.location is not None])
+        if self.journaled:
+            yield self._state(self.uid, [run for run in runs if run.stored])
+        spilled = [run for run in runs if not run.stored]
+        if spilled:
+            yield self._state(self.uid | SHADOW, spilled)
+
+    def _state(self, uid: int, runs: list[Run]) -> QueueState:
         stored = [
             StoredRun(run.sequences, run.location, run.body_bytes, run.accepted_ms)
-            for run in sorted(runs + out)
+            for run in runs
             if run.location is not None
         ]
-        return QueueState(self.uid, self.sequence_next, self.delivered_through, stored)
+        return QueueState(uid, self.sequence_next, self.delivered_through, stored)
 
     def restore(self, state: QueueState) -> None:
         """Take over what an engine found; everything is cold."""
@@ -447,7 +462,7 @@ class Queue:
         for stored in _untangled(state.runs):
             for sequences in self._split_at_delivered(stored.sequences):
                 part_bytes = stored.body_bytes * len(sequences) // len(stored.sequences)
-                run = Run(sequences, None, part_bytes, stored.location, False, stored.accepted_ms)
+                run = Run(sequences, None, part_bytes, stored.location, False, stored.accepted_ms, True)
                 self._ready.append(run)
                 self.ready_count += len(sequences)
                 self.ready_bytes += part_bytes

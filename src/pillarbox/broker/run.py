@@ -3,8 +3,11 @@
 A run pairs sequences with messages. It is cut, never changed, except that its messages may be let go
 (`messages` is None: cold) and brought back. Message lists are shared between the queues of a fan-out.
 
-Invariants: `len(sequences) == len(messages)` while hot; a run with no location is in no journal and
-stays hot.
+Three kinds: without a location a run is in memory only; with one it can be cold. A stored run outlives a
+restart, and its settlement is a fact. A spilled one rests on disk only to save memory: it was written for
+a shadow of its queue, which no definition names, so that a restart forgets it.
+
+Invariant: `len(sequences) == len(messages)` while hot.
 """
 
 from __future__ import annotations
@@ -28,7 +31,16 @@ def held_bytes(count: int, body_bytes: int) -> int:
 class Run:
     """Messages with ascending sequences (contiguous, or striped over consumers) of one queue."""
 
-    __slots__ = ("accepted_ms", "body_bytes", "loading", "location", "messages", "redelivered", "sequences")
+    __slots__ = (
+        "accepted_ms",
+        "body_bytes",
+        "loading",
+        "location",
+        "messages",
+        "redelivered",
+        "sequences",
+        "stored",
+    )
 
     def __init__(
         self,
@@ -38,6 +50,7 @@ class Run:
         location: Location | None,
         redelivered: bool,
         accepted_ms: int,
+        stored: bool,
     ) -> None:
         self.sequences = sequences
         self.messages = messages
@@ -45,6 +58,7 @@ class Run:
         self.location = location
         self.redelivered = redelivered
         self.accepted_ms = accepted_ms
+        self.stored = stored
         self.loading = False
 
     def __len__(self) -> int:
@@ -63,9 +77,18 @@ class Run:
         sequences = self.sequences[selection]
         if len(sequences) == len(self.sequences):
             return self
+        messages = None
         if self.messages is None:
             part_bytes = self.body_bytes * len(sequences) // len(self.sequences)
-            return Run(sequences, None, part_bytes, self.location, self.redelivered, self.accepted_ms)
-        messages = self.messages[selection]
-        part_bytes = body_bytes_of(messages)
-        return Run(sequences, messages, part_bytes, self.location, self.redelivered, self.accepted_ms)
+        else:
+            messages = self.messages[selection]
+            part_bytes = body_bytes_of(messages)
+        return Run(
+            sequences,
+            messages,
+            part_bytes,
+            self.location,
+            self.redelivered,
+            self.accepted_ms,
+            self.stored,
+        )
