@@ -55,7 +55,8 @@ def make(broker: str, backend: str, queue: str, priorities: bool = False) -> Sim
     def succeed_at(self: Task, attempt: int) -> dict[str, Any]:
         """Retry until this attempt (the first is 0)."""
         if self.request.retries < attempt:
-            raise self.retry(countdown=0.05)
+            # Long enough for this process to store RETRY before another one stores the final state.
+            raise self.retry(countdown=0.3)
         return {"retries": self.request.retries}
 
     @task(name="when", bind=True)
