@@ -273,7 +273,8 @@ def serve(config: Config, *, announce: Callable[..., None]) -> int:
         level=config.log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s"
     )
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    return run(_serve(config, announce))
+    code: int = run(_serve(config, announce))
+    return code
 
 
 def run(main: Any) -> Any:

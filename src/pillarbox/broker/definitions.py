@@ -68,7 +68,20 @@ KINDS: dict[str, type[msgspec.Struct]] = {
     "binding": BindingDefinition,
 }
 
-_encoder = msgspec.msgpack.Encoder()
+
+
+def _plain(value: Any) -> Any:
+    """A head's typed number or string as what it is; its width on the wire makes no difference (T9)."""
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, float):
+        return float(value)
+    if isinstance(value, bytes):
+        return bytes(value)
+    raise TypeError(f"cannot keep a {type(value).__name__}")
+
+
+_encoder = msgspec.msgpack.Encoder(enc_hook=_plain)
 _decoders = {kind: msgspec.msgpack.Decoder(shape) for kind, shape in KINDS.items()}
 
 

@@ -73,7 +73,7 @@ class LocalEngine:
         segment_bytes: int = SEGMENT_BYTES,
         checkpoint_bytes: int = CHECKPOINT_BYTES,
         checkpoint_records: int = CHECKPOINT_RECORDS,
-        allocate_bytes: int = 0,
+        allocate_bytes: int = SEGMENT_BYTES,
     ) -> None:
         assert durability in DURABILITIES, durability
         self._path = folder

@@ -8,8 +8,7 @@ from __future__ import annotations
 import click
 
 from pillarbox.config import BY_NAME
-from pillarbox.errors import PillarboxError
-from pillarbox.ops.cli import CONTEXT
+from pillarbox.ops.cli import CONTEXT, EXIT_FAILED
 from pillarbox.ops.cli.options import CONFIG_FILE, click_option, configuration
 
 
@@ -18,20 +17,19 @@ def run(config_file: str | None, folder: str | None, **given: object) -> int:
     if folder and given["data"]:
         raise click.UsageError("give the folder once, as an argument or with --data")
 
-    from pillarbox.engine.local import verify
-    from pillarbox.store.files import DiskFiles, StoreError
+    from pillarbox.engine.verify import verify
+    from pillarbox.store.files import DiskFiles
 
     config = configuration({"data": folder or given["data"]}, config_file)
-    try:
-        report = verify(config.data, DiskFiles())
-    except (StoreError, OSError) as error:
-        raise PillarboxError(f"cannot check {config.data}: {error}") from None
+    report = verify(config.data, DiskFiles())
     for line in report.lines:
-        click.echo(line)
-    for problem in report.problems:
-        click.echo(f"pillarbox: {problem}", err=True)
-    click.echo(f"{config.data} is {'sound' if report.ok else 'damaged'}")
-    return 0 if report.ok else 1
+        if line in report.problems:
+            click.echo(f"pillarbox: {line}", err=True)
+        else:
+            click.echo(line)
+    if report.ok:
+        click.echo(f"{config.data} is sound")
+    return 0 if report.ok else EXIT_FAILED
 
 
 command = click.Command(

@@ -206,6 +206,9 @@ class Connection:
         """
         if len(data) - position < 7:
             return 0
+        kind: int
+        number: int
+        length: int
         kind, number, length = _frame_head(data, position)
         if kind not in (1, 2, 3, 8):
             self.resume = len(data)

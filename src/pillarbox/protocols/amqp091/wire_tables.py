@@ -51,63 +51,63 @@ class Byte(int):
     """Signed 8 bits, `b`."""
 
     __slots__ = ()
-    amqp_type: ClassVar[str] = "byte"
+    wire_type: ClassVar[str] = "byte"
 
 
 class UnsignedByte(int):
     """Unsigned 8 bits, `B`."""
 
     __slots__ = ()
-    amqp_type: ClassVar[str] = "unsignedbyte"
+    wire_type: ClassVar[str] = "unsignedbyte"
 
 
 class Short(int):
     """Signed 16 bits, `s` (in RabbitMQ's dialect; a short string in the specification)."""
 
     __slots__ = ()
-    amqp_type: ClassVar[str] = "short"
+    wire_type: ClassVar[str] = "short"
 
 
 class UnsignedShort(int):
     """Unsigned 16 bits, `u`."""
 
     __slots__ = ()
-    amqp_type: ClassVar[str] = "unsignedshort"
+    wire_type: ClassVar[str] = "unsignedshort"
 
 
 class UnsignedInt(int):
     """Unsigned 32 bits, `i`."""
 
     __slots__ = ()
-    amqp_type: ClassVar[str] = "unsignedint"
+    wire_type: ClassVar[str] = "unsignedint"
 
 
 class Long(int):
     """Signed 64 bits, `l`, for a value that would fit 32; larger ones are plain integers."""
 
     __slots__ = ()
-    amqp_type: ClassVar[str] = "long"
+    wire_type: ClassVar[str] = "long"
 
 
 class Timestamp(int):
     """Seconds since 1970, unsigned 64 bits, `T`."""
 
     __slots__ = ()
-    amqp_type: ClassVar[str] = "timestamp"
+    wire_type: ClassVar[str] = "timestamp"
 
 
 class Float(float):
     """32 bits, `f`."""
 
     __slots__ = ()
-    amqp_type: ClassVar[str] = "float"
+    wire_type: ClassVar[str] = "float"
 
 
 class LongString(bytes):
     """A long string, `S`, that is no UTF-8; one that is, is a `str`."""
 
     __slots__ = ()
-    amqp_type: ClassVar[str] = "longstr"
+    wire_type: ClassVar[str] = "longstr"
 
 
 class Decimal(NamedTuple):
@@ -117,7 +117,7 @@ class Decimal(NamedTuple):
     unscaled: int
 
     @property
-    def amqp_type(self) -> str:
+    def wire_type(self) -> str:
         return "decimal"
 
 
@@ -139,7 +139,7 @@ def type_name(value: Any) -> str:
     """The name that RabbitMQ gives to the field type of a value, as in its error texts."""
     if type(value) is int:
         return "signedint" if INT_MIN <= value <= INT_MAX else "long"
-    name: str = getattr(value, "amqp_type", "") or _TYPE_NAMES[type(value)]
+    name: str = getattr(value, "wire_type", "") or _TYPE_NAMES[type(value)]
     return name
 
 
