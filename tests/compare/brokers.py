@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,11 +26,12 @@ QUIET_ROUNDS_PILLARBOX = 1
 
 @dataclass(frozen=True)
 class Broker:
-    """A running broker: how it calls itself, and how to run a sequence on it."""
+    """A running broker: how it calls itself, what it has printed, and how to run a sequence on it."""
 
     name: str
     port: int
     quiet_rounds: int
+    printed: Callable[[], str]
 
     def run(self, sequence: Sequence) -> list[Step]:
         return Runner(HOST, self.port, quiet_rounds=self.quiet_rounds).run(sequence)
@@ -47,7 +48,7 @@ def rabbitmq() -> Iterator[Broker]:
             IMPORT_TIMEOUT_S,
             "definitions imported",
         )
-        yield Broker(f"RabbitMQ {peer.version}", peer.amqp_port, QUIET_ROUNDS_RABBITMQ)
+        yield Broker(f"RabbitMQ {peer.version}", peer.amqp_port, QUIET_ROUNDS_RABBITMQ, peer.printed)
 
 
 @contextlib.contextmanager
@@ -58,4 +59,4 @@ def pillarbox() -> Iterator[Broker]:
         "PILLARBOX_MESSAGE_SIZE_MAX": str(MESSAGE_SIZE_MAX),
     }
     with Pillarbox(options=["--memory"], env=env) as peer:
-        yield Broker(f"Pillarbox {peer.version}", peer.amqp_port, QUIET_ROUNDS_PILLARBOX)
+        yield Broker(f"Pillarbox {peer.version}", peer.amqp_port, QUIET_ROUNDS_PILLARBOX, peer.printed)

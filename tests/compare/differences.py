@@ -27,6 +27,14 @@ def closed(code: int, text: str, place: str) -> Step:
     return {"a0": [["connection.close", code, text, place], ["eof"]]}
 
 
+def refused(mechanism: str, *before: list[object]) -> Step:
+    text = "ACCESS_REFUSED - Login was refused using authentication mechanism "
+    text += f"{mechanism}. For details see the broker logfile."
+    return {"a0": [*before, ["connection.close", 403, text, "0/0"], ["eof"]]}
+
+
+REFUSED_NONE = refused("NONE")
+REFUSED_PLAIN = refused("PLAIN", ["connection.start", 0, 9, "PLAIN AMQPLAIN", "en_US"])
 UNKNOWN_TYPE = "PRECONDITION_FAILED - unknown exchange type 'no-such-type'"
 UNIMPLEMENTED = "COMMAND_INVALID - unimplemented method"
 UNKNOWN_FIELD = 'SYNTAX_ERROR - unknown field type <<"Z">>'
@@ -38,6 +46,33 @@ DIFFERENCES = (
         "connection with 503.",
         "rabbit_exchange:check_type in v3.10.8 and v3.13.7",
         {0: {"a1": [["channel.close", 406, UNKNOWN_TYPE, "40/10"]], "exchanges": {"x1": "gone"}}},
+    ),
+    Difference(
+        "unknown_delivery_mode",
+        "Since RabbitMQ 3.13 every delivery_mode but 2 means transient; 3.10 closes the channel with 406.",
+        "mc_amqpl in v3.13.7, rabbit_basic:is_message_persistent in v3.10.8",
+        {1: {"queues": {"q1": [1, 0]}}, 2: {"queues": {"q1": [2, 0]}}},
+    ),
+    Difference(
+        "headers_floats_and_integers",
+        "Since RabbitMQ 3.13 a headers exchange compares exactly: 1 is not 1.0.",
+        "rabbit_exchange_type_headers in v3.10.8 and v3.13.7",
+        {
+            5: {"a1": [["basic.return", 312, "NO_ROUTE", "xh", "k", "200000000007016e663f800000", "m5"]]},
+            7: {"queues": {"q1": [1, 0]}},
+        },
+    ),
+    Difference(
+        "logins_that_fail",
+        "RabbitMQ says nothing to a mechanism that it does not offer; here it is refused as any login is.",
+        "measured on 3.10.8; spec R7",
+        {4: REFUSED_NONE},
+    ),
+    Difference(
+        "wrong_order_in_the_handshake",
+        "RabbitMQ says nothing to a malformed PLAIN response; here it is refused as any login is.",
+        "measured on 3.10.8; spec R7",
+        {6: REFUSED_PLAIN, 7: REFUSED_PLAIN},
     ),
     Difference(
         "methods_that_do_not_exist",

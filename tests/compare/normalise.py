@@ -30,7 +30,7 @@ BODY_SIZE_MAX = 60  # Longer bodies are written down as size and digest.
 _GENERATED = (
     ("q", re.compile(r"amq\.gen-[A-Za-z0-9_-]{22}")),
     ("c", re.compile(r"amq\.ctag-[A-Za-z0-9_-]{22}")),
-    ("r", re.compile(r"amq\.rabbitmq\.reply-to\.g[A-Za-z0-9+/=_-]+(\.[A-Za-z0-9+/=_-]+)*")),
+    ("r", re.compile(r"amq\.rabbitmq\.reply-to\.[A-Za-z0-9+/=_.-]{16,}")),
 )
 REPLY_TO = "amq.rabbitmq.reply-to"
 

@@ -42,6 +42,12 @@ def test_answers_are_those_of_rabbitmq(recording: Recording, broker: Broker) -> 
         pytest.fail(report(recording, expected, got, broker.name), pytrace=False)
 
 
+def test_no_sequence_made_a_traceback(broker: Broker) -> None:
+    """Whatever clients did in the tests above, the broker's own output shows no error of ours."""
+    printed = broker.printed()
+    assert "Traceback" not in printed, printed[printed.index("Traceback") :][:4000]
+
+
 def test_recordings_are_of_the_transcripts_as_they_are_written() -> None:
     """A transcript that was changed or added without recording it anew is found here."""
     recorded = {each.name: each.operations for each in RECORDINGS}

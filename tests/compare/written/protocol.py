@@ -330,7 +330,7 @@ def closing() -> Sequence:
         declare("q1"),
         close_channel(),
         declare("q1"),
-        raw(method("channel.close", **close_args()), QOS, expect=[1, "channel.close-ok"]),
+        raw(method("channel.close", **close_args()), expect=[1, "channel.close-ok"]),
         op("a9", "channel.close", **close_args(404, "client's own reason")),
         consume("q1", "c1"),
         publish("q1", count=3),
@@ -348,7 +348,7 @@ def frames_after_a_soft_error() -> Sequence:
         raw(failing, late, method("queue.declare", queue="q2")),
         declare("q1", passive=True),
         raw(failing, late, method("channel.close-ok"), OPEN_1, QOS, hold=True, expect=[1, "basic.qos-ok"]),
-        raw(failing, late, method("channel.close", **close_args())),
+        raw(failing, late, method("channel.close", **close_args()), expect=[1, "channel.close-ok"]),
         declare("q2", passive=True),
         declare("q1", passive=True, on="a2"),
     ]
