@@ -403,6 +403,20 @@ def test_check_of_a_stopped_brokers_folder_is_exit_0(tmp_path: Path) -> None:
     assert done.stdout.endswith(f"{folder} is sound\n")
 
 
+def test_check_of_a_damaged_message_is_exit_1_and_says_where(tmp_path: Path) -> None:
+    with serve("--port", "0", "--data", str(tmp_path)) as broker:
+        with connected(broker) as channel:
+            channel.queue_declare("orders", durable=True)
+            channel.basic_publish("", "orders", b"first flush", pika.BasicProperties(delivery_mode=2))
+        broker.stop()
+    [file] = [path for path in tmp_path.rglob("*") if path.is_file() and b"first flush" in path.read_bytes()]
+    file.write_bytes(file.read_bytes().replace(b"first flush", b"first blush"))
+    done = pillarbox("check", str(tmp_path))
+    assert done.returncode == cli.EXIT_FAILED
+    assert "sound" not in done.stdout
+    assert re.fullmatch(r"(pillarbox: .+\n)+", done.stderr)
+
+
 def test_check_of_a_folder_in_use_is_one_line_and_exit_1(tmp_path: Path) -> None:
     with serve("--port", "0", "--data", str(tmp_path)):
         assert_one_line_error(pillarbox("check", str(tmp_path)), cli.EXIT_FAILED, str(tmp_path))
