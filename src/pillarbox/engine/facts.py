@@ -68,6 +68,8 @@ _CRC = struct.Struct(">I")
 _ADDRESS = struct.Struct(">HI")
 _COUNTS = struct.Struct(">BBII")
 _COUNT = struct.Struct(">BI")
+_ONE = struct.Struct(">BIIBIIIqQ QQ III")
+_ONE_EXPIRING = struct.Struct(">BIIBIIIqQ QQ IqII")
 
 
 class Head(NamedTuple):
@@ -143,8 +145,10 @@ class Codec:
         return EncodedGroup(chunks, size, len(records), places)
 
     def encode_messages(self, targets: Sequence[tuple[int, int]], messages: list[Message]) -> bytearray:
-        """Encode one MESSAGES value. Cost: about 0.2 us a message, 4 us for the record."""
+        """Encode one MESSAGES value. Cost: about 0.2 us a message, some more for the record."""
         count = len(messages)
+        if count == 1 and len(targets) == 1:
+            return self._encode_one(*targets[0], messages[0])
         addresses = [message.address for message in messages]
         raw = self._raw
         if addresses.count(addresses[0]) == count:
@@ -192,6 +196,30 @@ class Codec:
             [message.properties for message in messages],
             [message.body for message in messages],
         )
+
+    def _encode_one(self, uid: int, first: int, message: Message) -> bytearray:
+        """The same bytes for a single message of a single queue, at half the cost."""
+        address = message.address
+        raw = self._raw.get(address) or self._encode_address(address)
+        properties, body = message.properties, message.body
+        flags = ALIGNED | SAME_ACCEPTED | PERSISTENT if message.persistent else ALIGNED | SAME_ACCEPTED
+        expiration_ms = message.expiration_ms
+        sizes = len(raw), len(properties), len(body)
+        if expiration_ms == NO_EXPIRATION:
+            size = _ONE.size + sum(sizes)
+            head = _ONE.pack(
+                FORMAT, 0, size, flags, 1, 1, 1, message.accepted_ms, sizes[2], uid, first, *sizes
+            )
+        else:
+            flags |= EXPIRATIONS
+            size = _ONE_EXPIRING.size + sum(sizes)
+            head = _ONE_EXPIRING.pack(
+                FORMAT, 0, size, flags, 1, 1, 1, message.accepted_ms, sizes[2], uid, first,
+                sizes[0], expiration_ms, sizes[1], sizes[2],
+            )  # fmt: skip
+        value = bytearray().join((head, raw, properties, body))
+        _CRC.pack_into(value, 1, crc32c(memoryview(value)[CRC_END:]))
+        return value
 
     def _encode_address(self, address: Address) -> bytes:
         raw = encode_address(address)
