@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 from pillarbox.store.committer import Worker
@@ -69,13 +70,11 @@ class Lane:
             self._worker.wake()
 
     def work(self) -> None:
-        """On the worker's thread: run what is prepared."""
-        done: list[tuple[Work, Exception | None]] = []
+        """On the worker's thread: run what is prepared. Each answer is posted at once, since the works of
+        many logs may lie in one pile."""
         while self._prepared:
             work = self._prepared.popleft()
-            done.append((work, _run(work)))
-        if done:
-            self._post(lambda: _finish(done))
+            self._post(partial(work.finish, _run(work)))
 
     def stop(self) -> None:
         """End the worker, after what was handed to it."""
@@ -88,11 +87,6 @@ def _run(work: Work) -> Exception | None:
     except Exception as error:
         return error
     return None
-
-
-def _finish(done: list[tuple[Work, Exception | None]]) -> None:
-    for work, error in done:
-        work.finish(error)
 
 
 def run_inline(work: Work) -> None:

@@ -165,6 +165,11 @@ class PartitionLog:
         return sum(segment.size for segment in self._segments)
 
     @property
+    def busy(self) -> bool:
+        """Whether the write or the sync lane has a work of this log: then it cannot be closed yet."""
+        return self._writing or self._syncing
+
+    @property
     def unsynced_bytes(self) -> int:
         """Bytes taken and not yet durable."""
         return self._accepted.size - self._synced.size
@@ -291,7 +296,7 @@ class PartitionLog:
         """Let time pass: `flush_ms`, and what an idle log does. Any interval will do."""
         self._now_ms = now_ms
         self._wake_syncer()
-        quiet = not (self._writing or self._syncing or self._steps)
+        quiet = not (self.busy or self._steps)
         if quiet and self._is_idle() and self._synced.offset == self._accepted.offset:
             self._folder.release(self._segments[-1].base)
 
@@ -526,7 +531,7 @@ class PartitionLog:
 
         Raises OffsetOutOfRange below the start; no effect at the end or beyond.
         """
-        self._check_quiet()
+        assert not self.busy, f"{self!r} is being written or synced"
         assert not self._steps, f"{self!r} has unwritten records"
         start = self._state.start
         if offset < start:
@@ -562,7 +567,7 @@ class PartitionLog:
     def close(self) -> None:
         """Write, sync and close everything, so that the next opening has nothing to read. Blocks; the lanes
         must have done what they were given."""
-        self._check_quiet()
+        assert not self.busy, f"{self!r} is being written or synced"
         if not self._epoch_saved:
             self._run_sync(closing=False)
         if self._steps and self._failure is None:
@@ -571,10 +576,6 @@ class PartitionLog:
         self._run_sync(closing=True)
         self._tail.clear()
         self._folder.close()
-
-    def _check_quiet(self) -> None:
-        assert not self._writing, f"{self!r} is being written"
-        assert not self._syncing, f"{self!r} is being synced"
 
     def _run_sync(self, *, closing: bool) -> None:
         if self._failure is None:
