@@ -17,6 +17,23 @@ MILLISECONDS_MAX = 315_360_000_000
 EXCHANGE_ARGUMENTS = ("alternate-exchange",)
 """Arguments of exchanges that a redeclaration must repeat; others are kept and not compared."""
 
+COMPARED_QUEUE_ARGUMENTS = (
+    "x-expires",
+    "x-message-ttl",
+    "x-dead-letter-exchange",
+    "x-dead-letter-routing-key",
+    "x-max-length",
+    "x-max-length-bytes",
+    "x-max-priority",
+    "x-overflow",
+    "x-queue-mode",
+    "x-queue-version",
+    "x-single-active-consumer",
+    "x-queue-type",
+    "x-queue-master-locator",
+)
+"""Arguments of queues that a redeclaration must repeat, in the order in which RabbitMQ looks at them."""
+
 QUEUE_TYPES = ("classic", "quorum")
 
 
@@ -67,7 +84,7 @@ def check_queue_arguments(name: str, vhost: str, arguments: Mapping[str, Any]) -
 
 def type_name(value: Any) -> str:
     """The name that RabbitMQ gives to the type of an argument; a head's typed values know their own."""
-    own = getattr(value, "wire_type", None)
+    own = getattr(value, "amqp_type", None)
     if isinstance(own, str):
         return own
     for kind, name in _TYPE_NAMES:
@@ -95,13 +112,10 @@ def demand_equal(
     asked: Mapping[str, Any],
     current: Mapping[str, Any],
     *,
-    only: tuple[str, ...] | None = None,
+    only: tuple[str, ...],
 ) -> None:
-    """Raise BrokerError(PRECONDITION_FAILED) naming the first argument that differs.
-
-    `only`: compare no other arguments than these.
-    """
-    for key in sorted({*asked, *current} if only is None else {*only}):
+    """Raise BrokerError(PRECONDITION_FAILED) naming the first of the arguments `only` that differs."""
+    for key in only:
         default = "classic" if key == "x-queue-type" else None
         received, present = asked.get(key, default), current.get(key, default)
         if _same(received, present):
@@ -116,10 +130,11 @@ def demand_equal(
 
 def _same(one: Any, other: Any) -> bool:
     """Equal in value and class: true is not 1, and 1 is not 1.0."""
-    return _class(one) is _class(other) and bool(one == other)
+    return value_class(one) is value_class(other) and bool(one == other)
 
 
-def _class(value: Any) -> type:
+def value_class(value: Any) -> type:
+    """The class within which values compare: all integers are one, whatever their width on the wire."""
     for kind, _ in _TYPE_NAMES:
         if isinstance(value, kind):
             return kind

@@ -69,7 +69,6 @@ KINDS: dict[str, type[msgspec.Struct]] = {
 }
 
 
-
 def _plain(value: Any) -> Any:
     """A head's typed number or string as what it is; its width on the wire makes no difference (T9)."""
     if isinstance(value, int):

@@ -35,6 +35,11 @@ def dispatch(queue: Queue) -> int:
             break
         count = len(run.sequences)
         done += count
+        if count == 1:
+            _hand_over(consumers[0], run)
+            if len(consumers) > 1:
+                _move_back(queue.consumers, consumers[:1])
+            continue
         served = consumers[:count]
         for position, consumer in enumerate(served):
             _hand_over(consumer, run.cut(slice(position, None, len(served))))

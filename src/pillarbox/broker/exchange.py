@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from pillarbox.broker.arguments import value_class
 from pillarbox.broker.routing import KINDS
 
 if TYPE_CHECKING:
@@ -155,9 +156,12 @@ def binding_identity(destination: Queue | Exchange, key: str, arguments: Mapping
 
 
 def frozen(value: Any) -> object:
-    """A hashable stand-in of an argument table, equal for equal tables of equal types."""
+    """A hashable stand-in of an argument table, equal for tables whose values compare as equal.
+
+    A restart keeps the value of a number and not its width on the wire, so neither does this.
+    """
     if isinstance(value, Mapping):
         return tuple(sorted((name, frozen(item)) for name, item in value.items()))
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return tuple(frozen(item) for item in value)
-    return type(value).__name__, value
+    return value_class(value).__name__, value

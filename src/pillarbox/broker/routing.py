@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
+from pillarbox.broker.arguments import value_class
+
 Arguments = Mapping[str, Any]
 
 MULTI_WORD = "#"
@@ -28,7 +30,8 @@ class Index(Protocol):
 
     def add(self, key: str, arguments: Arguments, destination: Destination) -> None: ...
 
-    def remove(self, key: str, arguments: Arguments, destination: Destination) -> None: ...
+    def remove(self, key: str, arguments: Arguments, destination: Destination) -> None:
+        """Take out what `add` was given: the very same arguments object."""
 
     def match(self, key: str, headers: Arguments) -> Iterator[Destination]: ...
 
@@ -138,7 +141,7 @@ def _any_match(wanted: Arguments, headers: Arguments) -> bool:
 
 def _header_equal(wanted: Any, value: Any) -> bool:
     """A binding value of void asks only for the presence of the header."""
-    return wanted is None or (type(wanted) is type(value) and wanted == value)
+    return wanted is None or (value_class(wanted) is value_class(value) and bool(wanted == value))
 
 
 # x-match → (test, whether headers that begin with `x-` take part).
@@ -160,7 +163,12 @@ class HeadersIndex:
         self._bindings.append((key, arguments, destination))
 
     def remove(self, key: str, arguments: Arguments, destination: Destination) -> None:
-        self._bindings.remove((key, arguments, destination))
+        # By identity, because tables that are equal in Python may be different bindings: 1 == True.
+        for position, (_, own, bound) in enumerate(self._bindings):
+            if own is arguments and bound is destination:
+                del self._bindings[position]
+                return
+        raise AssertionError((key, arguments, destination))
 
     def match(self, key: str, headers: Arguments) -> Iterator[Destination]:
         for _, arguments, destination in self._bindings:

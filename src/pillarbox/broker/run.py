@@ -20,6 +20,8 @@ MESSAGE_BYTES = 150
 
 def body_bytes_of(messages: list[Message]) -> int:
     """Sum of the body sizes."""
+    if len(messages) == 1:
+        return len(messages[0].body)
     return sum([len(message.body) for message in messages])
 
 

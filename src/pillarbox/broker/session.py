@@ -79,9 +79,10 @@ class Session:
         self, destination: str, source: str, key: str, arguments: Mapping[str, Any], *, add: bool
     ) -> None:
         """Bind (or, with `add` false, unbind) an exchange to an exchange."""
+        # In RabbitMQ's order.
+        self._demand("write", "exchange", destination)
         demand_not_default(destination)
         demand_not_default(source)
-        self._demand("write", "exchange", destination)
         self._demand("read", "exchange", source)
         vhost = self.vhost
         if not add and (destination not in vhost.exchanges or source not in vhost.exchanges):
@@ -114,15 +115,19 @@ class Session:
         self, queue: str, source: str, key: str, arguments: Mapping[str, Any], *, add: bool
     ) -> None:
         """Bind (or, with `add` false, unbind) a queue to an exchange."""
+        # In RabbitMQ's order.
         self._demand("write", "queue", queue)
+        demand_not_default(source)
         self._demand("read", "exchange", source)
         vhost = self.vhost
-        if not add and (queue not in vhost.queues or source not in vhost.exchanges):
-            return
-        destination = vhost.queue_for(self, queue)
-        demand_not_default(source)
-        change = vhost.bind if add else vhost.unbind
-        change(vhost.exchange(source), destination, key, arguments)
+        if add:
+            exchange = vhost.exchange(source)
+            vhost.bind(exchange, vhost.queue_for(self, queue), key, arguments)
+        elif queue in vhost.queues and source in vhost.exchanges:
+            exchange, destination = vhost.exchange(source), vhost.queue(queue)
+            # Only a binding that exists is locked with its queue.
+            if vhost.is_bound(exchange, destination, key, arguments):
+                vhost.unbind(exchange, vhost.queue_for(self, queue), key, arguments)
 
     def make_reply_queue(self, prefix: str) -> str:
         """Make a queue for direct replies to this session (R70) and return its name."""

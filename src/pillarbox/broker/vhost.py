@@ -13,7 +13,13 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from pillarbox.broker import definitions as kept
-from pillarbox.broker.arguments import EXCHANGE_ARGUMENTS, check_queue_arguments, demand_equal, type_name
+from pillarbox.broker.arguments import (
+    COMPARED_QUEUE_ARGUMENTS,
+    EXCHANGE_ARGUMENTS,
+    check_queue_arguments,
+    demand_equal,
+    type_name,
+)
 from pillarbox.broker.exchange import Binding, Exchange, Route, binding_identity
 from pillarbox.broker.queue import Queue
 from pillarbox.broker.routing import KINDS, MATCH_MODES
@@ -247,7 +253,9 @@ class VHost:
             ("auto_delete", auto_delete, queue.auto_delete),
         )
         _demand_pairs("queue", queue.name, self.name, pairs)
-        demand_equal("queue", queue.name, self.name, arguments, queue.arguments)
+        demand_equal(
+            "queue", queue.name, self.name, arguments, queue.arguments, only=COMPARED_QUEUE_ARGUMENTS
+        )
 
     def delete_queue(
         self, owner: object, name: str, *, if_unused: bool = False, if_empty: bool = False
@@ -309,6 +317,12 @@ class VHost:
         if binding is not None:
             self._unlink(binding)
             self._auto_delete(source)
+
+    def is_bound(
+        self, source: Exchange, destination: Queue | Exchange, key: str, arguments: Mapping[str, Any]
+    ) -> bool:
+        """Is there this very binding?"""
+        return binding_identity(destination, key, arguments) in source.bindings
 
     def bindings_to(self, destination: Queue | Exchange) -> Iterator[Binding]:
         """The bindings that lead to a queue or an exchange."""

@@ -373,6 +373,13 @@ class Channel:
         except UnknownDelivery as error:
             self.fail(AmqpError(406, str(error), methods.BASIC_ACK))
 
+    def acknowledge_all(self, tag: int) -> None:
+        """basic.ack with `multiple`: everything up to this tag, or (0) everything."""
+        try:
+            self.ledger.settle(tag, True, Outcome.ACCEPTED)
+        except UnknownDelivery as error:
+            self.fail(AmqpError(406, str(error), methods.BASIC_ACK))
+
     def settle(self, tag: int, multiple: bool, outcome: Outcome, method_id: int) -> None:
         """basic.ack, nack and reject one by one."""
         try:

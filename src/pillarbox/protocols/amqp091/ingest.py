@@ -136,7 +136,7 @@ def ingest(connection: Connection, data: bytes) -> int:
                             continue
             elif method == BASIC_ACK and length == _ACK_BYTES:
                 tag, multiple = _ack_arguments(data, position + 11)
-                if tag and not multiple:
+                if tag and not multiple & 1:
                     if channel is ack_channel and tag == ack_last + 1:
                         ack_last = tag
                     else:
@@ -144,8 +144,12 @@ def ingest(connection: Connection, data: bytes) -> int:
                         flush()
                         ack_channel = channel
                         ack_first = ack_last = tag
-                    position = end + 1
-                    continue
+                else:
+                    connection.resume = position
+                    flush()
+                    channel.acknowledge_all(tag)
+                position = end + 1
+                continue
         connection.resume = position
         flush()
         used = connection.next_frame(data, position)
@@ -155,6 +159,6 @@ def ingest(connection: Connection, data: bytes) -> int:
 
     connection.resume = position
     flush()
-    while used := connection.next_frame(data, position):
+    while position < size and (used := connection.next_frame(data, position)):
         position += used
     return position
