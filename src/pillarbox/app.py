@@ -18,7 +18,8 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
-from typing import Any, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pillarbox.broker.auth import Permission
 from pillarbox.broker.core import Core, CoreSnapshot
@@ -30,7 +31,13 @@ from pillarbox.errors import StartupError
 from pillarbox.net.driver import Connection, Driver
 from pillarbox.net.ticker import Ticker
 
+if TYPE_CHECKING:
+    import ssl
+
 log = logging.getLogger("pillarbox")
+
+BACKLOG = 1024
+"""Connections that may wait to be accepted: a burst of reconnecting clients comes all at once."""
 
 UNSYNCED_BYTES_MAX = 64 << 20
 """Bytes on their way to the disk at which publishers are not read until half of it is there: more would
@@ -68,6 +75,7 @@ class Server:
         self.core: Core
         self.ticker: Ticker
         self.amqp_addresses: list[tuple[str, int]] = []
+        self.amqps_addresses: list[tuple[str, int]] = []
         self._engine: Any = None
         self._journal: Any = None
         self._listeners: list[asyncio.AbstractServer] = []
@@ -148,9 +156,7 @@ class Server:
 
     def _load_definitions(self, path: str) -> None:
         try:
-            with open(path, encoding="utf-8") as file:
-                document = json.load(file)
-            import_definitions(self.core, document)
+            import_definitions(self.core, json.loads(Path(path).read_bytes()))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise StartupError(f"cannot load the definitions in {path}: {error}") from None
 
@@ -182,22 +188,51 @@ class Server:
                 driver.refuse = True
             return driver
 
-        port = config.port
-        for family, host in _addresses(config.host):
+        self.amqp_addresses = await self._bind(loop, make_driver, config.port, None)
+        if bool(config.tls_certificate) != bool(config.tls_key):
+            raise StartupError("tls_certificate and tls_key are given together or not at all")
+        if config.tls_certificate:
+            context = self._tls_context()
+            self.amqps_addresses = await self._bind(loop, make_driver, config.tls_port, context)
+
+    async def _bind(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        make_driver: Callable[[], Driver],
+        port: int,
+        context: ssl.SSLContext | None,
+    ) -> list[tuple[str, int]]:
+        """Listen on every address of the host, all on one port; return them."""
+        addresses: list[tuple[str, int]] = []
+        for family, host in _addresses(self.config.host):
             try:
                 listener = await loop.create_server(
-                    make_driver, host, port, family=family, backlog=1024, reuse_address=True
+                    make_driver, host, port, family=family, backlog=BACKLOG, reuse_address=True, ssl=context
                 )
             except OSError as error:
-                if self._listeners and family == socket.AF_INET6:
+                if addresses and family == socket.AF_INET6:
+                    # A machine without IPv6 has only the one loopback address.
                     continue
                 reason = os.strerror(error.errno) if error.errno else str(error)
-                raise StartupError(f"cannot listen on {host}:{config.port}: {reason}") from None
+                raise StartupError(f"cannot listen on {host}:{port}: {reason}") from None
             self._listeners.append(listener)
             for bound in listener.sockets:
                 address = bound.getsockname()
-                self.amqp_addresses.append((address[0], address[1]))
+                addresses.append((address[0], address[1]))
                 port = port or address[1]
+        return addresses
+
+    def _tls_context(self) -> ssl.SSLContext:
+        import ssl
+
+        config = self.config
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        try:
+            context.load_cert_chain(config.tls_certificate, config.tls_key)
+        except (OSError, ssl.SSLError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise StartupError(f"cannot use the certificate {config.tls_certificate}: {reason}") from None
+        return context
 
     # --- while it runs -------------------------------------------------------------------------------
 
@@ -297,7 +332,10 @@ async def _serve(config: Config, announce: Callable[..., None]) -> int:
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 20, 100)
-    announce(*(f"amqp {_shown(*address)}" for address in server.amqp_addresses))
+    announce(
+        *(f"amqp {_shown(*address)}" for address in server.amqp_addresses),
+        *(f"amqps {_shown(*address)}" for address in server.amqps_addresses),
+    )
     await stopped.wait()
     log.info("stopping")
     await server.stop()

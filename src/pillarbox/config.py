@@ -194,6 +194,28 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             maximum=PORT_MAX,
         ),
     ] = 5672
+    tls_port: Annotated[
+        int,
+        Row(
+            LISTENING,
+            COUNT,
+            "The TCP port for AMQP over TLS, which RabbitMQ has on 5671; it is opened when a certificate is "
+            "given. 0 takes any free port, which the startup line names.",
+            maximum=PORT_MAX,
+        ),
+    ] = 5671
+    tls_certificate: Annotated[
+        str,
+        Row(
+            LISTENING,
+            FILE,
+            "The certificate for TLS, with the chain up to the authority, in PEM form. None: no TLS.",
+        ),
+    ] = ""
+    tls_key: Annotated[
+        str,
+        Row(LISTENING, FILE, "The private key of that certificate, in PEM form, without a password."),
+    ] = ""
 
     data: Annotated[
         str,
@@ -396,7 +418,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise ConfigError(
                 f"frame_min ({self.frame_min}) must not be larger than frame_max ({self.frame_max})"
             )
-        for field in ("data", "load_definitions"):
+        for field in ("data", "load_definitions", "tls_certificate", "tls_key"):
             if path := getattr(self, field):
                 msgspec.structs.force_setattr(self, field, str(Path(path).expanduser()))
 
