@@ -84,7 +84,7 @@ def check_queue_arguments(name: str, vhost: str, arguments: Mapping[str, Any]) -
 
 def type_name(value: Any) -> str:
     """The name that RabbitMQ gives to the type of an argument; a head's typed values know their own."""
-    own = getattr(value, "amqp_type", None)
+    own = getattr(value, "wire_type", None)
     if isinstance(own, str):
         return own
     for kind, name in _TYPE_NAMES:
