@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from pillarbox.broker.run import Run
 
 
+SMALL_MESSAGES = 4
+"""Messages of a group that is small; publishers that wait for each confirm send one or a few."""
+
+
 class Changes:
     """One per broker; see the module."""
 
@@ -58,7 +62,13 @@ class Changes:
         else:
             ranges.append(sequences)
 
-    def take_group(self, ticket: int) -> Group | None:
+    @property
+    def is_small(self) -> bool:
+        """Are there so few facts that keeping them costs next to nothing but the sync?"""
+        facts = self.messages
+        return len(facts) == 1 and len(facts[0].messages) <= SMALL_MESSAGES and not self.definitions
+
+    def take_group(self, ticket: int, *, lone: bool) -> Group | None:
         """All facts since the last call, as one group; None if there are none."""
         if not (self.messages or self.settled or self.delivered or self.definitions):
             return None
@@ -68,6 +78,7 @@ class Changes:
             self.messages,
             [DeliveredFact(uid, sequence) for uid, sequence in self.delivered.items()],
             [SettledFact(uid, ranges) for uid, ranges in self.settled.items()],
+            lone,
         )
         self.definitions, self.messages, self.delivered, self.settled = [], [], {}, {}
         return group

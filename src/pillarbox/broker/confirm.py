@@ -38,6 +38,11 @@ class Confirms:
         self._listed: list[Publisher] = []
         self._sealed: deque[tuple[int, Publisher, int, int]] = deque()
 
+    @property
+    def waiting(self) -> int:
+        """Publishers whose messages of this tick are not sealed yet, or that wait for an earlier group."""
+        return len(self._listed) + len(self._sealed)
+
     def accept(self, publisher: Publisher, count: int, stored: bool) -> None:
         """Note `count` more publishes; `stored`: some of them wait for the journal."""
         publisher.published += count

@@ -252,11 +252,11 @@ class Core:
         changes = self.changes
         changes.now_ms = now_ms
         self.scheduler.run(now_ms)
-        self._dispatch()
+        delivered = self._dispatch()
         for due_ms, queue in changes.timed:
             self.scheduler.at(due_ms, queue)
         changes.timed.clear()
-        self.flush()
+        self.flush(quiet=not delivered)
         if self._grown:
             for queue in self._grown:
                 queue.unload(self._memory_budget)
@@ -268,8 +268,8 @@ class Core:
         if self._journal.checkpoint_due and self.failure is None:
             self._journal.checkpoint(CoreSnapshot(self))
 
-    def _dispatch(self) -> None:
-        """Let dirty queues deliver; those that could not finish stay dirty."""
+    def _dispatch(self) -> int:
+        """Let dirty queues deliver; those that could not finish stay dirty. Returns how many left."""
         changes = self.changes
         dirty, changes.dirty = changes.dirty, []
         done = 0
@@ -284,14 +284,23 @@ class Core:
                 queue.expire()
             if count >= ROUND_MESSAGES:
                 queue.wake()
+        return done
 
-    def flush(self) -> None:
-        """Append all facts so far as one group and seal the confirms that wait for it."""
-        group = self.changes.take_group(self._ticket + 1)
-        if group is not None:
-            self._ticket += 1
-            self._journal.append(group)
+    def flush(self, *, quiet: bool = False) -> None:
+        """Append all facts so far as one group and seal the confirms that wait for it.
+
+        `quiet`: nothing else was done in this tick.
+        """
+        changes = self.changes
+        lone = quiet and self.confirms.waiting == 1 and changes.is_small
+        group = changes.take_group(self._ticket + 1, lone=lone)
+        if group is None:
+            self.confirms.seal(self._ticket)
+            return
+        # Sealed first: the engine may answer at once.
+        self._ticket += 1
         self.confirms.seal(self._ticket)
+        self._journal.append(group)
 
     def _load(self) -> None:
         cold, self.changes.cold = self.changes.cold, []

@@ -104,6 +104,9 @@ class Group(msgspec.Struct, eq=False):
     messages: list[MessagesFact]
     delivered: list[DeliveredFact]
     settled: list[SettledFact]
+    lone: bool = False
+    """A single publisher waits for these few messages and nothing else happened in the tick: an engine may
+    make the group durable before `append` returns, if that is sure to be quick."""
 
 
 class StoredRun(msgspec.Struct, eq=False, gc=False):

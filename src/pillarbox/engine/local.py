@@ -93,6 +93,8 @@ class LocalEngine:
         self._waiters: deque[tuple[int, Callable[[], None]]] = deque()
         """What to call when the entry of that serial is done, in ascending order."""
         self._unsynced_bytes = 0
+        self._answer_now = False
+        """The committer is at work on this thread."""
         self._loads = 0
         """Loads that are not answered yet."""
         self._removing = 0
@@ -188,7 +190,16 @@ class LocalEngine:
         self._records_since += encoded.records
         self._runs_since += runs
         self._unsynced_bytes += encoded.size
-        self._submit(Entry(serial, self._segment, position, encoded.chunks), group.ticket, encoded.size)
+        entry = Entry(serial, self._segment, position, encoded.chunks)
+        if group.lone and not self._pending:
+            self._pending.append(_Pending(serial, group.ticket, entry.segment, position, encoded.size))
+            self._answer_now = True
+            if self._committer.commit_now(entry):
+                self._answer_now = False
+                return
+            self._answer_now = False
+            self._pending.pop()
+        self._submit(entry, group.ticket, encoded.size)
 
     def load(self, ticket: int, requests: Sequence[Request]) -> None:
         """Bring back cold messages; answered by `loaded`, later if one of them is not written yet."""
@@ -236,7 +247,10 @@ class LocalEngine:
         self._committer.submit(entry)
 
     def _on_done_elsewhere(self, serial: int) -> None:
-        self._scheduler.call_soon(lambda: self._on_done(serial))
+        if self._answer_now:
+            self._on_done(serial)
+        else:
+            self._scheduler.call_soon(lambda: self._on_done(serial))
 
     def _on_done(self, serial: int) -> None:
         """Everything up to this serial is as durable as it was asked to be."""

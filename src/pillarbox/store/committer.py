@@ -12,15 +12,22 @@ nothing is written any more, `failed` is called once, and a sync is never tried 
 from __future__ import annotations
 
 import os
+import threading
 from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
+from pillarbox.clock import monotonic_ns
 from pillarbox.store.batch import set_leader_epoch
 from pillarbox.store.files import Files
 from pillarbox.store.folder import JOURNAL, segment_path
 
 Chunk = bytes | bytearray
+
+QUICK_SYNC_US = 500
+"""Commits that take less on average may be made on the loop: two changes of thread cost about as much."""
+SYNC_MEMORY = 8
+"""How many commits the moving average looks back: one of 10 ms forbids the next 25 or so."""
 
 
 class Worker(Protocol):
@@ -74,11 +81,31 @@ class Committer:
         """Handles of earlier segments with unsynced bytes (only without `sync`)."""
         self._clean = True
         """Everything written is synced: the next write may begin with a barrier."""
+        self._sync_us = 0
+        """How long a commit takes, as a moving average."""
+        self._working = threading.Lock()
+        """Held while a commit is under way, by whichever thread makes it."""
         self._worker = worker(self.work)
 
     def submit(self, entry: Entry) -> None:
         self._pending.append(entry)
         self._worker.wake()
+
+    def commit_now(self, entry: Entry) -> bool:
+        """Commit one entry here, if nothing is under way and syncs are quick; False if it was not done.
+
+        A lone publisher that waits for each confirm then waits for the disk alone, and not for two threads
+        to take turns as well. One slow sync sends everything back to the worker until syncs are quick again.
+        """
+        if self._pending or self._sync_us > QUICK_SYNC_US or not self._working.acquire(blocking=False):
+            return False
+        try:
+            if self._broken:
+                return False
+            self._try_commit([entry])
+        finally:
+            self._working.release()
+        return True
 
     def stop(self) -> None:
         """Write what is pending and end the worker."""
@@ -93,16 +120,22 @@ class Committer:
         """Commit until nothing is pending."""
         pending = self._pending
         while pending:
-            entries = [pending.popleft() for _ in range(len(pending))]
-            if self._broken:
-                continue
-            try:
-                self._commit(entries)
-            except OSError as error:
-                self._broken = True
-                self._failed(f"writing the journal failed: {error.strerror or error}")
-            else:
-                self._done(entries[-1].ticket)
+            with self._working:
+                entries = [pending.popleft() for _ in range(len(pending))]
+                if entries and not self._broken:
+                    self._try_commit(entries)
+
+    def _try_commit(self, entries: list[Entry]) -> None:
+        started_ns = monotonic_ns()
+        try:
+            self._commit(entries)
+        except OSError as error:
+            self._broken = True
+            self._failed(f"writing the journal failed: {error.strerror or error}")
+            return
+        self._done(entries[-1].ticket)
+        took_us = (monotonic_ns() - started_ns) // 1000
+        self._sync_us += (took_us - self._sync_us) // SYNC_MEMORY
 
     def _commit(self, entries: list[Entry]) -> None:
         chunks: list[Chunk] = []
