@@ -59,6 +59,16 @@ def _answers() -> dict[str, tuple[str, ...]]:
 ANSWERS = _answers()
 
 
+@dataclass(frozen=True)
+class Unsettled:
+    """A delivery that wants a settlement; `group` is the highest tag of those whose order is free."""
+
+    tag: int
+    group: int
+    queue: str
+    consumer: str  # empty: basic.get
+
+
 @dataclass
 class Watch:
     """What the runner knows of one channel's life since it was opened."""
@@ -66,7 +76,7 @@ class Watch:
     queue_last: str = ""
     consumers: dict[str, str] = field(default_factory=dict)  # tag → queue
     no_ack: set[str] = field(default_factory=set)
-    unsettled: list[tuple[int, int]] = field(default_factory=list)  # (tag, highest tag of its group)
+    unsettled: list[Unsettled] = field(default_factory=list)
     confirming: bool = False
     published: int = 0
     unconfirmed: set[int] = field(default_factory=set)
@@ -118,6 +128,8 @@ class Runner:
         if link is None:
             return {"void": True}
         if "delivery" in args and not self._resolve_delivery(operation, args):
+            return {"void": True}
+        if self._has_open_outcome(operation, args):
             return {"void": True}
         self._perform(number, operation, args, link)
         self._settle()
@@ -211,6 +223,8 @@ class Runner:
         method = {key: value for key, value in args.items() if key not in OWN_ARGUMENTS}
         if name == CONSUMES and method.get("consumer_tag"):
             self._consumes(watch, method["consumer_tag"], method)
+        if name == "basic.cancel" and method.get("nowait"):
+            watch.consumers.pop(method["consumer_tag"], None)
         if name == "queue.declare" and method.get("queue") and not method.get("passive"):
             self._watch_queue(method["queue"], link, bool(method.get("exclusive")))
             watch.queue_last = method["queue"]
@@ -265,17 +279,61 @@ class Runner:
         watch = self.watches.setdefault(operation.on, Watch())
         if not watch.unsettled:
             return False
-        tag, group = watch.unsettled[args.pop("delivery") % len(watch.unsettled)]
-        args["delivery_tag"] = group if args.get("multiple") else tag
+        chosen = watch.unsettled[args.pop("delivery") % len(watch.unsettled)]
+        args["delivery_tag"] = chosen.group if args.get("multiple") else chosen.tag
         return True
 
     @staticmethod
     def _settled(watch: Watch, method: dict[str, Any]) -> None:
         tag = method["delivery_tag"]
         if not method.get("multiple"):
-            watch.unsettled = [each for each in watch.unsettled if each[0] != tag]
+            watch.unsettled = [each for each in watch.unsettled if each.tag != tag]
         else:
-            watch.unsettled = [each for each in watch.unsettled if tag and each[0] > tag]
+            watch.unsettled = [each for each in watch.unsettled if tag and each.tag > tag]
+
+    # --- what is left out -------------------------------------------------------------------------------
+
+    def _has_open_outcome(self, operation: Operation, args: dict[str, Any]) -> bool:
+        """Tell whether RabbitMQ's answer would be an accident of its making.
+
+        It requeues consumer by consumer and delivers in between, so that a nack of several consumers'
+        messages changes their order. And it ends a connection channel by channel, so that one channel's
+        messages may go to another of the same dying connection.
+        """
+        name = operation.name
+        if name.startswith("basic.recover") or (name == "basic.nack" and args.get("multiple")):
+            return args.get("requeue", False) and self._mixes_consumers(operation, args)
+        return self._ends_connection(operation, args) and self._shares_queues(operation.connection)
+
+    def _mixes_consumers(self, operation: Operation, args: dict[str, Any]) -> bool:
+        watch = self.watches.get(operation.on, Watch())
+        last = args.get("delivery_tag", 0)
+        sources = {(each.queue, each.consumer) for each in watch.unsettled if not last or each.tag <= last}
+        return len(sources) > len({queue for queue, _ in sources})
+
+    def _ends_connection(self, operation: Operation, args: dict[str, Any]) -> bool:
+        watch = self.watches.get(operation.on, Watch())
+        return operation.name in ("disconnect", "connection.close") or (
+            {
+                "basic.consume": args.get("consumer_tag") in watch.consumers,
+                "basic.publish": args.get("immediate"),
+                "basic.qos": args.get("prefetch_size"),
+                "basic.recover": not args.get("requeue"),
+                "channel.flow": not args.get("active"),
+                "channel.open": True,
+            }.get(operation.name)
+            or False
+        )
+
+    def _shares_queues(self, connection: str) -> bool:
+        """Tell whether a consumer of one channel could get what another channel of the connection holds."""
+        held: dict[str, set[str]] = {}
+        consumed: dict[str, set[str]] = {}
+        for on, watch in self.watches.items():
+            if on[0] == connection:
+                held[on] = {each.queue for each in watch.unsettled}
+                consumed[on] = set(watch.consumers.values())
+        return any(held[one] & consumed[other] for one in held for other in consumed if one != other)
 
     # --- waiting ----------------------------------------------------------------------------------------
 
@@ -448,6 +506,9 @@ class Runner:
         self._note_unsettled(watch, parts[DELIVERIES])
         parts[DELIVERIES] = grouped(parts[DELIVERIES])
         parts[CANCELS].sort()
+        for event in channel.events:
+            if event.name in ("basic.cancel", "basic.cancel-ok"):
+                watch.consumers.pop(event.args["consumer_tag"], None)
         channel.events.clear()
         if not channel.is_open:
             self.watches[on] = Watch()
@@ -468,7 +529,8 @@ class Runner:
             self._consumes(watch, event.args["consumer_tag"], self.aliases.show(operation.args))
         elif event.name == "basic.get-ok" and not operation.args.get("no_ack"):
             tag = event.args["delivery_tag"]
-            watch.unsettled.append((tag, tag))
+            queue = self.aliases.show(operation.args.get("queue", "")) or watch.queue_last
+            watch.unsettled.append(Unsettled(tag, tag, queue, ""))
 
     def _note_unsettled(self, watch: Watch, deliveries: list[tuple[str, list[Any]]]) -> None:
         """Append deliveries that want a settlement, in an order on which brokers agree: by queue."""
@@ -478,8 +540,9 @@ class Runner:
         group = max(event[2] for _, event in deliveries)
         for queue in sorted(queues):
             for name, event in deliveries:
-                if name == queue and self.aliases.show(event[1]) not in watch.no_ack:
-                    watch.unsettled.append((event[2], group if len(queues) > 1 else event[2]))
+                consumer, tag = self.aliases.show(event[1]), event[2]
+                if name == queue and consumer not in watch.no_ack:
+                    watch.unsettled.append(Unsettled(tag, group if len(queues) > 1 else tag, queue, consumer))
 
     # --- cleaning ---------------------------------------------------------------------------------------
 
