@@ -88,7 +88,8 @@ crash: setup
 	@$(BIN)/python -m tests.crash $(ARGS)
 
 suites: setup
-	@$(BIN)/python -m tests.suites $(ARGS)
+	@scripts/need "command -v redis-server" "Celery's suite" redis-server
+	@$(BIN)/python tests/clients/suites/run.py $(ARGS)
 
 check: lint types layers current
 
