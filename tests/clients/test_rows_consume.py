@@ -152,6 +152,18 @@ def test_server_cancels_consumers_of_a_deleted_queue(
     assert consumer.queue_declare("", exclusive=True).method.queue
 
 
+@pytest.mark.row("R64")
+def test_deleting_channel_hears_delete_ok_before_its_cancel(raw_channel: RawClient, name: str) -> None:
+    """R64: py-amqp raises on basic.cancel, so it must not come while the client waits for delete-ok."""
+    raw_channel.send(commands.Queue.Declare(queue=name), 1)
+    raw_channel.expect(commands.Queue.DeclareOk, 1)
+    raw_channel.send(commands.Basic.Consume(queue=name, consumer_tag="tag"), 1)
+    raw_channel.expect(commands.Basic.ConsumeOk, 1)
+    raw_channel.send(commands.Queue.Delete(queue=name), 1)
+    raw_channel.expect(commands.Queue.DeleteOk, 1)
+    assert raw_channel.expect(commands.Basic.Cancel, 1).consumer_tag == "tag"
+
+
 # Prefetch -------------------------------------------------------------------------------------------
 
 

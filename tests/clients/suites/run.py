@@ -54,8 +54,11 @@ PACKAGES = (
 )
 SUITE_TIMEOUT_S = {"kombu": 600, "celery": 3600}
 
-# suite: (files that are run; file that is not run: why)
-FILES = {"kombu": ["t/integration/test_py_amqp.py"], "celery": ["t/integration"]}
+# What pytest is given, and by file what it is not given and why.
+FILES = {
+    "kombu": ["t/integration/test_py_amqp.py"],
+    "celery": ["-p", "celery.contrib.pytest", "t/integration"],
+}
 EXCLUDED = {
     "kombu": {
         "t/integration/test_kafka.py": "another transport",
