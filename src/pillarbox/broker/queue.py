@@ -269,6 +269,8 @@ class Queue:
     def _gone(self, run: Run) -> None:
         if run.messages is not None:
             self._changes.resident_bytes -= held_bytes(len(run.sequences), run.body_bytes)
+        # What is asked for and gone before it comes is not wanted any more.
+        run.loading = False
         if run.stored:
             self._changes.settle(self.uid, run.sequences)
 
@@ -388,8 +390,8 @@ class Queue:
     def loaded(self, run: Run, messages: list[Message]) -> None:
         """The messages of a cold run are here."""
         assert len(messages) == len(run.sequences), (self, run, len(messages))
-        run.loading = False
-        if run.messages is None and not self.deleted:
+        if run.loading and not self.deleted:
+            run.loading = False
             run.messages = messages
             run.body_bytes = self._recount(run, messages)
             self._cold_runs -= 1

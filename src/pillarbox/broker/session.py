@@ -227,6 +227,9 @@ class Session:
         queue = self.vhost.queue_for(self, name)
         queue.used_ms = self.core.changes.now_ms
         run = queue.take(1)
+        if queue.timed:
+            # Another message stands at the head now, and may be over its time.
+            queue.wake()
         if run is None:
             if queue.ready_count:
                 raise Deferred(queue)
