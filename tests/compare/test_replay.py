@@ -19,6 +19,9 @@ from tests.compare.written import ALL
 
 RECORDINGS = list(load_all())
 
+# pamqp warns of basic.recover-async, which RabbitMQ still takes.
+pytestmark = pytest.mark.filterwarnings("ignore:This command is deprecated:DeprecationWarning")
+
 
 def parameter(recording: Recording) -> object:
     marks = [pytest.mark.row(*recording.rows)] if recording.rows else []
