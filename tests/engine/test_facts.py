@@ -194,6 +194,19 @@ def test_columns_picked_and_joined_hold_the_same_messages(
     assert [fields(message) for _, message in found] == expected
 
 
+@given(TARGETS, message_lists())
+def test_a_single_message_is_decoded_as_columns_are(
+    targets: list[tuple[int, int]], messages: list[Message]
+) -> None:
+    value = bytes(Codec().encode_messages(targets, messages))
+    single = facts.decode_single(value)
+    if single is not None:
+        assert single == (Target(*targets[0], 0, 1), facts.decode_columns(value, [0]))
+    usual = len(messages) == len(targets) == 1 and messages[0].expiration_ms == -1
+    assert (single is not None) == usual
+    assert facts.decode_single(value[:-1] + bytes([value[-1] ^ 1])) is None
+
+
 @given(message_lists(), st.data())
 def test_any_damage_to_a_record_is_noticed(messages: list[Message], data: st.DataObject) -> None:
     value = bytearray(Codec().encode_messages([(1, 0)], messages))

@@ -1,17 +1,20 @@
 """Making a checkpoint while the broker goes on.
 
-Steps, each a state of `Checkpoint`:
+Stages of `Checkpoint`, one after another:
 
 1. The journal goes on in a new segment N. Replay will start there, so everything older has to be said by
    the checkpoint: definitions now, queues one by one in slices on the domain's thread (`Survey`).
 2. When every group that was appended before the survey ended is on the medium, records that rest in
-   journal segments before N, or in backlog segments that are hardly live, are copied in a background
-   thread into one new backlog segment (`Copier`), which is synced. Not earlier: the segments may not be
-   written yet, and the survey may show half of a group, whose other half only the journal has.
+   journal segments before N, or in backlog segments that are hardly live, are copied into one new backlog
+   segment (`Copier`), which is synced. Not earlier: the segments may not be written yet, and the survey may
+   show half of a group, whose other half only the journal has.
 3. The checkpoint file is written, synced and renamed into place.
-4. On the domain's thread, in slices, locations are changed and merged records told.
-5. In the background, the old checkpoint is removed, and then, with its name gone for good, segments that
-   nobody needs; those that a load in flight still reads go when it is done.
+4. Locations are changed and merged records told.
+5. The old checkpoint is removed, and then, with its name gone for good, segments that nobody needs; those
+   that a load in flight still reads go when it is done.
+
+All of it is driven as units of work on the domain's thread, a few per turn, with reads, writes and syncs
+as jobs in a background thread.
 
 A failure before the rename leaves everything as it was, and the checkpoint is tried again after another
 interval. One after the rename means that nobody knows which checkpoint a restart would find, so the engine
@@ -22,29 +25,29 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from pillarbox.engine.base import Location, QueueState, Snapshot
 from pillarbox.engine.checkpoint_file import (
     CheckpointFile,
+    CheckpointWriter,
+    LocationRow,
     QueueRow,
     checkpoint_numbers,
     checkpoint_path,
-    write_checkpoint,
+    sections_of,
 )
-from pillarbox.engine.compaction import Copier, Merge, Move, Survey, choose_segments
+from pillarbox.engine.compaction import WRITE_BYTES, Copier, Steps, Survey, choose_segments
 from pillarbox.engine.schedulers import Scheduler
 from pillarbox.store.files import Files, StoreError
 from pillarbox.store.folder import BACKLOG, JOURNAL, segment_ids, segment_path
-from pillarbox.store.readers import Readers
 
 SLICE_RUNS = 200
-"""Runs surveyed, or locations changed, in one slice on the domain's thread: about 0.3 ms."""
+"""Runs surveyed, or locations changed, in one unit: about 0.3 ms."""
 SLICE_QUEUES = 20
-"""Queues surveyed in one slice: making a state costs a queue some microseconds even when it is empty."""
-STEPS_PER_PAUSE = 16
-"""Records copied between two pauses of the background thread: about 0.2 ms under the interpreter lock."""
-WRITE_BYTES = 1 << 20
+"""Queues surveyed in one unit: making a state costs a queue some microseconds even when it is empty."""
+COPIES_PER_TURN = 20
+"""Records copied in one turn: about 0.2 ms."""
 
 
 class Host(Protocol):
@@ -68,56 +71,63 @@ class Host(Protocol):
         """Remove a segment file as soon as no load in flight needs it."""
 
 
-class _Copied(NamedTuple):
-    segment: int
-    moves: list[Move]
-    merges: list[Merge]
-
-
 class Checkpoint:
     """One checkpoint from beginning to end; see the module."""
 
-    def __init__(
-        self, host: Host, files: Files, folder: str, readers: Readers, scheduler: Scheduler, number: int
-    ) -> None:
+    def __init__(self, host: Host, files: Files, folder: str, scheduler: Scheduler, number: int) -> None:
         self._host = host
         self._files = files
         self._folder = folder
-        self._readers = readers
         self._scheduler = scheduler
         self._number = number
         self._survey = Survey()
         self._uid = -1
         self._sequence_next = 0
         self._delivered_through = -1
-        self._copied: _Copied | None = None
-        self._renamed = False
+        self._copier: Copier | None = None
+        self._sizes: dict[int, int] = {}
+        self._garbage: list[tuple[str, int]] = []
+        self._writer = CheckpointWriter(files, folder, number)
+        self._steps: Steps = iter(())
+        self._units = 1
+        self._then: Callable[[], None] = self._ended
 
     def start(self, snapshot: Snapshot) -> None:
         self._segment, self._offset = self._host.rotate()
-        self._backlog = self._host.new_segment()
+        self._backlog = _Backlog(self._files, self._folder, self._host.new_segment())
         self._definitions = [(kind, key, value) for (kind, key), value in snapshot.definitions().items()]
-        slices = self._survey_slices(iter(snapshot.queues()))
-        self._run_slices(slices, self._surveyed)
+        self._drive(self._survey_steps(iter(snapshot.queues())), 1, self._surveyed)
 
-    def _run_slices(self, slices: Iterator[None], done: Callable[[], None]) -> None:
-        """Run one slice per turn of the domain's thread."""
+    # --- driving -----------------------------------------------------------------------------------
 
-        def run() -> None:
-            try:
-                next(slices)
-            except StopIteration:
-                done()
-            except BaseException as error:
-                self._failed(error)
-            else:
-                self._scheduler.call_soon(run)
+    def _drive(self, steps: Steps, units: int, then: Callable[[], None]) -> None:
+        """Take so many steps a turn until they end, doing the jobs in between elsewhere."""
+        self._steps, self._units, self._then = steps, units, then
+        self._scheduler.call_soon(self._turn)
 
-        self._scheduler.call_soon(run)
+    def _turn(self) -> None:
+        try:
+            for _ in range(self._units):
+                job = next(self._steps)
+                if job is not None:
+                    self._scheduler.run_in_thread(job, self._job_done, background=True)
+                    return
+        except StopIteration:
+            self._then()
+        except BaseException as error:
+            self._failed(error)
+        else:
+            self._scheduler.call_soon(self._turn)
+
+    def _job_done(self, result: object) -> None:
+        if isinstance(result, BaseException):
+            self._failed(result)
+        else:
+            self._turn()
 
     # --- 1. survey ---------------------------------------------------------------------------------
 
-    def _survey_slices(self, states: Iterator[QueueState]) -> Iterator[None]:
+    def _survey_steps(self, states: Iterator[QueueState]) -> Steps:
         for count, state in enumerate(states, 1):
             runs = state.runs
             if state.uid != self._uid:
@@ -130,9 +140,9 @@ class Checkpoint:
             self._delivered_through = max(self._delivered_through, state.delivered_through)
             for first in range(0, len(runs), SLICE_RUNS):
                 self._survey.add_runs(state.uid, runs[first : first + SLICE_RUNS])
-                yield
+                yield None
             if count % SLICE_QUEUES == 0:
-                yield
+                yield None
         self._end_queue()
 
     def _end_queue(self) -> None:
@@ -145,183 +155,205 @@ class Checkpoint:
         self._host.when_durable(self._on_durable)
 
     def _on_durable(self) -> None:
-        self._scheduler.run_in_thread(self._copy, self._on_copied, background=True)
+        self._drive(self._copy_steps(), COPIES_PER_TURN, self._copied)
 
     # --- 2. copy -----------------------------------------------------------------------------------
 
-    def _copy(self) -> _Copied:
-        """In the background: write the new backlog segment."""
-        survey = self._survey
-        live_bytes = survey.live_bytes()
-        sizes = {segment: self._size(segment) for segment in segment_ids(self._files, self._folder, BACKLOG)}
-        chosen = choose_segments(live_bytes, sizes)
-        writer = _SegmentWriter(self._files, self._folder, self._backlog)
-        copier = Copier(
-            survey,
+    def _copy_steps(self) -> Steps:
+        yield self._find_sizes
+        sizes = self._sizes
+        chosen = choose_segments(self._survey.live_bytes, sizes)
+        self._copier = Copier(
+            self._survey,
             lambda segment: segment in chosen or (segment < self._segment and segment not in sizes),
-            self._readers.read,
-            writer.write,
+            self._backlog.read,
+            self._backlog.write,
         )
-        if not copier.needed:
-            return _Copied(self._backlog, [], [])
-        writer.open()
-        try:
-            for step, _ in enumerate(copier.steps()):
-                if step % STEPS_PER_PAUSE == 0:
-                    self._scheduler.pause()
-            writer.finish()
-        finally:
-            writer.close()
-        return _Copied(self._backlog, copier.moves, copier.merges)
+        if self._copier.needed:
+            yield self._backlog.open
+            yield from self._copier.steps()
+            yield self._backlog.finish
 
-    def _size(self, segment: int) -> int:
-        handle = self._files.open(segment_path(self._folder, BACKLOG, segment))
-        try:
-            return self._files.size(handle)
-        finally:
+    def _find_sizes(self) -> None:
+        for segment in segment_ids(self._files, self._folder, BACKLOG):
+            handle = self._files.open(segment_path(self._folder, BACKLOG, segment))
+            self._sizes[segment] = self._files.size(handle)
             self._files.close(handle)
 
-    def _on_copied(self, result: _Copied | BaseException) -> None:
-        if isinstance(result, BaseException):
-            self._failed(result)
-            return
-        self._copied = result
-        self._scheduler.run_in_thread(self._write, self._on_written, background=True)
+    def _copied(self) -> None:
+        self._drive(self._write_steps(), 1, self._written)
 
     # --- 3. write ----------------------------------------------------------------------------------
 
-    def _write(self) -> None:
-        """In the background: put the checkpoint in place."""
-        assert self._copied is not None
+    def _write_steps(self) -> Steps:
         checkpoint = CheckpointFile(
             self._number,
             self._segment,
             self._offset,
             self._definitions,
-            self._location_rows(self._copied),
+            self._location_rows(),
             self._queue_rows(),
         )
-        write_checkpoint(self._files, self._folder, checkpoint, self._scheduler.pause)
-        self._renamed = True
-        self._files.sync_folder(self._folder)
-
-    def _location_rows(self, copied: _Copied) -> Iterator[tuple[int, int, int, int]]:
-        moved = {move.record: move for move in copied.moves}
-        for index, location in enumerate(self._survey.locations):
-            move = moved.get(index)
-            if move is None:
-                yield location.segment, location.position, location.size, location.messages
+        writer = self._writer
+        yield writer.open
+        chunks: list[bytes] = []
+        size = 0
+        for section in sections_of(checkpoint):
+            chunks.append(section)
+            size += len(section)
+            if size >= WRITE_BYTES:
+                full, chunks, size = chunks, [], 0
+                yield lambda full=full: writer.write(full)  # type: ignore[misc]
             else:
-                yield copied.segment, move.position, move.size, move.messages
+                yield None
+        yield lambda: writer.write(chunks)
+        yield writer.finish
+
+    def _location_rows(self) -> Iterator[LocationRow]:
+        survey = self._survey
+        sizes, positions, messages = survey.new_sizes, survey.new_positions, survey.new_messages
+        segment = self._backlog.segment
+        for record, location in enumerate(survey.locations):
+            if sizes[record]:
+                yield segment, positions[record], sizes[record], messages[record]
+            else:
+                yield location.segment, location.position, location.size, location.messages
 
     def _queue_rows(self) -> Iterator[QueueRow]:
         for uid, sequence_next, delivered_through, pieces in self._survey.rows:
             for packed in pieces or [b""]:
                 yield uid, sequence_next, delivered_through, packed
 
-    def _on_written(self, result: BaseException | None) -> None:
-        if isinstance(result, BaseException):
-            self._failed(result)
-            return
-        self._run_slices(self._relocate_slices(), self._relocated)
+    def _written(self) -> None:
+        self._drive(self._relocate_steps(), 1, self._relocated)
 
     # --- 4. relocate -------------------------------------------------------------------------------
 
-    def _relocate_slices(self) -> Iterator[None]:
-        assert self._copied is not None
-        segment, moves, merges = self._copied
-        locations, aliases = self._survey.locations, self._survey.aliases
-        for count, move in enumerate(moves):
-            for location in (locations[move.record], *aliases.get(move.record, ())):
+    def _relocate_steps(self) -> Steps:
+        survey, segment = self._survey, self._backlog.segment
+        for count, record in enumerate(survey.moves, 1):
+            for location in (survey.locations[record], *survey.aliases.get(record, ())):
                 location.segment = segment
-                location.position = move.position
-                location.size = move.size
-                location.messages = move.messages
-            if count % SLICE_RUNS == SLICE_RUNS - 1:
-                yield
-        for count, merge in enumerate(merges):
+                location.position = survey.new_positions[record]
+                location.size = survey.new_sizes[record]
+                location.messages = survey.new_messages[record]
+            if count % SLICE_RUNS == 0:
+                yield None
+        assert self._copier is not None
+        for merge in self._copier.merges:
             sequences = range(merge.sequence_first, merge.sequence_last + 1)
-            self._host.merged(merge.uid, sequences, locations[merge.record])
-            if count % SLICE_QUEUES == SLICE_QUEUES - 1:
-                yield
+            self._host.merged(merge.uid, sequences, survey.locations[merge.record])
+            yield None
+
+    def _relocated(self) -> None:
+        assert self._copier is not None
+        used = set(self._survey.live_bytes) - self._copier.segments
+        if self._survey.moves:
+            used.add(self._backlog.segment)
+        self._drive(self._clean_up_steps(used), 1, self._ended)
 
     # --- 5. clean up -------------------------------------------------------------------------------
 
-    def _relocated(self) -> None:
-        used = {location.segment for location in self._survey.locations}
-        first = self._segment
-        # What follows needs neither; a large survey should not wait for the slow disk to be freed.
-        self._survey = Survey()
-        self._scheduler.run_in_thread(
-            lambda: self._find_garbage(used, first), self._on_garbage, background=True
-        )
+    def _clean_up_steps(self, used: set[int]) -> Steps:
+        yield self._remove_older
+        yield lambda: self._find_garbage(used)
+        for kind, segment in self._garbage:
+            self._host.remove_segment(kind, segment)
 
-    def _find_garbage(self, used: set[int], first: int) -> list[tuple[str, int]]:
-        """In the background: remove older checkpoints for good, then list the segments nobody needs."""
+    def _remove_older(self) -> None:
+        """Remove older checkpoints for good, before anything that they need."""
         for number in checkpoint_numbers(self._files, self._folder):
             if number < self._number:
                 self._files.remove(checkpoint_path(self._folder, number))
         self._files.sync_folder(self._folder)
+
+    def _find_garbage(self, used: set[int]) -> None:
         journal = segment_ids(self._files, self._folder, JOURNAL)
         backlog = segment_ids(self._files, self._folder, BACKLOG)
-        return [
-            *[(JOURNAL, segment) for segment in journal if segment < first],
+        self._garbage = [
+            *[(JOURNAL, segment) for segment in journal if segment < self._segment],
             *[(BACKLOG, segment) for segment in backlog if segment not in used],
         ]
 
-    def _on_garbage(self, result: list[tuple[str, int]] | BaseException) -> None:
-        if isinstance(result, BaseException):
-            self._failed(result)
-            return
-        for kind, segment in result:
-            self._host.remove_segment(kind, segment)
+    # --- the end -----------------------------------------------------------------------------------
+
+    def _ended(self) -> None:
+        self._let_go()
         self._host.checkpoint_ended(None, fatal=False)
 
     def _failed(self, error: BaseException) -> None:
+        """Give up; what was half written is removed, unless the rename may have made it count."""
+        self._let_go()
+        if not self._writer.renamed:
+            self._scheduler.run_in_thread(self._discard, lambda result: None, background=True)
         if not isinstance(error, OSError | StoreError):
             self._host.checkpoint_ended(f"a checkpoint failed: {error!r}", fatal=True)
             raise error
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         damaged = isinstance(error, StoreError)
-        self._host.checkpoint_ended(f"a checkpoint failed: {reason}", fatal=self._renamed or damaged)
+        self._host.checkpoint_ended(f"a checkpoint failed: {reason}", fatal=self._writer.renamed or damaged)
+
+    def _let_go(self) -> None:
+        """Break the cycles through what was to come next."""
+        self._steps, self._then = iter(()), _nothing
+        self._backlog.close_sources()
+
+    def _discard(self) -> None:
+        self._writer.close()
+        self._backlog.discard()
 
 
-class _SegmentWriter:
-    """Appends records to a new backlog segment in large writes."""
+def _nothing() -> None:
+    pass
+
+
+class _Backlog:
+    """The new backlog segment, and the segments that it is made of. Every method blocks."""
 
     def __init__(self, files: Files, folder: str, segment: int) -> None:
+        self.segment = segment
         self._files = files
+        self._folder = folder
         self._path = segment_path(folder, BACKLOG, segment)
         self._handle = -1
-        self._chunks: list[bytes | bytearray] = []
-        self._size = 0
         self._position = 0
-        self._finished = False
+        self._sources: dict[int, int] = {}
+
+    def read(self, segment: int, position: int, size: int) -> bytes:
+        handle = self._sources.get(segment)
+        if handle is None:
+            handle = self._sources[segment] = self._open_source(segment)
+        return self._files.read(handle, position, size)
+
+    def _open_source(self, segment: int) -> int:
+        for kind in (BACKLOG, JOURNAL):
+            path = segment_path(self._folder, kind, segment)
+            if self._files.exists(path):
+                return self._files.open(path)
+        raise StoreError(f"segment {segment} is missing")
 
     def open(self) -> None:
         self._handle = self._files.open(self._path, create=True)
-        # A checkpoint that was given up may have left a file of this name behind in its folder.
         self._files.truncate(self._handle, 0)
 
     def write(self, chunks: list[bytes | bytearray]) -> None:
-        self._chunks += chunks
-        self._size += sum(map(len, chunks))
-        if self._size >= WRITE_BYTES:
-            self._flush()
-
-    def _flush(self) -> None:
-        self._position += self._files.write(self._handle, self._position, self._chunks)
-        self._chunks = []
-        self._size = 0
+        self._position += self._files.write(self._handle, self._position, chunks)
 
     def finish(self) -> None:
         """Contents and name are on the medium when this returns."""
-        self._flush()
         self._files.sync(self._handle)
-        self._files.sync_folder(os.path.dirname(self._path))
-        self._finished = True
-
-    def close(self) -> None:
         self._files.close(self._handle)
-        if not self._finished:
+        self._handle = -1
+        self._files.sync_folder(os.path.dirname(self._path))
+
+    def close_sources(self) -> None:
+        for handle in self._sources.values():
+            self._files.close(handle)
+        self._sources.clear()
+
+    def discard(self) -> None:
+        if self._handle >= 0:
+            self._files.close(self._handle)
+            self._handle = -1
+        if self._files.exists(self._path):
             self._files.remove(self._path)

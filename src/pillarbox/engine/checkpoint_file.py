@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import TypeVar
 
@@ -44,8 +44,6 @@ SECTION_ITEMS = 500
 """Definitions, locations or queues per section: a fraction of a millisecond of work."""
 SECTION_BYTES = 64 << 10
 """Packed runs per section, about."""
-WRITE_BYTES = 1 << 20
-
 _SECTION = struct.Struct(">IIc")
 _RUN = struct.Struct(">6q")
 _LOCATION = struct.Struct(">4q")
@@ -118,31 +116,54 @@ def checkpoint_numbers(files: Files, folder: str) -> list[int]:
 # --- writing ---------------------------------------------------------------------------------------------
 
 
-def write_checkpoint(
-    files: Files, folder: str, checkpoint: CheckpointFile, pause: Callable[[], None] = lambda: None
-) -> None:
-    """Write a checkpoint beside its place and rename it into it; `pause` is called between sections.
+def sections_of(checkpoint: CheckpointFile) -> Iterator[bytes]:
+    """The file's contents in small pieces, each a fraction of a millisecond of work."""
+    yield MAGIC
+    yield from _sections(checkpoint)
 
-    The name is not synced yet: the caller does that, since from the rename on the old one may be gone.
-    """
-    path = checkpoint_path(folder, checkpoint.number)
-    temporary = path + ".tmp"
-    handle = files.open(temporary, create=True)
+
+class CheckpointWriter:
+    """Writes a checkpoint beside its place and renames it into it. Every method blocks."""
+
+    def __init__(self, files: Files, folder: str, number: int) -> None:
+        self._files = files
+        self._folder = folder
+        self._path = checkpoint_path(folder, number)
+        self._handle = -1
+        self._position = 0
+        self.renamed = False
+        """From here on the one before it may be gone, or this one, as a power cut likes."""
+
+    def open(self) -> None:
+        self._handle = self._files.open(self._path + ".tmp", create=True)
+        self._files.truncate(self._handle, 0)
+
+    def write(self, chunks: Sequence[bytes]) -> None:
+        self._position += self._files.write(self._handle, self._position, chunks)
+
+    def finish(self) -> None:
+        """The checkpoint is on the medium, under its name, when this returns."""
+        self._files.sync(self._handle)
+        self.close()
+        self._files.rename(self._path + ".tmp", self._path)
+        self.renamed = True
+        self._files.sync_folder(self._folder)
+
+    def close(self) -> None:
+        if self._handle >= 0:
+            self._files.close(self._handle)
+            self._handle = -1
+
+
+def write_checkpoint(files: Files, folder: str, checkpoint: CheckpointFile) -> None:
+    """Write a whole checkpoint at once; for small ones."""
+    writer = CheckpointWriter(files, folder, checkpoint.number)
+    writer.open()
     try:
-        files.truncate(handle, 0)
-        position = files.write(handle, 0, [MAGIC])
-        chunks: list[bytes] = []
-        for section in _sections(checkpoint):
-            chunks.append(section)
-            if sum(map(len, chunks)) >= WRITE_BYTES:
-                position += files.write(handle, position, chunks)
-                chunks = []
-            pause()
-        files.write(handle, position, chunks)
-        files.sync(handle)
+        writer.write(list(sections_of(checkpoint)))
+        writer.finish()
     finally:
-        files.close(handle)
-    files.rename(temporary, path)
+        writer.close()
 
 
 def _sections(checkpoint: CheckpointFile) -> Iterator[bytes]:

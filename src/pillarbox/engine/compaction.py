@@ -6,20 +6,31 @@ live record of the chosen segments into one new backlog segment, queue after que
 back sequentially: verbatim, each once even if a hundred queues share it; with only its live messages, where
 they are less than half; and small neighbours of one queue merged into one record.
 
+A copier does no I/O. It is a generator of small units of work, some of which come with a `Job`: something
+to run in a thread before it is resumed. So Python objects are handled on the domain's thread alone, in
+slices, and threads do nothing but wait for the disk: two threads that both want the interpreter would make
+each other wait for every lock hand-over, hundreds of microseconds a time.
+
 Not here: when files are synced, swapped and removed (`checkpoint`).
 """
 
 from __future__ import annotations
 
 from array import array
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import chain as join
+from itertools import chain
 from typing import NamedTuple
 
 from pillarbox.engine import facts
 from pillarbox.engine.base import Location, StoredRun
 from pillarbox.engine.checkpoint_file import pack_runs, unpack_runs
 from pillarbox.engine.facts import Columns, Target
+
+Job = Callable[[], object]
+"""Blocking work for a thread."""
+Steps = Iterator[Job | None]
+"""Small units of work on the domain's thread; a job has to be done before the next one."""
 
 MERGE_MESSAGES_MAX = 1000
 MERGE_BYTES_MAX = 1 << 20
@@ -39,6 +50,15 @@ TARGETS_SHARE_MIN = 0.5
 TARGETS_FEW = 16
 """Fewer targets than that are never worth a rewrite: they take less than 400 bytes."""
 
+BLOCK_BYTES = 1 << 20
+BLOCKS_MAX = 72
+"""Source bytes held while copying: the journal since the last checkpoint (64 MiB), whose records are taken
+queue by queue and so in any order, and a little more."""
+WRITE_BYTES = 1 << 20
+"""Copied bytes per write."""
+SURVEY_RUNS = 25
+"""Runs looked through in one unit of work: as long as copying one record."""
+
 POSITION_BITS = 40
 """A key is segment << 40 | position; segments are far smaller than a terabyte."""
 
@@ -56,6 +76,13 @@ class Survey:
         """Unsettled messages of each record: the most that any single queue has."""
         self.users = array("q")
         """Queues that have unsettled messages in each record."""
+        self.live_bytes: dict[int, int] = {}
+        """Estimated live bytes of every segment that has any."""
+        self.moves = array("q")
+        """Records that were copied; where to, the next three say, by record."""
+        self.new_positions = array("q")
+        self.new_sizes = array("q")
+        self.new_messages = array("q")
         self._counted = array("q")
         self._last_uid = array("q")
         self._indexes: dict[int, int] = {}
@@ -74,14 +101,17 @@ class Survey:
             elif self.locations[index] is not location:
                 self._add_alias(index, location)
             places.append(index)
-            count = len(run.sequences)
             if self._last_uid[index] != uid:
                 self._last_uid[index] = uid
                 self.users[index] += 1
                 self._counted[index] = 0
-            self._counted[index] += count
-            if self._counted[index] > self.live[index]:
-                self.live[index] = self._counted[index]
+            self._counted[index] += len(run.sequences)
+            more = self._counted[index] - self.live[index]
+            if more > 0:
+                self.live[index] += more
+                segment = location.segment
+                share = location.size * more // max(1, location.messages) or 1
+                self.live_bytes[segment] = self.live_bytes.get(segment, 0) + share
         self._pieces.append(pack_runs(runs, places))
 
     def end_queue(self, uid: int, sequence_next: int, delivered_through: int) -> None:
@@ -103,13 +133,19 @@ class Survey:
         if not others or others[-1] is not location:
             others.append(location)
 
-    def live_bytes(self) -> dict[int, int]:
-        """Estimated live bytes of every segment that has any."""
-        total: dict[int, int] = {}
-        for location, live in zip(self.locations, self.live, strict=True):
-            share = location.size * min(live, location.messages) // max(1, location.messages)
-            total[location.segment] = total.get(location.segment, 0) + max(1, share)
-        return total
+    def start_moving(self) -> None:
+        """Make room for what a copier says."""
+        zeros = bytes(8 * len(self.locations))
+        self.new_positions = array("q", zeros)
+        self.new_sizes = array("q", zeros)
+        self.new_messages = array("q", zeros)
+
+    def move(self, record: int, position: int, size: int, messages: int) -> None:
+        """The record rests at this position of the new segment now; several may share it."""
+        self.moves.append(record)
+        self.new_positions[record] = position
+        self.new_sizes[record] = size
+        self.new_messages[record] = messages
 
 
 def choose_segments(live_bytes: dict[int, int], sizes: dict[int, int]) -> set[int]:
@@ -124,15 +160,6 @@ def choose_segments(live_bytes: dict[int, int], sizes: dict[int, int]) -> set[in
             chosen.update(tier)
         low = high
     return chosen
-
-
-class Move(NamedTuple):
-    """Where a record rests now; several records share a place if they were merged."""
-
-    record: int
-    position: int
-    size: int
-    messages: int
 
 
 class Merge(NamedTuple):
@@ -152,60 +179,111 @@ class _Link(NamedTuple):
     messages: int
 
 
-class Copier:
-    """Writes the live records of chosen segments; `steps` does it piece by piece.
+class Sources:
+    """Blocks of the segments that are copied from, a bounded number of them."""
 
-    `read(segment, position, size)` gives bytes, `write(chunks)` appends to the new segment.
+    def __init__(self, read: Callable[[int, int, int], bytes]) -> None:
+        self._read = read
+        self._blocks: OrderedDict[tuple[int, int], bytes] = OrderedDict()
+
+    def fetch(self, location: Location) -> Job | None:
+        """What has to be run before `value`, if anything."""
+        if location.size > BLOCK_BYTES:
+            key = (location.segment, location.position)
+            return None if key in self._blocks else lambda: self._load(key, location.position, location.size)
+        first = location.position // BLOCK_BYTES
+        last = (location.position + location.size - 1) // BLOCK_BYTES
+        for number in range(first, last + 1):
+            key = (location.segment, -1 - number)
+            if key not in self._blocks:
+                return lambda: self._load_blocks(location.segment, first, last)
+        return None
+
+    def value(self, location: Location) -> bytes:
+        """The record's bytes."""
+        if location.size > BLOCK_BYTES:
+            # A large one is used once and would only crowd out the others.
+            return self._blocks.pop((location.segment, location.position))
+        first, start = divmod(location.position, BLOCK_BYTES)
+        end = start + location.size
+        block = self._blocks[location.segment, -1 - first]
+        if end <= BLOCK_BYTES:
+            return block[start:end]
+        return block[start:] + self._blocks[location.segment, -2 - first][: end - BLOCK_BYTES]
+
+    def _load_blocks(self, segment: int, first: int, last: int) -> None:
+        for number in range(first, last + 1):
+            self._load((segment, -1 - number), number * BLOCK_BYTES, BLOCK_BYTES)
+
+    def _load(self, key: tuple[int, int], position: int, size: int) -> None:
+        """In a thread, while the copier waits: the only one who touches the blocks."""
+        self._blocks[key] = self._read(key[0], position, size)
+        self._blocks.move_to_end(key)
+        while len(self._blocks) > BLOCKS_MAX:
+            self._blocks.popitem(last=False)
+
+
+class Copier:
+    """Copies the live records of chosen segments; `steps` does it piece by piece.
+
+    `read(segment, position, size)` gives bytes, fewer at the end of a file; `write(chunks)` appends to the
+    new segment. Both are called from jobs only.
     """
 
     def __init__(
         self,
         survey: Survey,
-        is_chosen: Callable[[int], bool],
+        chosen: Callable[[int], bool],
         read: Callable[[int, int, int], bytes],
         write: Callable[[list[bytes | bytearray]], None],
     ) -> None:
         self._survey = survey
-        self._chosen = bytearray(is_chosen(location.segment) for location in survey.locations)
-        self._read = read
+        self.segments = {segment for segment in survey.live_bytes if chosen(segment)}
+        """The segments that nothing rests in afterwards."""
+        self._sources = Sources(read)
         self._write = write
         self._done = bytearray(len(survey.locations))
         self._chain: list[_Link] = []
         self._chain_messages = 0
         self._chain_bytes = 0
+        self._chunks: list[bytes | bytearray] = []
+        self._unwritten = 0
         self.position = 0
-        """Bytes written."""
-        self.moves: list[Move] = []
+        """Bytes copied."""
         self.merges: list[Merge] = []
+        survey.start_moving()
 
     @property
     def needed(self) -> bool:
-        return 1 in self._chosen
+        return bool(self.segments)
 
-    def steps(self) -> Iterator[None]:
-        """Copy everything, yielding after each small piece of work."""
+    def steps(self) -> Steps:
+        """Copy everything."""
         shared: dict[int, list[tuple[int, range]]] = {}
-        users = self._survey.users
-        for uid, sequences, index in self._runs():
-            if self._chosen[index] and users[index] > 1:
+        users, locations, segments = self._survey.users, self._survey.locations, self.segments
+        for count, (uid, sequences, index) in enumerate(self._runs()):
+            if users[index] > 1 and locations[index].segment in segments:
                 shared.setdefault(index, []).append((uid, sequences))
-                yield
+            if count % SURVEY_RUNS == 0:
+                yield None
         last_uid = -1
-        for uid, sequences, index in self._runs():
+        for count, (uid, sequences, index) in enumerate(self._runs()):
+            if count % SURVEY_RUNS == 0:
+                yield None
             if uid != last_uid:
                 yield from self._flush(last_uid)
                 last_uid = uid
-            if not self._chosen[index]:
+            if locations[index].segment not in segments:
                 yield from self._flush(uid)
             elif users[index] > 1:
                 yield from self._flush(uid)
                 if not self._done[index]:
                     self._done[index] = 1
-                    self._copy_one(index, shared.pop(index))
-                    yield
+                    yield from self._copy_one(index, shared.pop(index))
             else:
                 yield from self._enchain(uid, sequences, index)
         yield from self._flush(last_uid)
+        yield self._write_out()
 
     def _runs(self) -> Iterator[tuple[int, range, int]]:
         for uid, _, _, pieces in self._survey.rows:
@@ -215,7 +293,7 @@ class Copier:
 
     # --- chains of small records -------------------------------------------------------------------
 
-    def _enchain(self, uid: int, sequences: range, index: int) -> Iterator[None]:
+    def _enchain(self, uid: int, sequences: range, index: int) -> Steps:
         """Take one run of a record that only this queue uses; runs of one record follow each other."""
         links = self._chain
         if links and links[-1].record == index:
@@ -239,54 +317,64 @@ class Copier:
             self._chain_messages += live
             self._chain_bytes += size
 
-    def _flush(self, uid: int) -> Iterator[None]:
+    def _flush(self, uid: int) -> Steps:
         links = self._chain
         if not links:
             return
         self._chain = []
         self._chain_messages = self._chain_bytes = 0
         if len(links) == 1:
-            self._copy_one(links[0].record, [(uid, sequences) for sequences in links[0].sequences])
-            yield
+            yield from self._copy_one(links[0].record, [(uid, part) for part in links[0].sequences])
             return
         parts: list[Columns] = []
         sequences: list[int] = []
         for link in links:
+            yield from self._fetch(link.record)
             part_sequences, columns = self._pick(uid, link)
             sequences += part_sequences
             parts.append(columns)
-            yield
+            yield None
         assert all(map(int.__lt__, sequences, sequences[1:])), "a snapshot's runs are out of order"
         targets = [
             Target(uid, first, index, count)
             for first, index, count in stretches(sequences, range(len(sequences)))
         ]
+        yield None
         value = facts.encode_columns(targets, facts.join_columns(parts))
         for link in links:
-            self.moves.append(Move(link.record, self.position, len(value), len(sequences)))
+            self._survey.move(link.record, self.position, len(value), len(sequences))
         self.merges.append(Merge(uid, sequences[0], sequences[-1], links[0].record))
-        self._put(value)
-        yield
+        yield self._put(value)
 
     def _pick(self, uid: int, link: _Link) -> tuple[list[int], Columns]:
         """The live messages of a record, by sequence."""
-        value, head = self._fetch(link.record)
+        value = self._sources.value(self._survey.locations[link.record])
+        single = facts.decode_single(value)
+        if single is not None:
+            return [single[0].sequence_first], single[1]
+        head = facts.read_head(value)
+        facts.check_value(value, head)
         targets = facts.read_targets(value, head)
-        found = sorted(join.from_iterable(facts.find_messages(targets, uid, part) for part in link.sequences))
+        found = sorted(
+            chain.from_iterable(facts.find_messages(targets, uid, part) for part in link.sequences)
+        )
         return [sequence for sequence, _ in found], facts.decode_columns(value, [index for _, index in found])
 
     # --- single records ----------------------------------------------------------------------------
 
-    def _copy_one(self, index: int, live: Sequence[tuple[int, range]]) -> None:
+    def _copy_one(self, index: int, live: Sequence[tuple[int, range]]) -> Steps:
         """Copy one record, without what is settled if that is most of it."""
-        value: bytes | bytearray
-        value, head = self._fetch(index)
-        count = head.messages
+        yield from self._fetch(index)
+        value = self._sources.value(self._survey.locations[index])
+        head = facts.read_head(value)
+        facts.check_value(value, head)
         if self._is_worth_slimming(index, head):
             slim = slimmed(value, head, live)
-            value, count = slim, facts.read_head(slim).messages
-        self.moves.append(Move(index, self.position, len(value), count))
-        self._put(value)
+            self._survey.move(index, self.position, len(slim), facts.read_head(slim).messages)
+            yield self._put(slim)
+        else:
+            self._survey.move(index, self.position, len(value), head.messages)
+            yield self._put(value)
 
     def _is_worth_slimming(self, index: int, head: facts.Head) -> bool:
         survey = self._survey
@@ -294,16 +382,21 @@ class Copier:
             return True
         return head.targets > TARGETS_FEW and survey.users[index] < head.targets * TARGETS_SHARE_MIN
 
-    def _fetch(self, index: int) -> tuple[bytes, facts.Head]:
-        location = self._survey.locations[index]
-        value = self._read(location.segment, location.position, location.size)
-        head = facts.read_head(value)
-        facts.check_value(value, head)
-        return value, head
+    def _fetch(self, index: int) -> Steps:
+        job = self._sources.fetch(self._survey.locations[index])
+        if job is not None:
+            yield job
 
-    def _put(self, value: bytes | bytearray) -> None:
-        self._write([value])
+    def _put(self, value: bytes | bytearray) -> Job | None:
+        self._chunks.append(value)
         self.position += len(value)
+        self._unwritten += len(value)
+        return self._write_out() if self._unwritten >= WRITE_BYTES else None
+
+    def _write_out(self) -> Job:
+        chunks, self._chunks = self._chunks, []
+        self._unwritten = 0
+        return lambda: self._write(chunks)
 
 
 def slimmed(value: bytes, head: facts.Head, live: Iterable[tuple[int, range]]) -> bytearray:

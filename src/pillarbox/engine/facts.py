@@ -438,6 +438,35 @@ def decode_columns(value: bytes, indexes: Sequence[int]) -> Columns:
     )
 
 
+def decode_single(value: bytes) -> tuple[Target, Columns] | None:
+    """A verified value of a single message for a single queue, as `encode_group` writes most of them."""
+    if len(value) < _ONE.size:
+        return None
+    _, crc, size, flags, count, targets, _, accepted_ms, _, uid, first, raw, properties, body = (
+        _ONE.unpack_from(value)
+    )
+    if (
+        count != 1
+        or targets != 1
+        or flags & (ALIGNED | SAME_ACCEPTED | EXPIRATIONS | MIXED) != ALIGNED | SAME_ACCEPTED
+        or size != len(value)
+        or size != _ONE.size + raw + properties + body
+        or value[0] != FORMAT
+        or crc32c(memoryview(value)[CRC_END:]) != crc
+    ):
+        return None
+    properties_start = _ONE.size + raw
+    body_start = properties_start + properties
+    return Target(uid, first, 0, 1), Columns(
+        [value[_ONE.size : properties_start]],
+        [accepted_ms],
+        None,
+        [bool(flags & PERSISTENT)],
+        [value[properties_start:body_start]],
+        [value[body_start:]],
+    )
+
+
 def join_columns(parts: Sequence[Columns]) -> Columns:
     """The messages of all parts, one after another."""
     expirations: list[int] | None = None

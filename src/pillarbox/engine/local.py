@@ -220,9 +220,7 @@ class LocalEngine:
         if self._checkpoint is not None or self._failure is not None:
             return
         self._checkpoint_number += 1
-        self._checkpoint = Checkpoint(
-            self, self._files, self._path, self._readers, self._scheduler, self._checkpoint_number
-        )
+        self._checkpoint = Checkpoint(self, self._files, self._path, self._scheduler, self._checkpoint_number)
         self._bytes_since = self._records_since = self._runs_since = 0
         self._checkpoint.start(snapshot)
 
@@ -367,8 +365,14 @@ class LocalEngine:
 
     def when_durable(self, callback: Callable[[], None]) -> None:
         """Call back when all that was appended so far is on the medium, whatever the durability."""
+
+        def done() -> None:
+            # After a failure, waiting loads are let go, but this is never true again.
+            if self._failure is None:
+                callback()
+
         self._serial += 1
-        self._waiters.append((self._serial, callback))
+        self._waiters.append((self._serial, done))
         self._submit(Entry(self._serial, self._segment, self._position, [], sync=True), NO_TICKET, 0)
 
     def merged(self, uid: int, sequences: range, location: Location) -> None:

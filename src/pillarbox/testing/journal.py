@@ -334,6 +334,7 @@ class ModelDomain:
                     assert sequence not in queue.locations, f"queue {uid} has {sequence} twice: {state.runs}"
                     queue.locations[sequence] = run.location
                     queue.bodies[sequence] = b""
+        self.history = [self.state()]
 
     def adopt(self, uid: int, ticket: int) -> None:
         """Take the bodies that a load brought; what they are becomes the state to compare with."""
