@@ -36,6 +36,9 @@ COMPARED_QUEUE_ARGUMENTS = (
 
 QUEUE_TYPES = ("classic", "quorum")
 
+DEFAULTS = {"x-queue-type": "classic"}
+"""What a missing argument equals on redeclaration."""
+
 
 def _integer(value: Any) -> str | None:
     if isinstance(value, int) and not isinstance(value, bool):
@@ -82,6 +85,17 @@ def check_queue_arguments(name: str, vhost: str, arguments: Mapping[str, Any]) -
             raise BrokerError(Reason.PRECONDITION_FAILED, text)
 
 
+def spelled(value: Any) -> str:
+    """A value as RabbitMQ's texts spell it, which is Erlang's way."""
+    if value is None:
+        return "undefined"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return f"[{','.join(f'{{{type_name(item)},{spelled(item)}}}' for item in value)}]"
+    return f'<<"{value}">>' if isinstance(value, str) else str(value)
+
+
 def type_name(value: Any) -> str:
     """The name that RabbitMQ gives to the type of an argument; a head's typed values know their own."""
     own = getattr(value, "wire_type", None)
@@ -116,9 +130,9 @@ def demand_equal(
 ) -> None:
     """Raise BrokerError(PRECONDITION_FAILED) naming the first of the arguments `only` that differs."""
     for key in only:
-        default = "classic" if key == "x-queue-type" else None
-        received, present = asked.get(key, default), current.get(key, default)
-        if _same(received, present):
+        received, present = asked.get(key), current.get(key)
+        default = DEFAULTS.get(key)
+        if _same(default if received is None else received, default if present is None else present):
             continue
         if received is not None and present is not None:
             words = f"received '{_plain(received)}' but current is '{_plain(present)}'"

@@ -41,8 +41,13 @@ def dispatch(queue: Queue) -> int:
                 _move_back(queue.consumers, consumers[:1])
             continue
         served = consumers[:count]
-        for position, consumer in enumerate(served):
-            _hand_over(consumer, run.cut(slice(position, None, len(served))))
+        if len({consumer.ledger for consumer in served}) == len(served):
+            for position, consumer in enumerate(served):
+                _hand_over(consumer, run.cut(slice(position, None, len(served))))
+        else:
+            # Consumers that share a ledger see the messages in order, so they get them one by one.
+            for position in range(count):
+                _hand_over(served[position % len(served)], run.cut(slice(position, position + 1)))
         extra = count % len(consumers)
         if extra:
             _move_back(queue.consumers, consumers[:extra])

@@ -200,6 +200,8 @@ class Ledger:
             queue.reject(entry.run.cut(slice(start, stop)))
         consumer = entry.consumer
         if consumer is not None:
+            if consumer.credit <= 0 or consumer.pool.credit <= 0:
+                consumer.queue.move_to_back(consumer)
             consumer.credit += count
             consumer.pool.credit += count
             consumer.queue.wake()

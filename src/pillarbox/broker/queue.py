@@ -165,6 +165,20 @@ class Queue:
             self.queued = True
             self._changes.dirty.append(self)
 
+    def add_consumer(self, consumer: Consumer) -> None:
+        """Let a consumer take part, behind those of its priority (R69)."""
+        consumers = self.consumers
+        position = len(consumers)
+        while position and consumers[position - 1].priority < consumer.priority:
+            position -= 1
+        consumers.insert(position, consumer)
+
+    def move_to_back(self, consumer: Consumer) -> None:
+        """A consumer that had no credit has some again: it stands behind those that wait already."""
+        if consumer in self.consumers and len(self.consumers) > 1:
+            self.consumers.remove(consumer)
+            self.add_consumer(consumer)
+
     # --- messages out ------------------------------------------------------------------------------
 
     def take(self, count_max: int) -> Run | None:

@@ -73,6 +73,11 @@ class FanoutIndex:
         return iter(self._counts)
 
 
+def _words(key: str) -> list[str]:
+    """The words of a key; an empty key has none."""
+    return key.split(".") if key else []
+
+
 class _TopicNode:
     """One word of the binding keys: the words that may follow, and who is bound when nothing follows."""
 
@@ -91,12 +96,12 @@ class TopicIndex:
 
     def add(self, key: str, arguments: Arguments, destination: Destination) -> None:
         node = self._root
-        for word in key.split("."):
+        for word in _words(key):
             node = node.children.setdefault(word, _TopicNode())
         node.destinations.append(destination)
 
     def remove(self, key: str, arguments: Arguments, destination: Destination) -> None:
-        words = key.split(".")
+        words = _words(key)
         path = [self._root]
         for word in words:
             path.append(path[-1].children[word])
@@ -111,7 +116,7 @@ class TopicIndex:
 
         Each pair is visited once, so keys such as `#.#.#` cost words times nodes, not an exponent of them.
         """
-        words = key.split(".")
+        words = _words(key)
         pending = [(self._root, 0)]
         seen: set[tuple[int, int]] = set()
         while pending:

@@ -14,7 +14,12 @@ from typing import TYPE_CHECKING, Any
 from pillarbox.broker.consumer import Consumer, Pool
 from pillarbox.broker.exchange import NO_HEADERS, Exchange, Route
 from pillarbox.broker.queue import Queue
-from pillarbox.broker.vhost import DEFAULT_EXCHANGE, demand_not_default
+from pillarbox.broker.vhost import (
+    DEFAULT_EXCHANGE,
+    demand_deletable,
+    demand_not_default,
+    demand_not_reserved,
+)
 from pillarbox.errors import BrokerError, Reason
 
 if TYPE_CHECKING:
@@ -71,7 +76,7 @@ class Session:
         return self.vhost.exchange(name)
 
     def delete_exchange(self, name: str, *, if_unused: bool) -> None:
-        demand_not_default(name)
+        demand_deletable(name, self.vhost.name)
         self._demand("configure", "exchange", name)
         self.vhost.delete_exchange(name, if_unused=if_unused)
 
@@ -95,7 +100,10 @@ class Session:
     def declare_queue(self, name: str, *, exclusive: bool = False, **attributes: Any) -> Queue:
         """Make or check a queue; see `VHost.declare_queue`."""
         if name:
-            self._demand("configure", "queue", name)
+            demand_not_reserved("queue", name)
+        else:
+            name = self.core.unique_name("amq.gen-")
+        self._demand("configure", "queue", name)
         self._owns = self._owns or exclusive
         return self.vhost.declare_queue(self, name, exclusive=exclusive, **attributes)
 
@@ -200,10 +208,7 @@ class Session:
             priority=priority,
             arguments=arguments,
         )
-        position = len(queue.consumers)
-        while position and queue.consumers[position - 1].priority < priority:
-            position -= 1
-        queue.consumers.insert(position, consumer)
+        queue.add_consumer(consumer)
         queue.used_ms = self.core.changes.now_ms
         queue.wake()
         return consumer

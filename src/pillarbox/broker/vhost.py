@@ -18,6 +18,7 @@ from pillarbox.broker.arguments import (
     EXCHANGE_ARGUMENTS,
     check_queue_arguments,
     demand_equal,
+    spelled,
     type_name,
 )
 from pillarbox.broker.exchange import Binding, Exchange, Route, binding_identity
@@ -122,7 +123,7 @@ class VHost:
         if existing is not None:
             self._demand_same_exchange(existing, kind, durable, auto_delete, internal, arguments or {})
             return existing
-        _demand_not_reserved("exchange", name)
+        demand_not_reserved("exchange", name)
         exchange = Exchange(
             name, kind, durable=durable, auto_delete=auto_delete, internal=internal, arguments=arguments
         )
@@ -156,10 +157,7 @@ class VHost:
 
     def delete_exchange(self, name: str, *, if_unused: bool = False) -> None:
         """Delete an exchange and its bindings; a missing one is no error."""
-        demand_not_default(name)
-        if name.startswith(RESERVED_PREFIX):
-            text = f"deletion of system exchange '{name}' in vhost '{self.name}' not allowed"
-            raise BrokerError(Reason.ACCESS_REFUSED, text)
+        demand_deletable(name, self.name)
         exchange = self.exchanges.get(name)
         if exchange is None:
             return
@@ -189,7 +187,10 @@ class VHost:
         auto_delete: bool = False,
         arguments: Mapping[str, Any] | None = None,
     ) -> Queue:
-        """Make a queue (an empty name: the server chooses one), or check that it is the same one."""
+        """Make a queue, or check that the one of this name is the same (PRECONDITION_FAILED).
+
+        The caller has seen to the name: that it is not reserved, or made by the broker.
+        """
         arguments = arguments or {}
         existing = self.queues.get(name)
         if existing is not None:
@@ -197,10 +198,6 @@ class VHost:
             existing.used_ms = self._core.changes.now_ms
             return existing
         check_queue_arguments(name, self.name, arguments)
-        if name:
-            _demand_not_reserved("queue", name)
-        else:
-            name = self._core.unique_name("amq.gen-")
         queue = self._add_queue(
             self._core.take_uid(), name, durable, auto_delete, owner if exclusive else None, arguments
         )
@@ -417,7 +414,15 @@ def demand_not_default(name: str) -> None:
         raise BrokerError(Reason.ACCESS_REFUSED, "operation not permitted on the default exchange")
 
 
-def _demand_not_reserved(kind: str, name: str) -> None:
+def demand_deletable(name: str, vhost: str) -> None:
+    """Refuse to delete the default exchange and the broker's own."""
+    demand_not_default(name)
+    if name.startswith(RESERVED_PREFIX):
+        text = f"deletion of system exchange '{name}' in vhost '{vhost}' not allowed"
+        raise BrokerError(Reason.ACCESS_REFUSED, text)
+
+
+def demand_not_reserved(kind: str, name: str) -> None:
     if name.startswith(RESERVED_PREFIX):
         text = f"{kind} name '{name}' contains reserved prefix '{RESERVED_PREFIX}*'"
         raise BrokerError(Reason.ACCESS_REFUSED, text)
@@ -441,8 +446,7 @@ def _check_match_mode(arguments: Mapping[str, Any]) -> None:
     mode = arguments.get("x-match", "all")
     expected = "all, any, all-with-x, or any-with-x"
     if not isinstance(mode, str):
-        shown = "undefined" if mode is None else mode
-        text = f"Invalid x-match field type {type_name(mode)} (value {shown}); expected longstr"
+        text = f"Invalid x-match field type {type_name(mode)} (value {spelled(mode)}); expected longstr"
         raise BrokerError(Reason.PRECONDITION_FAILED, text)
     if mode not in MATCH_MODES:
         shown = f'"{mode}"' if mode else ""

@@ -34,6 +34,7 @@ HEADS_MAX = 1024
 """Pairs of frame heads that a channel keeps, one per combination of property and body size."""
 
 _uint32 = Struct(">I").unpack_from
+_uint16 = Struct(">H").unpack_from
 _header_start = Struct(">HHQ").unpack_from
 _tag_and_flag = Struct(">QB").pack
 _method_head = Struct(">BHIIB").pack
@@ -78,6 +79,7 @@ class Channel:
         self.published = 0
         """Messages published on this channel."""
         self._content: Content | None = None
+        self._crossed = False
         self._stalled: deque[tuple[int, bytes]] | None = None
         self._heads: dict[int, tuple[bytes, bytes]] = {}
 
@@ -104,11 +106,15 @@ class Channel:
         """Only the two ends of the closing handshake count; all else was sent before the peer knew."""
         method_id = _uint32(payload)[0] if kind == 1 and len(payload) >= 4 else 0
         if method_id == methods.CHANNEL_CLOSE:
+            # Both sides closed at once: the number is free, and the peer's close-ok may still come.
             self.send_method(methods.CHANNEL_CLOSE_OK)
-        if method_id in (methods.CHANNEL_CLOSE, methods.CHANNEL_CLOSE_OK):
+            self._crossed = True
+        elif method_id == methods.CHANNEL_CLOSE_OK:
             self.connection.channels.pop(self.number, None)
         elif method_id == methods.CHANNEL_OPEN:
-            raise AmqpError(504, "second 'channel.open' seen", method_id)
+            if not self._crossed:
+                raise AmqpError(504, "second 'channel.open' seen", method_id)
+            self.connection.reopen_channel(self.number, payload)
 
     def _frame(self, kind: int, payload: bytes) -> None:
         content = self._content
@@ -116,8 +122,6 @@ class Channel:
             self._content_frame(content, kind, payload)
         elif kind != 1:
             raise AmqpError(505, "expected method frame, got non method frame instead")
-        elif len(payload) < 4:
-            raise AmqpError(502, "method frame without a method")
         else:
             self._method(_uint32(payload)[0], payload)
 
@@ -138,8 +142,13 @@ class Channel:
 
     def _content_frame(self, content: Content, kind: int, payload: bytes) -> None:
         if content.properties is None:
-            if kind != 2 or len(payload) < 14 or payload[:2] != b"\x00\x3c":
-                text = "expected content header for class 60, got non content header frame instead"
+            expected = "expected content header for class 60, got"
+            if kind != 2:
+                text = f"{expected} non content header frame instead"
+                raise AmqpError(505, text, methods.BASIC_PUBLISH)
+            class_id = _uint16(payload)[0]
+            if class_id != 60:
+                text = f"{expected} one for class {class_id} instead"
                 raise AmqpError(505, text, methods.BASIC_PUBLISH)
             _, _, content.size = _header_start(payload)
             content.properties = payload[12:]
@@ -432,9 +441,9 @@ def _shortstr(text: str) -> bytes:
 
 def _selected(headers: Mapping[str, Any], name: str) -> tuple[str, ...]:
     """Sender-selected routing keys (R26): the strings in the array of this header."""
-    value = headers.get(name)
-    if value is None:
+    if name not in headers:
         return ()
+    value = headers[name]
     if not isinstance(value, list):
         text = f'invalid message: {{unacceptable_type_in_header,"{name}",{wire.type_name(value)}}}'
         raise BrokerError(Reason.PRECONDITION_FAILED, text)

@@ -198,14 +198,20 @@ def basic_qos(channel: Channel, size: int, count: int, shared: bool) -> None:
     if size:
         raise AmqpError(540, f"prefetch_size!=0 ({size})", m.BASIC_QOS)
     if shared:
-        pool = channel.pool
-        pool.credit += (count or UNLIMITED) - (channel.pool_limit or UNLIMITED)
-        channel.pool_limit = count
-        for consumer in channel.consumers.values():
-            consumer.queue.wake()
+        _limit_pool(channel, count)
     else:
+        # The way of RabbitMQ: a limit for each consumer to come ends the one for all together.
+        _limit_pool(channel, 0)
         channel.prefetch = count
     channel.send_method(m.BASIC_QOS_OK)
+
+
+def _limit_pool(channel: Channel, count: int) -> None:
+    """Let all consumers of the channel together have `count` deliveries out (0: any number)."""
+    channel.pool.credit += (count or UNLIMITED) - (channel.pool_limit or UNLIMITED)
+    channel.pool_limit = count
+    for consumer in channel.consumers.values():
+        consumer.queue.wake()
 
 
 def basic_consume(
@@ -311,14 +317,18 @@ def basic_nack(channel: Channel, tag: int, multiple: bool, requeue: bool) -> Non
     channel.settle(tag, multiple, Outcome.RELEASED if requeue else Outcome.REJECTED, m.BASIC_NACK)
 
 
-def basic_recover_async(channel: Channel, requeue: bool) -> None:
+def _recover(channel: Channel, requeue: bool, method_id: int) -> None:
     if not requeue:
-        raise AmqpError(540, "requeue=false", m.BASIC_RECOVER)
+        raise AmqpError(540, "requeue=false", method_id)
     channel.ledger.settle_all(Outcome.RELEASED)
 
 
+def basic_recover_async(channel: Channel, requeue: bool) -> None:
+    _recover(channel, requeue, m.BASIC_RECOVER_ASYNC)
+
+
 def basic_recover(channel: Channel, requeue: bool) -> None:
-    basic_recover_async(channel, requeue)
+    _recover(channel, requeue, m.BASIC_RECOVER)
     channel.send_method(m.BASIC_RECOVER_OK)
 
 

@@ -53,6 +53,9 @@ LOGIN_FAILURE_DELAY_MS = 1000
 BACKLOG_BYTES = 1 << 20
 """Body bytes handed out and not yet written after which consumers of this connection get no more."""
 
+PAYLOAD_MIN = {1: 4, 2: 14, 3: 0, 8: 0}
+"""Types of frames, with the least that must be in one: a method's id, a content header without properties."""
+
 STREAM_BYTES = 16 << 10
 """Body frames from this size on are taken in the pieces in which they arrive: below, putting a frame
 together costs less than keeping track of it."""
@@ -210,9 +213,6 @@ class Connection:
         number: int
         length: int
         kind, number, length = _frame_head(data, position)
-        if kind not in (1, 2, 3, 8):
-            self.resume = len(data)
-            raise AmqpError(501, _unknown_frame(data, position))
         if length > self.frame_max:
             self.resume = len(data)
             text = f"type {kind}, all octets = <<>>: {{frame_too_large,{length},{self.frame_max - 8}}}"
@@ -229,6 +229,8 @@ class Connection:
             text = f"type {kind}, all octets = {shown}: {{invalid_frame_end_marker,{data[end]}}}"
             raise AmqpError(501, text)
         self.resume = end + 1
+        if len(payload) < PAYLOAD_MIN.get(kind, length + 1):
+            raise AmqpError(501, f"type {kind}, all octets = {wire.octets_text(payload)}: unknown_frame")
         self._frame(kind, number, payload)
         return length + 8
 
@@ -274,7 +276,7 @@ class Connection:
                 self._finish("closed by the broker")
         elif number:
             if self.state is not State.RUNNING:
-                raise AmqpError(503 if kind == 1 else 505, "channel frame before connection.open")
+                raise AmqpError(505, f"type {kind}, all octets = {wire.octets_text(payload)}")
             self._channel_frame(kind, number, payload)
         elif kind != 1:
             raise AmqpError(505, f"type {kind}, all octets = {wire.octets_text(payload)}")
@@ -305,6 +307,11 @@ class Connection:
             raise AmqpError(504, "expected 'channel.open'", method_id)
         raise AmqpError(504, "expected 'channel.open'", methods.BASIC_PUBLISH)
 
+    def reopen_channel(self, number: int, payload: bytes) -> None:
+        """Open a channel under the number of one that both sides have closed."""
+        del self.channels[number]
+        self._channel_frame(1, number, payload)
+
     # --- the handshake and the methods of channel 0 ---------------------------------------------------
 
     def _protocol_header(self, data: bytes) -> bytes:
@@ -330,17 +337,13 @@ class Connection:
         return data[8:]
 
     def _method(self, payload: bytes) -> None:
-        if len(payload) < 4:
-            raise AmqpError(501, f"type 1, all octets = {wire.octets_text(payload)}")
         method_id = _uint32(payload)[0]
         if method_id not in methods.METHODS:
             raise AmqpError(503, "unimplemented method", method_id)
         handler = _HANDLERS.get((self.state, method_id)) or _HANDLERS.get((None, method_id))
         if handler is None:
             if self.state is State.RUNNING:
-                text = "unexpected method in connection state running"
-                code = 504 if method_id >> 16 == 10 else 503
-                raise AmqpError(code, text if code == 504 else "unimplemented method", method_id)
+                raise AmqpError(504, "unexpected method in connection state running", method_id)
             self._abort(f"unexpected {methods.METHODS[method_id].name} during the handshake")
             return
         try:
@@ -638,8 +641,3 @@ _HANDLERS: dict[tuple[State | None, int], Callable[..., None]] = {
 }
 
 _CLOSE_OK = b"\x00\x0a\x00\x33"
-
-
-def _unknown_frame(data: bytes, position: int) -> str:
-    shown = wire.octets_text(data[position : position + 7])
-    return f"type {data[position]}, all octets = {shown}: unknown frame type"

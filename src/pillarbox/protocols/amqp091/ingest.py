@@ -144,12 +144,14 @@ def ingest(connection: Connection, data: bytes) -> int:
                         flush()
                         ack_channel = channel
                         ack_first = ack_last = tag
-                else:
+                    position = end + 1
+                    continue
+                if multiple & 1:
                     connection.resume = position
                     flush()
                     channel.acknowledge_all(tag)
-                position = end + 1
-                continue
+                    position = end + 1
+                    continue
         connection.resume = position
         flush()
         used = connection.next_frame(data, position)
