@@ -32,6 +32,7 @@ class Consumer:
 
     __slots__ = (
         "arguments",
+        "blocked",
         "credit",
         "exclusive",
         "head",
@@ -73,6 +74,8 @@ class Consumer:
         self.pool = Pool() if no_ack or pool is None else pool
         self.priority = priority
         self.arguments = dict(arguments or {})
+        self.blocked = 0
+        """Not 0: it had its turn without credit, as the how many-th, and waits until it has some."""
         self.head: Any = None
         """Whatever the head wants to keep with the consumer."""
 

@@ -27,7 +27,7 @@ def dispatch(queue: Queue) -> int:
     """
     done = 0
     while queue.ready_count and done < ROUND_MESSAGES:
-        consumers = _eligible(queue)
+        consumers = _turns(queue)
         if not consumers:
             break
         run = queue.take(min(_deal_size(consumers), ROUND_MESSAGES - done))
@@ -35,11 +35,6 @@ def dispatch(queue: Queue) -> int:
             break
         count = len(run.sequences)
         done += count
-        if count == 1:
-            _hand_over(consumers[0], run)
-            if len(consumers) > 1:
-                _move_back(queue.consumers, consumers[:1])
-            continue
         served = consumers[:count]
         if len({consumer.ledger for consumer in served}) == len(served):
             for position, consumer in enumerate(served):
@@ -49,20 +44,27 @@ def dispatch(queue: Queue) -> int:
             for position in range(count):
                 _hand_over(served[position % len(served)], run.cut(slice(position, position + 1)))
         extra = count % len(consumers)
-        if extra:
-            _move_back(queue.consumers, consumers[:extra])
+        if extra or len(consumers) < len(queue.consumers):
+            _move_back(queue.consumers, consumers[:extra] if extra else consumers)
     return done
 
 
-def _eligible(queue: Queue) -> list[Consumer]:
-    """Consumers that can take a message now, of the highest priority among them."""
-    able = [
-        consumer
-        for consumer in queue.consumers
-        if consumer.credit > 0 and consumer.pool.credit > 0 and consumer.outlet.writable
-    ]
-    if able and able[0].priority != able[-1].priority:
-        return [consumer for consumer in able if consumer.priority == able[0].priority]
+def _turns(queue: Queue) -> list[Consumer]:
+    """Whose turn it is: at most one consumer a message, all of the highest priority that can take any.
+
+    A consumer whose turn comes while it has no credit loses its place until it has some.
+    """
+    able: list[Consumer] = []
+    wanted = queue.ready_count
+    for consumer in queue.consumers:
+        if len(able) == wanted or (able and consumer.priority != able[0].priority):
+            break
+        if consumer.blocked or not consumer.outlet.writable:
+            continue
+        if consumer.credit > 0 and consumer.pool.credit > 0:
+            able.append(consumer)
+        else:
+            queue.block(consumer)
     return able
 
 
@@ -95,8 +97,6 @@ def _hand_over(consumer: Consumer, run: Run) -> None:
 
 def _move_back(consumers: list[Consumer], moved: list[Consumer]) -> None:
     """Let those who got one message more in the last deal stand behind the others of their priority."""
-    if len(consumers) == 1:
-        return
     rest = [consumer for consumer in consumers if consumer not in moved]
     position = len(rest)
     while position and rest[position - 1].priority < moved[0].priority:

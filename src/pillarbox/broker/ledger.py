@@ -200,9 +200,9 @@ class Ledger:
             queue.reject(entry.run.cut(slice(start, stop)))
         consumer = entry.consumer
         if consumer is not None:
-            if consumer.credit <= 0 or consumer.pool.credit <= 0:
-                consumer.queue.move_to_back(consumer)
             consumer.credit += count
             consumer.pool.credit += count
+            if consumer.blocked:
+                consumer.queue.unblock(self)
             consumer.queue.wake()
         return count

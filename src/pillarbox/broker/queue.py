@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from heapq import heappop, heappush
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any
 
 from pillarbox.broker.exchange import Stamp
@@ -23,7 +23,7 @@ from pillarbox.engine.base import NO_EXPIRATION, Location, Message, QueueState, 
 if TYPE_CHECKING:
     from pillarbox.broker.changes import Changes
     from pillarbox.broker.consumer import Consumer
-    from pillarbox.broker.ledger import Entry
+    from pillarbox.broker.ledger import Entry, Ledger
 
 READ_AHEAD_MESSAGES = 4000
 """Messages to have in memory at the head of a queue that rests on disk: a few ticks' worth."""
@@ -36,6 +36,7 @@ TAKE_BYTES = 1 << 20
 
 
 _SEQUENCE = itemgetter(0)
+_BLOCKED = attrgetter("blocked")
 
 
 class QueueCounters:
@@ -93,6 +94,8 @@ class Queue:
         self.deleted = False
         self.queued = False
         """Stands in `changes.dirty`."""
+        self._blocks = 0
+        """How often a consumer was taken out of the turns."""
         self._ready: deque[Run] = deque()
         self._offset = 0
         """Messages of the first ready run that are taken already."""
@@ -173,11 +176,24 @@ class Queue:
             position -= 1
         consumers.insert(position, consumer)
 
-    def move_to_back(self, consumer: Consumer) -> None:
-        """A consumer that had no credit has some again: it stands behind those that wait already."""
-        if consumer in self.consumers and len(self.consumers) > 1:
-            self.consumers.remove(consumer)
-            self.add_consumer(consumer)
+    def block(self, consumer: Consumer) -> None:
+        """Take a consumer without credit out of the turns."""
+        self._blocks += 1
+        consumer.blocked = self._blocks
+
+    def unblock(self, ledger: Ledger) -> None:
+        """Let consumers of this receiver that have credit again stand behind those that wait already."""
+        waiting = [
+            consumer
+            for consumer in self.consumers
+            if consumer.blocked and consumer.ledger is ledger and consumer.credit > 0
+        ]
+        for consumer in sorted(waiting, key=_BLOCKED):
+            if consumer.pool.credit > 0:
+                consumer.blocked = 0
+                if len(self.consumers) > 1:
+                    self.consumers.remove(consumer)
+                    self.add_consumer(consumer)
 
     # --- messages out ------------------------------------------------------------------------------
 
@@ -203,12 +219,9 @@ class Queue:
         return run
 
     def _take_released(self, count_max: int) -> Run:
+        # Where stripes of one run were released they take turns, so that the original order is kept.
+        count = min(_bounded(self._released[0], count_max), self._unbroken())
         run = heappop(self._released)
-        count = _bounded(run, count_max)
-        if self._released and self._released[0].sequences.start < run.sequences[count - 1]:
-            # Stripes of one run were released: take turns, so that the original order is kept.
-            following = self._released[0].sequences.start
-            count = len(range(run.sequences.start, following, run.sequences.step))
         if count < len(run.sequences):
             rest = run.cut(slice(count, None))
             rest.redelivered = True
@@ -313,21 +326,22 @@ class Queue:
         """
         now_ms = self._changes.now_ms
         while True:
-            run = self._first()
+            run = self._released[0] if self._released else self._ready[0] if self._ready else None
             if run is None or not self._hot(run):
                 return
             assert run.messages is not None
-            over = 0
-            for message in run.messages:
-                due_ms = self._due_ms(message)
+            start, stop = (0, self._unbroken()) if self._released else (self._offset, len(run.messages))
+            over = start
+            while over < stop:
+                due_ms = self._due_ms(run.messages[over])
                 if due_ms is None or due_ms >= now_ms:
                     if due_ms is not None:
                         self._arm(due_ms + 1)
                     break
                 over += 1
-            if over:
-                self._drop_first(over)
-            if over < len(run.messages):
+            if over > start:
+                self._drop_first(run, start, over)
+            if over < stop:
                 return
 
     def _due_ms(self, message: Message) -> int | None:
@@ -348,32 +362,33 @@ class Queue:
             self._timer_ms = None
         self.wake()
 
-    def _first(self) -> Run | None:
-        """The run at the head, without what was taken of it."""
-        if self._released:
-            return self._released[0]
-        if not self._ready:
-            return None
-        if self._offset and self._hot(self._ready[0]):
-            self._ready[0] = self._ready[0].cut(slice(self._offset, None))
-            self._offset = 0
-        return self._ready[0]
+    def _unbroken(self) -> int:
+        """How many messages of the first released run come before any of the others."""
+        sequences = self._released[0].sequences
+        if len(self._released) > 1:
+            # The second of a heap is one of the first one's two children.
+            following = min(self._released[1:3]).sequences.start
+            if following < sequences[-1]:
+                return len(range(sequences.start, following, sequences.step))
+        return len(sequences)
 
-    def _drop_first(self, count: int) -> None:
-        """Drop messages of the run that `_first` gave."""
-        heap = bool(self._released)
-        run = heappop(self._released) if heap else self._ready.popleft()
-        if count < len(run):
-            rest = run.cut(slice(count, None))
-            rest.redelivered = run.redelivered
-            if heap:
+    def _drop_first(self, run: Run, start: int, stop: int) -> None:
+        """Drop these positions of the run at the head; nothing of it waits before them."""
+        if self._released:
+            heappop(self._released)
+            if stop < len(run.sequences):
+                rest = run.cut(slice(stop, None))
+                rest.redelivered = True
                 heappush(self._released, rest)
-            else:
-                self._ready.appendleft(rest)
-            run = run.cut(slice(0, count))
-        self.ready_count -= len(run)
-        self.ready_bytes -= run.body_bytes
-        self._gone(run)
+        elif stop < len(run.sequences):
+            self._offset = stop
+        else:
+            self._ready.popleft()
+            self._offset = 0
+        gone = run.cut(slice(start, stop))
+        self.ready_count -= len(gone.sequences)
+        self.ready_bytes -= gone.body_bytes
+        self._gone(gone)
 
     # --- memory and disk ---------------------------------------------------------------------------
 

@@ -211,6 +211,7 @@ def _limit_pool(channel: Channel, count: int) -> None:
     channel.pool.credit += (count or UNLIMITED) - (channel.pool_limit or UNLIMITED)
     channel.pool_limit = count
     for consumer in channel.consumers.values():
+        consumer.queue.unblock(channel.ledger)
         consumer.queue.wake()
 
 
