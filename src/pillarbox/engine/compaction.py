@@ -32,6 +32,11 @@ Job = Callable[[], object]
 Steps = Iterator[Job | None]
 """Small units of work on the domain's thread; a job has to be done before the next one."""
 
+
+def rest() -> None:
+    """The job that ends a turn: what follows is a larger unit of work, or was one."""
+
+
 MERGE_MESSAGES_MAX = 1000
 MERGE_BYTES_MAX = 1 << 20
 """A merged record is no larger than what one read brings in a few milliseconds, and one tick hands out."""
@@ -59,9 +64,6 @@ WRITE_BYTES = 1 << 20
 SURVEY_RUNS = 25
 """Runs looked through in one unit of work: as long as copying one record."""
 
-POSITION_BITS = 40
-"""A key is segment << 40 | position; segments are far smaller than a terabyte."""
-
 
 class Survey:
     """What is unsettled, by record and by queue, as the checkpoint came to know it."""
@@ -85,7 +87,8 @@ class Survey:
         self.new_messages = array("q")
         self._counted = array("q")
         self._last_uid = array("q")
-        self._indexes: dict[int, int] = {}
+        self._indexes: dict[int, dict[int, int]] = {}
+        """By segment and position: one large table would take long whenever it has to grow."""
         self._pieces: list[bytes] = []
 
     def add_runs(self, uid: int, runs: Sequence[StoredRun]) -> None:
@@ -94,10 +97,12 @@ class Survey:
         places = []
         for run in runs:
             location = run.location
-            key = location.segment << POSITION_BITS | location.position
-            index = indexes.get(key)
+            places_of_segment = indexes.get(location.segment)
+            if places_of_segment is None:
+                places_of_segment = indexes[location.segment] = {}
+            index = places_of_segment.get(location.position)
             if index is None:
-                index = indexes[key] = self._add_location(location)
+                index = places_of_segment[location.position] = self._add_location(location)
             elif self.locations[index] is not location:
                 self._add_alias(index, location)
             places.append(index)
@@ -339,12 +344,16 @@ class Copier:
             Target(uid, first, index, count)
             for first, index, count in stretches(sequences, range(len(sequences)))
         ]
-        yield None
-        value = facts.encode_columns(targets, facts.join_columns(parts))
+        yield rest
+        columns = facts.join_columns(parts)
+        yield rest
+        value = facts.encode_columns(targets, columns)
+        yield rest
         for link in links:
             self._survey.move(link.record, self.position, len(value), len(sequences))
         self.merges.append(Merge(uid, sequences[0], sequences[-1], links[0].record))
         yield self._put(value)
+        yield rest
 
     def _pick(self, uid: int, link: _Link) -> tuple[list[int], Columns]:
         """The live messages of a record, by sequence."""

@@ -138,13 +138,6 @@ def _first_of(run: StoredRun) -> int:
     return run.sequences.start
 
 
-class Cut(NamedTuple):
-    """Where a torn tail begins."""
-
-    segment: int
-    position: int
-
-
 class Replayed(NamedTuple):
     """A recovery and what its writer has to go on with."""
 
@@ -154,11 +147,10 @@ class Replayed(NamedTuple):
     """Base offset of the next group."""
     segment_next: int
     """An id beyond that of any segment seen."""
-    segments: list[int]
-    """Journal segments that were replayed."""
+    segments: dict[int, int]
+    """Journal segments that were replayed, and where their last group ends."""
     records: int
     bytes: int
-    cut: Cut | None
 
 
 class Replay:
@@ -172,6 +164,7 @@ class Replay:
         self._definitions: dict[tuple[str, str], bytes] = {}
         self._warnings: list[str] = []
         self._offset = 0
+        self._ends: dict[int, int] = {}
         self._records = 0
         self._bytes = 0
 
@@ -184,9 +177,8 @@ class Replay:
             self._start_from(checkpoint)
         present = segment_ids(self._files, self._folder, JOURNAL)
         segments = [segment for segment in present if segment >= first]
-        cut = self._replay_segments(segments)
+        self._replay_segments(segments)
         ids = [*present, *segment_ids(self._files, self._folder, BACKLOG), first - 1]
-        kept = segments if cut is None else [segment for segment in segments if segment <= cut.segment]
         queues = {
             uid: queue.state(uid)
             for uid, queue in self._queues.items()
@@ -194,7 +186,7 @@ class Replay:
         }
         recovery = Recovery(self._definitions, queues, self._warnings)
         return Replayed(
-            recovery, checkpoint, self._offset, max(ids) + 1, kept, self._records, self._bytes, cut
+            recovery, checkpoint, self._offset, max(ids) + 1, self._ends, self._records, self._bytes
         )
 
     # --- the checkpoint ----------------------------------------------------------------------------
@@ -246,18 +238,19 @@ class Replay:
 
     # --- the journal -------------------------------------------------------------------------------
 
-    def _replay_segments(self, segments: list[int]) -> Cut | None:
+    def _replay_segments(self, segments: list[int]) -> None:
         for place, segment in enumerate(segments):
             walk = SegmentWalk(self._files, segment_path(self._folder, JOURNAL, segment))
             try:
                 trouble = self._replay_segment(walk, segment)
+                self._ends[segment] = walk.end
                 if trouble is None:
                     continue
                 self._refuse_damage(walk, segments[place + 1 :], trouble)
-                return self._torn(walk, segment, segments[place + 1 :], trouble)
+                self._warn_of_cut(walk, segments[place + 1 :], trouble)
+                return
             finally:
                 walk.close()
-        return None
 
     def _replay_segment(self, walk: SegmentWalk, segment: int) -> str | None:
         """Apply the groups of a segment; return why that stopped early, if it did."""
@@ -288,7 +281,7 @@ class Replay:
                 f"nothing was changed: restore the folder from a copy"
             )
 
-    def _torn(self, walk: SegmentWalk, segment: int, later: list[int], trouble: str) -> Cut:
+    def _warn_of_cut(self, walk: SegmentWalk, later: list[int], trouble: str) -> None:
         lost = walk.size - walk.end
         for other in later:
             handle = self._files.open(segment_path(self._folder, JOURNAL, other))
@@ -298,7 +291,6 @@ class Replay:
             f"the journal ends in the middle of a write that was never confirmed ({trouble}): "
             f"cut {lost} bytes from byte {walk.end} of {walk.path}"
         )
-        return Cut(segment, walk.end)
 
     def _apply(self, group: Walked, segment: int) -> None:
         """One group: definitions, messages, delivered, settled, in this order."""
@@ -379,18 +371,20 @@ def repair(files: Files, folder: str, replayed: Replayed) -> None:
     Later segments go first, then the tail: a power cut in between leaves a folder that replays to the same
     state. What was replayed is synced, because what follows will be built on it.
     """
-    cut = replayed.cut
     journal = os.path.join(folder, JOURNAL)
     present = segment_ids(files, folder, JOURNAL)
     first = replayed.checkpoint.segment if replayed.checkpoint is not None else 0
-    if cut is not None:
-        for segment in reversed([segment for segment in present if segment > cut.segment]):
-            files.remove(segment_path(folder, JOURNAL, segment))
-            files.sync_folder(journal)
-    for segment in replayed.segments:
+    behind_the_tear = [
+        segment for segment in present if segment >= first and segment not in replayed.segments
+    ]
+    for segment in reversed(behind_the_tear):
+        files.remove(segment_path(folder, JOURNAL, segment))
+        files.sync_folder(journal)
+    for segment, end in replayed.segments.items():
         handle = files.open(segment_path(folder, JOURNAL, segment), write=True)
-        if cut is not None and segment == cut.segment:
-            files.truncate(handle, cut.position)
+        # What is beyond is the torn tail, or space that was reserved and never used.
+        if files.size(handle) > end:
+            files.truncate(handle, end)
         files.sync(handle)
         files.close(handle)
     for segment in [segment for segment in present if segment < first]:
