@@ -99,6 +99,7 @@ const scenarios = {
     let done;
     const all = new Promise((resolve) => { done = resolve; });
     let outstanding = 0;
+    let acknowledged = 0;
     await channel.consume(name, (message) => {
       outstanding += 1;
       assert.ok(outstanding <= 2, "never more than the prefetch");
@@ -106,7 +107,8 @@ const scenarios = {
       setImmediate(() => {
         outstanding -= 1;
         channel.ack(message);
-        if (seen.length === 10) done();
+        acknowledged += 1;
+        if (acknowledged === 10) done();
       });
     });
     await within(all, "10 messages");
