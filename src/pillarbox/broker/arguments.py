@@ -67,22 +67,109 @@ def _queue_type(value: Any) -> str | None:
     return None if value in QUEUE_TYPES else f"\"unsupported queue type '{value}'\""
 
 
+def _one_of(*names: str, fault: str) -> Callable[[Any], str | None]:
+    def check(value: Any) -> str | None:
+        if not isinstance(value, str):
+            return f"{{unacceptable_type,{type_name(value)}}}"
+        return None if value in names else fault.format(value)
+
+    return check
+
+
+def _string(value: Any) -> str | None:
+    return None if isinstance(value, str) else f"{{unacceptable_type,{type_name(value)}}}"
+
+
+def _boolean(value: Any) -> str | None:
+    return None if isinstance(value, bool) else f"{{unacceptable_type,{type_name(value)}}}"
+
+
+def _priority(value: Any) -> str | None:
+    if (problem := _not_negative(value)) is not None:
+        return problem
+    return f"{{max_value_exceeded,{value}}}" if value > 255 else None
+
+
+def _queue_version(value: Any) -> str | None:
+    return _integer(value) or (None if value in (1, 2) else f"\"unsupported queue version '{value}'\"")
+
+
 # Argument → a function that says in words what is wrong with a value, or None.
 QUEUE_ARGUMENTS: dict[str, Callable[[Any], str | None]] = {
     "x-queue-type": _queue_type,
     "x-message-ttl": milliseconds,
     "x-expires": _positive_milliseconds,
+    "x-max-length": _not_negative,
+    "x-max-length-bytes": _not_negative,
+    "x-overflow": _one_of("drop-head", "reject-publish", "reject-publish-dlx", fault="invalid_overflow"),
+    "x-dead-letter-routing-key": _string,
+    "x-max-priority": _priority,
+    "x-single-active-consumer": _boolean,
+    "x-queue-mode": _one_of("lazy", "default", fault="\"unsupported queue mode '{}'\""),
+    "x-queue-version": _queue_version,
 }
+
+WITHOUT_EFFECT = (
+    "x-max-length",
+    "x-max-length-bytes",
+    "x-dead-letter-exchange",
+    "x-max-priority",
+    "x-single-active-consumer",
+)
+"""Arguments that are checked and kept, and that the broker does not act upon yet: it says so in its log."""
+
+# Arguments of one type of queue that others refuse (T10).
+QUORUM_ONLY = ("x-delivery-limit", "x-quorum-initial-group-size", "x-max-in-memory-length")
+STREAM_ONLY = ("x-max-age", "x-stream-max-segment-size-bytes")
+CLASSIC_ONLY = ("x-max-priority", "x-queue-mode")
+REFUSED = {"classic": (*QUORUM_ONLY, *STREAM_ONLY), "quorum": (*CLASSIC_ONLY, *STREAM_ONLY)}
 
 
 def check_queue_arguments(name: str, vhost: str, arguments: Mapping[str, Any]) -> None:
     """Raise BrokerError(PRECONDITION_FAILED) for the first argument whose value is unacceptable."""
+    where = f"queue '{name}' in vhost '{vhost}'"
+    kind = arguments.get("x-queue-type", "classic")
     for key, value in arguments.items():
+        if key == "x-dead-letter-exchange" and not isinstance(value, str):
+            text = f"invalid type '{type_name(value)}' for arg '{key}' in {where}"
+            raise BrokerError(Reason.PRECONDITION_FAILED, text)
         check = QUEUE_ARGUMENTS.get(key)
         problem = check(value) if check is not None else None
+        if key == "x-dead-letter-routing-key" and not problem and "x-dead-letter-exchange" not in arguments:
+            problem = "routing_key_but_no_dlx_defined"
         if problem is not None:
-            text = f"invalid arg '{key}' for queue '{name}' in vhost '{vhost}': {problem}"
+            raise BrokerError(Reason.PRECONDITION_FAILED, f"invalid arg '{key}' for {where}: {problem}")
+    for key in REFUSED.get(kind, ()) if isinstance(kind, str) else ():
+        if key in arguments:
+            text = f"invalid arg '{key}' for {where} of queue type rabbit_{kind}_queue"
             raise BrokerError(Reason.PRECONDITION_FAILED, text)
+
+
+def check_consumer_arguments(queue: str, vhost: str, arguments: Mapping[str, Any]) -> None:
+    """The same for the arguments of a consumer."""
+    where = f"queue '{queue}' in vhost '{vhost}'"
+    for key, check in CONSUMER_ARGUMENTS.items():
+        problem = check(arguments[key]) if key in arguments else None
+        if problem is not None:
+            raise BrokerError(Reason.PRECONDITION_FAILED, f"invalid arg '{key}' for {where}: {problem}")
+    if "x-stream-offset" in arguments:
+        text = f"invalid arg 'x-stream-offset' for {where} of queue type rabbit_classic_queue"
+        raise BrokerError(Reason.PRECONDITION_FAILED, text)
+
+
+CONSUMER_ARGUMENTS: dict[str, Callable[[Any], str | None]] = {
+    "x-priority": _integer,
+    "x-cancel-on-ha-failover": _boolean,
+}
+
+
+def check_exchange_arguments(name: str, vhost: str, arguments: Mapping[str, Any]) -> None:
+    """The same for the arguments of an exchange."""
+    alternate = arguments.get("alternate-exchange", "")
+    if not isinstance(alternate, str):
+        kind = type_name(alternate)
+        text = f"invalid type '{kind}' for arg 'alternate-exchange' in exchange '{name}' in vhost '{vhost}'"
+        raise BrokerError(Reason.PRECONDITION_FAILED, text)
 
 
 def spelled(value: Any) -> str:

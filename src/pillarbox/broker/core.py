@@ -281,10 +281,16 @@ class Core:
             count = dispatch(queue)
             done += count
             if queue.timed:
-                queue.expire()
+                queue.expire(at_once=True)
             if count >= ROUND_MESSAGES:
                 queue.wake()
         return done
+
+    def attend(self, queue: Queue) -> None:
+        """Bring a queue with times to live up to this moment, before its messages are counted or got."""
+        if queue.timed:
+            dispatch(queue)
+            queue.expire(at_once=True)
 
     def flush(self, *, quiet: bool = False) -> None:
         """Append all facts so far as one group and seal the confirms that wait for it.

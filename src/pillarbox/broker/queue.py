@@ -319,8 +319,10 @@ class Queue:
 
     # --- time to live ------------------------------------------------------------------------------
 
-    def expire(self) -> None:
+    def expire(self, *, at_once: bool = False) -> None:
         """Drop messages at the head whose time is over, and ask to be looked at when the next one's is.
+
+        A time to live of 0 leaves a message until whoever waits for it had a chance; `at_once`: no longer.
 
         Only the head is examined (R44): a message behind one that lives longer waits for it.
         """
@@ -334,7 +336,7 @@ class Queue:
             over = start
             while over < stop:
                 due_ms = self._due_ms(run.messages[over])
-                if due_ms is None or due_ms >= now_ms:
+                if due_ms is None or due_ms > now_ms or (due_ms == now_ms and not at_once):
                     if due_ms is not None:
                         self._arm(due_ms + 1)
                     break

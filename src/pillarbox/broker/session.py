@@ -11,6 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from pillarbox.broker.arguments import (
+    check_consumer_arguments,
+    check_exchange_arguments,
+)
 from pillarbox.broker.consumer import Consumer, Pool
 from pillarbox.broker.exchange import NO_HEADERS, Exchange, Route
 from pillarbox.broker.queue import Queue
@@ -33,6 +37,9 @@ if TYPE_CHECKING:
 
 REPLY_TO = "amq.rabbitmq.reply-to"
 """The name under which a requester consumes direct replies and that its requests carry (R70)."""
+
+
+NO_ARGUMENTS: Mapping[str, Any] = {}
 
 
 class Session:
@@ -64,11 +71,17 @@ class Session:
 
     # --- exchanges ---------------------------------------------------------------------------------
 
-    def declare_exchange(self, name: str, kind: str, **attributes: Any) -> Exchange:
+    def declare_exchange(
+        self, name: str, kind: str, *, arguments: Mapping[str, Any] = NO_ARGUMENTS, **attributes: bool
+    ) -> Exchange:
         """Make or check an exchange; see `VHost.declare_exchange`."""
         demand_not_default(name)
         self._demand("configure", "exchange", name)
-        return self.vhost.declare_exchange(name, kind, **attributes)
+        check_exchange_arguments(name, self.vhost.name, arguments)
+        if "alternate-exchange" in arguments:
+            self._demand("read", "exchange", name)
+            self._demand("write", "exchange", arguments["alternate-exchange"])
+        return self.vhost.declare_exchange(name, kind, arguments=arguments, **attributes)
 
     def find_exchange(self, name: str) -> Exchange:
         """The exchange, for a passive declaration."""
@@ -97,19 +110,32 @@ class Session:
 
     # --- queues ------------------------------------------------------------------------------------
 
-    def declare_queue(self, name: str, *, exclusive: bool = False, **attributes: Any) -> Queue:
+    def declare_queue(
+        self,
+        name: str,
+        *,
+        exclusive: bool = False,
+        arguments: Mapping[str, Any] = NO_ARGUMENTS,
+        **attributes: bool,
+    ) -> Queue:
         """Make or check a queue; see `VHost.declare_queue`."""
         if name:
             demand_not_reserved("queue", name)
         else:
             name = self.core.unique_name("amq.gen-")
         self._demand("configure", "queue", name)
+        dead_letters = arguments.get("x-dead-letter-exchange")
+        if isinstance(dead_letters, str):
+            self._demand("read", "queue", name)
+            self._demand("write", "exchange", dead_letters)
         self._owns = self._owns or exclusive
-        return self.vhost.declare_queue(self, name, exclusive=exclusive, **attributes)
+        return self.vhost.declare_queue(self, name, exclusive=exclusive, arguments=arguments, **attributes)
 
     def find_queue(self, name: str) -> Queue:
         """The queue, for a passive declaration."""
-        return self.vhost.queue_for(self, name)
+        queue = self.vhost.queue_for(self, name)
+        self.core.attend(queue)
+        return queue
 
     def delete_queue(self, name: str, *, if_unused: bool, if_empty: bool) -> int:
         self._demand("configure", "queue", name)
@@ -192,6 +218,7 @@ class Session:
         if queue is None:
             self._demand("read", "queue", name)
             queue = self.vhost.queue_for(self, name)
+        check_consumer_arguments(name, self.vhost.name, arguments)
         if queue.consumers and (exclusive or queue.consumers[0].exclusive):
             text = f"queue '{name}' in vhost '{self.vhost.name}' in exclusive use"
             raise BrokerError(Reason.ACCESS_REFUSED, text)
@@ -231,6 +258,7 @@ class Session:
         self._demand("read", "queue", name)
         queue = self.vhost.queue_for(self, name)
         queue.used_ms = self.core.changes.now_ms
+        self.core.attend(queue)
         run = queue.take(1)
         if queue.timed:
             # Another message stands at the head now, and may be over its time.

@@ -21,7 +21,7 @@ from pillarbox.broker.ledger import Ledger, Outcome, UnknownDelivery
 from pillarbox.engine.base import NO_EXPIRATION, Address, Message
 from pillarbox.errors import BrokerError, Reason
 from pillarbox.protocols.amqp091 import commands, methods, wire
-from pillarbox.protocols.amqp091.errors import AmqpError, from_broker_error
+from pillarbox.protocols.amqp091.errors import AmqpError, from_broker_error, from_wire_error
 from pillarbox.protocols.amqp091.publishing import Target, headers_of, with_reply_to, without_header
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ class Channel:
         try:
             handler(self, *methods.decode(method_id, payload, 4))
         except wire.WireError as error:
-            raise AmqpError(error.code, error.detail, method_id) from None
+            raise from_wire_error(error, method_id) from None
         except BrokerError as error:
             raise from_broker_error(error, method_id) from None
 

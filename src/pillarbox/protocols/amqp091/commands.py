@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from pillarbox.broker.arguments import type_name
 from pillarbox.broker.confirm import Publisher
 from pillarbox.broker.consumer import UNLIMITED
 from pillarbox.broker.ledger import Outcome
@@ -230,11 +229,6 @@ def basic_consume(
         raise AmqpError(530, f"attempt to reuse consumer tag '{tag}'", m.BASIC_CONSUME)
     tag = tag or channel.core.unique_name("amq.ctag-")
     queue = _queue_name(channel, name)
-    priority = arguments.get("x-priority", 0)
-    if isinstance(priority, bool) or not isinstance(priority, int):
-        where = f"'x-priority' for queue '{queue}' in vhost '{channel.session.vhost.name}'"
-        text = f'invalid arg {where}: "expected integer, got {type_name(priority)}"'
-        raise BrokerError(Reason.PRECONDITION_FAILED, text)
     if queue == REPLY_TO:
         queue = _consume_replies(channel, no_ack)
     consumer = channel.session.consume(
@@ -246,7 +240,7 @@ def basic_consume(
         exclusive=exclusive,
         prefetch=channel.prefetch,
         pool=channel.pool,
-        priority=priority,
+        priority=arguments.get("x-priority", 0),
         arguments=arguments,
     )
     consumer.head = {}

@@ -22,7 +22,7 @@ from pillarbox.engine.base import Address
 from pillarbox.errors import BrokerError
 from pillarbox.protocols.amqp091 import methods, wire
 from pillarbox.protocols.amqp091.channel import Channel
-from pillarbox.protocols.amqp091.errors import AmqpError, from_broker_error
+from pillarbox.protocols.amqp091.errors import AmqpError, from_broker_error, from_wire_error
 from pillarbox.protocols.amqp091.ingest import FRAME_END, ingest
 from pillarbox.protocols.amqp091.publishing import (
     FACTS_MAX,
@@ -349,7 +349,7 @@ class Connection:
         try:
             handler(self, *methods.decode(method_id, payload, 4))
         except wire.WireError as error:
-            raise AmqpError(error.code, error.detail, method_id) from None
+            raise from_wire_error(error, method_id) from None
         except BrokerError as error:
             raise from_broker_error(error, method_id) from None
 

@@ -9,6 +9,7 @@ of the compatibility table.
 from __future__ import annotations
 
 from pillarbox.errors import BrokerError, Reason, RemoteProtocolError
+from pillarbox.protocols.amqp091.wire_tables import WireError
 
 # Code → (name, whether it closes the whole connection).
 REPLY_CODES: dict[int, tuple[str, bool]] = {
@@ -60,6 +61,11 @@ class AmqpError(RemoteProtocolError):
     @property
     def text(self) -> str:
         return str(self)
+
+
+def from_wire_error(error: WireError, method_id: int) -> AmqpError:
+    """The AMQP form of bytes that cannot be decoded; text that is no UTF-8 is blamed on no method."""
+    return AmqpError(error.code, error.detail, 0 if "UTF-8" in error.detail else method_id)
 
 
 def from_broker_error(error: BrokerError, method_id: int) -> AmqpError:
