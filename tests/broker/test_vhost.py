@@ -388,14 +388,16 @@ def test_auto_delete_queue_goes_with_its_last_consumer() -> None:
 
 
 @pytest.mark.row("R41")
-def test_server_names_are_unique_and_need_no_permission() -> None:
+def test_server_names_are_unique_and_need_permission_like_any_other() -> None:
     domain = Domain()
     user = domain.core.add_user("limited", "x")
-    domain.core.set_permission(Permission("limited", "/", "^$", "^$", "^$"))
+    domain.core.set_permission(Permission("limited", "/", "^amq\\.gen-", "^$", "^$"))
     session = domain.core.open_session(user, "/", Outlet())
     names = {session.declare_queue("").name for _ in range(50)}
     assert len(names) == 50
     assert all(name.startswith("amq.gen-") and len(name) == 30 for name in names)
+    domain.core.set_permission(Permission("limited", "/", "^$", "^$", "^$"))
+    assert refusal(lambda: session.declare_queue(""))[0] is Reason.ACCESS_REFUSED
 
 
 @pytest.mark.row("R56")
