@@ -21,10 +21,20 @@ UNLIMITED = 1 << 62
 class Pool:
     """Credit shared by all consumers that name it."""
 
-    __slots__ = ("credit",)
+    __slots__ = ("credit", "waiting")
 
     def __init__(self, credit: int = UNLIMITED) -> None:
         self.credit = credit
+        self.waiting: dict[Queue, None] = {}
+        """Queues with a consumer that had its turn when the pool was used up."""
+
+    def give_back(self, count: int, ledger: Ledger) -> None:
+        """Add credit; whoever waits for it is looked at again."""
+        self.credit += count
+        waiting, self.waiting = self.waiting, {}
+        for queue in waiting:
+            queue.unblock(ledger)
+            queue.wake()
 
 
 class Consumer:

@@ -275,7 +275,8 @@ class Core:
         done = 0
         for position, queue in enumerate(dirty):
             if done >= TICK_MESSAGES:
-                changes.dirty.extend(dirty[position:])
+                # Before those that are dirty again: whoever had no turn now comes first in the next tick.
+                changes.dirty[:0] = dirty[position:]
                 break
             queue.queued = False
             count = dispatch(queue)

@@ -201,7 +201,10 @@ class Ledger:
         consumer = entry.consumer
         if consumer is not None:
             consumer.credit += count
-            consumer.pool.credit += count
+            if consumer.pool.waiting:
+                consumer.pool.give_back(count, self)
+            else:
+                consumer.pool.credit += count
             if consumer.blocked:
                 consumer.queue.unblock(self)
             consumer.queue.wake()

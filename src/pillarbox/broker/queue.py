@@ -180,6 +180,8 @@ class Queue:
         """Take a consumer without credit out of the turns."""
         self._blocks += 1
         consumer.blocked = self._blocks
+        if consumer.pool.credit <= 0:
+            consumer.pool.waiting[self] = None
 
     def unblock(self, ledger: Ledger) -> None:
         """Let consumers of this receiver that have credit again stand behind those that wait already."""
