@@ -230,7 +230,6 @@ def test_server_named_queue_needs_the_permission_for_its_name(limited: pika.Bloc
 
 
 @pytest.mark.row("R92")
-@pytest.mark.to_come("R25", "R48")
 @pytest.mark.parametrize(
     ("argument", "kind"), [("x-dead-letter-exchange", "queue"), ("alternate-exchange", "exchange")]
 )
