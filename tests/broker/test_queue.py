@@ -127,7 +127,12 @@ class QueueMachine(RuleBasedStateMachine):
     def _waiting(self) -> list[int]:
         return [sequence for sequence, one in sorted(self.messages.items()) if not one.out]
 
-    def _is_due(self, sequence: int) -> bool:
+    def _may_go(self, sequence: int) -> bool:
+        due_ms = self.messages[sequence].due_ms
+        return due_ms is not None and due_ms <= self.domain.now_ms
+
+    def _must_go(self, sequence: int) -> bool:
+        """A millisecond later, because one with no time to live at all may be taken when it comes."""
         due_ms = self.messages[sequence].due_ms
         return due_ms is not None and due_ms < self.domain.now_ms
 
@@ -136,12 +141,12 @@ class QueueMachine(RuleBasedStateMachine):
         present = {sequence for run in self.queue._ready_runs() for sequence in run.sequences}
         gone = [sequence for sequence in before if sequence not in present]
         assert gone == before[: len(gone)], "something behind a living message expired"
-        assert all(self._is_due(sequence) for sequence in gone), "a message expired too early"
+        assert all(self._may_go(sequence) for sequence in gone), "a message expired too early"
         for sequence in gone:
             del self.messages[sequence]
         head = next(iter(self._waiting()), None)
         if looked and head is not None and self._is_hot(head):
-            assert not self._is_due(head), "the head is over its time"
+            assert not self._must_go(head), "the head is over its time"
             due_ms = self.messages[head].due_ms
             if due_ms is not None:
                 armed = self.queue._timer_ms
@@ -174,14 +179,14 @@ class QueueMachine(RuleBasedStateMachine):
         taken = list(run.sequences)
         present = {sequence for run in queue._ready_runs() for sequence in run.sequences}
         for sequence in [one for one in before if one not in present and one not in taken]:
-            assert self._is_due(sequence), "a message was lost"
+            assert self._may_go(sequence), "a message was lost"
             assert sequence < taken[0], "something behind a living message expired"
             del self.messages[sequence]
         assert taken == self._waiting()[: len(taken)], "not the oldest, or out of order"
         assert 1 <= len(taken) <= count
         assert bodies(run) == [self.messages[sequence].body for sequence in taken]
         assert {run.redelivered} == {self.messages[sequence].redelivered for sequence in taken}
-        assert not self._is_due(taken[0]), "a message was handed out after its time"
+        assert not self._must_go(taken[0]), "a message was handed out after its time"
         queue.wake()  # As `Session.get` does; dispatch looks at the queue anyway.
         if not answers:
             queue.settle_unanswered(run)

@@ -26,10 +26,13 @@ from pillarbox.protocols.amqp091 import wire
 
 
 def topic_matches(pattern: str, key: str) -> bool:
-    """The specification's words as a regular expression over the key with a dot in front of every word; an empty key has no words."""
+    """The specification's words as a regular expression over the key with a dot in front of every word.
+
+    An empty key has no words, as in RabbitMQ.
+    """
+    words = pattern.split(".") if pattern else []
     expression = "".join(
-        {"*": r"\.[^.]*", "#": r"(?:\.[^.]*)*"}.get(word, re.escape("." + word))
-        for word in (pattern.split(".") if pattern else [])
+        {"*": r"\.[^.]*", "#": r"(?:\.[^.]*)*"}.get(word, re.escape("." + word)) for word in words
     )
     return re.fullmatch(expression, "." + key if key else "", re.DOTALL) is not None
 
@@ -90,7 +93,7 @@ class Place:
 @pytest.mark.row("R22")
 @given(PATTERNS, KEYS)
 def test_topic_words_match_as_the_specification_says(pattern: str, key: str) -> None:
-    """`*` is exactly one word, `#` any number of them, also none; an empty word is a word, an empty key has none."""
+    """`*` is exactly one word, `#` any number of them; an empty word is a word, an empty key has none."""
     index = TopicIndex()
     index.add(pattern, {}, Place("q"))
     assert bool(list(index.match(key, {}))) == topic_matches(pattern, key)
