@@ -124,7 +124,7 @@ def test_delay_queues_deliver_in_order_of_expiration(run: Any, name: str) -> Non
     async def scenario(connection: aio_pika.abc.AbstractRobustConnection) -> None:
         channel = await connection.channel()
         work = await channel.declare_queue(name, exclusive=True)
-        for delay_ms in (400, 100, 250):
+        for delay_ms in (900, 100, 500):
             arguments = {
                 "x-dead-letter-exchange": "",
                 "x-dead-letter-routing-key": name,
@@ -134,7 +134,7 @@ def test_delay_queues_deliver_in_order_of_expiration(run: Any, name: str) -> Non
             delay = await channel.declare_queue(f"{name}-{delay_ms}", exclusive=True, arguments=arguments)
             await channel.default_exchange.publish(aio_pika.Message(str(delay_ms).encode()), delay.name)
         got = await collect(work, 3, no_ack=True)
-        assert [message.body for message in got] == [b"100", b"250", b"400"]
+        assert [message.body for message in got] == [b"100", b"500", b"900"]
         assert [message.headers["x-death"][0]["reason"] for message in got] == ["expired"] * 3
 
     run(scenario)

@@ -219,7 +219,11 @@ def test_global_prefetch_holds_for_the_channel(channel: BlockingChannel, name: s
     received[0].settled(3)
     assert received[1].bodies == []
     channel.basic_ack(0, multiple=True)
-    wait_until(channel, lambda: sum(len(each.messages) for each in received) == 6)
+    wait_until(
+        channel,
+        lambda: sum(len(each.messages) for each in received) == 6,
+        lambda: [each.bodies for each in received],
+    )
     received[0].settled(len(received[0].messages))
     received[1].settled(len(received[1].messages))
     assert sum(len(each.messages) for each in received) == 6
