@@ -85,7 +85,7 @@ compare: peers
 	@$(BIN)/python -m tests.compare run --fresh $(FRESH) $(ARGS)
 
 crash: setup
-	@$(BIN)/python -m tests.crash $(ARGS)
+	@$(BIN)/python -m tests.kill $(ARGS)
 
 suites: setup
 	@scripts/need "command -v redis-server" "Celery's suite" redis-server
