@@ -145,6 +145,22 @@ def check_queue_arguments(name: str, vhost: str, arguments: Mapping[str, Any]) -
             raise BrokerError(Reason.PRECONDITION_FAILED, text)
 
 
+def check_queue_type(
+    name: str, vhost: str, arguments: Mapping[str, Any], *, durable: bool, exclusive: bool, auto_delete: bool
+) -> None:
+    """Raise BrokerError(PRECONDITION_FAILED) for an attribute that a quorum queue cannot have (R43)."""
+    if arguments.get("x-queue-type") != "quorum":
+        return
+    for fault, found in (
+        ("non-durable", not durable),
+        ("exclusive-owner", exclusive),
+        ("auto-delete", auto_delete),
+    ):
+        if found:
+            text = f"invalid property '{fault}' for queue '{name}' in vhost '{vhost}'"
+            raise BrokerError(Reason.PRECONDITION_FAILED, text)
+
+
 def check_consumer_arguments(queue: str, vhost: str, arguments: Mapping[str, Any]) -> None:
     """The same for the arguments of a consumer."""
     where = f"queue '{queue}' in vhost '{vhost}'"

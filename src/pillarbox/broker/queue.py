@@ -81,6 +81,8 @@ class Queue:
         self.arguments = dict(arguments or {})
         self.ttl_ms = ttl_ms
         self.expires_ms = expires_ms
+        self.expiry: object | None = None
+        """What deletes the queue when nobody has used it for so long: a timer keeps nothing alive."""
         self.journaled = durable and owner is None and changes.journaled
         self.counters = QueueCounters()
         self.stamp = Stamp()
@@ -105,6 +107,8 @@ class Queue:
         self._timer_ms: int | None = None
         self._waiting: list[Callable[[], None]] = []
         """Who wants to know when cold messages have come."""
+        self.unreadable = False
+        """Messages could not be read back from disk."""
 
     def __repr__(self) -> str:
         return (
@@ -291,6 +295,7 @@ class Queue:
         self._ready.clear()
         self._released.clear()
         self._offset = self._cold_runs = 0
+        self.unreadable = False
         self.ready_count = self.ready_bytes = 0
         self.active_ms = self._changes.now_ms
         return count
@@ -306,6 +311,7 @@ class Queue:
     def close(self) -> None:
         """Let go of everything; the queue is deleted."""
         self.deleted = True
+        self.expiry = None
         self.stamp.valid = False
         waiting, self._waiting = self._waiting, []
         for again in waiting:
@@ -421,9 +427,11 @@ class Queue:
                 break
 
     def loaded(self, run: Run, messages: list[Message]) -> None:
-        """The messages of a cold run are here."""
-        assert len(messages) == len(run.sequences), (self, run, len(messages))
-        if run.loading and not self.deleted:
+        """The messages of a cold run are here; if not all are, they cannot be read and stay cold."""
+        if len(messages) < len(run.sequences):
+            self.unreadable = True
+        elif run.loading and not self.deleted:
+            assert len(messages) == len(run.sequences), (self, run, len(messages))
             run.loading = False
             run.messages = messages
             run.body_bytes = self._recount(run, messages)

@@ -121,6 +121,9 @@ class Session:
         """Make or check a queue; see `VHost.declare_queue`."""
         if name:
             demand_not_reserved("queue", name)
+        elif arguments.get("x-queue-type") == "quorum":
+            text = "Cannot declare a server-named queue for type rabbit_quorum_queue"
+            raise BrokerError(Reason.PRECONDITION_FAILED, text)
         else:
             name = self.core.unique_name("amq.gen-")
         self._demand("configure", "queue", name)
@@ -264,6 +267,8 @@ class Session:
             # Another message stands at the head now, and may be over its time.
             queue.wake()
         if run is None:
+            if queue.ready_count and queue.unreadable:
+                raise BrokerError(Reason.INTERNAL_ERROR, f"messages of queue '{name}' cannot be read")
             if queue.ready_count:
                 raise Deferred(queue)
             queue.counters.get_empty += 1

@@ -17,6 +17,7 @@ from pillarbox.broker.arguments import (
     COMPARED_QUEUE_ARGUMENTS,
     EXCHANGE_ARGUMENTS,
     check_queue_arguments,
+    check_queue_type,
     demand_equal,
     spelled,
     type_name,
@@ -198,6 +199,9 @@ class VHost:
             existing.used_ms = self._core.changes.now_ms
             return existing
         check_queue_arguments(name, self.name, arguments)
+        check_queue_type(
+            name, self.name, arguments, durable=durable, exclusive=exclusive, auto_delete=auto_delete
+        )
         queue = self._add_queue(
             self._core.take_uid(), name, durable, auto_delete, owner if exclusive else None, arguments
         )
@@ -228,7 +232,8 @@ class VHost:
         )
         self.queues[name] = queue
         if queue.expires_ms is not None:
-            self._core.scheduler.at(queue.used_ms + queue.expires_ms, QueueExpiry(self, queue))
+            expiry = queue.expiry = QueueExpiry(self, queue)
+            self._core.scheduler.at(queue.used_ms + queue.expires_ms, expiry)
         return queue
 
     def _demand_same_queue(

@@ -47,6 +47,8 @@ class Ticker:
         self._next_ms = next_ms
         self._after = after
         self._begun = False
+        self._now_ms = 0
+        """When the turn began."""
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ms: int | None = None
         self._housekeeping: asyncio.TimerHandle | None = None
@@ -76,14 +78,16 @@ class Ticker:
         """Begin a turn, unless one has begun."""
         if not self._begun:
             self._begun = True
-            self._set_time(self._clock.now_ms())
+            self._now_ms = self._clock.now_ms()
+            self._set_time(self._now_ms)
             self._loop.call_soon(self.turn)
 
     def turn(self) -> None:
         """End the turn: tick, then write."""
         started_ns = monotonic_ns()
+        # All that came in one turn came at one moment: a time to live of 0 lasts until the turn ends.
+        now_ms = self._now_ms if self._begun else self._clock.now_ms()
         self._begun = False
-        now_ms = self._clock.now_ms()
         self._tick(now_ms)
         outputs, self.outputs = self.outputs, []
         for driver in outputs:

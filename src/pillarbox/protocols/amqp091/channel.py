@@ -80,6 +80,10 @@ class Channel:
         """Messages published on this channel."""
         self._content: Content | None = None
         self._crossed = False
+        self._busy = False
+        """A method of this channel is being done."""
+        self._cancelled: deque[str] = deque()
+        """Tags of consumers whose queue has gone, to be told when the method at hand is answered."""
         self._stalled: deque[tuple[int, bytes]] | None = None
         self._heads: dict[int, tuple[bytes, bytes]] = {}
 
@@ -133,12 +137,17 @@ class Channel:
         handler = commands.HANDLERS.get(method_id)
         if handler is None:
             raise AmqpError(503, "unimplemented method", method_id)
+        self._busy = True
         try:
             handler(self, *methods.decode(method_id, payload, 4))
         except wire.WireError as error:
             raise from_wire_error(error, method_id) from None
         except BrokerError as error:
             raise from_broker_error(error, method_id) from None
+        finally:
+            self._busy = False
+            while self._cancelled:
+                self.send_method(methods.BASIC_CANCEL, self._cancelled.popleft(), True)
 
     def _content_frame(self, content: Content, kind: int, payload: bytes) -> None:
         if content.properties is None:
@@ -405,7 +414,11 @@ class Channel:
         """See `Sink`: the queue is gone (R64)."""
         self.consumers.pop(consumer.tag, None)
         if self.connection.client_capabilities.get("consumer_cancel_notify"):
-            self.send_method(methods.BASIC_CANCEL, consumer.tag, True)
+            if self._busy:
+                # Who deletes the queue hears first that it is deleted.
+                self._cancelled.append(consumer.tag)
+            else:
+                self.send_method(methods.BASIC_CANCEL, consumer.tag, True)
 
     def send_method(self, method_id: int, *arguments: Any) -> None:
         """Queue one method frame on this channel."""
