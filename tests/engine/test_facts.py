@@ -181,15 +181,15 @@ def test_columns_picked_and_joined_hold_the_same_messages(
     one: list[Message], two: list[Message], data: st.DataObject
 ) -> None:
     """What slimming and merging do: any messages of two records in a new one."""
-    parts: list[Columns] = []
+    columns = Columns()
     expected = []
     for messages in (one, two):
         value = bytes(Codec().encode_messages([(5, 0)], messages))
         picked = sorted(data.draw(st.sets(st.integers(0, len(messages) - 1), min_size=1)))
-        parts.append(facts.decode_columns(value, picked))
+        columns.add(value, facts.read_head(value), picked)
         expected += [fields(messages[index]) for index in picked]
     count = len(expected)
-    value = bytes(facts.encode_columns([Target(9, 100, 0, count)], facts.join_columns(parts)))
+    value = bytes(facts.encode_columns([Target(9, 100, 0, count)], columns))
     found = Codec().decode_messages(value, 9, range(100, 100 + count))
     assert [fields(message) for _, message in found] == expected
 
@@ -199,12 +199,16 @@ def test_a_single_message_is_decoded_as_columns_are(
     targets: list[tuple[int, int]], messages: list[Message]
 ) -> None:
     value = bytes(Codec().encode_messages(targets, messages))
-    single = facts.decode_single(value)
-    if single is not None:
-        assert single == (Target(*targets[0], 0, 1), facts.decode_columns(value, [0]))
+    single, general = Columns(), Columns()
+    sequence = single.add_single(value)
     usual = len(messages) == len(targets) == 1 and messages[0].expiration_ms == -1
-    assert (single is not None) == usual
-    assert facts.decode_single(value[:-1] + bytes([value[-1] ^ 1])) is None
+    assert sequence == (targets[0][1] if usual else None)
+    if usual:
+        general.add(value, facts.read_head(value), [0])
+    assert [getattr(single, name) for name in Columns.__slots__] == [
+        getattr(general, name) for name in Columns.__slots__
+    ]
+    assert single.add_single(value[:-1] + bytes([value[-1] ^ 1])) is None
 
 
 @given(message_lists(), st.data())
@@ -288,9 +292,7 @@ def test_a_group_without_facts_is_nothing() -> None:
     assert Codec().encode_group(Group(1, [], [], [], []), 0) is None
 
 
-@pytest.mark.parametrize(
-    "decode", [facts.decode_definition, facts.decode_delivered, facts.decode_settled], ids=str
-)
+@pytest.mark.parametrize("decode", [facts.decode_definition, facts.decode_delivered, facts.decode_settled])
 @given(data=st.binary(max_size=60))
 def test_hostile_small_facts_are_refused_in_words(decode: object, data: bytes) -> None:
     try:

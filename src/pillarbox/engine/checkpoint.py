@@ -67,6 +67,9 @@ class Host(Protocol):
 
     def merged(self, uid: int, sequences: range, location: Location) -> None: ...
 
+    def urgency(self) -> int:
+        """How many times the usual work a turn should do: 1, and more when the next checkpoint is due."""
+
     def remove_segment(self, kind: str, segment: int) -> None:
         """Remove a segment file as soon as no load in flight needs it."""
 
@@ -107,7 +110,7 @@ class Checkpoint:
 
     def _turn(self) -> None:
         try:
-            for _ in range(self._units):
+            for _ in range(self._units * self._host.urgency()):
                 job = next(self._steps)
                 if job is rest:
                     break
@@ -261,6 +264,7 @@ class Checkpoint:
         yield lambda: self._find_garbage(used)
         for kind, segment in self._garbage:
             self._host.remove_segment(kind, segment)
+        yield from self._survey.free_steps()
 
     def _remove_older(self) -> None:
         """Remove older checkpoints for good, before anything that they need."""

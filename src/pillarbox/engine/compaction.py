@@ -40,8 +40,9 @@ def rest() -> None:
 MERGE_MESSAGES_MAX = 1000
 MERGE_BYTES_MAX = 1 << 20
 """A merged record is no larger than what one read brings in a few milliseconds, and one tick hands out."""
-MERGE_BELOW_MESSAGES = 250
-"""Records with more live messages stay as they are: merging four of them saves next to nothing."""
+MERGE_BELOW_MESSAGES = 64
+"""Records with more live messages stay as they are. Merging costs about a microsecond a message, and what it
+saves, some hundred bytes of memory a record, is then less than ten bytes a message."""
 
 LIVE_SHARE_MIN = 0.25
 """Backlog segments with a smaller share of live bytes are copied forward: at most four times the live
@@ -63,6 +64,13 @@ WRITE_BYTES = 1 << 20
 """Copied bytes per write."""
 SURVEY_RUNS = 25
 """Runs looked through in one unit of work: as long as copying one record."""
+
+
+TABLE_SHIFT = 16
+"""A table for every 64 KiB of a segment: at most about a thousand records."""
+SEGMENT_SHIFT = 32
+"""Enough for segments of 256 TiB."""
+FREED_PER_STEP = 2000
 
 
 class Survey:
@@ -88,7 +96,8 @@ class Survey:
         self._counted = array("q")
         self._last_uid = array("q")
         self._indexes: dict[int, dict[int, int]] = {}
-        """By segment and position: one large table would take long whenever it has to grow."""
+        """Places in `locations` by position, in many small tables by segment and position: a large one would
+        take tens of milliseconds whenever it has to grow, and again when it is freed."""
         self._pieces: list[bytes] = []
 
     def add_runs(self, uid: int, runs: Sequence[StoredRun]) -> None:
@@ -97,12 +106,14 @@ class Survey:
         places = []
         for run in runs:
             location = run.location
-            places_of_segment = indexes.get(location.segment)
-            if places_of_segment is None:
-                places_of_segment = indexes[location.segment] = {}
-            index = places_of_segment.get(location.position)
+            position = location.position
+            part = location.segment << SEGMENT_SHIFT | position >> TABLE_SHIFT
+            table = indexes.get(part)
+            if table is None:
+                table = indexes[part] = {}
+            index = table.get(position)
             if index is None:
-                index = places_of_segment[location.position] = self._add_location(location)
+                index = table[position] = self._add_location(location)
             elif self.locations[index] is not location:
                 self._add_alias(index, location)
             places.append(index)
@@ -129,6 +140,9 @@ class Survey:
         self.locations.append(location)
         self.live.append(0)
         self.users.append(0)
+        self.new_positions.append(0)
+        self.new_sizes.append(0)
+        self.new_messages.append(0)
         self._counted.append(0)
         self._last_uid.append(-1)
         return len(self.locations) - 1
@@ -138,12 +152,16 @@ class Survey:
         if not others or others[-1] is not location:
             others.append(location)
 
-    def start_moving(self) -> None:
-        """Make room for what a copier says."""
-        zeros = bytes(8 * len(self.locations))
-        self.new_positions = array("q", zeros)
-        self.new_sizes = array("q", zeros)
-        self.new_messages = array("q", zeros)
+    def free_steps(self) -> Steps:
+        """Let go of everything, piece by piece."""
+        self.aliases.clear()
+        while self._indexes:
+            for _ in range(min(len(self._indexes), FREED_PER_STEP // 500)):
+                self._indexes.popitem()
+            yield None
+        while self.locations:
+            del self.locations[-FREED_PER_STEP:]
+            yield None
 
     def move(self, record: int, position: int, size: int, messages: int) -> None:
         """The record rests at this position of the new segment now; several may share it."""
@@ -256,7 +274,6 @@ class Copier:
         self.position = 0
         """Bytes copied."""
         self.merges: list[Merge] = []
-        survey.start_moving()
 
     @property
     def needed(self) -> bool:
@@ -331,21 +348,17 @@ class Copier:
         if len(links) == 1:
             yield from self._copy_one(links[0].record, [(uid, part) for part in links[0].sequences])
             return
-        parts: list[Columns] = []
+        columns = Columns()
         sequences: list[int] = []
         for link in links:
             yield from self._fetch(link.record)
-            part_sequences, columns = self._pick(uid, link)
-            sequences += part_sequences
-            parts.append(columns)
+            self._pick(uid, link, sequences, columns)
             yield None
         assert all(map(int.__lt__, sequences, sequences[1:])), "a snapshot's runs are out of order"
         targets = [
             Target(uid, first, index, count)
             for first, index, count in stretches(sequences, range(len(sequences)))
         ]
-        yield rest
-        columns = facts.join_columns(parts)
         yield rest
         value = facts.encode_columns(targets, columns)
         yield rest
@@ -355,19 +368,21 @@ class Copier:
         yield self._put(value)
         yield rest
 
-    def _pick(self, uid: int, link: _Link) -> tuple[list[int], Columns]:
-        """The live messages of a record, by sequence."""
+    def _pick(self, uid: int, link: _Link, sequences: list[int], columns: Columns) -> None:
+        """Add the live messages of a record, by sequence."""
         value = self._sources.value(self._survey.locations[link.record])
-        single = facts.decode_single(value)
+        single = columns.add_single(value)
         if single is not None:
-            return [single[0].sequence_first], single[1]
+            sequences.append(single)
+            return
         head = facts.read_head(value)
         facts.check_value(value, head)
         targets = facts.read_targets(value, head)
         found = sorted(
             chain.from_iterable(facts.find_messages(targets, uid, part) for part in link.sequences)
         )
-        return [sequence for sequence, _ in found], facts.decode_columns(value, [index for _, index in found])
+        sequences += [sequence for sequence, _ in found]
+        columns.add(value, head, [index for _, index in found])
 
     # --- single records ----------------------------------------------------------------------------
 
@@ -434,7 +449,9 @@ def slimmed(value: bytes, head: facts.Head, live: Iterable[tuple[int, range]]) -
                 [index + shift for index in inside], [place_of[index] for index in inside]
             )
         ]
-    return facts.encode_columns(slim_targets, facts.decode_columns(value, kept))
+    columns = Columns()
+    columns.add(value, head, kept)
+    return facts.encode_columns(slim_targets, columns)
 
 
 def stretches(sequences: Sequence[int], places: Sequence[int]) -> Iterator[tuple[int, int, int]]:

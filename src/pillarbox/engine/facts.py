@@ -95,15 +95,65 @@ class Target(NamedTuple):
     message_count: int
 
 
-class Columns(NamedTuple):
-    """The messages of a record, one list per field: what slimming and merging work on."""
+class Columns:
+    """Messages picked from records, one list per field: what slimming and merging work on."""
 
-    addresses: list[bytes]
-    accepted: Sequence[int]
-    expirations: Sequence[int] | None
-    persistent: Sequence[bool]
-    properties: list[bytes]
-    bodies: list[bytes]
+    __slots__ = ("accepted", "addresses", "bodies", "expirations", "persistent", "properties")
+
+    def __init__(self) -> None:
+        self.addresses: list[bytes] = []
+        self.accepted: list[int] = []
+        self.expirations: list[int] = []
+        self.persistent: list[bool] = []
+        self.properties: list[bytes] = []
+        self.bodies: list[bytes] = []
+
+    def add_single(self, value: bytes) -> int | None:
+        """Take the message of a record of one message for one queue, as most are that get merged.
+
+        Return its sequence; None, and nothing is taken, for any other value, also a damaged one.
+        """
+        if len(value) < _ONE.size:
+            return None
+        _, crc, size, flags, count, targets, _, accepted_ms, _, _, sequence, raw, properties, body = (
+            _ONE.unpack_from(value)
+        )
+        if (
+            count != 1
+            or targets != 1
+            or flags & (ALIGNED | SAME_ACCEPTED | EXPIRATIONS | MIXED) != ALIGNED | SAME_ACCEPTED
+            or size != len(value)
+            or size != _ONE.size + raw + properties + body
+            or value[0] != FORMAT
+            or crc32c(memoryview(value)[CRC_END:]) != crc
+        ):
+            return None
+        start = _ONE.size + raw
+        self.addresses.append(value[_ONE.size : start])
+        self.accepted.append(accepted_ms)
+        self.expirations.append(NO_EXPIRATION)
+        self.persistent.append(bool(flags & PERSISTENT))
+        self.properties.append(value[start : start + properties])
+        self.bodies.append(value[start + properties :])
+        found: int = sequence
+        return found
+
+    def add(self, value: bytes, head: Head, indexes: Sequence[int]) -> None:
+        """Take the messages at these places of a verified value."""
+        layout = _Layout(value, head)
+        raws = layout.addresses()
+        numbers, accepted = layout.numbers, layout.accepted
+        expirations, persistent = layout.expirations, layout.persistent
+        props, ends = layout.properties_ends, layout.body_ends
+        count = len(indexes)
+        self.addresses += [raws[numbers[i]] for i in indexes] if numbers else [raws[0]] * count
+        self.accepted += [accepted[i] for i in indexes] if accepted else [head.accepted_ms] * count
+        self.expirations += [expirations[i] for i in indexes] if expirations else [NO_EXPIRATION] * count
+        self.persistent += (
+            [bool(persistent[i]) for i in indexes] if persistent else [bool(head.flags & PERSISTENT)] * count
+        )
+        self.properties += [value[props[i] : props[i + 1]] for i in indexes]
+        self.bodies += [value[ends[i] : ends[i + 1]] for i in indexes]
 
 
 class EncodedGroup(NamedTuple):
@@ -418,72 +468,6 @@ class _Layout:
         return [self._value[ends[i] : ends[i + 1]] for i in range(len(ends) - 1)]
 
 
-def decode_columns(value: bytes, indexes: Sequence[int]) -> Columns:
-    """The columns of the messages at these places of a verified value."""
-    head = read_head(value)
-    layout = _Layout(value, head)
-    raws = layout.addresses()
-    numbers, accepted = layout.numbers, layout.accepted
-    expirations, persistent = layout.expirations, layout.persistent
-    props, ends = layout.properties_ends, layout.body_ends
-    return Columns(
-        [raws[numbers[i]] for i in indexes] if numbers else [raws[0]] * len(indexes),
-        [accepted[i] for i in indexes] if accepted else [head.accepted_ms] * len(indexes),
-        [expirations[i] for i in indexes] if expirations else None,
-        [bool(persistent[i]) for i in indexes]
-        if persistent
-        else [bool(head.flags & PERSISTENT)] * len(indexes),
-        [value[props[i] : props[i + 1]] for i in indexes],
-        [value[ends[i] : ends[i + 1]] for i in indexes],
-    )
-
-
-def decode_single(value: bytes) -> tuple[Target, Columns] | None:
-    """A verified value of a single message for a single queue, as `encode_group` writes most of them."""
-    if len(value) < _ONE.size:
-        return None
-    _, crc, size, flags, count, targets, _, accepted_ms, _, uid, first, raw, properties, body = (
-        _ONE.unpack_from(value)
-    )
-    if (
-        count != 1
-        or targets != 1
-        or flags & (ALIGNED | SAME_ACCEPTED | EXPIRATIONS | MIXED) != ALIGNED | SAME_ACCEPTED
-        or size != len(value)
-        or size != _ONE.size + raw + properties + body
-        or value[0] != FORMAT
-        or crc32c(memoryview(value)[CRC_END:]) != crc
-    ):
-        return None
-    properties_start = _ONE.size + raw
-    body_start = properties_start + properties
-    return Target(uid, first, 0, 1), Columns(
-        [value[_ONE.size : properties_start]],
-        [accepted_ms],
-        None,
-        [bool(flags & PERSISTENT)],
-        [value[properties_start:body_start]],
-        [value[body_start:]],
-    )
-
-
-def join_columns(parts: Sequence[Columns]) -> Columns:
-    """The messages of all parts, one after another."""
-    expirations: list[int] | None = None
-    if any(part.expirations for part in parts):
-        expirations = []
-        for part in parts:
-            expirations += part.expirations or [NO_EXPIRATION] * len(part.bodies)
-    return Columns(
-        [raw for part in parts for raw in part.addresses],
-        [moment for part in parts for moment in part.accepted],
-        expirations,
-        [flag for part in parts for flag in part.persistent],
-        [properties for part in parts for properties in part.properties],
-        [body for part in parts for body in part.bodies],
-    )
-
-
 def encode_columns(targets: Sequence[Target], columns: Columns) -> bytearray:
     """A MESSAGES value of messages picked from others: what slimming and merging write."""
     count = len(columns.bodies)
@@ -493,12 +477,15 @@ def encode_columns(targets: Sequence[Target], columns: Columns) -> bytearray:
         number_of = dict(zip(distinct, range(len(distinct)), strict=True))
         numbers = [number_of[raw] for raw in columns.addresses]
     flags = 0
-    accepted = columns.accepted
+    accepted: Sequence[int] = columns.accepted
     first_ms = accepted[0]
-    if list(accepted).count(first_ms) == count:
+    if accepted.count(first_ms) == count:
         flags |= SAME_ACCEPTED
         accepted = ()
-    if columns.expirations:
+    expirations: Sequence[int] = columns.expirations
+    if expirations.count(NO_EXPIRATION) == count:
+        expirations = ()
+    else:
         flags |= EXPIRATIONS
     persistent: Sequence[bool] = columns.persistent
     if all(persistent):
@@ -520,7 +507,7 @@ def encode_columns(targets: Sequence[Target], columns: Columns) -> bytearray:
         numbers,
         first_ms,
         accepted,
-        columns.expirations or (),
+        expirations,
         persistent,
         columns.properties,
         columns.bodies,
