@@ -59,7 +59,7 @@ class Pika:
         """Close every connection; one left in the middle of a call is cut after CLOSE_S."""
         for connection in self.connections:
             if connection.is_open:
-                watchdog = threading.Timer(CLOSE_S, _cut, [connection])
+                watchdog = threading.Timer(CLOSE_S, cut, [connection])
                 watchdog.start()
                 try:
                     with contextlib.suppress(pika.exceptions.AMQPError):
@@ -68,7 +68,7 @@ class Pika:
                     watchdog.cancel()
 
 
-def _cut(connection: BlockingConnection) -> None:
+def cut(connection: BlockingConnection) -> None:
     """Shut the socket down below pika, which then finds out by itself."""
     with contextlib.suppress(OSError, AttributeError):
         connection._impl._transport._sock.shutdown(socket.SHUT_RDWR)

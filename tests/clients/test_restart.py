@@ -1,0 +1,134 @@
+"""Restarts (R12, R40, R60, R61, R66): what clients are told, and what is there afterwards.
+
+The tests stop a broker of their own, of the kind that the session's broker is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pika
+import pytest
+from broker_target import STARTERS, Target, chosen, peers
+from pika_tools import Pika, consume, cut, drain, exists, publish, wait_until
+
+PERSISTENT = pika.DeliveryMode.Persistent.value
+
+
+@pytest.fixture(scope="module")
+def peer(request: pytest.FixtureRequest) -> Iterator[peers.Peer]:
+    name = chosen(request.config)
+    if name not in STARTERS:
+        pytest.skip("a broker that somebody else started is not ours to stop")
+    with peers.PEERS[name]() as running:
+        yield running
+
+
+@pytest.fixture
+def pika_here(peer: peers.Peer) -> Iterator[Pika]:
+    """Return a factory of connections to the broker of these tests."""
+    factory = Pika(Target(peer.name, peers.HOST, peer.amqp_port))
+    yield factory
+    factory.close()
+
+
+def again(peer: peers.Peer, factory: Pika) -> pika.BlockingConnection:
+    """Connect after a restart, which may have brought another port."""
+    factory.target = Target(peer.name, peers.HOST, peer.amqp_port)
+    return factory.connect()
+
+
+@pytest.mark.row("R12", "320")
+def test_stop_closes_connections_with_320(peer: peers.Peer, pika_here: Pika) -> None:
+    """R12: CONNECTION_FORCED for everybody who is connected; the reason behind it differs by release."""
+    channel = pika_here.channel()
+    peer.stop()
+    try:
+        with pytest.raises(pika.exceptions.ConnectionClosedByBroker) as caught:
+            wait_until(channel, lambda: False)
+    finally:
+        peer.start()
+    assert caught.value.reply_code == 320
+    assert caught.value.reply_text.startswith("CONNECTION_FORCED - ")
+
+
+@pytest.mark.row("R40", "R60", "R66", "R23", "R31")
+def test_what_is_durable_survives_a_stop(peer: peers.Peer, pika_here: Pika, name: str) -> None:
+    """R40: durable queues, exchanges, bindings and persistent messages; order, and nothing acknowledged."""
+    channel = pika_here.channel()
+    channel.confirm_delivery()
+    channel.exchange_declare(name, "topic", durable=True)
+    channel.exchange_declare(f"{name}-transient", "topic")
+    channel.queue_declare(name, durable=True, arguments={"x-message-ttl": 3_600_000})
+    channel.queue_bind(name, name, "a.#")
+    channel.queue_declare(f"{name}-transient")
+    for n in range(20):
+        publish(channel, "a.b", str(n).encode(), exchange=name, delivery_mode=PERSISTENT, headers={"n": n})
+    publish(channel, name, b"transient", delivery_mode=1)
+    received = consume(channel, name, auto_ack=False, consumer_tag="tag").wait(21)
+    channel.basic_cancel("tag")
+    for method in received.methods[:10:2]:
+        channel.basic_ack(method.delivery_tag)
+    channel.connection.close()
+    peer.restart()
+
+    connection = again(peer, pika_here)
+    assert exists(connection, exchange=name)
+    assert not exists(connection, exchange=f"{name}-transient")
+    assert not exists(connection, queue=f"{name}-transient")
+    channel = connection.channel()
+    channel.confirm_delivery()
+    channel.queue_declare(name, durable=True, arguments={"x-message-ttl": 3_600_000})
+    publish(channel, "a.c", b"20", exchange=name, delivery_mode=PERSISTENT)
+    left = [1, 3, 5, 7, 9, *range(10, 21)]
+    received = consume(channel, name)
+    assert received.settled(len(left)) == [str(n).encode() for n in left]
+    assert [method.redelivered for method in received.methods] == [True] * (len(left) - 1) + [False]
+    assert received.properties[0].headers == {"n": 1}
+    channel.queue_delete(name)
+    channel.exchange_delete(name)
+
+
+@pytest.mark.row("R60", "R61")
+def test_confirmed_persistent_messages_survive_a_kill(peer: peers.Peer, pika_here: Pika, name: str) -> None:
+    """R61: SIGKILL right after the last confirm."""
+    channel = pika_here.channel()
+    channel.confirm_delivery()
+    channel.queue_declare(name, durable=True)
+    for n in range(100):
+        publish(channel, name, str(n).encode(), delivery_mode=PERSISTENT)
+    peer.kill()
+    peer.start()
+    channel = again(peer, pika_here).channel()
+    assert drain(channel, name) == [str(n).encode() for n in range(100)]
+    channel.queue_delete(name)
+
+
+def run_full(kind: str) -> peers.Peer:
+    """Return a broker, not started, whose disk looks full; RabbitMQ's is told so when it runs."""
+    return (
+        peers.Pillarbox(options=["--disk-free-min", "1000TiB"]) if kind == "pillarbox" else peers.RabbitMQ()
+    )
+
+
+@pytest.mark.row("R11", "T2")
+def test_disk_alarm_blocks_publishers_and_nobody_else(request: pytest.FixtureRequest, name: str) -> None:
+    """R11: connection.blocked "low on disk" once somebody publishes; who does not publish goes on."""
+    if (kind := chosen(request.config)) not in STARTERS:
+        pytest.skip("a broker that somebody else started has its own idea of a full disk")
+    with run_full(kind) as full:
+        if isinstance(full, peers.RabbitMQ):
+            full.ctl("set_disk_free_limit", "900000GB")
+        factory = Pika(Target(full.name, peers.HOST, full.amqp_port))
+        publisher, other = factory.channel(), factory.channel()
+        reasons: list[str] = []
+        publisher.connection.add_on_connection_blocked_callback(
+            lambda _, frame: reasons.append(frame.method.reason)
+        )
+        other.queue_declare(name)
+        publish(publisher, name, b"waits")
+        wait_until(publisher, lambda: reasons)
+        assert reasons == ["low on disk"]
+        assert consume(other, name).settled(0) == []
+        for connection in factory.connections:
+            cut(connection)  # A blocked publisher is not answered, not even its close.
