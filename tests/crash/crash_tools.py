@@ -43,6 +43,7 @@ class Workload:
         self.engine, self.scheduler, recovery = open_engine(self.files, scheduler, **options)
         self.domain = ModelDomain(self.engine, self.simulated.note)
         self.domain.adopt_merged = adopt_merged
+        self.domain.lone = lambda: self.chance.random() < 0.3
         self.engine.attach(self.domain)
         load_all(self.domain, self.scheduler, recovery)
         self.opened = len(self.simulated.log)

@@ -128,6 +128,8 @@ class ModelDomain:
         self._journal = journal
         self._note = note
         self.adopt_merged = True
+        self.lone: Callable[[], bool] = lambda: False
+        """Whether the next group says that a lone publisher waits for it."""
         self.piece_runs = 3
         """Runs per piece of a snapshot: small, so that long queues come in several."""
         self.queues: dict[int, ModelQueue] = {}
@@ -229,6 +231,7 @@ class ModelDomain:
             self._messages,
             [DeliveredFact(uid, sequence) for uid, sequence in self._delivered.items()],
             [SettledFact(uid, ranges) for uid, ranges in self._settled.items()],
+            self.lone(),
         )
         self._begin()
         self.history.append(self.state())
