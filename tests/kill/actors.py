@@ -25,6 +25,7 @@ from .wire import FRAME_MAX, Client, ProtocolError
 _PATTERN = random.Random(20240229).randbytes(300_000)
 _body_head = struct.Struct(">QI")
 PROBE = b"probe "
+_NOT_GONE = f"the queue {topology.PASSING}, which is not durable, is there"
 
 Emit = Callable[[Event], None]
 
@@ -60,6 +61,8 @@ class Style(NamedTuple):
     """Share of bursts that are not persistent."""
     multiple: bool
     """Acknowledges many at once."""
+    defines: float = 0.015
+    """Share of its steps that change queues and bindings of its own."""
 
 
 DRAIN_STYLE = Style(1, 1, (20,), 0, 0.0, 0.0, False)
@@ -157,9 +160,9 @@ class Actor(Client):
         if not self.open or self.closed is not None:
             return
         what = self.chance.random()
-        if what < 0.015:
+        if what < self.style.defines:
             self._define()
-        elif what < 0.30 and self._pending:
+        elif what < 0.30 + self.style.defines and self._pending:
             self._settle()
         elif len(self._unconfirmed) < self.style.window:
             self._publish(self._any_route(), self.chance.randint(1, self.style.burst))
@@ -318,8 +321,18 @@ class Drain(Actor):
         self._probes: dict[str, list[bytes]] = {}
         self._tags: dict[str, dict[int, int]] = {}
 
+    def know(self, queues: Iterable[str], exchanges: Iterable[str]) -> None:
+        """Save looking for what exists, where that can be seen from inside."""
+        self.state.queues.update({name: [] for name in queues})
+        self.state.exchanges.update(exchanges)
+        if topology.PASSING in self.state.queues:
+            self.errors.append(_NOT_GONE)
+        self._tasks.append(self._probe)
+
     def on_open(self) -> None:
         tasks = self._tasks
+        if tasks:
+            return
         own = [exchange_of(publisher) for publisher in self._publishers]
         for exchange in [*(name for name, _ in topology.EXCHANGES), *own]:
             tasks.append(lambda exchange=exchange: self._look_for_exchange(exchange))
@@ -353,7 +366,7 @@ class Drain(Actor):
     def _demand_gone(self) -> None:
         def then(answer: bytes | None) -> None:
             if answer is not None:
-                self.errors.append(f"the queue {topology.PASSING}, which is not durable, is there")
+                self.errors.append(_NOT_GONE)
 
         self.declare_queue(topology.PASSING, passive=True, then=then)
 
@@ -368,7 +381,7 @@ class Drain(Actor):
                 for count in range(3):
                     self._send_probe(exchange, f"{exchange}.{count}")
         for name in self.state.queues:
-            self._tasks.append(lambda name=name: self._count(name))
+            self._count(name)
         self._tasks.append(self._consume_all)
 
     def _send_probe(self, exchange: str, key: str) -> None:

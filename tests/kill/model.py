@@ -2,7 +2,7 @@
 
 `Model` is fed with events in the order in which a client sees them and never asks the broker. `check`
 compares it with what was found and returns sentences about everything that is wrong; it changes nothing, so
-that the same model can be held against many states. `adopt` goes on from what was found.
+that the same model can be held against many states. The event `adopt` goes on from what was found.
 
 A message is a number: (publisher << 40) | its number there. What the model knows of it is kept per queue,
 as flags. How sure the model may be follows from one property of the broker: the journal is one ordered
@@ -217,7 +217,7 @@ class Model:
             for key in operation.keys:
                 entries[key] |= flag
 
-    def processed(self) -> None:
+    def on_processed(self) -> None:
         """The broker was stopped in an orderly way: whatever it has processed is durable."""
         for publisher in self.publishers.values():
             operations = publisher.operations
@@ -344,7 +344,7 @@ class Model:
                     )
         return errors
 
-    def adopt(self, state: State) -> None:
+    def on_adopt(self, state: State) -> None:
         """Go on from what was found; it is all durable, and all of it has been delivered."""
         chosen = {
             number: self._best_definitions(number, publisher, state)[0]

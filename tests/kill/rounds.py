@@ -160,7 +160,7 @@ class Folder:
             if errors:
                 raise Wrong(f"{len(errors)} errors:\n" + "\n".join(errors[:20]))
             self.counts["found"] += sum(map(len, drain.state.queues.values()))
-            self.model.adopt(drain.state)
+            self.model.apply(("adopt", drain.state))
             drain.settle(self.chance.choice((0.0, 0.5, 0.95, 1.0, 1.0)), self.model.names)
             loop.run(lambda: drain.settled)
         else:
@@ -221,7 +221,7 @@ class Folder:
         process.send_signal(signal.SIGTERM)
         loop.run(lambda: all(line.ended for line in loop.lines))
         self._stop_process()
-        self.model.processed()
+        self.model.apply(("processed",))
 
     def _stop_process(self) -> None:
         process = self.broker.process
