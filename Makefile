@@ -71,7 +71,7 @@ serve: $(VENV)/.stamp-serve
 	@exec $(BIN)/pillarbox serve --data data $(ARGS)
 
 test: setup
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest $(or $(ARGS),-n 2)
 
 # The peers' own sources of noise are part of the method: see the docstrings in bench/.
 bench: peers

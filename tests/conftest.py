@@ -13,5 +13,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Name functions by their names: pytest-xdist needs the same names in every worker, addresses differ."""
+    return getattr(val, "__name__", None) if callable(val) else None
+
+
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(RowMarks(config), "row-marks")

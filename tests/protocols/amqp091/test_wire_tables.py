@@ -280,7 +280,7 @@ def test_claimed_size_costs_no_memory(letter: str, size: int) -> None:
         float("nan"),
         float("inf"),
         "\ud800",
-        object(),
+        pytest.param(object(), id="object"),
         {"x" * 256: 1},
         [2**63],
         (1, 2),
