@@ -221,11 +221,17 @@ class Channel:
         stalled, self._stalled = self._stalled, None
         self.plain = True
         try:
-            first()
+            try:
+                first()
+            except BrokerError as error:
+                raise from_broker_error(error, methods.BASIC_GET) from None
             while stalled and self._stalled is None and not self.closing:
                 self.frame(*stalled.popleft())
         except AmqpError as error:
-            self.connection.fail(error)
+            if error.hard:
+                self.connection.fail(error)
+            else:
+                self.fail(error)
             return
         if stalled and self._stalled is not None:
             self._stalled.extend(stalled)
