@@ -271,7 +271,7 @@ def test_a_group_is_one_batch_with_a_record_per_fact_and_says_where_its_messages
     group = Group(
         1,
         [DefinitionFact("queue", "1", b"q"), DefinitionFact("queue", "2", None)],
-        [MessagesFact([(1, 0)], [message], Location()), MessagesFact([(1, 1)], [message] * 2, Location())],
+        [MessagesFact([(1, 0)], [message], Location()), MessagesFact([(2, 1)], [message] * 2, Location())],
         [DeliveredFact(1, 0), DeliveredFact(2, 5)],
         [SettledFact(1, [range(1)])],
     )
@@ -282,10 +282,60 @@ def test_a_group_is_one_batch_with_a_record_per_fact_and_says_where_its_messages
     header, records = decode_batch(data)
     assert [record.key for record in records] == [b"m", b"m", b"d", b"d", b"h", b"s"]
     assert (header.base_offset, header.next_offset) == (40, 46)
-    for (position, size), count in zip(encoded.places, (1, 2), strict=True):
-        assert facts.read_head(data, position).messages == count
+    for (position, size, messages), count in zip(encoded.places, (1, 2), strict=True):
+        assert facts.read_head(data, position).messages == messages == count
         facts.check_value(data[position : position + size], facts.read_head(data, position))
     assert len(value_spans(data, 0, header)) == 6
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.lists(st.sampled_from((1, 2, 3)), min_size=1, max_size=2, unique=True), st.integers(1, 4)
+        ),
+        min_size=1,
+        max_size=30,
+    ),
+    st.sampled_from((0, 1)),
+)
+def test_facts_of_one_queue_that_follow_each_other_share_a_record(
+    published: list[tuple[list[int], int]], gap: int
+) -> None:
+    """Every fact's messages are found where its place says, under their own sequences, joined or not."""
+    nexts = dict.fromkeys((1, 2, 3), 10)
+    messages_facts = []
+    for number, (uids, count) in enumerate(published):
+        messages = [Message(Address("o", "", "k"), b"", b"%d.%d" % (number, i), 1) for i in range(count)]
+        messages_facts.append(MessagesFact([(uid, nexts[uid]) for uid in uids], messages, Location()))
+        for uid in uids:
+            nexts[uid] += count + (gap if number % 3 == 0 else 0)
+    encoded = Codec().encode_group(Group(1, [], messages_facts, [], []), 0)
+    assert encoded is not None
+    data = b"".join(encoded.chunks)
+    for fact, (position, size, count) in zip(messages_facts, encoded.places, strict=True):
+        value = data[position : position + size]
+        assert facts.read_head(value).messages == count
+        for uid, first in fact.targets:
+            wanted = range(first, first + len(fact.messages))
+            found = Codec().decode_messages(value, uid, wanted)
+            assert [(s, m.body) for s, m in found] == [
+                (s, m.body) for s, m in zip(wanted, fact.messages, strict=True)
+            ]
+
+
+def test_single_messages_of_many_publishers_are_one_record_within_bounds() -> None:
+    def records(count: int, size: int, uids: int = 1) -> int:
+        message = Message(Address("o", "", "k"), b"", bytes(size), 1)
+        messages = [MessagesFact([(i % uids, i // uids)], [message], Location()) for i in range(count)]
+        encoded = Codec().encode_group(Group(1, [], messages, [], []), 0)
+        assert encoded is not None
+        assert [len(fact.messages) for fact in messages] == [1] * count
+        return encoded.records
+
+    assert records(500, 10) == 1
+    assert records(500, 10, uids=5) == 5
+    assert records(2 * facts.JOIN_MESSAGES_MAX + 1, 0) == 3
+    assert records(10, facts.JOIN_BYTES_MAX // 3) == 4
 
 
 def test_a_group_without_facts_is_nothing() -> None:

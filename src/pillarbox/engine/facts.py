@@ -37,7 +37,14 @@ from typing import NamedTuple
 
 import msgspec
 
-from pillarbox.engine.base import NO_EXPIRATION, Address, DefinitionFact, Group, Message
+from pillarbox.engine.base import (
+    NO_EXPIRATION,
+    Address,
+    DefinitionFact,
+    Group,
+    Message,
+    MessagesFact,
+)
 from pillarbox.store.batch import encode_batch
 from pillarbox.store.crc import crc32c
 from pillarbox.store.files import StoreError
@@ -62,6 +69,12 @@ CRC_END = 5
 ADDRESSES_MAX = 4096
 """Addresses remembered in either direction; beyond, the cache starts anew. A publisher that makes up a
 routing key per message would fill the memory otherwise."""
+
+JOIN_BELOW_MESSAGES = 64
+"""Facts with more messages have a record of their own: joining saves them little."""
+JOIN_MESSAGES_MAX = 1000
+JOIN_BYTES_MAX = 1 << 20
+"""Bounds of a joined record: what one load brings in."""
 
 _HEAD = struct.Struct(">BIIBIIIqQ")
 _CRC = struct.Struct(">I")
@@ -162,8 +175,59 @@ class EncodedGroup(NamedTuple):
     chunks: list[bytes | bytearray]
     size: int
     records: int
-    places: list[tuple[int, int]]
-    """Byte position, counted from the start of the group, and size of each MESSAGES value, in order."""
+    places: list[tuple[int, int, int]]
+    """For each fact of messages, in order: byte position (counted from the start of the group) and size of
+    its MESSAGES value, and how many messages that holds."""
+
+
+class _Joined:
+    """Facts of one queue that follow each other in a group, on their way to one record."""
+
+    __slots__ = ("body_bytes", "messages", "targets")
+
+    def __init__(self, fact: MessagesFact) -> None:
+        self.targets = fact.targets
+        self.messages = fact.messages
+        self.body_bytes = -1
+        """Not known as long as it is one fact's alone."""
+
+    def takes(self, first: int, messages: list[Message]) -> bool:
+        """Add messages to the record if they go on where it ends and it does not become too large."""
+        count = len(self.messages)
+        if self.targets[0][1] + count != first or count + len(messages) > JOIN_MESSAGES_MAX:
+            return False
+        if self.body_bytes < 0:
+            self.body_bytes = sum([len(message.body) for message in self.messages])
+            # The fact's own list is the queue's as well and stays as it is.
+            self.messages = list(self.messages)
+        body_bytes = self.body_bytes + sum([len(message.body) for message in messages])
+        if body_bytes > JOIN_BYTES_MAX:
+            return False
+        self.body_bytes = body_bytes
+        self.messages += messages
+        return True
+
+
+def join_facts(facts: list[MessagesFact]) -> tuple[list[_Joined], list[int]]:
+    """Records for the messages of a group, and for each fact the place of its record among them.
+
+    Many publishers that each send one message to the same queue in a tick cost one record, not one each.
+    """
+    records: list[_Joined] = []
+    places: list[int] = []
+    last: dict[int, int] = {}
+    for fact in facts:
+        targets = fact.targets
+        if len(targets) == 1 and len(fact.messages) <= JOIN_BELOW_MESSAGES:
+            uid, first = targets[0]
+            place = last.get(uid, -1)
+            if place >= 0 and records[place].takes(first, fact.messages):
+                places.append(place)
+                continue
+            last[uid] = len(records)
+        places.append(len(records))
+        records.append(_Joined(fact))
+    return records, places
 
 
 class Codec:
@@ -180,7 +244,14 @@ class Codec:
 
         Its messages stand first in the batch; replay, which takes kinds in its own order, does not mind.
         """
-        values = [self.encode_messages(fact.targets, fact.messages) for fact in group.messages]
+        if len(group.messages) > 1:
+            joined, record_of = join_facts(group.messages)
+            values = [self.encode_messages(record.targets, record.messages) for record in joined]
+            counts = [len(record.messages) for record in joined]
+        else:
+            values = [self.encode_messages(fact.targets, fact.messages) for fact in group.messages]
+            counts = [len(fact.messages) for fact in group.messages]
+            record_of = [0] * len(values)
         records: list[tuple[bytes, bytes | bytearray]] = [(MESSAGES, value) for value in values]
         if group.definitions:
             records += [(DEFINITION, encode_definition(fact)) for fact in group.definitions]
@@ -191,7 +262,7 @@ class Codec:
         if not records:
             return None
         chunks, size, positions = encode_batch(records, base_offset=base_offset)
-        places = list(zip(positions, map(len, values), strict=False))
+        places = [(positions[place], len(values[place]), counts[place]) for place in record_of]
         return EncodedGroup(chunks, size, len(records), places)
 
     def encode_messages(self, targets: Sequence[tuple[int, int]], messages: list[Message]) -> bytearray:

@@ -180,12 +180,12 @@ class LocalEngine:
             position = 0
         self._position = position + encoded.size
         runs = 0
-        for fact, (value_position, value_size) in zip(group.messages, encoded.places, strict=True):
+        for fact, (value_position, value_size, messages) in zip(group.messages, encoded.places, strict=True):
             location = fact.location
             location.segment = self._segment
             location.position = position + value_position
             location.size = value_size
-            location.messages = len(fact.messages)
+            location.messages = messages
             runs += len(fact.targets)
         self._offset += encoded.records
         self._bytes_since += encoded.size
