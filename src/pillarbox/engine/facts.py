@@ -170,7 +170,7 @@ class Columns:
 
 
 class EncodedGroup(NamedTuple):
-    """A group as chunks that together make it up; chunk 0 is exactly the batch's header."""
+    """A group as chunks that together make it up; chunk 0 begins with the batch's header."""
 
     chunks: list[bytes | bytearray]
     size: int

@@ -37,6 +37,10 @@ RECORD_SIZE_MIN = 7
 """Length, attributes, two deltas, two field lengths and the header count take a byte each: an upper bound
 for the number of records that fit in given bytes, whatever a header claims."""
 
+JOIN_BELOW_BYTES = 8192
+JOIN_ABOVE_CHUNKS = 16
+"""Batches smaller than the one, or of more chunks than the other, are encoded into one chunk."""
+
 NO_PRODUCER = -1
 NO_TIMESTAMP = -1
 CODEC_MASK = 0x07
@@ -110,7 +114,8 @@ class Record(NamedTuple):
 
 
 class EncodedBatch(NamedTuple):
-    """A batch as chunks that together make it up; chunk 0 is exactly the header."""
+    """A batch as chunks that together make it up; chunk 0 begins with the header, and is a bytearray that may
+    be patched in place."""
 
     chunks: list[bytes | bytearray]
     size: int
@@ -304,14 +309,16 @@ def _finish(
         base_sequence,
         count,
     )
-    if len(chunks) > 16:
-        # Summing one joined copy is cheaper than a call for each of many small chunks.
-        chunks = [b"", b"".join(chunks)]
+    chunks[0] = header
+    if size <= JOIN_BELOW_BYTES or len(chunks) > JOIN_ABOVE_CHUNKS:
+        # One copy is cheaper than handling many small chunks here and once more at the file.
+        whole = bytearray().join(chunks)
+        _CRC.pack_into(whole, 17, crc32c(memoryview(whole)[CRC_START:]))
+        return EncodedBatch([whole], size, positions)
     crc = crc32c(header[CRC_START:])
-    for chunk in chunks:
+    for chunk in chunks[1:]:
         crc = crc32c(chunk, crc)
     _CRC.pack_into(header, 17, crc)
-    chunks[0] = bytes(header)
     return EncodedBatch(chunks, size, positions)
 
 

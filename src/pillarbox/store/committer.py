@@ -151,9 +151,9 @@ class Committer:
                 self._rotate(entry.segment)
                 position = self._end
             if not chunks and self._clean:
-                head = bytearray(entry.chunks[0])
+                head = entry.chunks[0]
+                assert isinstance(head, bytearray), "a batch's first chunk may be patched"
                 set_leader_epoch(head, self._barrier)
-                entry.chunks[0] = head
             chunks += entry.chunks
         self._write(position, chunks)
         if sync:
