@@ -14,7 +14,8 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+
+import msgspec
 
 from pillarbox.engine.base import Group, JournalListener, Location, Message, Recovery, Snapshot
 from pillarbox.engine.checkpoint import Checkpoint
@@ -52,7 +53,7 @@ NO_TICKET = -1
 _log = logging.getLogger("pillarbox.engine")
 
 
-class _Pending(NamedTuple):
+class _Pending(msgspec.Struct, gc=False):
     """A group on its way to the disk."""
 
     serial: int

@@ -15,7 +15,9 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import Protocol
+
+import msgspec
 
 from pillarbox.clock import monotonic_ns
 from pillarbox.store.batch import set_leader_epoch
@@ -39,7 +41,7 @@ class Worker(Protocol):
         """Run what was asked for and end."""
 
 
-class Entry(NamedTuple):
+class Entry(msgspec.Struct, gc=False):
     """One group on its way to the disk, or with no chunks only a place in the order of answers."""
 
     ticket: int
