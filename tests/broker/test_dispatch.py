@@ -355,3 +355,21 @@ class DispatchMachine(RuleBasedStateMachine):
 TestDispatch = DispatchMachine.TestCase
 TestDispatch.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
 TestDispatch = pytest.mark.row("R65", "R69", "R71")(TestDispatch)
+
+
+@pytest.mark.row("R65")
+def test_credit_that_is_still_used_up_after_an_answer_is_given_out_later() -> None:
+    """A pool whose limit was lowered owes credit first; who waits for it must not be forgotten meanwhile."""
+    domain = Domain()
+    session, receiver, ledger, pool = domain.session(), Receiver(), Ledger(), Pool(2)
+    queue = declared(domain)
+    domain.consume(session, "q", receiver, ledger=ledger, pool=pool)
+    publish(domain, queue, 3)
+    domain.run()
+    pool.credit -= 1
+    ledger.settle(1, False, Outcome.ACCEPTED)
+    domain.run()
+    assert len(receiver.deliveries) == 2
+    ledger.settle(2, False, Outcome.ACCEPTED)
+    domain.run()
+    assert len(receiver.deliveries) == 3

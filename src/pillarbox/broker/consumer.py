@@ -31,10 +31,11 @@ class Pool:
     def give_back(self, count: int, ledger: Ledger) -> None:
         """Add credit; whoever waits for it is looked at again."""
         self.credit += count
-        waiting, self.waiting = self.waiting, {}
-        for queue in waiting:
-            queue.unblock(ledger)
-            queue.wake()
+        if self.credit > 0:
+            waiting, self.waiting = self.waiting, {}
+            for queue in waiting:
+                queue.unblock(ledger)
+                queue.wake()
 
 
 class Consumer:

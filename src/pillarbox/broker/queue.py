@@ -200,6 +200,8 @@ class Queue:
                 if len(self.consumers) > 1:
                     self.consumers.remove(consumer)
                     self.add_consumer(consumer)
+            else:
+                consumer.pool.waiting[self] = None
 
     # --- messages out ------------------------------------------------------------------------------
 

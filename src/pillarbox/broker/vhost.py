@@ -284,9 +284,10 @@ class VHost:
         if queue.durable and queue.owner is None:
             self._core.undefine("queue", str(queue.uid))
         consumers, queue.consumers = queue.consumers, []
-        queue.close()
         for consumer in consumers:
             consumer.sink.consumer_cancelled(consumer)
+        # Last, because it refuses those who wait for a message, and with them their channel and consumers.
+        queue.close()
 
     # --- bindings ----------------------------------------------------------------------------------
 
