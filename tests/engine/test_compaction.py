@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pillarbox.engine import compaction, facts
+from pillarbox.engine import compaction, facts, record
 from pillarbox.engine.base import Address, Location, Message, StoredRun
 from pillarbox.engine.compaction import (
     LIVE_SHARE_MIN,
@@ -19,6 +19,7 @@ from pillarbox.engine.compaction import (
     slimmed,
     stretches,
 )
+from pillarbox.store.files import StoreError
 
 ADDRESS = Address("amqp091", "", "q")
 CODEC = facts.Codec()
@@ -51,10 +52,10 @@ class Store:
             if job is not None:
                 job()
         assert copier.position == len(self.segments[2])
-        for record in survey.moves:
-            for location in (survey.locations[record], *survey.aliases.get(record, ())):
-                location.segment, location.position = 2, survey.new_positions[record]
-                location.size, location.messages = survey.new_sizes[record], survey.new_messages[record]
+        for moved in survey.moves:
+            for location in (survey.locations[moved], *survey.aliases.get(moved, ())):
+                location.segment, location.position = 2, survey.new_positions[moved]
+                location.size, location.messages = survey.new_sizes[moved], survey.new_messages[moved]
         return copier
 
     def load(self, uid: int, run: StoredRun) -> dict[int, bytes]:
@@ -198,7 +199,7 @@ def test_a_damaged_record_is_not_copied_on() -> None:
     store = Store()
     one = run(store.put([(1, 0)], [b"abc"]), range(1))
     store.segments[1][-1] ^= 1
-    with pytest.raises(facts.StoreError, match="damaged"):
+    with pytest.raises(StoreError, match="damaged"):
         store.copy(surveyed({1: [one]}))
 
 
@@ -253,8 +254,8 @@ def test_slimming_keeps_each_queues_sequences() -> None:
     value = bytes(
         CODEC.encode_messages([(1, 10), (2, 20)], [Message(ADDRESS, b"", b"%d" % i, 5) for i in range(6)])
     )
-    slim = bytes(slimmed(value, facts.read_head(value), [(1, range(11, 12)), (2, range(24, 25))]))
-    assert facts.read_head(slim).messages == 2
+    slim = bytes(slimmed(value, record.read_head(value), [(1, range(11, 12)), (2, range(24, 25))]))
+    assert record.read_head(slim).messages == 2
     found = [(s, m.body) for s, m in CODEC.decode_messages(slim, 1, range(100))]
     assert found == [(11, b"1"), (14, b"4")]
     assert [(s, m.body) for s, m in CODEC.decode_messages(slim, 2, range(100))] == [(21, b"1"), (24, b"4")]

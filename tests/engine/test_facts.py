@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pillarbox.engine import facts
+from pillarbox.engine import facts, record
 from pillarbox.engine.base import (
     Address,
     DefinitionFact,
@@ -20,7 +20,8 @@ from pillarbox.engine.base import (
     MessagesFact,
     SettledFact,
 )
-from pillarbox.engine.facts import Codec, Columns, Target
+from pillarbox.engine.facts import Codec
+from pillarbox.engine.record import Columns, Target
 from pillarbox.store.batch import decode_batch, value_spans
 from pillarbox.store.crc import pure_crc32c
 from pillarbox.store.files import StoreError
@@ -164,11 +165,11 @@ def test_messages_of_one_route_share_one_address_object() -> None:
 
 def test_address_caches_stay_bounded() -> None:
     codec = Codec()
-    for number in range(2 * facts.ADDRESSES_MAX + 10):
+    for number in range(2 * record.ADDRESSES_MAX + 10):
         value = bytes(codec.encode_messages([(1, 0)], [Message(Address("o", "e", f"{number}"), b"", b"", 1)]))
         codec.decode_messages(value, 1, range(1))
-    assert len(codec._raw) <= facts.ADDRESSES_MAX
-    assert len(codec._addresses) <= facts.ADDRESSES_MAX
+    assert len(codec._raw) <= record.ADDRESSES_MAX
+    assert len(codec._addresses) <= record.ADDRESSES_MAX
 
 
 def test_a_queue_that_is_no_target_gets_nothing() -> None:
@@ -186,10 +187,10 @@ def test_columns_picked_and_joined_hold_the_same_messages(
     for messages in (one, two):
         value = bytes(Codec().encode_messages([(5, 0)], messages))
         picked = sorted(data.draw(st.sets(st.integers(0, len(messages) - 1), min_size=1)))
-        columns.add(value, facts.read_head(value), picked)
+        columns.add(value, record.read_head(value), picked)
         expected += [fields(messages[index]) for index in picked]
     count = len(expected)
-    value = bytes(facts.encode_columns([Target(9, 100, 0, count)], columns))
+    value = bytes(record.encode_columns([Target(9, 100, 0, count)], columns))
     found = Codec().decode_messages(value, 9, range(100, 100 + count))
     assert [fields(message) for _, message in found] == expected
 
@@ -204,7 +205,7 @@ def test_a_single_message_is_decoded_as_columns_are(
     usual = len(messages) == len(targets) == 1 and messages[0].expiration_ms == -1
     assert sequence == (targets[0][1] if usual else None)
     if usual:
-        general.add(value, facts.read_head(value), [0])
+        general.add(value, record.read_head(value), [0])
     assert [getattr(single, name) for name in Columns.__slots__] == [
         getattr(general, name) for name in Columns.__slots__
     ]
@@ -283,8 +284,8 @@ def test_a_group_is_one_batch_with_a_record_per_fact_and_says_where_its_messages
     assert [record.key for record in records] == [b"m", b"m", b"d", b"d", b"h", b"s"]
     assert (header.base_offset, header.next_offset) == (40, 46)
     for (position, size, messages), count in zip(encoded.places, (1, 2), strict=True):
-        assert facts.read_head(data, position).messages == messages == count
-        facts.check_value(data[position : position + size], facts.read_head(data, position))
+        assert record.read_head(data, position).messages == messages == count
+        record.check_value(data[position : position + size], record.read_head(data, position))
     assert len(value_spans(data, 0, header)) == 6
 
 
@@ -314,7 +315,7 @@ def test_facts_of_one_queue_that_follow_each_other_share_a_record(
     data = b"".join(encoded.chunks)
     for fact, (position, size, count) in zip(messages_facts, encoded.places, strict=True):
         value = data[position : position + size]
-        assert facts.read_head(value).messages == count
+        assert record.read_head(value).messages == count
         for uid, first in fact.targets:
             wanted = range(first, first + len(fact.messages))
             found = Codec().decode_messages(value, uid, wanted)
@@ -355,7 +356,7 @@ def test_hostile_small_facts_are_refused_in_words(decode: object, data: bytes) -
 
 def test_another_format_is_refused_in_words() -> None:
     with pytest.raises(StoreError, match="format 2, this version reads 1"):
-        facts.read_head(b"\2" + bytes(40))
+        record.read_head(b"\2" + bytes(40))
     with pytest.raises(StoreError, match="format 02, this version reads 1"):
         facts.decode_settled(b"\2")
 

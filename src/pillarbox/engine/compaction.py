@@ -22,10 +22,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from typing import NamedTuple
 
-from pillarbox.engine import facts
+from pillarbox.engine import record
 from pillarbox.engine.base import Location, StoredRun
 from pillarbox.engine.checkpoint_file import pack_runs, unpack_runs
-from pillarbox.engine.facts import Columns, Target
+from pillarbox.engine.record import Columns, Target
 
 Job = Callable[[], object]
 """Blocking work for a thread."""
@@ -360,7 +360,7 @@ class Copier:
             for first, index, count in stretches(sequences, range(len(sequences)))
         ]
         yield rest
-        value = facts.encode_columns(targets, columns)
+        value = record.encode_columns(targets, columns)
         yield rest
         for link in links:
             self._survey.move(link.record, self.position, len(value), len(sequences))
@@ -375,11 +375,11 @@ class Copier:
         if single is not None:
             sequences.append(single)
             return
-        head = facts.read_head(value)
-        facts.check_value(value, head)
-        targets = facts.read_targets(value, head)
+        head = record.read_head(value)
+        record.check_value(value, head)
+        targets = record.read_targets(value, head)
         found = sorted(
-            chain.from_iterable(facts.find_messages(targets, uid, part) for part in link.sequences)
+            chain.from_iterable(record.find_messages(targets, uid, part) for part in link.sequences)
         )
         sequences += [sequence for sequence, _ in found]
         columns.add(value, head, [index for _, index in found])
@@ -390,17 +390,17 @@ class Copier:
         """Copy one record, without what is settled if that is most of it."""
         yield from self._fetch(index)
         value = self._sources.value(self._survey.locations[index])
-        head = facts.read_head(value)
-        facts.check_value(value, head)
+        head = record.read_head(value)
+        record.check_value(value, head)
         if self._is_worth_slimming(index, head):
             slim = slimmed(value, head, live)
-            self._survey.move(index, self.position, len(slim), facts.read_head(slim).messages)
+            self._survey.move(index, self.position, len(slim), record.read_head(slim).messages)
             yield self._put(slim)
         else:
             self._survey.move(index, self.position, len(value), head.messages)
             yield self._put(value)
 
-    def _is_worth_slimming(self, index: int, head: facts.Head) -> bool:
+    def _is_worth_slimming(self, index: int, head: record.Head) -> bool:
         survey = self._survey
         if 2 * survey.live[index] < head.messages:
             return True
@@ -423,17 +423,17 @@ class Copier:
         return lambda: self._write(chunks)
 
 
-def slimmed(value: bytes, head: facts.Head, live: Iterable[tuple[int, range]]) -> bytearray:
+def slimmed(value: bytes, head: record.Head, live: Iterable[tuple[int, range]]) -> bytearray:
     """The value with only those messages, and those queues, that are still unsettled.
 
     A message that one queue still needs keeps its sequence in every queue that has a live message.
     """
-    targets = facts.read_targets(value, head)
+    targets = record.read_targets(value, head)
     users = set()
     indexes: set[int] = set()
     for uid, sequences in live:
         users.add(uid)
-        indexes.update(index for _, index in facts.find_messages(targets, uid, sequences))
+        indexes.update(index for _, index in record.find_messages(targets, uid, sequences))
     kept = sorted(indexes)
     place_of = dict(zip(kept, range(len(kept)), strict=True))
     slim_targets = []
@@ -451,7 +451,7 @@ def slimmed(value: bytes, head: facts.Head, live: Iterable[tuple[int, range]]) -
         ]
     columns = Columns()
     columns.add(value, head, kept)
-    return facts.encode_columns(slim_targets, columns)
+    return record.encode_columns(slim_targets, columns)
 
 
 def stretches(sequences: Sequence[int], places: Sequence[int]) -> Iterator[tuple[int, int, int]]:

@@ -277,6 +277,9 @@ class LocalEngine:
             return
         self._failure = reason
         self._checkpoint = None
+        self._pending.clear()
+        self._unsynced_bytes = 0
+        _log.error("%s; nothing is stored any more until the broker is started again", reason)
         if self._listener is not None:
             self._listener.failed(reason)
         waiters, self._waiters = self._waiters, deque()

@@ -21,7 +21,7 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from pillarbox.engine import facts
+from pillarbox.engine import facts, record
 from pillarbox.engine.base import Location, QueueState, Recovery, StoredRun
 from pillarbox.engine.checkpoint_file import (
     CheckpointReader,
@@ -334,11 +334,11 @@ class Replay:
             self._queues.pop(int(fact.key), None)
 
     def _enter(self, data: bytes, start: int, stop: int, segment: int, position: int) -> None:
-        head = facts.read_head(data, start)
+        head = record.read_head(data, start)
         if head.size != stop - start:
             raise StoreError(f"a stored record says {head.size} bytes and has {stop - start}")
         location = Location(segment, position, head.size, head.messages)
-        for target in facts.read_targets(data, head, start):
+        for target in record.read_targets(data, head, start):
             queue = self._queue(target.uid)
             first = target.sequence_first
             last = first + target.message_count

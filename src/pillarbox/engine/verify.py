@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from pillarbox.engine import facts
+from pillarbox.engine import record
 from pillarbox.engine.base import Location, Recovery
 from pillarbox.engine.replay import Replay, Replayed
 from pillarbox.errors import StartupError
@@ -118,13 +118,13 @@ def _check_record(readers: Readers, location: Location, users: list[tuple[int, r
     where = f"segment {location.segment} at byte {location.position}"
     try:
         value = readers.read(location.segment, location.position, location.size)
-        head = facts.read_head(value)
-        facts.check_value(value, head)
-        targets = facts.read_targets(value, head)
+        head = record.read_head(value)
+        record.check_value(value, head)
+        targets = record.read_targets(value, head)
     except (OSError, StoreError) as error:
         yield f"{where}: {error}"
         return
     for uid, sequences in users:
-        found = len(facts.find_messages(targets, uid, sequences))
+        found = len(record.find_messages(targets, uid, sequences))
         if found != len(sequences):
             yield f"{where}: {len(sequences) - found} messages of queue {uid} are missing"

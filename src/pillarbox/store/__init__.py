@@ -10,5 +10,5 @@ once, and reports the last ticket → after a restart `SegmentWalk` finds the gr
 a torn tail from damage.
 
 One more stored thing: a record kind belongs to the engine (`engine/facts.py`); a new kind of file gets a
-module here, with its names in `folder`, its crash states in tests/crash, and a line in docs/storage-decision.md.
+module here, its names in `folder`, its crash states in tests/crash, its reasons in the decision record.
 """
