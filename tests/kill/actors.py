@@ -118,6 +118,11 @@ class Actor(Client):
         """Nothing is on its way."""
         return self.idle and not self._unconfirmed and not self.asking
 
+    @property
+    def waits_for_the_disk(self) -> bool:
+        """A stored message is not confirmed yet."""
+        return any(stored for _, _, stored in self._unconfirmed)
+
     # --- what the broker says --------------------------------------------------------------------------
 
     def on_open(self) -> None:

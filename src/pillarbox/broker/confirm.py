@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
+from pillarbox.errors import Reason
+
 if TYPE_CHECKING:
     from pillarbox.broker.sink import Sink
 
@@ -64,6 +66,18 @@ class Confirms:
                 self._sealed.append((ticket, publisher, first, last))
             else:
                 publisher.sink.confirm(first, last)
+
+    def fail(self, text: str) -> None:
+        """Nothing that waits will ever be safe: end the connections of all who wait, and say why."""
+        waiting = dict.fromkeys([publisher for _, publisher, _, _ in self._sealed])
+        waiting |= dict.fromkeys([publisher for publisher in self._listed if publisher.stored])
+        self._sealed.clear()
+        self._listed = [publisher for publisher in self._listed if publisher not in waiting]
+        for publisher in waiting:
+            publisher.sealed = publisher.published
+            publisher.waiting = 0
+            publisher.stored = publisher.listed = False
+            publisher.sink.disconnect(Reason.INTERNAL_ERROR, text)
 
     def synced(self, ticket: int) -> None:
         """Confirm everything that is tied to groups up to this one."""

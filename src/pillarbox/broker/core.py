@@ -94,6 +94,15 @@ class Core:
         if self.definitions.pop((kind, key), None) is not None:
             self.changes.define(kind, key, None)
 
+    def demand_storage(self) -> None:
+        """Refuse what would have to be stored once storage has failed (INTERNAL_ERROR).
+
+        Asked before anything is added. What is removed goes on: a restart brings it back, as it brings back
+        what was settled, and nobody was promised that it stays away.
+        """
+        if self.failure is not None:
+            raise BrokerError(Reason.INTERNAL_ERROR, self.failure)
+
     def take_uid(self) -> int:
         """A queue uid that was never used."""
         self._uid_next += 1
@@ -195,8 +204,8 @@ class Core:
         Raises INTERNAL_ERROR if they would have to be stored and storage has failed.
         """
         stored = persistent and any(queue.journaled for queue in queues)
-        if stored and self.failure is not None:
-            raise BrokerError(Reason.INTERNAL_ERROR, self.failure)
+        if stored:
+            self.demand_storage()
         if not stored and self.changes.resident_bytes <= self._memory_budget:
             for queue in queues:
                 queue.push(messages, body_bytes, None, expiring=expiring)
@@ -301,7 +310,8 @@ class Core:
         changes = self.changes
         lone = quiet and self.confirms.waiting == 1 and changes.is_small
         group = changes.take_group(self._ticket + 1, lone=lone)
-        if group is None:
+        if group is None or self.failure is not None:
+            # After a failure facts are known to memory alone (see `demand_storage`).
             self.confirms.seal(self._ticket)
             return
         # Sealed first: the engine may answer at once.
@@ -339,6 +349,7 @@ class Core:
     def failed(self, reason: str) -> None:
         """See `JournalListener`."""
         self.failure = reason
+        self.confirms.fail(reason)
 
 
 class CoreSnapshot:

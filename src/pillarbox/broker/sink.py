@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from pillarbox.broker.consumer import Consumer
     from pillarbox.broker.run import Run
+    from pillarbox.errors import Reason
 
 
 class Outlet(Protocol):
@@ -32,3 +33,6 @@ class Sink(Protocol):
 
     def consumer_cancelled(self, consumer: Consumer) -> None:
         """The queue went away under this consumer."""
+
+    def disconnect(self, reason: Reason, text: str) -> None:
+        """End the connection: what it waits for cannot be."""

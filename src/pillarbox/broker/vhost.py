@@ -125,6 +125,8 @@ class VHost:
             self._demand_same_exchange(existing, kind, durable, auto_delete, internal, arguments or {})
             return existing
         demand_not_reserved("exchange", name)
+        if durable:
+            self._core.demand_storage()
         exchange = Exchange(
             name, kind, durable=durable, auto_delete=auto_delete, internal=internal, arguments=arguments
         )
@@ -202,6 +204,8 @@ class VHost:
         check_queue_type(
             name, self.name, arguments, durable=durable, exclusive=exclusive, auto_delete=auto_delete
         )
+        if durable and not exclusive:
+            self._core.demand_storage()
         queue = self._add_queue(
             self._core.take_uid(), name, durable, auto_delete, owner if exclusive else None, arguments
         )
@@ -298,6 +302,8 @@ class VHost:
         if source.kind == "headers":
             _check_match_mode(arguments)
         binding = Binding(source, destination, key, dict(arguments))
+        if self._is_durable(binding) and not self.is_bound(source, destination, key, arguments):
+            self._core.demand_storage()
         if not source.bind(binding):
             return
         self.inbound.setdefault(destination, {})[binding] = None

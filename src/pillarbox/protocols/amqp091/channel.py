@@ -426,6 +426,10 @@ class Channel:
             else:
                 self.send_method(methods.BASIC_CANCEL, consumer.tag, True)
 
+    def disconnect(self, reason: Reason, text: str) -> None:
+        """See `Sink`."""
+        self.connection.fail(from_broker_error(BrokerError(reason, text), methods.BASIC_PUBLISH))
+
     def send_method(self, method_id: int, *arguments: Any) -> None:
         """Queue one method frame on this channel."""
         self.connection.send(methods.method_frame(self.number, method_id, *arguments))
