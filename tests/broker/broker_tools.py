@@ -14,6 +14,7 @@ from pillarbox.broker.queue import Queue
 from pillarbox.broker.run import Run, held_bytes
 from pillarbox.broker.session import Session
 from pillarbox.engine.base import NO_EXPIRATION, Address, Message
+from pillarbox.errors import Reason
 from pillarbox.testing.memory_journal import MemoryJournal
 
 NOW_MS = 1_700_000_000_000
@@ -25,7 +26,7 @@ def message(
 ) -> Message:
     """A message with this body; a number becomes its decimal digits."""
     raw = body if isinstance(body, bytes) else str(body).encode()
-    return Message(ADDRESS, b"", raw, now_ms, ttl_ms, persistent)
+    return Message(ADDRESS, b"\0\0", raw, now_ms, ttl_ms, persistent)
 
 
 def bodies(run: Run) -> list[bytes]:
@@ -55,6 +56,7 @@ class Receiver:
         """(consumer tag, delivery tag, sequence, body, redelivered)"""
         self.confirms: list[tuple[int, int]] = []
         self.cancelled: list[str] = []
+        self.disconnected: list[str] = []
 
     def deliver(self, consumer: Consumer, run: Run, tag_first: int) -> None:
         assert run.messages is not None
@@ -67,6 +69,9 @@ class Receiver:
 
     def consumer_cancelled(self, consumer: Consumer) -> None:
         self.cancelled.append(consumer.tag)
+
+    def disconnect(self, reason: Reason, text: str) -> None:
+        self.disconnected.append(f"{reason.name}: {text}")
 
     @property
     def bodies(self) -> list[bytes]:

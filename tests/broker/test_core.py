@@ -245,6 +245,21 @@ def test_after_a_failure_nothing_is_stored_and_the_rest_goes_on() -> None:
     domain.tick()
 
 
+def test_message_that_was_never_appended_stays_in_memory() -> None:
+    """Published in the tick in which storage failed: there is nowhere to load it from."""
+    domain = Domain(memory_budget=0)
+    queue = durable(domain)
+    domain.tick()
+    for number in range(3):
+        domain.publish([queue], [message(number)])
+    domain.journal.fail("the disk is full")
+    domain.tick()
+    receiver = Receiver()
+    domain.consume(domain.session(), "q", receiver)
+    domain.run()
+    assert receiver.bodies == [b"0", b"1", b"2"]
+
+
 def test_message_that_cannot_be_read_ends_the_wait_for_it() -> None:
     """The engine says `failed` and leaves it out: whoever waits is refused, and nothing breaks."""
     domain = Domain()

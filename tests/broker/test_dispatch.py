@@ -362,14 +362,15 @@ def test_credit_that_is_still_used_up_after_an_answer_is_given_out_later() -> No
     """A pool whose limit was lowered owes credit first; who waits for it must not be forgotten meanwhile."""
     domain = Domain()
     session, receiver, ledger, pool = domain.session(), Receiver(), Ledger(), Pool(2)
-    queue = declared(domain)
-    domain.consume(session, "q", receiver, ledger=ledger, pool=pool)
-    publish(domain, queue, 3)
-    domain.run()
+    for name, count in (("a", 2), ("b", 1)):
+        queue = declared(domain, name)
+        domain.consume(session, name, receiver, ledger=ledger, tag=name, pool=pool)
+        publish(domain, queue, count)
+        domain.run()
     pool.credit -= 1
     ledger.settle(1, False, Outcome.ACCEPTED)
     domain.run()
-    assert len(receiver.deliveries) == 2
+    assert [delivery[0] for delivery in receiver.deliveries] == ["a", "a"]
     ledger.settle(2, False, Outcome.ACCEPTED)
     domain.run()
-    assert len(receiver.deliveries) == 3
+    assert [delivery[0] for delivery in receiver.deliveries] == ["a", "a", "b"]

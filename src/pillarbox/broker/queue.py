@@ -464,7 +464,9 @@ class Queue:
         size = self.ready_bytes
         changes = self._changes
         for run in reversed(ready):
-            if run.messages is None or run.location is None or run is ready[0]:
+            location = run.location
+            # A segment below 0: storage failed before the message was appended.
+            if run.messages is None or location is None or location.segment < 0 or run is ready[0]:
                 break
             if changes.resident_bytes <= memory_budget:
                 break

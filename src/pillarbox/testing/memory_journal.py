@@ -149,12 +149,26 @@ class MemoryJournal:
             return False
         state = next(self._states, None)
         if state is not None:
-            # Like every group, what a state shows has to be durable before the checkpoint counts.
+            assert all(run.location.segment >= 0 for run in state.runs), "a state shows what was not appended"
             self._pending[2].append(state)
             return True
+        # What the states show has to be durable before the checkpoint counts.
         self.sync()
         self._base, self._pending = self._pending, None
         return False
+
+    @property
+    def checkpointing(self) -> bool:
+        """A checkpoint is under way."""
+        return self._pending is not None
+
+    def finish_checkpoint(self, snapshot: Snapshot) -> None:
+        """Take a whole checkpoint now, after any that is under way."""
+        while self.step_checkpoint():
+            pass
+        self.checkpoint(snapshot)
+        while self.step_checkpoint():
+            pass
 
     # --- restart -----------------------------------------------------------------------------------
 

@@ -1,0 +1,94 @@
+"""The whole broker from seeds: random clients, disks and crashes, checked after every step.
+
+A failure names its seed; `Simulation(seed, disk=...).run(STEPS)` repeats it. Rows R40, R44, R61, R65, R66,
+R67, R71 in their core: what is checked stands in `pillarbox.testing.simulator`.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from pillarbox.broker.ledger import Ledger
+from pillarbox.testing.simulator import Simulation
+
+STEPS = 1000
+SEEDS = range(20)
+DISK_SEEDS = range(15)
+
+
+@pytest.mark.row("R40", "R44", "R61", "R65", "R66", "R67", "R71")
+@pytest.mark.parametrize("seed", SEEDS)
+def test_broker_keeps_its_promises(seed: int) -> None:
+    """With a journal in memory, which may be as slow and forget as much as its contract allows."""
+    simulation = Simulation(seed).run(STEPS)
+    assert simulation.delivered
+
+
+@pytest.mark.row("R40", "R61", "R66")
+@pytest.mark.parametrize("seed", DISK_SEEDS)
+def test_broker_and_engine_keep_their_promises(seed: int) -> None:
+    """With the local engine on simulated files: killed processes, power cuts, torn writes, checkpoints."""
+    simulation = Simulation(seed, disk=True).run(STEPS)
+    assert simulation.delivered
+
+
+def test_simulation_is_repeated_by_its_seed() -> None:
+    """Or nobody could look into a failure."""
+
+    def history(seed: int) -> tuple[int, int, int, dict[str, int]]:
+        simulation = Simulation(seed, disk=True)
+        for _ in range(300):
+            simulation.step()
+        lengths = {name: len(queue.letters) for name, queue in simulation.queues.items()}
+        return simulation.now_ms, simulation.delivered, simulation.restarts, lengths
+
+    assert history(5) == history(5)
+    assert history(5) != history(6)
+
+
+def test_simulation_sees_a_message_that_vanishes() -> None:
+    """The check itself: one message less in a queue, and the next step says so."""
+    simulation = Simulation(1)
+    while not any(queue.letters for queue in simulation.queues.values()):
+        simulation.step()
+    queue = next(
+        queue
+        for queue in simulation.core.vhosts["/"].queues.values()
+        if queue.ready_count and not queue.timed
+    )
+    assert queue.take(1) is not None
+    with pytest.raises(AssertionError):
+        simulation.check()
+
+
+def test_simulation_meets_what_matters() -> None:
+    """Seeds that never fill a disk, lose power or wait for a load would prove nothing."""
+    seen = dict.fromkeys(("cold", "loading", "released", "restarts", "spilled", "out", "paused"), 0)
+    for seed in range(12):
+        simulation = Simulation(seed)
+        for _ in range(400):
+            simulation.step()
+            for queue in simulation.core.vhosts["/"].queues.values():
+                seen["cold"] += queue._cold_runs > 0
+                seen["released"] += len(queue._released) > 1
+                seen["spilled"] += any(run.location is not None and not run.stored for run in queue._ready)
+                seen["out"] += queue.unacked_count > 0
+            seen["loading"] += bool(simulation.core._loads)
+            seen["paused"] += any(client.paused for client in simulation.clients)
+        seen["restarts"] += simulation.restarts
+    assert min(seen.values()) > 5, seen
+
+
+def test_ledger_of_a_simulated_client_is_the_brokers() -> None:
+    """Both ends agree on what is out, by tag."""
+    simulation = Simulation(3)
+    for _ in range(400):
+        simulation.step()
+    compared = 0
+    for client in simulation.clients:
+        for number, channel in client.channels.items():
+            ledger: Ledger = client.connection.channels[number].ledger
+            tags = [entry.base + at for entry in ledger.entries() for at in range(entry.start, entry.stop)]
+            assert tags == sorted(channel.out)
+            compared += 1
+    assert compared
