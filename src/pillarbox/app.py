@@ -248,7 +248,7 @@ class Server:
             free = shutil.disk_usage(self.config.data).free
             self.core.set_alarm("low on disk" if free < self.config.disk_free_min else None)
         unsynced = self._engine.unsynced_bytes
-        hold = self.core.alarm is not None or unsynced > (UNSYNCED_BYTES_MAX >> self._held)
+        hold = self.core.held = self.core.alarm is not None or unsynced > (UNSYNCED_BYTES_MAX >> self._held)
         if hold:
             for driver in self._drivers:
                 if driver.connection is not None and driver.connection.published:
@@ -256,6 +256,8 @@ class Server:
         elif self._held:
             for driver in self._drivers:
                 driver.hold(False)
+                if driver.connection is not None:
+                    driver.connection.published = False
         self._held = hold
 
     def _driver_closed(self, driver: Driver) -> None:

@@ -68,6 +68,8 @@ class Core:
         """Every durable definition as it is kept, in the order in which they were made."""
         self.alarm: str | None = None
         """Why publishers are held up, in words; None while they are not."""
+        self.held = False
+        """Publishers are being held up: by an alarm, or because the disk is behind."""
         self.failure: str | None = None
         """Why nothing can be stored any more."""
         self._ticket = 0

@@ -293,7 +293,8 @@ class Channel:
         except BrokerError as error:
             raise from_broker_error(error, methods.BASIC_PUBLISH) from None
         self.published += count
-        self.connection.published = True
+        if self.core.held:
+            self.connection.published_while_held()
         if target.exchange is not None:
             target.exchange.counters.publish_in += count
             target.exchange.counters.publish_out += count * len(target.queues)

@@ -157,7 +157,7 @@ class Connection:
         self.resume = 0
         self.writable = True
         self.published = False
-        """Has published since the driver last looked."""
+        """Has published while publishers are held up."""
         self.want_close = False
         """The driver shall close the socket when `out` is written."""
         self.close_reason = ""
@@ -403,8 +403,6 @@ class Connection:
         self.state = State.RUNNING
         self._deadline_ms = None
         self.send_method(0, methods.CONNECTION_OPEN_OK, "")
-        if self.core.alarm is not None:
-            self.blocked(self.core.alarm)
 
     def _close(self, code: int, text: str, class_id: int, method_id: int) -> None:
         self._end()
@@ -464,16 +462,23 @@ class Connection:
                 consumer.queue.wake()
 
     def blocked(self, reason: str) -> None:
-        """Tell a publisher that it is being held up (R11), if it wants to know."""
-        if self.state is State.RUNNING and self.client_capabilities.get("connection.blocked"):
+        """See `Outlet`: as with RabbitMQ, who publishes is told when it publishes, and nobody else is."""
+
+    def published_while_held(self) -> None:
+        """Have this connection held up too, and tell it why (R11) if it wants to know."""
+        self.published = True
+        reason = self.core.alarm
+        if reason is not None and self.blocked_reason is None:
             self.blocked_reason = reason
-            self.send_method(0, methods.CONNECTION_BLOCKED, reason)
+            if self.client_capabilities.get("connection.blocked"):
+                self.send_method(0, methods.CONNECTION_BLOCKED, reason)
 
     def unblocked(self) -> None:
         """Tell it that this is over."""
-        if self.blocked_reason is not None and self.state is State.RUNNING:
-            self.send_method(0, methods.CONNECTION_UNBLOCKED)
+        told = self.blocked_reason is not None and self.client_capabilities.get("connection.blocked")
         self.blocked_reason = None
+        if told and self.state is State.RUNNING:
+            self.send_method(0, methods.CONNECTION_UNBLOCKED)
 
     # --- time ------------------------------------------------------------------------------------------
 
