@@ -517,7 +517,8 @@ class Simulation:
         channel.published += 1
         if channel.confirming:
             channel.unconfirmed[channel.published] = letters
-        size = self.chance.choice((0, 0, 0, 100, 1000))
+        # Large ones need several frames, and a few of them stop the consumers of a connection for a turn.
+        size = self.chance.choice((0, 0, 0, 100, 1000)) if self.chance.random() < 0.995 else 600_000
         body = b"%d." % self._numbers + b"x" * size
         return client.publish_frames(channel.number, exchange, key, properties, body, mandatory=mandatory)
 

@@ -228,6 +228,9 @@ class Connection:
             shown = wire.octets_text(payload)
             text = f"type {kind}, all octets = {shown}: {{invalid_frame_end_marker,{data[end]}}}"
             raise AmqpError(501, text)
+        if self.core.alarm is not None and kind == 1 and payload[:4] == _PUBLISH:
+            self.published_while_held()
+            return 0
         self.resume = end + 1
         if len(payload) < PAYLOAD_MIN.get(kind, length + 1):
             raise AmqpError(501, f"type {kind}, all octets = {wire.octets_text(payload)}: unknown_frame")
@@ -479,6 +482,8 @@ class Connection:
         self.blocked_reason = None
         if told and self.state is State.RUNNING:
             self.send_method(0, methods.CONNECTION_UNBLOCKED)
+        if self._tail:
+            self.receive(b"")
 
     # --- time ------------------------------------------------------------------------------------------
 
@@ -646,3 +651,4 @@ _HANDLERS: dict[tuple[State | None, int], Callable[..., None]] = {
 }
 
 _CLOSE_OK = b"\x00\x0a\x00\x33"
+_PUBLISH = b"\x00\x3c\x00\x28"

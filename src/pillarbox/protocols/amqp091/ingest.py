@@ -71,7 +71,8 @@ def ingest(connection: Connection, data: bytes) -> int:
                 channel, ack_channel = ack_channel, None
                 channel.acknowledge(ack_first, ack_last)
 
-    while size - position >= _METHOD_FRAME_MIN:
+    # During an alarm publishes wait where they are, which only the slow path sees to.
+    while size - position >= _METHOD_FRAME_MIN and connection.core.alarm is None:
         kind, number, length, method = _method_frame(data, position)
         end = position + 7 + length
         if kind == FRAME_METHOD and length <= limit and end < size and data[end] == FRAME_END:
