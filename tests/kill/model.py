@@ -103,6 +103,11 @@ def exchange_of(publisher: int) -> str:
     return f"own.{publisher}"
 
 
+def _own(publisher: int, state: State) -> set[str]:
+    """The queues of a publisher's own that were found."""
+    return {name for name in state.queues if name.startswith(f"{exchange_of(publisher)}.")}
+
+
 class Model:
     """See the module. `fixed` are the durable queues that are always there."""
 
@@ -233,49 +238,39 @@ class Model:
     def check(self, state: State) -> list[str]:
         """Everything that is wrong with what was found."""
         errors = list(self.errors)
-        identities = {}
         for name in self.fixed:
             if name in state.queues:
-                identities[name] = name
                 errors += self._queue_errors(name, state.queues[name])
             else:
                 errors.append(f"the queue {name} is gone")
         known = set(self.fixed)
         for number, publisher in self.publishers.items():
-            chosen, wrong = self._best_definitions(number, publisher, state)
-            errors += wrong
-            identities |= {name: identity for name, (identity, _) in chosen.queues.items()}
-            known |= {name for name in state.queues if name.startswith(f"{exchange_of(number)}.")}
-        errors += [f"the queue {name} should not be there" for name in state.queues.keys() - known]
-        by_identity = {
-            identity: {found.key for found in state.queues.get(name, ())}
-            for name, identity in identities.items()
-        }
-        for number in self.publishers:
-            errors += self._prefix_errors(number, by_identity)
-        return errors
+            errors += self._explained(number, publisher, state)[1]
+            known |= _own(number, state)
+        return errors + [f"the queue {name} should not be there" for name in state.queues.keys() - known]
 
-    def _best_definitions(
-        self, number: int, publisher: Publisher, state: State
-    ) -> tuple[Definitions, list[str]]:
-        """The definitions that explain best what was found of a publisher's own queues."""
+    def _explained(self, number: int, publisher: Publisher, state: State) -> tuple[Definitions, list[str]]:
+        """The definitions that explain best what was found of a publisher, and what they leave open."""
         candidates = [publisher.proven]
         candidates += [each.subject for each in publisher.operations if each.kind == "define"]
-        names = {name for name in state.queues if name.startswith(f"{exchange_of(number)}.")}
-        exchange = exchange_of(number) in state.exchanges
+        names, exchange = _own(number, state), exchange_of(number) in state.exchanges
+        fixed = {name: {found.key for found in state.queues.get(name, ())} for name in self.fixed}
         best: tuple[Definitions, list[str]] | None = None
         for candidate in candidates:
             bound = {name for name, (_, is_bound) in candidate.queues.items() if is_bound}
-            seen = {name for name in names if name in state.bound}
+            seen = names & state.bound
             if (candidate.exchange, candidate.queues.keys(), bound) != (exchange, names, seen):
                 continue
             wrong = []
+            there = dict(fixed)
             for name, (identity, _) in candidate.queues.items():
                 wrong += self._queue_errors(identity, state.queues[name])
+                there[identity] = {found.key for found in state.queues[name]}
+            wrong += self._prefix_errors(number, there)
             if best is None or len(wrong) < len(best[1]):
                 best = candidate, wrong
         if best is None:
-            text = f"exchange={exchange} queues={sorted(names)} bound={sorted(state.bound)}"
+            text = f"exchange={exchange} queues={sorted(names)} bound={sorted(names & state.bound)}"
             return candidates[0], [
                 f"of publisher {number} was found {text}, and proven was {publisher.proven}, later "
                 f"{candidates[1:]}"
@@ -347,7 +342,7 @@ class Model:
     def on_adopt(self, state: State) -> None:
         """Go on from what was found; it is all durable, and all of it has been delivered."""
         chosen = {
-            number: self._best_definitions(number, publisher, state)[0]
+            number: self._explained(number, publisher, state)[0]
             for number, publisher in self.publishers.items()
         }
         names = {name: name for name in self.fixed}

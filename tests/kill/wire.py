@@ -67,6 +67,8 @@ class Client:
         self.closed: str | None = None
         self.close_code = 0
         self.blocked: str | None = None
+        self.unblocked = 0
+        """How often it was told that it is not blocked any more."""
         self.open = False
         """The handshake is over and channel 1 confirms."""
         self._out: list[bytes] = [b"AMQP\x00\x00\x09\x01"]
@@ -166,6 +168,7 @@ class Client:
             self.blocked = data[start + 1 : stop].decode()
         elif method == UNBLOCKED:
             self.blocked = None
+            self.unblocked += 1
         else:
             self._handshake(method, data[start:stop])
 
