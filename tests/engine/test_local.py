@@ -468,3 +468,16 @@ def test_a_new_folder_is_made_and_a_closed_one_opens_again(tmp_path: Path) -> No
         domain.commit()
         engine.close(domain.snapshot if generation else None)
     assert sorted(os.listdir(path)) == ["FORMAT", "LOCK", "backlog", "checkpoint-000000000002", "journal"]
+
+
+def test_publishers_are_to_be_slowed_when_a_checkpoint_falls_far_behind() -> None:
+    bench = Bench(checkpoint_records=5)
+    bench.publish()
+    bench.engine.checkpoint(bench.domain.snapshot)
+    for number in range(30):
+        assert bench.engine.checkpoint_behind == (number >= 20)
+        bench.publish()
+    bench.idle()
+    assert bench.engine.checkpoint_due
+    bench.checkpoint()
+    assert not bench.engine.checkpoint_behind

@@ -37,6 +37,8 @@ CHECKPOINT_RECORDS = 100_000
 """Records after which a checkpoint is due: replay costs some microseconds for each, however small."""
 CHECKPOINT_RUNS = 1_000_000
 """The same for (record, queue) pairs, of which a fan-out makes many per record."""
+BEHIND_FACTOR = 4
+"""Checkpoints' worth of records that may pile up before publishers are slowed: some 150 MB of memory."""
 URGENCY_MAX = 5
 """The largest factor by which a checkpoint's turns grow when the next one is overdue: about 1.2 ms."""
 SLICE_MESSAGES = 500
@@ -235,6 +237,14 @@ class LocalEngine:
             or self._records_since >= self._checkpoint_records
             or self._runs_since >= CHECKPOINT_RUNS
         )
+
+    @property
+    def checkpoint_behind(self) -> bool:
+        """So many records came in while a checkpoint was under way that publishers should be slowed.
+
+        Otherwise memory would grow with every record that waits to be merged, hundreds of bytes each.
+        """
+        return self._records_since >= BEHIND_FACTOR * self._checkpoint_records
 
     @property
     def unsynced_bytes(self) -> int:

@@ -52,5 +52,9 @@ class MemoryEngine:
         return False
 
     @property
+    def checkpoint_behind(self) -> bool:
+        return False
+
+    @property
     def unsynced_bytes(self) -> int:
         return 0
