@@ -274,7 +274,7 @@ class Actor(Client):
             self.declare_exchange(exchange, "direct", then=self._answered(self._position))
         elif chance.random() < 0.05:
             self._defined(Definitions(False, {each: (own[each][0], False) for each in own}))
-            self.delete_exchange(exchange)
+            self.delete_exchange(exchange, then=self._answered(self._position))
         elif name not in own:
             self.incarnation += 1
             own[name] = f"{name}#{self.incarnation}", False
@@ -287,18 +287,18 @@ class Actor(Client):
         elif chance.random() < 0.4:
             del own[name]
             self._defined(Definitions(True, own))
-            self.delete_queue(name)
+            self.delete_queue(name, then=self._answered(self._position))
         elif own[name][1]:
             own[name] = own[name][0], False
             self._defined(Definitions(True, own))
-            self.unbind_queue(name, exchange, name)
+            self.unbind_queue(name, exchange, name, then=self._answered(self._position))
         else:
             self._bind(own, name)
 
     def _bind(self, own: dict[str, tuple[str, bool]], name: str) -> None:
         own = {**own, name: (own[name][0], True)}
         self._defined(Definitions(True, own))
-        self.bind_queue(name, exchange_of(self.publisher), name)
+        self.bind_queue(name, exchange_of(self.publisher), name, then=self._answered(self._position))
 
     def _defined(self, after: Definitions) -> None:
         self.emit(("define", self.publisher, self.place(), after))

@@ -56,6 +56,10 @@ _uint64 = struct.Struct(">Q").unpack_from
 Answer = Callable[[bytes | None], None]
 
 
+def _ignore(answer: bytes | None) -> None:
+    """An answer that tells nothing new."""
+
+
 class ProtocolError(Exception):
     """The broker sent what it must not."""
 
@@ -106,7 +110,7 @@ class Client:
         """Nothing is to be written."""
         return not self._out
 
-    def ask(self, method: wire.Method, arguments: bytes, then: Answer = lambda answer: None) -> None:
+    def ask(self, method: wire.Method, arguments: bytes, then: Answer = _ignore) -> None:
         """Send a method that is answered; `then` gets the answer's arguments, None if the channel closed."""
         self._waiting.append(then)
         self.send(wire.method(method, arguments))
@@ -210,13 +214,13 @@ class Client:
     # --- methods -------------------------------------------------------------------------------------
 
     def declare_queue(
-        self, name: str, *, durable: bool = True, passive: bool = False, then: Answer = lambda answer: None
+        self, name: str, *, durable: bool = True, passive: bool = False, then: Answer = _ignore
     ) -> None:
         flags = bytes([passive | durable << 1])
         self.ask(wire.QUEUE_DECLARE, b"\0\0" + wire.short_string(name) + flags + wire.long_string(b""), then)
 
-    def delete_queue(self, name: str) -> None:
-        self.ask(wire.QUEUE_DELETE, b"\0\0" + wire.short_string(name) + b"\0")
+    def delete_queue(self, name: str, *, then: Answer = _ignore) -> None:
+        self.ask(wire.QUEUE_DELETE, b"\0\0" + wire.short_string(name) + b"\0", then)
 
     def declare_exchange(
         self,
@@ -225,20 +229,20 @@ class Client:
         *,
         durable: bool = True,
         passive: bool = False,
-        then: Answer = lambda answer: None,
+        then: Answer = _ignore,
     ) -> None:
         flags = bytes([passive | durable << 1])
         names = b"\0\0" + wire.short_string(name) + wire.short_string(kind)
         self.ask(wire.EXCHANGE_DECLARE, names + flags + wire.long_string(b""), then)
 
-    def delete_exchange(self, name: str) -> None:
-        self.ask(wire.EXCHANGE_DELETE, b"\0\0" + wire.short_string(name) + b"\0")
+    def delete_exchange(self, name: str, *, then: Answer = _ignore) -> None:
+        self.ask(wire.EXCHANGE_DELETE, b"\0\0" + wire.short_string(name) + b"\0", then)
 
-    def bind_queue(self, queue: str, exchange: str, key: str) -> None:
-        self.ask(wire.QUEUE_BIND, _binding(queue, exchange, key) + b"\0" + wire.long_string(b""))
+    def bind_queue(self, queue: str, exchange: str, key: str, *, then: Answer = _ignore) -> None:
+        self.ask(wire.QUEUE_BIND, _binding(queue, exchange, key) + b"\0" + wire.long_string(b""), then)
 
-    def unbind_queue(self, queue: str, exchange: str, key: str) -> None:
-        self.ask(QUEUE_UNBIND, _binding(queue, exchange, key) + wire.long_string(b""))
+    def unbind_queue(self, queue: str, exchange: str, key: str, *, then: Answer = _ignore) -> None:
+        self.ask(QUEUE_UNBIND, _binding(queue, exchange, key) + wire.long_string(b""), then)
 
     def bind_exchange(self, destination: str, source: str, key: str) -> None:
         self.ask(EXCHANGE_BIND, _binding(destination, source, key) + b"\0" + wire.long_string(b""))
