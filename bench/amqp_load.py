@@ -229,26 +229,28 @@ def consume(load: Load, address: Address, worker: int, share: Share) -> None:
     """Count marks until told to stop; settle after a quarter of the prefetch, or when nothing comes."""
     connection = RawConnection(address)
     connection.consume(queue_name(worker % load.queues), prefetch=load.prefetch)
-    sock, buffer = connection.socket, bytearray(READ_SIZE)
+    # What is read stands behind the last bytes of the read before it, where a mark may have begun.
+    sock, keep = connection.socket, len(MARK) - 1
+    buffer = bytearray(keep + READ_SIZE)
+    space = memoryview(buffer)[keep:]
     sock.settimeout(POLL_S)
     settles, settle_at = bool(load.prefetch), 1 if load.ack_each else max(1, load.prefetch // 4)
-    tail, acked = connection.received, 0
-    count, keep = tail.count(MARK), len(MARK) - 1
+    count, acked = connection.received.count(MARK), 0
+    tail = connection.received[-keep:]
+    buffer[keep - len(tail) : keep] = tail
     share.begin()
     if count:
         share.counted(count)  # What waited came in one read with consume-ok.
     while not share.stop.is_set():
-        tail = tail[-keep:]
         try:
-            size = sock.recv_into(buffer)
+            size = sock.recv_into(space)
         except TimeoutError:
-            size = 0
             due = settles and count > acked
         else:
             if not size:
                 raise LoadError("connection closed by the broker")
-            tail += buffer[:size]
-            arrived = tail.count(MARK)
+            arrived = buffer.count(MARK, 0, keep + size)
+            buffer[:keep] = buffer[size : size + keep]
             if arrived:
                 count += arrived
                 share.counted(count)

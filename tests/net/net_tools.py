@@ -47,6 +47,7 @@ class Head:
         self.out: list[bytes] = []
         self.want_close = False
         self.published = False
+        self.body_bytes_due = 0
         self.writable = True
         self.received = bytearray()
         self.events: list[str] = []
@@ -57,12 +58,13 @@ class Head:
         self.events.append(event)
         self.changed.set()
 
-    def receive(self, data: bytes) -> None:
-        self.received += data
+    def receive(self, data: memoryview) -> None:
+        given = bytes(data)
+        self.received += given
         self.changed.set()
-        if b"?" in data:
+        if b"?" in given:
             raise ValueError("a fault of ours")
-        if b"!" in data:
+        if b"!" in given:
             self.want_close = True
             self.send(b"bye")
 

@@ -31,12 +31,16 @@ class Address(msgspec.Struct, frozen=True, eq=False, gc=False):
     routing_key: str
 
 
+Body = bytes | bytearray
+"""Nobody changes a body: it is a bytearray only because it arrived in pieces and copying is dear."""
+
+
 class Message(msgspec.Struct, frozen=True, eq=False, gc=False):
     """A message as stored: its sender's property bytes and body, untouched."""
 
     address: Address
     properties: bytes
-    body: bytes
+    body: Body
     accepted_ms: int
     expiration_ms: int = NO_EXPIRATION
     """The sender's time to live in milliseconds, counted from `accepted_ms`; `NO_EXPIRATION` if none."""

@@ -30,7 +30,7 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import NamedTuple
 
-from pillarbox.engine.base import NO_EXPIRATION, Address, Message
+from pillarbox.engine.base import NO_EXPIRATION, Address, Body, Message
 from pillarbox.store.crc import crc32c
 from pillarbox.store.files import StoreError
 
@@ -289,7 +289,7 @@ def _join(
     expirations: Sequence[int],
     persistent: Sequence[bool],
     properties: list[bytes],
-    bodies: list[bytes],
+    bodies: Sequence[Body],
 ) -> bytearray:
     """Put a MESSAGES value together from its columns; an empty column is left out."""
     body_sizes = list(map(len, bodies))

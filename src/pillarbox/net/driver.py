@@ -23,8 +23,8 @@ ANSWERS_BYTES_MAX = 8 << 20
 """Unwritten bytes at which even answers are too many: the peer is not read until it has taken them."""
 
 TURN_BYTES_MAX = 128 << 10
-"""Bytes read from one socket in a turn after which it waits for the next turn. uvloop reads 256 KiB at a
-time and would go on with the same socket many times over while others wait: this keeps turns short."""
+"""Bytes read from one socket in a turn after which it waits for the next turn. uvloop would go on with the
+same socket many times over while others wait: this keeps turns short."""
 
 GATHER_BYTES = 256 << 10
 PARTS_LARGE = 512
@@ -50,9 +50,12 @@ class Connection(Protocol):
     want_close: bool
     published: bool
 
-    def receive(self, data: bytes) -> None: ...
+    @property
+    def body_bytes_due(self) -> int: ...
 
-    def take_output(self) -> list[bytes | memoryview]: ...
+    def receive(self, data: memoryview) -> None: ...
+
+    def take_output(self) -> list[bytes | bytearray | memoryview]: ...
 
     def tick(self, now_ms: int) -> None: ...
 
@@ -73,7 +76,7 @@ ConnectionFactory = Callable[[str, bool, Callable[[], None]], Connection]
 """(peer, whether it is on this host, what to call when there is output) → a connection."""
 
 
-class Driver(asyncio.Protocol):
+class Driver(asyncio.BufferedProtocol):
     """See the module. `on_closed` is told when the socket is gone."""
 
     def __init__(
@@ -89,6 +92,7 @@ class Driver(asyncio.Protocol):
         self._listed = False
         self._stops = 0
         self._turn_bytes = 0
+        self._space = memoryview(b"")
         self._close_ms: int | None = None
         self.connection: Connection | None = None
         self.refuse = False
@@ -110,14 +114,21 @@ class Driver(asyncio.Protocol):
         self.connection = self._make_connection(name, _is_loopback(host), self._has_output)
         self._ticker.drivers[self] = None
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Where the socket is read to: what all share, because it is taken out at once."""
+        connection = self.connection
+        due = connection.body_bytes_due if connection is not None else 0
+        self._space = self._ticker.read_space.of(due)
+        return self._space
+
+    def buffer_updated(self, nbytes: int) -> None:
         self._ticker.begin()
         connection = self.connection
         if connection is not None:
-            connection.receive(data)
+            connection.receive(self._space[:nbytes])
             if not self._turn_bytes:
                 self._ticker.readers.append(self)
-            self._turn_bytes += len(data)
+            self._turn_bytes += nbytes
             if self._turn_bytes >= TURN_BYTES_MAX:
                 self._stop(STOP_TURN)
 

@@ -268,7 +268,7 @@ class ModelDomain:
         self._note(("confirmed", ticket))
 
     def loaded(self, ticket: int, records: Sequence[Sequence[tuple[int, Message]]]) -> None:
-        answer = [{sequence: message.body for sequence, message in record} for record in records]
+        answer = [{sequence: bytes(message.body) for sequence, message in record} for record in records]
         expected = self._expected.pop(ticket)
         assert [list(record) for record in answer] == [list(record) for record in expected] or self.failures
         for got, known in zip(answer, expected, strict=True):

@@ -18,7 +18,7 @@ from pillarbox.broker.confirm import Publisher
 from pillarbox.broker.consumer import Consumer, Pool
 from pillarbox.broker.exchange import NO_HEADERS
 from pillarbox.broker.ledger import Ledger, Outcome, UnknownDelivery
-from pillarbox.engine.base import NO_EXPIRATION, Address, Message
+from pillarbox.engine.base import NO_EXPIRATION, Address, Body, Message
 from pillarbox.errors import BrokerError, Reason
 from pillarbox.protocols.amqp091 import commands, methods, wire
 from pillarbox.protocols.amqp091.errors import AmqpError, from_broker_error, from_wire_error
@@ -46,14 +46,13 @@ _FRAME_END = b"\xce"
 class Content:
     """A publish whose frames are still arriving."""
 
-    __slots__ = ("key", "parts", "properties", "received", "size")
+    __slots__ = ("body", "key", "properties", "size")
 
     def __init__(self, key: bytes) -> None:
         self.key = key
         self.properties: bytes | None = None
         self.size = 0
-        self.received = 0
-        self.parts: list[bytes] = []
+        self.body = bytearray()
 
 
 class Channel:
@@ -165,21 +164,20 @@ class Channel:
             if content.size > limit:
                 text = f"message size {content.size} is larger than configured max size {limit}"
                 raise AmqpError(406, text, methods.BASIC_PUBLISH)
-        elif kind != 3 or content.received + len(payload) > content.size:
+        elif kind != 3 or len(content.body) + len(payload) > content.size:
             text = "expected content body, got non content body frame instead"
             raise AmqpError(505, text, methods.BASIC_PUBLISH)
         else:
-            content.parts.append(payload)
-            content.received += len(payload)
+            content.body += payload
         self._publish_if_whole(content)
 
     def _publish_if_whole(self, content: Content) -> None:
-        if content.received == content.size:
+        if len(content.body) == content.size:
             assert content.properties is not None
             self._content = None
             self.plain = True
             try:
-                self.publish(content.key, content.properties, b"".join(content.parts))
+                self.publish(content.key, content.properties, content.body)
             except BrokerError as error:
                 raise from_broker_error(error, methods.BASIC_PUBLISH) from None
 
@@ -189,16 +187,20 @@ class Channel:
         return (
             content is not None
             and content.properties is not None
-            and content.received + length <= content.size
+            and len(content.body) + length <= content.size
             and not self.closing
         )
 
-    def body_piece(self, piece: bytes) -> None:
-        """Take a part of a body frame that `expects_body` allowed."""
+    @property
+    def body_missing(self) -> int:
+        """How many bytes of a body have yet to come."""
         content = self._content
-        if content is not None:
-            content.parts.append(piece)
-            content.received += len(piece)
+        return content.size - len(content.body) if content is not None else 0
+
+    def body_piece(self, piece: memoryview) -> None:
+        """Take a part of a body frame that `expects_body` allowed."""
+        if self._content is not None:
+            self._content.body += piece
 
     def body_frame_ended(self) -> None:
         """The frame whose pieces came is over."""
@@ -238,7 +240,7 @@ class Channel:
 
     # --- publishing ------------------------------------------------------------------------------------
 
-    def publish(self, key: bytes, properties: bytes, body: bytes) -> None:
+    def publish(self, key: bytes, properties: bytes, body: Body) -> None:
         """Publish one message, whatever it needs: the slow path, and the meaning of the fast one.
 
         `key` is the bytes of basic.publish's arguments. Raises AmqpError or BrokerError.
@@ -372,11 +374,11 @@ class Channel:
         self._heads[len(properties) << 32 | size] = header_head, body_head
         return header_head, body_head
 
-    def content_frames(self, message: Message) -> list[bytes | memoryview]:
+    def content_frames(self, message: Message) -> list[wire.Piece]:
         """Header and body frames of a message, as many as this connection's frame size asks for."""
         body = message.body
         header_head = _header_head(2, self.number, 12 + len(message.properties), 60, 0, len(body))
-        parts: list[bytes | memoryview] = [header_head, message.properties, _FRAME_END]
+        parts: list[wire.Piece] = [header_head, message.properties, _FRAME_END]
         body_max = self.connection.frame_max - 8
         if len(body) <= body_max:
             if body:

@@ -142,7 +142,7 @@ class Connection:
         self.peer = peer
         self.loopback = loopback
         self.on_output = on_output
-        self.out: list[bytes | memoryview] = []
+        self.out: list[wire.Piece] = []
         self.state = State.PROTOCOL_HEADER
         self.channels: dict[int, Channel] = {}
         self.routes: dict[bytes, PublishRoute] = {}
@@ -177,13 +177,12 @@ class Connection:
 
     # --- bytes in ----------------------------------------------------------------------------------
 
-    def receive(self, data: bytes) -> None:
-        """Take what the socket gave and act on all whole frames in it."""
+    def receive(self, data: bytes | memoryview) -> None:
+        """Take what the socket gave and act on all whole frames in it. Nothing of `data` is kept."""
         self._received_ms = self.core.changes.now_ms
         if self._body_left:
-            data = self._receive_body(data)
-        if self._tail:
-            data = self._tail + data
+            data = self._receive_body(memoryview(data))
+        data = self._tail + data if self._tail else bytes(data)
         if self.state is State.PROTOCOL_HEADER:
             data = self._protocol_header(data)
         while True:
@@ -218,9 +217,11 @@ class Connection:
             text = f"type {kind}, all octets = <<>>: {{frame_too_large,{length},{self.frame_max - 8}}}"
             raise AmqpError(501, text)
         end = position + 7 + length
+        if kind == 3 and length >= STREAM_BYTES:
+            taken = self._begin_body(number, length, data, position)
+            if taken:
+                return taken
         if end >= len(data):
-            if kind == 3 and length >= STREAM_BYTES:
-                return self._begin_body(number, length, data, position)
             return 0
         payload = data[position + 7 : end]
         if data[end] != FRAME_END:
@@ -238,37 +239,50 @@ class Connection:
         return length + 8
 
     def _begin_body(self, number: int, length: int, data: bytes, position: int) -> int:
-        """Take what is there of a large body frame, so that it need not be put together first."""
+        """Take what is there of large body frames, so that they need not be put together first."""
         channel = self.channels.get(number)
         if channel is None or not channel.expects_body(length):
             return 0
-        piece = data[position + 7 :]
-        channel.body_piece(piece)
         self._body_channel = channel
-        self._body_left = length - len(piece) + 1
+        self._body_left = length + 1
         self.resume = len(data)
-        return len(data) - position
+        rest = self._receive_body(memoryview(data)[position + 7 :])
+        self.resume = len(data) - len(rest)
+        return self.resume - position
 
-    def _receive_body(self, data: bytes) -> bytes:
-        """Take the rest of a body frame from the input; return what follows it."""
-        left = self._body_left - 1
+    def _receive_body(self, data: memoryview) -> memoryview:
+        """Take the rest of a body frame from the input, and large ones that follow; return what is left."""
         channel = self._body_channel
         assert channel is not None
-        if left:
+        while True:
+            left = self._body_left - 1
             piece = data[:left]
             channel.body_piece(piece)
-            self._body_left -= len(piece)
             if len(data) <= left:
-                return b""
-        self._body_left = 0
-        try:
-            if data[left] != FRAME_END:
-                text = f"type 3, all octets = <<>>: {{invalid_frame_end_marker,{data[left]}}}"
-                raise AmqpError(501, text)
-            channel.body_frame_ended()
-        except AmqpError as error:
-            self.fail(error)
-        return data[left + 1 :]
+                self._body_left -= len(piece)
+                return data[:0]
+            self._body_left = 0
+            try:
+                if data[left] != FRAME_END:
+                    text = f"type 3, all octets = <<>>: {{invalid_frame_end_marker,{data[left]}}}"
+                    raise AmqpError(501, text)
+                channel.body_frame_ended()
+            except AmqpError as error:
+                self.fail(error)
+            data = data[left + 1 :]
+            if len(data) < 7:
+                return data
+            kind, number, length = _frame_head(data)
+            large = kind == 3 and STREAM_BYTES <= length <= self.frame_max
+            if not large or number != channel.number or not channel.expects_body(length):
+                return data
+            self._body_left = length + 1
+            data = data[7:]
+
+    @property
+    def body_bytes_due(self) -> int:
+        """How many bytes of a large body are sure to come next, 0 if nobody knows."""
+        return self._body_channel.body_missing if self._body_left and self._body_channel is not None else 0
 
     def _frame(self, kind: int, number: int, payload: bytes) -> None:
         if kind == 8:
@@ -433,7 +447,7 @@ class Connection:
         """Queue one method frame."""
         self.send(methods.method_frame(channel, method_id, *arguments))
 
-    def take_output(self) -> list[bytes | memoryview]:
+    def take_output(self) -> list[wire.Piece]:
         """Everything to be written now; called by the driver once per tick."""
         out, self.out = self.out, []
         self._sent_ms = self.core.changes.now_ms

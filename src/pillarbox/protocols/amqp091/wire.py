@@ -63,6 +63,7 @@ __all__ = [
     "Float",
     "Long",
     "LongString",
+    "Piece",
     "Properties",
     "PropertyFacts",
     "Short",
@@ -97,6 +98,9 @@ FRAME_OVERHEAD: Final = 8
 CLASS_BASIC: Final = 60
 
 # --- frames ------------------------------------------------------------------------------------------
+
+Piece = bytes | bytearray | memoryview
+"""A part of what is written to a socket."""
 
 _END = bytes((FRAME_END,))
 _frame_head = Struct(">BHI").pack
