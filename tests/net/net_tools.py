@@ -47,7 +47,7 @@ class Head:
         self.out: list[bytes] = []
         self.want_close = False
         self.published = False
-        self.body_bytes_due = 0
+        self.in_body = self.bodies_out_bytes = 0
         self.writable = True
         self.received = bytearray()
         self.events: list[str] = []

@@ -66,13 +66,13 @@ def test_turn_ticks_then_writes_then_lets_sockets_be_read(make_loop: Make) -> No
         net = Net(asyncio.get_running_loop())
         log: list[str] = []
         drivers = [Flushed(log, "a"), Flushed(log, "b")]
-        net.ticker.readers.extend(drivers)
+        net.ticker.sated.extend(drivers)
         net.on_tick = lambda: (log.append("tick"), net.ticker.outputs.extend(drivers))  # type: ignore[func-returns-value, assignment]
         net.ticker.begin()
         await net.next_tick()
         await asyncio.sleep(0)
         assert log == ["tick", "flush a", "flush b", "ended a", "ended b"]
-        assert net.ticker.outputs == net.ticker.readers == []
+        assert net.ticker.outputs == net.ticker.sated == []
 
     run(make_loop, main())
 

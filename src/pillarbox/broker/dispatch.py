@@ -35,6 +35,11 @@ def dispatch(queue: Queue) -> int:
             break
         count = len(run.sequences)
         done += count
+        if len(consumers) == 1:
+            _hand_over(consumers[0], run)
+            if len(queue.consumers) > 1:
+                queue.move_back(consumers[0])
+            continue
         served = consumers[:count]
         if len({consumer.ledger for consumer in served}) == len(served):
             for position, consumer in enumerate(served):

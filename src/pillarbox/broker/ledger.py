@@ -118,6 +118,10 @@ class Ledger:
         if multiple:
             if tag == 0:
                 return self.settle_all(outcome)
+            entries = self._entries
+            if entries and entries[0].base + entries[0].stop - 1 == tag:
+                entry = entries.popleft()
+                return self._settle_part(entry, entry.start, entry.stop, outcome)
             position = self._find(tag)
             settled = 0
             for _ in range(position):
@@ -193,7 +197,10 @@ class Ledger:
             queue.outstanding.pop(entry, None)
         if outcome is Outcome.ACCEPTED:
             run = entry.run
-            queue.settle(run.sequences[start:stop], entry.part_bytes(start, stop), run.stored)
+            if count == len(run.sequences):
+                queue.settle(run.sequences, run.body_bytes, run.stored)
+            else:
+                queue.settle(run.sequences[start:stop], entry.part_bytes(start, stop), run.stored)
         elif outcome is Outcome.RELEASED:
             queue.release(entry.run.cut(slice(start, stop)))
         else:

@@ -180,6 +180,11 @@ class Queue:
             position -= 1
         consumers.insert(position, consumer)
 
+    def move_back(self, consumer: Consumer) -> None:
+        """Let a consumer stand behind the others of its priority."""
+        self.consumers.remove(consumer)
+        self.add_consumer(consumer)
+
     def block(self, consumer: Consumer) -> None:
         """Take a consumer without credit out of the turns."""
         self._blocks += 1
@@ -194,12 +199,13 @@ class Queue:
             for consumer in self.consumers
             if consumer.blocked and consumer.ledger is ledger and consumer.credit > 0
         ]
-        for consumer in sorted(waiting, key=_BLOCKED):
+        if len(waiting) > 1:
+            waiting.sort(key=_BLOCKED)
+        for consumer in waiting:
             if consumer.pool.credit > 0:
                 consumer.blocked = 0
                 if len(self.consumers) > 1:
-                    self.consumers.remove(consumer)
-                    self.add_consumer(consumer)
+                    self.move_back(consumer)
             else:
                 consumer.pool.waiting[self] = None
 

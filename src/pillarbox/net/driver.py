@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
-from typing import Any, Protocol, cast
+from typing import Protocol, cast
 
 from pillarbox.net.ticker import Ticker
 
@@ -49,8 +49,13 @@ class Connection(Protocol):
 
     want_close: bool
     published: bool
+    writable: bool
+    bodies_out_bytes: int
+    """Bytes of bodies in what there is to write."""
 
-    @property
+    in_body: int
+    """Not 0: a large body is being read."""
+
     def body_bytes_due(self) -> int: ...
 
     def receive(self, data: memoryview) -> None: ...
@@ -91,8 +96,10 @@ class Driver(asyncio.BufferedProtocol):
         self._transport: asyncio.Transport | None = None
         self._listed = False
         self._stops = 0
+        self._turn = -1
+        """When it was read last."""
         self._turn_bytes = 0
-        self._space = memoryview(b"")
+        self._space = self._usual_space = ticker.read_space.of(0)
         self._close_ms: int | None = None
         self.connection: Connection | None = None
         self.refuse = False
@@ -117,24 +124,26 @@ class Driver(asyncio.BufferedProtocol):
     def get_buffer(self, sizehint: int) -> memoryview:
         """Where the socket is read to: what all share, because it is taken out at once."""
         connection = self.connection
-        due = connection.body_bytes_due if connection is not None else 0
-        self._space = self._ticker.read_space.of(due)
-        return self._space
+        due = connection.body_bytes_due() if connection is not None and connection.in_body else 0
+        self._space = space = self._ticker.read_space.of(due) if due else self._usual_space
+        return space
 
     def buffer_updated(self, nbytes: int) -> None:
         self._ticker.begin()
         connection = self.connection
         if connection is not None:
             connection.receive(self._space[:nbytes])
-            if not self._turn_bytes:
-                self._ticker.readers.append(self)
+            ticker = self._ticker
+            if self._turn != ticker.turns:
+                self._turn = ticker.turns
+                self._turn_bytes = 0
             self._turn_bytes += nbytes
             if self._turn_bytes >= TURN_BYTES_MAX:
                 self._stop(STOP_TURN)
+                ticker.sated.append(self)
 
     def turn_ended(self) -> None:
         """Another share may be read."""
-        self._turn_bytes = 0
         self._go_on(STOP_TURN)
 
     def _stop(self, why: int) -> None:
@@ -179,10 +188,11 @@ class Driver(asyncio.BufferedProtocol):
         connection, transport = self.connection, self._transport
         if connection is None or transport is None:
             return
-        starved = not cast(Any, connection).writable
+        starved = not connection.writable
+        large = connection.bodies_out_bytes > GATHER_BYTES
         out = connection.take_output()
         if out:
-            if len(out) < PARTS_LARGE and sum(map(len, out)) > GATHER_BYTES:
+            if large and len(out) < PARTS_LARGE:
                 transport.writelines(out)
             else:
                 transport.write(b"".join(out))

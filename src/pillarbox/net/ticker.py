@@ -77,8 +77,8 @@ class Ticker:
         self._closed = False
         self.outputs: list[Flushable] = []
         """Drivers that have something to write; each appends itself once."""
-        self.readers: list[Flushable] = []
-        """Drivers that were read in this turn."""
+        self.sated: list[Flushable] = []
+        """Drivers that are not read again in this turn."""
         self.drivers: dict[Flushable, None] = {}
         """All drivers with a living connection."""
         self.read_space = ReadSpace()
@@ -115,9 +115,10 @@ class Ticker:
         outputs, self.outputs = self.outputs, []
         for driver in outputs:
             driver.flush()
-        readers, self.readers = self.readers, []
-        for driver in readers:
-            driver.turn_ended()
+        if self.sated:
+            sated, self.sated = self.sated, []
+            for driver in sated:
+                driver.turn_ended()
         self._after(now_ms)
         self._arm(now_ms)
         self.turns += 1

@@ -163,12 +163,12 @@ class Connection:
         self.close_reason = ""
         self.blocked_reason: str | None = None
         self._paused = False
-        self._backlog_bytes = 0
+        self.bodies_out_bytes = 0
         self._targets: dict[tuple[Exchange | None, tuple[Queue, ...]], Target] = {}
         self._tail = b""
         self._body_channel: Channel | None = None
-        self._body_left = 0
-        """Bytes missing of a body frame that is being taken in pieces, its end octet included."""
+        self.in_body = 0
+        """Not 0: bytes missing of a body frame that is being taken in pieces, its end octet included."""
         self._started_ms = self._received_ms = self._sent_ms = core.changes.now_ms
         self._deadline_ms: int | None = self._started_ms + settings.handshake_timeout_ms
 
@@ -180,7 +180,7 @@ class Connection:
     def receive(self, data: bytes | memoryview) -> None:
         """Take what the socket gave and act on all whole frames in it. Nothing of `data` is kept."""
         self._received_ms = self.core.changes.now_ms
-        if self._body_left:
+        if self.in_body:
             data = self._receive_body(memoryview(data))
         data = self._tail + data if self._tail else bytes(data)
         if self.state is State.PROTOCOL_HEADER:
@@ -244,7 +244,7 @@ class Connection:
         if channel is None or not channel.expects_body(length):
             return 0
         self._body_channel = channel
-        self._body_left = length + 1
+        self.in_body = length + 1
         self.resume = len(data)
         rest = self._receive_body(memoryview(data)[position + 7 :])
         self.resume = len(data) - len(rest)
@@ -255,13 +255,13 @@ class Connection:
         channel = self._body_channel
         assert channel is not None
         while True:
-            left = self._body_left - 1
+            left = self.in_body - 1
             piece = data[:left]
             channel.body_piece(piece)
             if len(data) <= left:
-                self._body_left -= len(piece)
+                self.in_body -= len(piece)
                 return data[:0]
-            self._body_left = 0
+            self.in_body = 0
             try:
                 if data[left] != FRAME_END:
                     text = f"type 3, all octets = <<>>: {{invalid_frame_end_marker,{data[left]}}}"
@@ -276,13 +276,12 @@ class Connection:
             large = kind == 3 and STREAM_BYTES <= length <= self.frame_max
             if not large or number != channel.number or not channel.expects_body(length):
                 return data
-            self._body_left = length + 1
+            self.in_body = length + 1
             data = data[7:]
 
-    @property
     def body_bytes_due(self) -> int:
-        """How many bytes of a large body are sure to come next, 0 if nobody knows."""
-        return self._body_channel.body_missing if self._body_left and self._body_channel is not None else 0
+        """How many bytes are sure to come while `in_body`."""
+        return self._body_channel.body_missing if self._body_channel is not None else 0
 
     def _frame(self, kind: int, number: int, payload: bytes) -> None:
         if kind == 8:
@@ -451,14 +450,14 @@ class Connection:
         """Everything to be written now; called by the driver once per tick."""
         out, self.out = self.out, []
         self._sent_ms = self.core.changes.now_ms
-        self._backlog_bytes = 0
+        self.bodies_out_bytes = 0
         self.writable = not self._paused
         return out
 
     def handed_out(self, body_bytes: int) -> None:
         """Note deliveries queued for the socket; after enough of them consumers wait for the next tick."""
-        self._backlog_bytes += body_bytes
-        if self._backlog_bytes > BACKLOG_BYTES:
+        self.bodies_out_bytes += body_bytes
+        if self.bodies_out_bytes > BACKLOG_BYTES:
             self.writable = False
 
     def pause(self) -> None:
