@@ -26,7 +26,7 @@ from pillarbox.broker.core import Core, CoreSnapshot
 from pillarbox.broker.import_definitions import import_definitions
 from pillarbox.clock import Clock, SystemClock
 from pillarbox.config import Config
-from pillarbox.engine.base import Recovery
+from pillarbox.engine.base import Journal, JournalListener, Recovery, Snapshot
 from pillarbox.errors import StartupError
 from pillarbox.net.driver import Connection, Driver
 from pillarbox.net.ticker import Ticker
@@ -60,14 +60,17 @@ ALL = ".*"
 VERSIONS = {"rabbitmq:3.13": "3.13.7"}
 
 
-class Engine(Protocol):
+class Engine(Journal, Protocol):
     """What the composition root needs of an engine beyond the journal."""
+
+    @property
+    def unsynced_bytes(self) -> int: ...
 
     def open(self) -> Recovery: ...
 
-    def attach(self, listener: Any) -> None: ...
+    def attach(self, listener: JournalListener) -> None: ...
 
-    def close(self, snapshot: Any) -> None: ...
+    def close(self, snapshot: Snapshot | None = None) -> None: ...
 
 
 class Server:
@@ -80,8 +83,7 @@ class Server:
         self.ticker: Ticker
         self.amqp_addresses: list[tuple[str, int]] = []
         self.amqps_addresses: list[tuple[str, int]] = []
-        self._engine: Any = None
-        self._journal: Any = None
+        self._engine: Engine
         self._listeners: list[asyncio.AbstractServer] = []
         self._drivers: dict[Driver, None] = {}
         self._held = False
@@ -103,7 +105,7 @@ class Server:
             raise
         self.ticker.start()
 
-    def _make_engine(self, loop: asyncio.AbstractEventLoop) -> Any:
+    def _make_engine(self, loop: asyncio.AbstractEventLoop) -> Engine:
         from pillarbox.engine.schedulers import LoopScheduler
 
         scheduler = LoopScheduler(loop)
@@ -120,7 +122,7 @@ class Server:
         from pillarbox.store.files import StoreError
 
         try:
-            recovery: Recovery = self._engine.open()
+            recovery = self._engine.open()
         except StoreError as error:
             raise StartupError(str(error)) from None
         except OSError as error:
