@@ -76,8 +76,10 @@ test: setup
 # The peers' own sources of noise are part of the method: see the docstrings in bench/.
 bench: peers
 	@$(BIN)/python -m bench.run $(ARGS)
+	@$(BIN)/python -m bench.floor
 	@$(BIN)/python -m bench.scale
 	@$(BIN)/python -m bench.calls
+	@$(BIN)/python -m bench.run --render
 
 # FRESH random sequences besides the recorded ones, run on both brokers now.
 FRESH := 100

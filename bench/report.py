@@ -53,6 +53,12 @@ METHOD = """\
 """
 
 
+FLOOR = """\
+Where the disk or the memory is the limit and not the broker: a loop that receives a publish, appends it, syncs and
+answers; one that receives 1 MiB and sends it on. Neither parses, routes or keeps anything.
+"""
+
+
 class Line(NamedTuple):
     """One figure of one row, for all peers."""
 
@@ -187,6 +193,20 @@ def calls_section() -> str:
     return f"\n## Function calls per message (Python {gate['python']})\n\n{table(heads, rows)}"
 
 
+def floor_section(lines: list[Line], peers: dict[str, str]) -> str:
+    """Return how near brokers come to loops that do nothing but what all must do (`bench.floor`)."""
+    floors = saved("floor.json")
+    rows = [
+        [line.title, number(floors[line.row.name]), *(number(line.values.get(name)) for name in peers)]
+        for line in lines
+        if line.row.name in floors
+    ]
+    if not rows:
+        return ""
+    heads = ["workload", "bare loop", *peers.values()]
+    return f"\n## What this machine allows (`python -m bench.floor`)\n\n{FLOOR}\n{table(heads, rows)}"
+
+
 def scale_section() -> str:
     """Return the figures of `bench.scale`, one line each, peers side by side."""
     scale = saved("scale.json")
@@ -216,5 +236,13 @@ def render(results: dict[str, Any]) -> str:
         comparison(results, clients, peers),
         "\n",
     ]
-    parts += [calls_section(), scale_section(), "\n", failures(results), "\n", METHOD]
+    parts += [
+        floor_section(rates, peers),
+        calls_section(),
+        scale_section(),
+        "\n",
+        failures(results),
+        "\n",
+        METHOD,
+    ]
     return "".join(parts)
