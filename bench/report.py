@@ -54,8 +54,8 @@ METHOD = """\
 
 
 FLOOR = """\
-Where the disk or the memory is the limit and not the broker: a loop that receives a publish, appends it, syncs and
-answers; one that receives 1 MiB and sends it on. Neither parses, routes or keeps anything.
+Where the disk or the memory is the limit and not the broker: a loop that receives a publish, appends it,
+syncs and answers; one that receives 1 MiB and sends it on. Neither parses, routes or keeps anything.
 """
 
 
