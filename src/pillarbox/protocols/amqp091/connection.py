@@ -50,6 +50,10 @@ CLOSE_TIMEOUT_MS = 10_000
 LOGIN_FAILURE_DELAY_MS = 1000
 """A refused login without the capability to be told is cut after this long, which slows guessing down."""
 
+FRAME_MAX_BEFORE_TUNE = 8192
+"""The largest frame before the login is over: what strangers send must be cheap to read. RabbitMQ has 4096,
+from 4.1 on 8192, because tokens have grown."""
+
 BACKLOG_BYTES = 1 << 20
 """Body bytes handed out and not yet written after which consumers of this connection get no more."""
 
@@ -151,7 +155,7 @@ class Connection:
         self.user: User | None = None
         self.client_properties: dict[str, Any] = {}
         self.client_capabilities: Mapping[str, Any] = {}
-        self.frame_max = settings.frame_max
+        self.frame_max = min(FRAME_MAX_BEFORE_TUNE, settings.frame_max)
         self.channel_max = settings.channel_max
         self.heartbeat_s = 0
         self.resume = 0
@@ -184,6 +188,9 @@ class Connection:
             data = self._receive_body(memoryview(data))
         data = self._tail + data if self._tail else bytes(data)
         if self.state is State.PROTOCOL_HEADER:
+            if len(data) < 8 and any(header.startswith(data) for header in ACCEPTED_HEADERS):
+                self._tail = data
+                return
             data = self._protocol_header(data)
         while True:
             if self.state is State.CLOSED:
@@ -331,12 +338,8 @@ class Connection:
     # --- the handshake and the methods of channel 0 ---------------------------------------------------
 
     def _protocol_header(self, data: bytes) -> bytes:
-        head = data[:8]
-        if len(head) < 8 and any(header.startswith(head) for header in ACCEPTED_HEADERS):
-            self._tail = data
-            return b""
         self._tail = b""
-        if head not in ACCEPTED_HEADERS:
+        if data[:8] not in ACCEPTED_HEADERS:
             self.send(PROTOCOL_HEADER)
             self._finish("not AMQP 0-9-1")
             return b""
@@ -524,7 +527,8 @@ class Connection:
         if self.state in (State.CLOSING, State.CLOSED):
             return
         self._end()
-        if self.state is State.START and error.code != 403:
+        if self.state in (State.START, State.TUNE) and error.code != 403:
+            # Like RabbitMQ: whoever cannot even log in is told nothing.
             self._finish(error.text)
             return
         self.state = State.CLOSING
