@@ -81,11 +81,13 @@ def _words(key: str) -> list[str]:
 class _TopicNode:
     """One word of the binding keys: the words that may follow, and who is bound when nothing follows."""
 
-    __slots__ = ("children", "destinations")
+    __slots__ = ("children", "destinations", "multi")
 
-    def __init__(self) -> None:
+    def __init__(self, *, multi: bool = False) -> None:
         self.children: dict[str, _TopicNode] = {}
         self.destinations: list[Destination] = []
+        self.multi = multi
+        """The word is `#`: it may take any number of the key's words."""
 
 
 class TopicIndex:
@@ -97,7 +99,10 @@ class TopicIndex:
     def add(self, key: str, arguments: Arguments, destination: Destination) -> None:
         node = self._root
         for word in _words(key):
-            node = node.children.setdefault(word, _TopicNode())
+            child = node.children.get(word)
+            if child is None:
+                child = node.children[word] = _TopicNode(multi=word == MULTI_WORD)
+            node = child
         node.destinations.append(destination)
 
     def remove(self, key: str, arguments: Arguments, destination: Destination) -> None:
@@ -114,7 +119,8 @@ class TopicIndex:
     def match(self, key: str, headers: Arguments) -> Iterator[Destination]:
         """Walk the tree with the set of (node, words consumed) still to visit.
 
-        Each pair is visited once, so keys such as `#.#.#` cost words times nodes, not an exponent of them.
+        Each pair is visited once and leads to a few others, so keys such as `#.#.#` cost words times nodes,
+        not an exponent of them.
         """
         words = _words(key)
         pending = [(self._root, 0)]
@@ -131,9 +137,11 @@ class TopicIndex:
                     child = node.children.get(word)
                     if child is not None:
                         pending.append((child, position + 1))
+                if node.multi:
+                    pending.append((node, position + 1))
             rest = node.children.get(MULTI_WORD)
             if rest is not None:
-                pending.extend((rest, consumed) for consumed in range(position, len(words) + 1))
+                pending.append((rest, position))
 
 
 def _all_match(wanted: Arguments, headers: Arguments) -> bool:
