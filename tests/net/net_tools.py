@@ -46,7 +46,7 @@ class Head:
         self.on_output = on_output
         self.out: list[bytes] = []
         self.want_close = False
-        self.published = False
+        self.published = self.waiting = False
         self.in_body = self.bodies_out_bytes = 0
         self.writable = True
         self.received = bytearray()

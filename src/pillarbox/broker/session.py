@@ -8,7 +8,7 @@ Source: RabbitMQ's table of operations and permissions; rows R40, R42, R63-R67, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from pillarbox.broker.arguments import (
@@ -245,13 +245,21 @@ class Session:
 
     def cancel(self, consumer: Consumer) -> None:
         """End a consumer; what is out stays out. An auto-delete queue goes with its last consumer (R40)."""
-        queue = consumer.queue
-        if queue.deleted or consumer not in queue.consumers:
-            return
-        queue.consumers.remove(consumer)
-        queue.used_ms = self.core.changes.now_ms
-        if queue.auto_delete and not queue.consumers:
-            self.vhost.remove_queue(queue)
+        self.cancel_all((consumer,))
+
+    def cancel_all(self, consumers: Iterable[Consumer]) -> None:
+        """End consumers. Cost: one walk through the consumers of each of their queues."""
+        by_queue: dict[Queue, set[Consumer]] = {}
+        for consumer in consumers:
+            by_queue.setdefault(consumer.queue, set()).add(consumer)
+        for queue, ended in by_queue.items():
+            left = [consumer for consumer in queue.consumers if consumer not in ended]
+            if queue.deleted or len(left) == len(queue.consumers):
+                continue
+            queue.consumers[:] = left
+            queue.used_ms = self.core.changes.now_ms
+            if queue.auto_delete and not left:
+                self.vhost.remove_queue(queue)
 
     def get(self, name: str, ledger: Ledger, *, no_ack: bool) -> tuple[Queue, Run, int] | None:
         """Take one message: the queue, a run of one and its tag; None if the queue is empty.

@@ -42,6 +42,8 @@ STOP_ANSWERS = 2
 """The peer does not take the answers it asked for."""
 STOP_HELD = 4
 """Publishers are held up."""
+STOP_WAITING = 8
+"""What it asks for next has no room yet."""
 
 
 class Connection(Protocol):
@@ -49,6 +51,8 @@ class Connection(Protocol):
 
     want_close: bool
     published: bool
+    waiting: bool
+    """Leaves input where it is until what there is to write is written."""
     writable: bool
     bodies_out_bytes: int
     """Bytes of bodies in what there is to write."""
@@ -133,6 +137,8 @@ class Driver(asyncio.BufferedProtocol):
         connection = self.connection
         if connection is not None:
             connection.receive(self._space[:nbytes])
+            if connection.waiting:
+                self._stop(STOP_WAITING)
             ticker = self._ticker
             if self._turn != ticker.turns:
                 self._turn = ticker.turns
@@ -172,8 +178,11 @@ class Driver(asyncio.BufferedProtocol):
 
     def resume_writing(self) -> None:
         self._ticker.begin()
-        if self.connection is not None:
-            self.connection.unpause()
+        connection = self.connection
+        if connection is not None:
+            connection.unpause()
+            if not connection.waiting:
+                self._go_on(STOP_WAITING)
         self._go_on(STOP_ANSWERS)
 
     def _has_output(self) -> None:
@@ -202,6 +211,8 @@ class Driver(asyncio.BufferedProtocol):
             transport.close()
         elif starved:
             connection.wake_consumers()
+            if not connection.waiting:
+                self._go_on(STOP_WAITING)
             self._ticker.begin()
 
     def hold(self, held: bool) -> None:

@@ -84,6 +84,8 @@ class Channel:
         self._cancelled: deque[str] = deque()
         """Tags of consumers whose queue has gone, to be told when the method at hand is answered."""
         self._stalled: deque[tuple[int, bytes]] | None = None
+        self.crowded = False
+        """Stalled only because there is no room for answers: `go_on` when there is."""
         self._heads: dict[int, tuple[bytes, bytes]] = {}
 
     def __repr__(self) -> str:
@@ -218,16 +220,22 @@ class Channel:
         self._stalled = deque()
         self.plain = False
 
-    def go_on(self, first: Callable[[], None]) -> None:
-        """Do what the frames waited for, then process them."""
+    def go_on(self, first: Callable[[], None] | None = None) -> None:
+        """Do what the frames waited for, then process them as far as there is room for the answers."""
         stalled, self._stalled = self._stalled, None
         self.plain = True
+        self.crowded = False
         try:
             try:
-                first()
+                if first is not None:
+                    first()
             except BrokerError as error:
                 raise from_broker_error(error, methods.BASIC_GET) from None
             while stalled and self._stalled is None and not self.closing:
+                if not self.connection.has_room:
+                    self.stall()
+                    self.crowded = True
+                    break
                 self.frame(*stalled.popleft())
         except AmqpError as error:
             if error.hard:
@@ -454,8 +462,7 @@ class Channel:
         self._content = None
         consumers, self.consumers = self.consumers, {}
         self.ledger.settle_all(Outcome.RELEASED)
-        for consumer in consumers.values():
-            self.session.cancel(consumer)
+        self.session.cancel_all(consumers.values())
         if self.reply_queue is not None:
             self.session.drop_reply_queue(self.reply_queue)
 

@@ -287,6 +287,7 @@ def basic_get(channel: Channel, _: int, name: str, no_ack: bool) -> None:
         m.BASIC_GET_OK, tag, run.redelivered, address.exchange, address.routing_key, queue.ready_count
     )
     channel.connection.send(b"".join(channel.content_frames(message)))
+    channel.connection.handed_out(len(message.body))
 
 
 def _get_later(channel: Channel, queue: Queue, no_ack: bool) -> None:

@@ -25,6 +25,7 @@ from pillarbox.protocols.amqp091.channel import Channel
 from pillarbox.protocols.amqp091.errors import AmqpError, from_broker_error, from_wire_error
 from pillarbox.protocols.amqp091.ingest import FRAME_END, ingest
 from pillarbox.protocols.amqp091.publishing import (
+    FACTS_BYTES_MAX,
     FACTS_MAX,
     ORIGIN,
     ROUTES_MAX,
@@ -55,7 +56,8 @@ FRAME_MAX_BEFORE_TUNE = 8192
 from 4.1 on 8192, because tokens have grown."""
 
 BACKLOG_BYTES = 1 << 20
-"""Body bytes handed out and not yet written after which consumers of this connection get no more."""
+"""Body bytes handed out and not yet written after which consumers of this connection get no more, and
+basic.get waits."""
 
 PAYLOAD_MIN = {1: 4, 2: 14, 3: 0, 8: 0}
 """Types of frames, with the least that must be in one: a method's id, a content header without properties."""
@@ -164,6 +166,8 @@ class Connection:
         """Has published while publishers are held up."""
         self.want_close = False
         """The driver shall close the socket when `out` is written."""
+        self.waiting = False
+        """Input is left where it is until there is room for the answer: the driver shall not read more."""
         self.close_reason = ""
         self.blocked_reason: str | None = None
         self._paused = False
@@ -238,6 +242,9 @@ class Connection:
             raise AmqpError(501, text)
         if self.core.alarm is not None and kind == 1 and payload[:4] == _PUBLISH:
             self.published_while_held()
+            return 0
+        if self.bodies_out_bytes > BACKLOG_BYTES and kind == 1 and payload[:4] == _GET:
+            self.waiting = True
             return 0
         self.resume = end + 1
         if len(payload) < PAYLOAD_MIN.get(kind, length + 1):
@@ -457,6 +464,11 @@ class Connection:
         self.writable = not self._paused
         return out
 
+    @property
+    def has_room(self) -> bool:
+        """May more bodies be handed out before something is written?"""
+        return self.bodies_out_bytes <= BACKLOG_BYTES
+
     def handed_out(self, body_bytes: int) -> None:
         """Note deliveries queued for the socket; after enough of them consumers wait for the next tick."""
         self.bodies_out_bytes += body_bytes
@@ -471,14 +483,19 @@ class Connection:
     def unpause(self) -> None:
         """The socket takes bytes again."""
         self._paused = False
-        self.writable = True
+        self.writable = self.has_room
         self.wake_consumers()
 
     def wake_consumers(self) -> None:
-        """Have the queues looked at from which this connection receives."""
-        for channel in self.channels.values():
+        """Have the queues looked at from which this connection receives; go on with input that waits."""
+        for channel in list(self.channels.values()):
             for consumer in channel.consumers.values():
                 consumer.queue.wake()
+            if channel.crowded and self.writable:
+                channel.go_on()
+        if self.waiting and self.writable:
+            self.waiting = False
+            self.receive(b"")
 
     def blocked(self, reason: str) -> None:
         """See `Outlet`: as with RabbitMQ, who publishes is told when it publishes, and nobody else is."""
@@ -622,6 +639,8 @@ class Connection:
         """The facts of a property list, kept for the next message that has the same."""
         assert self.user is not None
         facts = examine(properties, self.user.name)
+        if len(properties) > FACTS_BYTES_MAX:
+            return facts
         if len(self.facts) >= FACTS_MAX:
             self.facts.clear()
         self.facts[properties] = facts
@@ -669,3 +688,5 @@ _HANDLERS: dict[tuple[State | None, int], Callable[..., None]] = {
 
 _CLOSE_OK = b"\x00\x0a\x00\x33"
 _PUBLISH = b"\x00\x3c\x00\x28"
+_GET = b"\x00\x3c\x00\x46"
+"""The one method whose answer is much larger than itself: it waits until there is room for another."""

@@ -33,6 +33,10 @@ FACTS_MAX = 4096
 """Distinct property lists a connection keeps. Publishers with a message id per message fill it over and
 over, which costs them one scan per message and nobody else anything."""
 
+FACTS_BYTES_MAX = 1024
+"""Longer property lists are not kept but examined each time: nobody repeats them, and 4096 of them, at up to
+a frame each, would be half a gigabyte for one connection."""
+
 
 class Target(msgspec.Struct, frozen=True, eq=False):
     """Where messages go: shared by all routes with the same exchange and queues, compared by identity."""
