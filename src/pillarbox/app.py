@@ -186,19 +186,17 @@ class Server:
             return AmqpConnection(self.core, settings, peer=peer, loopback=loopback, on_output=on_output)
 
         def make_driver() -> Driver:
-            driver = Driver(self.ticker, make_connection, self._driver_closed)
-            self._drivers[driver] = None
-            limit = config.connection_max
-            if limit and len(self._drivers) > limit:
-                log.warning("connection refused: %d are open, which is connection_max", limit)
-                driver.refuse = True
-            return driver
+            return Driver(
+                self.ticker, make_connection, on_opened=self._driver_opened, on_closed=self._driver_closed
+            )
 
         self.amqp_addresses = await self._bind(loop, make_driver, config.port, None)
         if bool(config.tls_certificate) != bool(config.tls_key):
             raise StartupError("tls_certificate and tls_key are given together or not at all")
         if config.tls_certificate:
-            context = self._tls_context()
+            from pillarbox.net.tls import server_context
+
+            context = server_context(config.tls_certificate, config.tls_key, self.clock.now_ms())
             self.amqps_addresses = await self._bind(loop, make_driver, config.tls_port, context)
 
     async def _bind(
@@ -209,11 +207,19 @@ class Server:
         context: ssl.SSLContext | None,
     ) -> list[tuple[str, int]]:
         """Listen on every address of the host, all on one port; return them."""
+        handshake_s = self.config.handshake_timeout_s if context is not None else None
         addresses: list[tuple[str, int]] = []
         for family, host in _addresses(self.config.host):
             try:
                 listener = await loop.create_server(
-                    make_driver, host, port, family=family, backlog=BACKLOG, reuse_address=True, ssl=context
+                    make_driver,
+                    host,
+                    port,
+                    family=family,
+                    backlog=BACKLOG,
+                    reuse_address=True,
+                    ssl=context,
+                    ssl_handshake_timeout=handshake_s,
                 )
             except OSError as error:
                 if addresses and family == socket.AF_INET6:
@@ -227,18 +233,6 @@ class Server:
                 addresses.append((address[0], address[1]))
                 port = port or address[1]
         return addresses
-
-    def _tls_context(self) -> ssl.SSLContext:
-        import ssl
-
-        config = self.config
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        try:
-            context.load_cert_chain(config.tls_certificate, config.tls_key)
-        except (OSError, ssl.SSLError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise StartupError(f"cannot use the certificate {config.tls_certificate}: {reason}") from None
-        return context
 
     # --- while it runs -------------------------------------------------------------------------------
 
@@ -265,6 +259,17 @@ class Server:
                 if driver.connection is not None:
                     driver.connection.published = False
         self._held = hold
+
+    def _driver_opened(self, driver: Driver) -> None:
+        """A socket is there and, on a TLS port, has finished its handshake."""
+        self._drivers[driver] = None
+        limit = self.config.connection_max
+        if limit and len(self._drivers) > limit:
+            log.warning("connection refused: %d are open, which is connection_max", limit)
+            driver.refuse = True
+        if self._all_closed is not None:
+            # Accepted before the listeners closed, ready only now.
+            driver.refuse = True
 
     def _driver_closed(self, driver: Driver) -> None:
         self._drivers.pop(driver, None)

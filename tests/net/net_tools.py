@@ -150,7 +150,7 @@ class Net:
         return head
 
     def _make_driver(self) -> Driver:
-        driver = Driver(self.ticker, self.make_head, self.gone.append)
+        driver = Driver(self.ticker, self.make_head, on_closed=self.gone.append)
         driver.refuse = self.refuse
         self.drivers.append(driver)
         return driver

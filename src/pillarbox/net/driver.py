@@ -86,16 +86,22 @@ ConnectionFactory = Callable[[str, bool, Callable[[], None]], Connection]
 
 
 class Driver(asyncio.BufferedProtocol):
-    """See the module. `on_closed` is told when the socket is gone."""
+    """See the module. `on_opened` is told when the socket can be used, `on_closed` when it is gone.
+
+    A TLS socket whose handshake fails is neither: nothing is to be kept for a driver before `on_opened`.
+    """
 
     def __init__(
         self,
         ticker: Ticker,
         make_connection: ConnectionFactory,
+        *,
+        on_opened: Callable[[Driver], None] = lambda driver: None,
         on_closed: Callable[[Driver], None] = lambda driver: None,
     ) -> None:
         self._ticker = ticker
         self._make_connection = make_connection
+        self._on_opened = on_opened
         self._on_closed = on_closed
         self._transport: asyncio.Transport | None = None
         self._listed = False
@@ -111,6 +117,7 @@ class Driver(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        self._on_opened(self)
         if self.refuse:
             self._transport.abort()
             return
