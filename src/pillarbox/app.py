@@ -139,6 +139,7 @@ class Server:
             now_ms=self.clock.now_ms(),
             random=secrets.token_bytes,
             wake=lambda: self.ticker.begin(),
+            warn=lambda sentence: log.warning("%s", sentence),
             journaled=not config.memory,
             memory_budget=config.memory_budget,
         )

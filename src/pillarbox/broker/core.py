@@ -39,8 +39,8 @@ UNIQUE_BYTES = 16
 class Core:
     """See the module.
 
-    `random` gives that many random bytes; `wake` asks for a tick soon; `journaled` is false for a broker
-    that keeps nothing.
+    `random` gives that many random bytes; `wake` asks for a tick soon; `warn` takes a sentence for the
+    operator; `journaled` is false for a broker that keeps nothing.
     """
 
     def __init__(
@@ -50,12 +50,14 @@ class Core:
         now_ms: int,
         random: Callable[[int], bytes],
         wake: Callable[[], None],
+        warn: Callable[[str], None] = lambda sentence: None,
         journaled: bool = True,
         memory_budget: int = 128 << 20,
     ) -> None:
         self._journal = journal
         self._random = random
         self._wake = wake
+        self.warn = warn
         self._memory_budget = memory_budget
         self.changes = Changes(journaled=journaled)
         self.changes.now_ms = now_ms

@@ -21,6 +21,7 @@ from pillarbox.broker.arguments import (
     demand_equal,
     spelled,
     type_name,
+    without_effect,
 )
 from pillarbox.broker.exchange import Binding, Exchange, Route, binding_identity
 from pillarbox.broker.queue import Queue
@@ -209,6 +210,10 @@ class VHost:
         queue = self._add_queue(
             self._core.take_uid(), name, durable, auto_delete, owner if exclusive else None, arguments
         )
+        if idle := without_effect(arguments):
+            self._core.warn(
+                f"queue {name!r} in vhost {self.name!r} was declared with {', '.join(idle)}: no effect yet"
+            )
         if queue.durable and queue.owner is None:
             definition = kept.QueueDefinition(self.name, name, auto_delete, queue.arguments)
             self._core.define("queue", str(queue.uid), definition)
