@@ -237,42 +237,43 @@ class Domain:
         )
 
 
-def make_queue(changes: Changes | None = None, name: str = "q", **attributes: Any) -> Queue:
+def make_queue(changes: Changes | None = None, name: str = "q", *, uid: int = 1, **attributes: Any) -> Queue:
     """A durable queue on its own, without a virtual host."""
     changes = changes or Changes(journaled=True)
     changes.now_ms = changes.now_ms or NOW_MS
-    return Queue(changes, 1, name, **{"durable": True, **attributes})
+    return Queue(changes, uid, name, **{"durable": True, **attributes})
 
 
 def demand_counts(queue: Queue) -> None:
     """Assert that the counts of a queue are what its runs and outstanding deliveries add up to."""
-    waiting = list(queue._ready_runs())
+    waiting = list(queue.ready_runs())
     assert queue.ready_count == sum(len(run) for run in waiting)
     assert queue.ready_bytes == sum(run.body_bytes for run in waiting)
-    assert queue.unacked_count == sum(entry.stop - entry.start for entry in queue.outstanding)
+    assert queue.unacked_count == sum(entry.stop - entry.start for entry in queue.outstanding())
     assert queue.unacked_bytes == sum(
-        entry.part_bytes(entry.start, entry.stop) for entry in queue.outstanding
+        entry.part_bytes(entry.start, entry.stop) for entry in queue.outstanding()
     )
-    assert queue._cold_runs == sum(run.messages is None for run in queue._ready)
     for run in waiting:
         if run.messages is not None:
             assert len(run.messages) == len(run.sequences)
             assert run.body_bytes == sum(len(one.body) for one in run.messages)
-    places = [sequence for run in waiting for sequence in run.sequences]
-    places += [
-        sequence for entry in queue.outstanding for sequence in entry.run.sequences[entry.start : entry.stop]
-    ]
-    assert len(places) == len(set(places)), "a message stands in two places"
-    assert all(sequence < queue.sequence_next for sequence in places)
+    for lane in queue.lanes:
+        assert lane._cold_runs == sum(run.messages is None for run in lane.ready)
+        places = [sequence for run in lane.ready_runs() for sequence in run.sequences]
+        for entry in lane.outstanding:
+            assert entry.run.lane is entry.lane is lane
+            places += entry.run.sequences[entry.start : entry.stop]
+        assert len(places) == len(set(places)), "a message stands in two places"
+        assert all(sequence < lane.sequence_next for sequence in places)
 
 
 def resident_bytes(queues: Sequence[Queue]) -> int:
     """What the messages of these queues take, recounted."""
     total = 0
     for queue in queues:
-        for run in queue._ready_runs():
+        for run in queue.ready_runs():
             if run.messages is not None:
                 total += held_bytes(len(run), run.body_bytes)
-        for entry in queue.outstanding:
+        for entry in queue.outstanding():
             total += held_bytes(entry.stop - entry.start, entry.part_bytes(entry.start, entry.stop))
     return total

@@ -22,7 +22,7 @@ def durable(domain: Domain, name: str = "q") -> Queue:
 
 
 def waiting(queue: Queue) -> list[int]:
-    return [sequence for run in queue._ready_runs() for sequence in run.sequences]
+    return [sequence for run in queue.ready_runs() for sequence in run.sequences]
 
 
 # --- groups -----------------------------------------------------------------------------------------------

@@ -27,9 +27,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         self.changes = Changes(journaled=True)
-        self.queues = [make_queue(self.changes, name, durable=True) for name in "ab"]
-        for uid, queue in enumerate(self.queues):
-            queue.uid = uid
+        self.queues = [make_queue(self.changes, name, uid=uid) for uid, name in enumerate("ab")]
         self.ledger = Ledger()
         self.pool = Pool(1000)
         self.consumers = [
@@ -49,9 +47,9 @@ class LedgerMachine(RuleBasedStateMachine):
     )
     def push(self, number: int, sizes: list[int], stored: bool) -> None:
         queue = self.queues[number]
-        first = queue.sequence_next
+        first = queue.lanes[-1].sequence_next
         messages = [message(b"x" * size) for size in sizes]
-        queue.push(messages, sum(sizes), Location() if stored else None)
+        queue.lanes[-1].push(messages, sum(sizes), Location() if stored else None)
         self.ready[queue].update({first + at: size * 2 + stored for at, size in enumerate(sizes)})
 
     @rule(
@@ -73,7 +71,7 @@ class LedgerMachine(RuleBasedStateMachine):
             if consumer is not None:
                 consumer.credit -= len(part)
                 consumer.pool.credit -= len(part)
-            assert self.ledger.add(consumer, queue, part) == self.tag_next
+            assert self.ledger.add(consumer, part) == self.tag_next
             for sequence in part.sequences:
                 packed = self.ready[queue].pop(sequence)
                 self.out[self.tag_next] = (queue, consumer, sequence, packed // 2, bool(packed % 2))
@@ -152,15 +150,15 @@ class LedgerMachine(RuleBasedStateMachine):
         assert ledger_tags == sorted(self.out)
         assert self.ledger.count == len(self.out)
         for entry in self.ledger.entries():
-            assert entry in entry.queue.outstanding
+            assert entry in entry.lane.outstanding
             for position in range(entry.start, entry.stop):
                 queue, consumer, sequence, size, stored = self.out[entry.base + position]
-                assert (entry.queue, entry.consumer) == (queue, consumer)
+                assert (entry.lane.queue, entry.consumer) == (queue, consumer)
                 assert entry.run.sequences[position] == sequence
                 assert entry.run.messages is not None
                 assert len(entry.run.messages[position].body) == size
                 assert entry.run.stored is stored
-        entries = sum(len(queue.outstanding) for queue in self.queues)
+        entries = sum(len(list(queue.outstanding())) for queue in self.queues)
         assert entries == len(list(self.ledger.entries()))
         for queue, consumer in zip(self.queues, self.consumers, strict=True):
             demand_counts(queue)
@@ -186,9 +184,10 @@ TestLedger = pytest.mark.row("R66")(TestLedger)
 
 def delivered(count: int) -> tuple[Queue, Ledger]:
     queue, ledger = make_queue(), Ledger()
-    queue.push([message(number) for number in range(count)], sum(len(str(n)) for n in range(count)), None)
+    messages = [message(number) for number in range(count)]
+    queue.lanes[-1].push(messages, sum(len(one.body) for one in messages), None)
     while (run := queue.take(4)) is not None:
-        ledger.add(None, queue, run)
+        ledger.add(None, run)
     return queue, ledger
 
 
@@ -219,10 +218,10 @@ def test_settling_wakes_the_queue_whose_consumer_got_credit() -> None:
     queue = make_queue(changes)
     ledger = Ledger()
     consumer = add_consumer(queue, Receiver(), "c", ledger=ledger, outlet=Outlet(), prefetch=1)
-    queue.push([message(1), message(2)], 2, None)
+    queue.lanes[-1].push([message(1), message(2)], 2, None)
     run = queue.take(1)
     assert run is not None
-    ledger.add(consumer, queue, run)
+    ledger.add(consumer, run)
     changes.dirty.clear()
     queue.queued = False
     ledger.settle(1, False, Outcome.ACCEPTED)
@@ -236,11 +235,11 @@ def test_answers_after_the_queue_is_gone_change_nothing(outcome: Outcome) -> Non
     queue = make_queue(changes)
     ledger = Ledger()
     consumer = add_consumer(queue, Receiver(), "c", ledger=ledger, prefetch=5)
-    queue.push([message(number) for number in range(5)], 5, Location())
+    queue.lanes[-1].push([message(number) for number in range(5)], 5, Location())
     run = queue.take(5)
     assert run is not None
     consumer.credit -= 5
-    ledger.add(consumer, queue, run)
+    ledger.add(consumer, run)
     queue.close()
     changes.settled.clear()
     ledger.settle(3, False, outcome)

@@ -98,7 +98,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.take(len(self._waiting()), True, stripes)
 
     def _publish(self, ttls: list[int], size: int, persistent: bool) -> None:
-        first = self.queue.sequence_next
+        first = self.queue.lanes[-1].sequence_next
         assert first >= self.lasting_next
         assert all(sequence < first for sequence in self.messages), "a sequence is used again"
         messages = []
@@ -138,7 +138,7 @@ class QueueMachine(RuleBasedStateMachine):
 
     def _expire(self, before: list[int], *, looked: bool = True) -> None:
         """Whatever is missing now stood at the head, one behind the other, and its time was over (R44)."""
-        present = {sequence for run in self.queue._ready_runs() for sequence in run.sequences}
+        present = {sequence for run in self.queue.ready_runs() for sequence in run.sequences}
         gone = [sequence for sequence in before if sequence not in present]
         assert gone == before[: len(gone)], "something behind a living message expired"
         assert all(self._may_go(sequence) for sequence in gone), "a message expired too early"
@@ -154,7 +154,7 @@ class QueueMachine(RuleBasedStateMachine):
                 assert armed <= due_ms + 1
 
     def _is_hot(self, sequence: int) -> bool:
-        return any(run.messages is not None for run in self.queue._ready_runs() if sequence in run.sequences)
+        return any(run.messages is not None for run in self.queue.ready_runs() if sequence in run.sequences)
 
     @rule(count=st.integers(1, 7), answers=st.booleans(), stripes=st.integers(1, 3))
     def take(self, count: int, answers: bool, stripes: int = 1) -> None:
@@ -170,14 +170,14 @@ class QueueMachine(RuleBasedStateMachine):
             waiting = self._waiting()
             assert not waiting or not self._is_hot(waiting[0]), "there was something to take"
             if waiting:
-                wanted = {id(cold) for _, cold in self.domain.core.changes.cold} | {
-                    id(cold) for loads in self.domain.core._loads.values() for _, cold in loads
+                wanted = {id(cold) for cold in self.domain.core.changes.cold} | {
+                    id(cold) for loads in self.domain.core._loads.values() for cold in loads
                 }
-                head = next(run for run in queue._ready_runs() if waiting[0] in run.sequences)
+                head = next(run for run in queue.ready_runs() if waiting[0] in run.sequences)
                 assert id(head) in wanted, "nobody asked for the cold message at the head"
             return
         taken = list(run.sequences)
-        present = {sequence for run in queue._ready_runs() for sequence in run.sequences}
+        present = {sequence for run in queue.ready_runs() for sequence in run.sequences}
         for sequence in [one for one in before if one not in present and one not in taken]:
             assert self._may_go(sequence), "a message was lost"
             assert sequence < taken[0], "something behind a living message expired"
@@ -189,14 +189,14 @@ class QueueMachine(RuleBasedStateMachine):
         assert not self._must_go(taken[0]), "a message was handed out after its time"
         queue.wake()  # As `Session.get` does; dispatch looks at the queue anyway.
         if not answers:
-            queue.settle_unanswered(run)
+            run.lane.settle_unanswered(run)
             for sequence in taken:
                 del self.messages[sequence]
             return
         for start in range(min(stripes, len(taken))):
             part = run.cut(slice(start, None, stripes))
-            tag = self.ledger.add(None, queue, part)
-            queue.delivered(part)
+            tag = self.ledger.add(None, part)
+            part.lane.delivered(part)
             self.tags.update(enumerate(part.sequences, tag))
         for sequence in taken:
             self.messages[sequence] = replace(self.messages[sequence], out=True)
@@ -302,24 +302,24 @@ class QueueMachine(RuleBasedStateMachine):
         queue = self.queue
         demand_counts(queue)
         waiting = self._waiting()
-        assert sorted(one for run in queue._ready_runs() for one in run.sequences) == waiting
+        assert sorted(one for run in queue.ready_runs() for one in run.sequences) == waiting
         assert queue.ready_count == len(waiting)
         out = {sequence for sequence, one in self.messages.items() if one.out}
         registered = [
             sequence
-            for entry in queue.outstanding
+            for entry in queue.outstanding()
             for sequence in entry.run.sequences[entry.start : entry.stop]
         ]
         assert sorted(registered) == sorted(out)
         assert queue.unacked_bytes == sum(len(self.messages[sequence].body) for sequence in out)
         assert self.domain.core.changes.resident_bytes == resident_bytes([queue])
-        for run in queue._ready_runs():
+        for run in queue.ready_runs():
             if run.messages is not None:
                 assert bodies(run) == [self.messages[sequence].body for sequence in run.sequences]
             assert run.stored == self.messages[run.sequences[0]].durable
-        states = [state for state in queue.states() if state.uid == queue.uid]
+        states = [state for state in queue.lanes[-1].states() if state.uid == queue.uid]
         assert len(states) == 1
-        assert states[0].sequence_next == queue.sequence_next
+        assert states[0].sequence_next == queue.lanes[-1].sequence_next
         kept = [sequence for run in states[0].runs for sequence in run.sequences]
         assert sorted(kept) == sorted(sequence for sequence, one in self.messages.items() if one.durable)
         assert [run.sequences.start for run in states[0].runs] == sorted(
@@ -389,8 +389,8 @@ def test_released_message_behind_a_living_one_does_not_expire_before_it() -> Non
     assert run is not None
     ledger = Ledger()
     for start in range(2):
-        ledger.add(None, queue, run.cut(slice(start, None, 2)))
+        ledger.add(None, run.cut(slice(start, None, 2)))
     ledger.settle_all(Outcome.RELEASED)
     domain.advance(6)
     domain.tick()
-    assert [sequence for run in queue._ready_runs() for sequence in run.sequences] == [1, 2]
+    assert [sequence for run in queue.ready_runs() for sequence in run.sequences] == [1, 2]

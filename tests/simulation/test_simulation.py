@@ -69,9 +69,11 @@ def test_simulation_meets_what_matters() -> None:
         for _ in range(400):
             simulation.step()
             for queue in simulation.core.vhosts["/"].queues.values():
-                seen["cold"] += queue._cold_runs > 0
-                seen["released"] += len(queue._released) > 1
-                seen["spilled"] += any(run.location is not None and not run.stored for run in queue._ready)
+                seen["cold"] += queue.lanes[-1]._cold_runs > 0
+                seen["released"] += len(queue.lanes[-1].released) > 1
+                seen["spilled"] += any(
+                    run.location is not None and not run.stored for run in queue.ready_runs()
+                )
                 seen["out"] += queue.unacked_count > 0
             seen["loading"] += bool(simulation.core._loads)
             seen["paused"] += any(client.paused for client in simulation.clients)

@@ -113,7 +113,6 @@ WITHOUT_EFFECT = (
     "x-max-length",
     "x-max-length-bytes",
     "x-dead-letter-exchange",
-    "x-max-priority",
     "x-single-active-consumer",
 )
 """Arguments that are checked and kept, and that the broker does not act upon yet: its log says so whenever a

@@ -36,7 +36,7 @@ class Changes:
         """Bodies held in memory, counted once per queue that holds them."""
         self.dirty: list[Queue] = []
         """Queues that may have something to deliver; each stands here at most once."""
-        self.cold: list[tuple[Queue, Run]] = []
+        self.cold: list[Run] = []
         """Runs whose messages are wanted back from the engine."""
         self.timed: list[tuple[int, Queue]] = []
         """Queues that want to be looked at, with the time."""

@@ -4,7 +4,7 @@ Heads call in while input is read; when the input of a turn is used up, `tick` d
 group to the journal and seals confirms. The engine answers through `synced`, `loaded`, `merged` and
 `failed`. Pure and synchronous: time comes in as an argument, bytes go out through sinks.
 
-One flow: socket read → head → `publish` → `Queue.push` → `tick` → `dispatch` → `Sink.deliver`;
+One flow: socket read → head → `publish` → `Lane.push` → `tick` → `dispatch` → `Sink.deliver`;
 group → `Journal.append` → `synced` → `Sink.confirm`.
 """
 
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
 
 import msgspec
 
@@ -20,8 +21,9 @@ from pillarbox.broker.auth import SALT_BYTES, Permission, User, Users, hash_pass
 from pillarbox.broker.changes import Changes
 from pillarbox.broker.confirm import Confirms
 from pillarbox.broker.dispatch import ROUND_MESSAGES, dispatch
-from pillarbox.broker.queue import SHADOW, Queue
-from pillarbox.broker.run import Run
+from pillarbox.broker.lane import SHADOW, Lane
+from pillarbox.broker.queue import Queue
+from pillarbox.broker.run import Run, body_bytes_of
 from pillarbox.broker.scheduler import Scheduler
 from pillarbox.broker.session import Session
 from pillarbox.broker.sink import Outlet
@@ -78,7 +80,7 @@ class Core:
         self._grown: dict[Queue, None] = {}
         """Queues that took stored messages while the memory budget was used up."""
         self._load_ticket = 0
-        self._loads: dict[int, list[tuple[Queue, Run]]] = {}
+        self._loads: dict[int, list[Run]] = {}
         # Uids are never used again, also not after a restart that has forgotten a deleted queue.
         self._uid_next = now_ms << 20
 
@@ -108,7 +110,7 @@ class Core:
             raise BrokerError(Reason.INTERNAL_ERROR, self.failure)
 
     def take_uid(self) -> int:
-        """A queue uid that was never used."""
+        """A uid for a queue or a lane that was never used."""
         self._uid_next += 1
         return self._uid_next
 
@@ -167,18 +169,28 @@ class Core:
         for _, value in by_kind["exchange"]:
             exchange = kept.decode("exchange", value)
             self.vhosts[exchange.vhost].restore_exchange(exchange)
+        queues: dict[int, Queue] = {}
         for key, value in by_kind["queue"]:
-            self._restore_queue(int(key), kept.decode("queue", value), recovery)
+            queue = kept.decode("queue", value)
+            queues[int(key)] = self.vhosts[queue.vhost].restore_queue(int(key), queue)
+        for key, value in by_kind["lane"]:
+            lane = kept.decode("lane", value)
+            queues[lane.queue].add_lane(int(key), lane.priority)
+        for queue in queues.values():
+            self._restore_messages(queue, recovery)
         for _, value in by_kind["binding"]:
             binding = kept.decode("binding", value)
             self.vhosts[binding.vhost].restore_binding(binding)
 
-    def _restore_queue(self, uid: int, definition: kept.QueueDefinition, recovery: Recovery) -> None:
-        queue = self.vhosts[definition.vhost].restore_queue(uid, definition)
-        self._uid_next = max(self._uid_next, uid)
-        state = recovery.queues.get(uid)
-        if state is not None:
-            queue.restore(state)
+    def _restore_messages(self, queue: Queue, recovery: Recovery) -> None:
+        for lane in queue.lanes:
+            self._uid_next = max(self._uid_next, lane.uid)
+            state = recovery.queues.get(lane.uid)
+            if state is not None:
+                lane.restore(state)
+        # A message may carry a time to live of its own, which only its record tells.
+        queue.timed = True
+        queue.wake()
 
     # --- sessions and publishing -------------------------------------------------------------------
 
@@ -201,47 +213,63 @@ class Core:
         *,
         persistent: bool,
         expiring: bool,
+        prioritized: bool = False,
     ) -> bool:
         """Append messages to queues; True if the journal keeps some of them (their confirm must wait).
 
-        All messages are persistent, or none is. The list is kept and must not change afterwards.
+        All messages are persistent, or none is; `prioritized`: at least one has a priority above 0.
+        The list is kept and must not change afterwards.
         Raises INTERNAL_ERROR if they would have to be stored and storage has failed.
         """
         stored = persistent and any(queue.journaled for queue in queues)
         if stored:
             self.demand_storage()
-        if not stored and self.changes.resident_bytes <= self._memory_budget:
+        if prioritized and any(queue.priority_max for queue in queues):
+            for priority, part in _by_priority(queues, messages):
+                self._append(queues, part, body_bytes_of(part), persistent, expiring, priority)
+        elif stored or self.changes.resident_bytes > self._memory_budget:
+            self._append(queues, messages, body_bytes, persistent, expiring)
+        else:
             for queue in queues:
-                queue.push(messages, body_bytes, None, expiring=expiring)
-            return False
-        self._publish_to_disk(queues, messages, body_bytes, persistent, expiring)
+                queue.lanes[-1].push(messages, body_bytes, None, expiring=expiring)
         return stored
 
-    def _publish_to_disk(
+    def _append(
         self,
         queues: tuple[Queue, ...],
         messages: list[Message],
         body_bytes: int,
         persistent: bool,
         expiring: bool,
+        priority: int = 0,
     ) -> None:
-        """Append messages that have to be stored, or that are spilled because memory is used up."""
+        """Append messages of one priority: in memory, stored, or spilled because memory is used up."""
         changes = self.changes
         over = changes.resident_bytes > self._memory_budget
         spill = over and changes.journaled and self.failure is None
         location = Location()
         targets: list[tuple[int, int]] = []
         for queue in queues:
+            lane = self._lane(queue, priority) if priority and queue.priority_max else queue.lanes[-1]
             stored = persistent and queue.journaled
             if stored or spill:
-                targets.append((queue.uid if stored else queue.uid | SHADOW, queue.sequence_next))
-                queue.push(messages, body_bytes, location, stored=stored, expiring=expiring)
+                targets.append((lane.uid if stored else lane.uid | SHADOW, lane.sequence_next))
+                lane.push(messages, body_bytes, location, stored=stored, expiring=expiring)
             else:
-                queue.push(messages, body_bytes, None, expiring=expiring)
+                lane.push(messages, body_bytes, None, expiring=expiring)
         if targets:
             changes.messages.append(MessagesFact(targets, messages, location))
         if over:
             self._grown.update(dict.fromkeys(queues))
+
+    def _lane(self, queue: Queue, priority: int) -> Lane:
+        """The lane of a queue for messages of this priority, made and defined when it is first used."""
+        lane = queue.lane_of(priority)
+        if lane is None:
+            lane = queue.add_lane(self.take_uid(), priority)
+            if queue.journaled:
+                self.define("lane", str(lane.uid), kept.LaneDefinition(queue.uid, lane.priority))
+        return lane
 
     def set_alarm(self, reason: str | None) -> None:
         """Hold publishers up for this reason, or (None) let them go on, and tell those who want to know."""
@@ -328,8 +356,8 @@ class Core:
         self._load_ticket += 1
         self._loads[self._load_ticket] = cold
         requests = [
-            (queue.uid if run.stored else queue.uid | SHADOW, run.sequences, run.location)
-            for queue, run in cold
+            (run.lane.uid if run.stored else run.lane.uid | SHADOW, run.sequences, run.location)
+            for run in cold
             if run.location is not None
         ]
         assert len(requests) == len(cold), "only what rests on disk is cold"
@@ -343,8 +371,9 @@ class Core:
 
     def loaded(self, ticket: int, records: Sequence[Sequence[tuple[int, Message]]]) -> None:
         """See `JournalListener`."""
-        for (queue, run), pairs in zip(self._loads.pop(ticket), records, strict=True):
-            queue.loaded(run, [message for _, message in pairs])
+        for run, pairs in zip(self._loads.pop(ticket), records, strict=True):
+            run.lane.loaded(run, [message for _, message in pairs])
+            run.lane.queue.tell_waiting()
         self._wake()
 
     def merged(self, uid: int, sequences: range, location: Location) -> None:
@@ -368,7 +397,24 @@ class CoreSnapshot:
     def queues(self) -> Iterator[QueueState]:
         for vhost in list(self._core.vhosts.values()):
             for queue in (*vhost.queues.values(), *vhost.reply_queues.values()):
-                if not queue.deleted:
-                    # A state may show only what the journal was given.
-                    self._core.flush()
-                    yield from queue.states()
+                for lane in list(queue.lanes):
+                    if not queue.deleted:
+                        # A state may show only what the journal was given.
+                        self._core.flush()
+                        yield from lane.states()
+
+
+def _by_priority(queues: tuple[Queue, ...], messages: list[Message]) -> Iterator[tuple[int, list[Message]]]:
+    """Parts of a batch that go to the same lanes, so that every queue has its messages in order.
+
+    Several queues share the payload, and not all may have priorities: they get stretches of equal priority.
+    """
+    highest = max(queue.priority_max for queue in queues)
+
+    def level(message: Message) -> int:
+        return min(message.priority, highest)
+
+    if len(queues) == 1:
+        messages = sorted(messages, key=level)
+    for priority, part in groupby(messages, level):
+        yield priority, list(part)

@@ -50,6 +50,14 @@ class QueueDefinition(msgspec.Struct, frozen=True):
     arguments: dict[str, Any]
 
 
+class LaneDefinition(msgspec.Struct, frozen=True):
+    """A lane of a queue with priorities; the lane of priority 0 goes with the queue's own definition."""
+
+    queue: int
+    """The queue's uid; the key is that of the lane."""
+    priority: int
+
+
 class BindingDefinition(msgspec.Struct, frozen=True):
     vhost: str
     source: str
@@ -65,6 +73,7 @@ KINDS: dict[str, type[msgspec.Struct]] = {
     "permission": PermissionDefinition,
     "exchange": ExchangeDefinition,
     "queue": QueueDefinition,
+    "lane": LaneDefinition,
     "binding": BindingDefinition,
 }
 

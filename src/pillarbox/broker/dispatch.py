@@ -90,13 +90,13 @@ def _hand_over(consumer: Consumer, run: Run) -> None:
         queue.counters.deliver_no_ack += count
         tag = consumer.ledger.skip(count)
         consumer.sink.deliver(consumer, run, tag)
-        queue.settle_unanswered(run)
+        run.lane.settle_unanswered(run)
         return
     queue.counters.deliver += count
     consumer.credit -= count
     consumer.pool.credit -= count
-    tag = consumer.ledger.add(consumer, queue, run)
-    queue.delivered(run)
+    tag = consumer.ledger.add(consumer, run)
+    run.lane.delivered(run)
     consumer.sink.deliver(consumer, run, tag)
 
 

@@ -1,7 +1,7 @@
 """The ledger: which deliveries are out, by tag, and what becomes of them when they are settled.
 
-Tags count from 1 per ledger and stand for (consumer, queue, sequence). Deliveries are entered by runs;
-an answer that covers a run costs the same as an answer for one message. The same ledger serves
+Tags count from 1 per ledger and stand for (consumer, lane of a queue, sequence). Deliveries are entered
+by runs; an answer that covers a run costs the same as an answer for one message. The same ledger serves
 cumulative and single acknowledgements of every protocol.
 
 Source: AMQP 0-9-1 basic.ack, basic.nack, basic.reject (60, 80/120/90): tag 0 with `multiple` is "all".
@@ -21,7 +21,7 @@ from pillarbox.broker.run import Run, body_bytes_of
 
 if TYPE_CHECKING:
     from pillarbox.broker.consumer import Consumer
-    from pillarbox.broker.queue import Queue
+    from pillarbox.broker.lane import Lane
 
 
 class Outcome(enum.Enum):
@@ -48,20 +48,21 @@ class Entry:
     The message at position i carries the tag `base + i`.
     """
 
-    __slots__ = ("base", "consumer", "queue", "run", "start", "stop")
+    __slots__ = ("base", "consumer", "lane", "run", "start", "stop")
 
     def __init__(
-        self, base: int, consumer: Consumer | None, queue: Queue, run: Run, start: int, stop: int
+        self, base: int, consumer: Consumer | None, lane: Lane, run: Run, start: int, stop: int
     ) -> None:
         self.base = base
         self.consumer = consumer
-        self.queue = queue
+        self.lane = lane
         self.run = run
         self.start = start
         self.stop = stop
 
     def __repr__(self) -> str:
-        return f"<Entry tags={self.tag_first}..{self.base + self.stop - 1} queue={self.queue.name!r}>"
+        name = self.lane.queue.name
+        return f"<Entry tags={self.tag_first}..{self.base + self.stop - 1} queue={name!r}>"
 
     @property
     def tag_first(self) -> int:
@@ -99,15 +100,16 @@ class Ledger:
         self.tag_next = tag + count
         return tag
 
-    def add(self, consumer: Consumer | None, queue: Queue, run: Run) -> int:
+    def add(self, consumer: Consumer | None, run: Run) -> int:
         """Enter a delivered run and return the tag of its first message."""
         tag = self.tag_next
         count = len(run.sequences)
         self.tag_next = tag + count
         self.count += count
-        entry = Entry(tag, consumer, queue, run, 0, count)
+        lane = run.lane
+        entry = Entry(tag, consumer, lane, run, 0, count)
         self._entries.append(entry)
-        queue.outstanding[entry] = None
+        lane.outstanding[entry] = None
         return tag
 
     def settle(self, tag: int, multiple: bool, outcome: Outcome) -> int:
@@ -182,29 +184,29 @@ class Ledger:
         elif stop == entry.stop:
             entry.stop = start
         else:
-            right = Entry(entry.base, entry.consumer, entry.queue, entry.run, stop, entry.stop)
+            right = Entry(entry.base, entry.consumer, entry.lane, entry.run, stop, entry.stop)
             entry.stop = start
             self._entries.insert(position + 1, right)
-            entry.queue.outstanding[right] = None
+            entry.lane.outstanding[right] = None
         return count
 
     def _settle_part(self, entry: Entry, start: int, stop: int, outcome: Outcome) -> int:
-        """Tell the queue and give the credit back; the caller takes the part out of the entry."""
+        """Tell the lane and give the credit back; the caller takes the part out of the entry."""
         count = stop - start
         self.count -= count
-        queue = entry.queue
+        lane = entry.lane
         if start == entry.start and stop == entry.stop:
-            queue.outstanding.pop(entry, None)
+            lane.outstanding.pop(entry, None)
         if outcome is Outcome.ACCEPTED:
             run = entry.run
             if count == len(run.sequences):
-                queue.settle(run.sequences, run.body_bytes, run.stored)
+                lane.settle(run.sequences, run.body_bytes, run.stored)
             else:
-                queue.settle(run.sequences[start:stop], entry.part_bytes(start, stop), run.stored)
+                lane.settle(run.sequences[start:stop], entry.part_bytes(start, stop), run.stored)
         elif outcome is Outcome.RELEASED:
-            queue.release(entry.run.cut(slice(start, stop)))
+            lane.release(entry.run.cut(slice(start, stop)))
         else:
-            queue.reject(entry.run.cut(slice(start, stop)))
+            lane.reject(entry.run.cut(slice(start, stop)))
         consumer = entry.consumer
         if consumer is not None:
             consumer.credit += count

@@ -1,18 +1,23 @@
-"""Runs: messages of one queue that stand, move and are settled together.
+"""Runs: messages of one lane that stand, move and are settled together.
 
 A run pairs sequences with messages. It is cut, never changed, except that its messages may be let go
 (`messages` is None: cold) and brought back. Message lists are shared between the queues of a fan-out.
 
 Three kinds: without a location a run is in memory only; with one it can be cold. A stored run outlives a
 restart, and its settlement is a fact. A spilled one rests on disk only to save memory: it was written for
-a shadow of its queue, which no definition names, so that a restart forgets it.
+a shadow of its lane, which no definition names, so that a restart forgets it.
 
 Invariant: `len(sequences) == len(messages)` while hot.
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from pillarbox.engine.base import Location, Message
+
+if TYPE_CHECKING:
+    from pillarbox.broker.lane import Lane
 
 MESSAGE_BYTES = 150
 """Memory of a message beside its body: the objects that hold it, measured with CPython 3.11."""
@@ -31,11 +36,12 @@ def held_bytes(count: int, body_bytes: int) -> int:
 
 
 class Run:
-    """Messages with ascending sequences (contiguous, or striped over consumers) of one queue."""
+    """Messages with ascending sequences (contiguous, or striped over consumers) of one lane."""
 
     __slots__ = (
         "accepted_ms",
         "body_bytes",
+        "lane",
         "loading",
         "location",
         "messages",
@@ -46,6 +52,7 @@ class Run:
 
     def __init__(
         self,
+        lane: Lane,
         sequences: range,
         messages: list[Message] | None,
         body_bytes: int,
@@ -54,6 +61,7 @@ class Run:
         accepted_ms: int,
         stored: bool,
     ) -> None:
+        self.lane = lane
         self.sequences = sequences
         self.messages = messages
         self.body_bytes = body_bytes
@@ -86,6 +94,7 @@ class Run:
             messages = self.messages[selection]
             part_bytes = body_bytes_of(messages)
         return Run(
+            self.lane,
             sequences,
             messages,
             part_bytes,

@@ -284,11 +284,11 @@ class Session:
         if no_ack:
             queue.counters.get_no_ack += 1
             tag = ledger.skip(1)
-            queue.settle_unanswered(run)
+            run.lane.settle_unanswered(run)
         else:
             queue.counters.get += 1
-            tag = ledger.add(None, queue, run)
-            queue.delivered(run)
+            tag = ledger.add(None, run)
+            run.lane.delivered(run)
         return queue, run, tag
 
 

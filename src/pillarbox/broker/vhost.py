@@ -238,6 +238,7 @@ class VHost:
             arguments=arguments,
             ttl_ms=arguments.get("x-message-ttl"),
             expires_ms=arguments.get("x-expires"),
+            priority_max=arguments.get("x-max-priority", 0),
         )
         self.queues[name] = queue
         if queue.expires_ms is not None:
@@ -292,6 +293,8 @@ class VHost:
         self._remove_inbound(queue)
         if queue.durable and queue.owner is None:
             self._core.undefine("queue", str(queue.uid))
+            for lane in queue.lanes:
+                self._core.undefine("lane", str(lane.uid))
         consumers, queue.consumers = queue.consumers, []
         for consumer in consumers:
             consumer.sink.consumer_cancelled(consumer)

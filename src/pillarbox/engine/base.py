@@ -5,8 +5,9 @@ one *group* of them per tick; an engine makes the group durable as a whole or no
 bodies back, and after a restart hands over what is unsettled. Not here: files, threads, protocols.
 
 Invariants: sequences of a queue only grow, and gaps are legal. A queue is known by its uid, never by
-its name. A `Location` is shared by every run that was cut from one stored record, so an engine moves
-a record by changing its one location.
+its name; one with priorities has a uid for each lane, and each of these is a queue here. A `Location` is
+shared by every run that was cut from one stored record, so an engine moves a record by changing its one
+location.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ from typing import Protocol
 import msgspec
 
 NO_EXPIRATION = -1
+
+UID_KINDS = frozenset(("queue", "lane"))
+"""Kinds of definitions whose key is a decimal uid, under which there are messages."""
 
 
 class Address(msgspec.Struct, frozen=True, eq=False, gc=False):
@@ -45,6 +49,8 @@ class Message(msgspec.Struct, frozen=True, eq=False, gc=False):
     expiration_ms: int = NO_EXPIRATION
     """The sender's time to live in milliseconds, counted from `accepted_ms`; `NO_EXPIRATION` if none."""
     persistent: bool = False
+    priority: int = 0
+    """As its sender put it; only queues with priorities look at it."""
 
 
 class Location(msgspec.Struct, eq=False, gc=False):
@@ -91,7 +97,7 @@ class DefinitionFact(msgspec.Struct, eq=False):
     """One definition, by kind (`queue`, `exchange`, `binding`, `user`, ...) and key, set or removed.
 
     `value` is opaque bytes (None: removed). The engine keeps the last value of each (kind, key). For
-    kind `queue` the key is the decimal uid, and removing it also drops all state of that queue.
+    `UID_KINDS` the key is the decimal uid, and removing it also drops all state under that uid.
     """
 
     kind: str

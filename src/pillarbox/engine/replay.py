@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from pillarbox.engine import facts, record
-from pillarbox.engine.base import Location, QueueState, Recovery, StoredRun
+from pillarbox.engine.base import UID_KINDS, Location, QueueState, Recovery, StoredRun
 from pillarbox.engine.checkpoint_file import (
     CheckpointReader,
     locations_of,
@@ -36,8 +36,6 @@ from pillarbox.store.journal import SegmentWalk, Walked
 
 PILE_MAX = 65536
 """Settled intervals that a queue collects before they are normalised the first time."""
-
-QUEUE_KIND = "queue"
 
 
 class Intervals:
@@ -179,11 +177,8 @@ class Replay:
         segments = [segment for segment in present if segment >= first]
         self._replay_segments(segments)
         ids = [*present, *segment_ids(self._files, self._folder, BACKLOG), first - 1]
-        queues = {
-            uid: queue.state(uid)
-            for uid, queue in self._queues.items()
-            if (QUEUE_KIND, str(uid)) in self._definitions
-        }
+        defined = {int(key) for kind, key in self._definitions if kind in UID_KINDS}
+        queues = {uid: queue.state(uid) for uid, queue in self._queues.items() if uid in defined}
         recovery = Recovery(self._definitions, queues, self._warnings)
         return Replayed(
             recovery, checkpoint, self._offset, max(ids) + 1, self._ends, self._records, self._bytes
@@ -326,11 +321,11 @@ class Replay:
         fact = facts.decode_definition(value)
         if fact.value is not None:
             self._definitions[fact.kind, fact.key] = fact.value
-            if fact.kind == QUEUE_KIND:
+            if fact.kind in UID_KINDS:
                 self._queue(int(fact.key))
             return
         self._definitions.pop((fact.kind, fact.key), None)
-        if fact.kind == QUEUE_KIND:
+        if fact.kind in UID_KINDS:
             self._queues.pop(int(fact.key), None)
 
     def _enter(self, data: bytes, start: int, stop: int, segment: int, position: int) -> None:

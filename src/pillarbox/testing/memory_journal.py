@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 
 from pillarbox.engine.base import (
+    UID_KINDS,
     Group,
     JournalListener,
     Location,
@@ -224,7 +225,7 @@ class Replay:
                 self.definitions[key] = definition.value
                 continue
             self.definitions.pop(key, None)
-            if definition.kind == "queue":
+            if definition.kind in UID_KINDS:
                 self.queues.pop(int(definition.key), None)
         for fact in group.messages:
             for uid, first in fact.targets:
@@ -249,7 +250,7 @@ class Replay:
         locations: dict[int, Location] = {}
         states = {}
         for uid, queue in self.queues.items():
-            if ("queue", str(uid)) in self.definitions:
+            if any((kind, str(uid)) in self.definitions for kind in UID_KINDS):
                 runs = list(_stored_runs(queue.places, records, locations))
                 states[uid] = QueueState(uid, queue.sequence_next, queue.delivered_through, runs)
         return Recovery(self.definitions, states, [])

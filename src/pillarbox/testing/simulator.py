@@ -771,10 +771,10 @@ class Simulation:
         """The budget works with the right number: what is in memory, counted anew."""
         total = 0
         for queue in self.core.vhosts["/"].queues.values():
-            for run in queue._ready_runs():
+            for run in queue.ready_runs():
                 if run.messages is not None:
                     total += held_bytes(len(run), run.body_bytes)
-            for entry in queue.outstanding:
+            for entry in queue.outstanding():
                 count = entry.stop - entry.start
                 total += held_bytes(count, entry.part_bytes(entry.start, entry.stop))
         assert self.core.changes.resident_bytes == total, "memory is counted wrongly"
@@ -852,8 +852,8 @@ class Simulation:
             if there:
                 assert queue.deleted_ticket > synced, f"{queue} was deleted for good and came back"
                 found = actual[queue.uid]
-                queue.recovered(_ready(found), found.delivered_through, synced)
-                queue.sequence_next = found.sequence_next
+                queue.recovered(_ready(found), found.lanes[-1].delivered_through, synced)
+                queue.sequence_next = found.lanes[-1].sequence_next
                 self.queues[queue.name] = queue
             else:
                 lost = lasting and queue.ticket <= synced and not queue.deleted
@@ -895,7 +895,7 @@ class Simulation:
             found = actual[name]
             if found.ready_count or queue.letters or found.unacked_count:
                 self._check_queue(queue, found)
-            assert found.sequence_next == queue.sequence_next, f"{queue}: messages went elsewhere"
+            assert found.lanes[-1].sequence_next == queue.sequence_next, f"{queue}: messages went elsewhere"
             assert len(found.consumers) == queue.consumers
         self._handed.clear()
 
@@ -912,7 +912,7 @@ class Simulation:
         assert not handed or not present or max(handed) < present[0], f"{queue}: not the oldest first"
         out = sorted(
             sequence
-            for entry in found.outstanding
+            for entry in found.outstanding()
             for sequence in entry.run.sequences[entry.start : entry.stop]
         )
         assert out == [letter.sequence for letter in queue.out()], f"{queue}: other deliveries are out"
@@ -932,4 +932,4 @@ class Simulation:
 
 def _ready(queue: Queue) -> list[int]:
     """What waits in a queue of the broker; released runs may interleave until they are taken."""
-    return sorted([sequence for run in queue._ready_runs() for sequence in run.sequences])
+    return sorted([sequence for run in queue.ready_runs() for sequence in run.sequences])

@@ -268,11 +268,12 @@ class Channel:
             self.core.changes.now_ms,
             facts.expiration_ms,
             facts.persistent,
+            facts.priority,
         )
         if route.mandatory and not target.queues:
             self._return(message)
         expiring = facts.expiration_ms != NO_EXPIRATION
-        self.publish_run(target, [message], len(body), facts.persistent, expiring)
+        self.publish_run(target, [message], len(body), facts.persistent, expiring, facts.priority > 0)
 
     def _special(self, route: PublishRoute, facts: Facts, properties: bytes) -> tuple[Target, bytes]:
         """Apply what a message's own properties say about its route: CC and BCC, headers, reply-to."""
@@ -292,13 +293,24 @@ class Channel:
         return target, properties
 
     def publish_run(
-        self, target: Target, messages: list[Message], body_bytes: int, persistent: bool, expiring: bool
+        self,
+        target: Target,
+        messages: list[Message],
+        body_bytes: int,
+        persistent: bool,
+        expiring: bool,
+        prioritized: bool,
     ) -> None:
         """Hand a run of messages to the core. Raises AmqpError if they had to be stored and cannot be."""
         count = len(messages)
         try:
             stored = self.core.publish(
-                target.queues, messages, body_bytes, persistent=persistent, expiring=expiring
+                target.queues,
+                messages,
+                body_bytes,
+                persistent=persistent,
+                expiring=expiring,
+                prioritized=prioritized,
             )
         except BrokerError as error:
             raise from_broker_error(error, methods.BASIC_PUBLISH) from None

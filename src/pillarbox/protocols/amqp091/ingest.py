@@ -52,7 +52,7 @@ def ingest(connection: Connection, data: bytes) -> int:
     messages: list[Message] = []
     run_channel: Channel | None = None
     run_target: Target | None = None
-    run_persistent = run_expiring = False
+    run_persistent = run_expiring = run_prioritized = False
     run_bytes = 0
     # The range of acknowledgements that is being gathered.
     ack_channel: Channel | None = None
@@ -65,7 +65,9 @@ def ingest(connection: Connection, data: bytes) -> int:
                 channel, target, gathered = run_channel, run_target, messages
                 run_channel, run_target, messages = None, None, []
                 assert target is not None
-                channel.publish_run(target, gathered, run_bytes, run_persistent, run_expiring)
+                channel.publish_run(
+                    target, gathered, run_bytes, run_persistent, run_expiring, run_prioritized
+                )
         finally:
             if ack_channel is not None:
                 channel, ack_channel = ack_channel, None
@@ -117,10 +119,14 @@ def ingest(connection: Connection, data: bytes) -> int:
                                 connection.resume = position
                                 flush()
                                 run_channel, run_target, run_persistent = channel, target, persistent
-                                run_expiring, run_bytes = False, 0
+                                run_expiring = run_prioritized = False
+                                run_bytes = 0
                             expiration_ms = facts.expiration_ms
                             if expiration_ms != NO_EXPIRATION:
                                 run_expiring = True
+                            priority = facts.priority
+                            if priority:
+                                run_prioritized = True
                             content = data[body + 7 : stop]
                             messages.append(
                                 Message(
@@ -130,6 +136,7 @@ def ingest(connection: Connection, data: bytes) -> int:
                                     now_ms,
                                     expiration_ms,
                                     persistent,
+                                    priority,
                                 )
                             )
                             run_bytes += body_length

@@ -63,6 +63,7 @@ class Facts(msgspec.Struct, frozen=True, eq=False):
     """The property list itself: messages that have the same share this one object."""
     persistent: bool = False
     expiration_ms: int = NO_EXPIRATION
+    priority: int = 0
     special: bool = False
     """Needs the slow path, for one of the reasons below."""
     has_headers: bool = False
@@ -97,6 +98,7 @@ def examine(properties: bytes, user: str) -> Facts:
         properties=properties,
         persistent=found.persistent,
         expiration_ms=expiration_ms,
+        priority=found.priority or 0,
         special=selects_keys or replies_directly,
         has_headers=has_headers,
         selects_keys=selects_keys,

@@ -1,0 +1,434 @@
+"""A lane: the messages of one priority of a queue, in the order in which they came.
+
+It is a range of sequences, of which some are ready, some released, some out, the rest settled. Ready runs
+stand in order; released ones (requeued) in a heap by sequence, and go first, since whatever was delivered
+once is older than what was not. Outstanding deliveries stand in their receivers' ledgers and are registered
+here. A lane has a uid of its own, under which the journal knows it; what it counts, it counts for its
+queue. Not here: which lane comes first, consumers, when to look for what has expired (see `queue`).
+
+Invariants: sequences only grow. The same message is never in two of ready, released, outstanding. Counts of
+the queue always equal what the runs of its lanes add up to (a test recounts).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from heapq import heappop, heappush
+from operator import itemgetter
+from typing import TYPE_CHECKING
+
+from pillarbox.broker.run import Run, held_bytes
+from pillarbox.engine.base import NO_EXPIRATION, Location, Message, QueueState, StoredRun
+
+if TYPE_CHECKING:
+    from pillarbox.broker.changes import Changes
+    from pillarbox.broker.ledger import Entry
+    from pillarbox.broker.queue import Queue
+
+READ_AHEAD_MESSAGES = 4000
+"""Messages to have in memory at the head of a lane that rests on disk: a few ticks' worth."""
+READ_AHEAD_BYTES = 4 << 20
+"""And no more bytes than these, so that large bodies do not fill the memory by their count."""
+SHADOW = 1 << 62
+"""Set in a lane's uid for messages that were spilled; nothing is ever defined under such a uid."""
+TAKE_BYTES = 1 << 20
+"""Body bytes that one take hands out at most (but always one message): bounds the work of a tick."""
+
+_SEQUENCE = itemgetter(0)
+
+
+class Lane:
+    """See the module. Made by its queue; `uid` is never used again."""
+
+    __slots__ = (
+        "_changes",
+        "_cold_runs",
+        "_offset",
+        "delivered_through",
+        "outstanding",
+        "priority",
+        "queue",
+        "ready",
+        "released",
+        "sequence_next",
+        "uid",
+    )
+
+    def __init__(self, queue: Queue, changes: Changes, uid: int, priority: int) -> None:
+        self.queue = queue
+        self._changes = changes
+        self.uid = uid
+        self.priority = priority
+        self.sequence_next = 0
+        self.delivered_through = -1
+        self.ready: deque[Run] = deque()
+        self._offset = 0
+        """Messages of the first ready run that are taken already."""
+        self.released: list[Run] = []
+        self.outstanding: dict[Entry, None] = {}
+        self._cold_runs = 0
+
+    def __repr__(self) -> str:
+        return (
+            f"<Lane {self.queue.name}/{self.priority} ready={len(self.ready)} released={len(self.released)} "
+            f"out={len(self.outstanding)} next={self.sequence_next}>"
+        )
+
+    # --- messages in -------------------------------------------------------------------------------
+
+    def push(
+        self,
+        messages: list[Message],
+        body_bytes: int,
+        location: Location | None,
+        *,
+        stored: bool = True,
+        expiring: bool = False,
+    ) -> None:
+        """Append messages that arrived in this tick; `expiring`: at least one has a time to live.
+
+        With a location they are `stored`, or else spilled.
+
+        Cost: O(1). The list is kept and must not change.
+        """
+        queue = self.queue
+        changes = self._changes
+        count = len(messages)
+        first = self.sequence_next
+        self.sequence_next = first + count
+        stored = stored and location is not None
+        sequences = range(first, first + count)
+        run = Run(self, sequences, messages, body_bytes, location, False, changes.now_ms, stored)
+        self.ready.append(run)
+        queue.ready_count += count
+        queue.ready_bytes += body_bytes
+        changes.resident_bytes += held_bytes(count, body_bytes)
+        queue.counters.publish += count
+        queue.active_ms = changes.now_ms
+        if expiring:
+            queue.timed = True
+        if not queue.queued and (queue.consumers or queue.timed):
+            queue.queued = True
+            changes.dirty.append(queue)
+
+    def release(self, run: Run) -> None:
+        """Put delivered messages back to their original place; they will be `redelivered`."""
+        queue = self.queue
+        if queue.deleted:
+            return
+        count = len(run)
+        run.redelivered = True
+        heappush(self.released, run)
+        queue.unacked_count -= count
+        queue.unacked_bytes -= run.body_bytes
+        queue.ready_count += count
+        queue.ready_bytes += run.body_bytes
+        queue.active_ms = self._changes.now_ms
+        queue.wake()
+
+    # --- messages out ------------------------------------------------------------------------------
+
+    def take(self, count_max: int) -> Run | None:
+        """Hand out the next messages, at most `count_max`, as one run; they count as unacknowledged.
+
+        There must be some. None: they rest on disk and were asked for (the queue wakes when they are here).
+        """
+        run = self.released[0] if self.released else self.ready[0]
+        if run.messages is None:
+            self._want_head(run)
+            return None
+        run = self._take_released(count_max) if self.released else self._take_ready(run, count_max)
+        queue = self.queue
+        count = len(run.sequences)
+        queue.ready_count -= count
+        queue.ready_bytes -= run.body_bytes
+        queue.unacked_count += count
+        queue.unacked_bytes += run.body_bytes
+        queue.active_ms = self._changes.now_ms
+        if run.redelivered:
+            queue.counters.redeliver += count
+        return run
+
+    def _take_released(self, count_max: int) -> Run:
+        # Where stripes of one run were released they take turns, so that the original order is kept.
+        count = min(_bounded(self.released[0], count_max), self._unbroken())
+        run = heappop(self.released)
+        if count < len(run.sequences):
+            rest = run.cut(slice(count, None))
+            rest.redelivered = True
+            heappush(self.released, rest)
+            run = run.cut(slice(0, count))
+        return run
+
+    def _take_ready(self, run: Run, count_max: int) -> Run:
+        offset = self._offset
+        left = len(run.sequences) - offset
+        count = min(left, _bounded(run, count_max))
+        part = run.cut(slice(offset, offset + count))
+        if count == left:
+            self.ready.popleft()
+            self._offset = 0
+            if self._cold_runs:
+                self._read_ahead()
+        else:
+            self._offset = offset + count
+        if part.sequences[-1] <= self.delivered_through:
+            part.redelivered = True
+        return part
+
+    def delivered(self, run: Run) -> None:
+        """Note that this run was handed to a receiver that will acknowledge it."""
+        last = run.sequences[-1]
+        if last > self.delivered_through:
+            self.delivered_through = last
+            if run.stored:
+                self._changes.delivered[self.uid] = last
+
+    # --- messages gone -----------------------------------------------------------------------------
+
+    def settle(self, sequences: range, body_bytes: int, stored: bool) -> None:
+        """Forget delivered messages for good. Cost: O(1)."""
+        queue = self.queue
+        if queue.deleted:
+            return
+        count = len(sequences)
+        queue.unacked_count -= count
+        queue.unacked_bytes -= body_bytes
+        changes = self._changes
+        changes.resident_bytes -= held_bytes(count, body_bytes)
+        queue.counters.ack += count
+        queue.active_ms = changes.now_ms
+        if stored:
+            changes.settle(self.uid, sequences)
+
+    def settle_unanswered(self, run: Run) -> None:
+        """Forget messages whose receiver wants no acknowledgement: handed out is settled."""
+        queue = self.queue
+        count = len(run.sequences)
+        queue.unacked_count -= count
+        queue.unacked_bytes -= run.body_bytes
+        self._gone(run)
+
+    def reject(self, run: Run) -> None:
+        """Drop delivered messages that their receiver does not want."""
+        if not self.queue.deleted:
+            self.settle_unanswered(run)
+
+    def purge(self) -> None:
+        """Drop all ready messages; the queue, which drops those of all lanes, sets its counts to 0."""
+        for run in self.ready_runs():
+            self._gone(run)
+        self.ready.clear()
+        self.released.clear()
+        self._offset = self._cold_runs = 0
+
+    def _gone(self, run: Run) -> None:
+        if run.messages is not None:
+            self._changes.resident_bytes -= held_bytes(len(run.sequences), run.body_bytes)
+        # What is asked for and gone before it comes is not wanted any more.
+        run.loading = False
+        if run.stored:
+            self._changes.settle(self.uid, run.sequences)
+
+    def close(self) -> None:
+        """Let go of everything; the queue is deleted."""
+        for run in self.ready_runs():
+            if run.messages is not None:
+                self._changes.resident_bytes -= held_bytes(len(run.sequences), run.body_bytes)
+        self.ready.clear()
+        self.released.clear()
+        self.outstanding.clear()
+
+    # --- time to live ------------------------------------------------------------------------------
+
+    def expire(self, *, at_once: bool) -> None:
+        """Drop messages at the head whose time is over; see `Queue.expire`."""
+        queue = self.queue
+        now_ms = self._changes.now_ms
+        while True:
+            run = self.released[0] if self.released else self.ready[0] if self.ready else None
+            if run is None:
+                return
+            if run.messages is None:
+                self._want_head(run)
+                return
+            start, stop = (0, self._unbroken()) if self.released else (self._offset, len(run.messages))
+            over = start
+            while over < stop:
+                due_ms = _due_ms(run.messages[over], queue.ttl_ms)
+                if due_ms is None or due_ms > now_ms or (due_ms == now_ms and not at_once):
+                    if due_ms is not None:
+                        queue.look_at(due_ms + 1)
+                    break
+                over += 1
+            if over > start:
+                self._drop_first(run, start, over)
+            if over < stop:
+                return
+
+    def _unbroken(self) -> int:
+        """How many messages of the first released run come before any of the others."""
+        sequences = self.released[0].sequences
+        if len(self.released) > 1:
+            # The second of a heap is one of the first one's two children.
+            following = min(self.released[1:3]).sequences.start
+            if following < sequences[-1]:
+                return len(range(sequences.start, following, sequences.step))
+        return len(sequences)
+
+    def _drop_first(self, run: Run, start: int, stop: int) -> None:
+        """Drop these positions of the run at the head; nothing of it waits before them."""
+        if self.released:
+            heappop(self.released)
+            if stop < len(run.sequences):
+                rest = run.cut(slice(stop, None))
+                rest.redelivered = True
+                heappush(self.released, rest)
+        elif stop < len(run.sequences):
+            self._offset = stop
+        else:
+            self.ready.popleft()
+            self._offset = 0
+        gone = run.cut(slice(start, stop))
+        queue = self.queue
+        queue.ready_count -= len(gone.sequences)
+        queue.ready_bytes -= gone.body_bytes
+        self._gone(gone)
+
+    # --- memory and disk ---------------------------------------------------------------------------
+
+    def _want_head(self, run: Run) -> None:
+        """Ask for the cold run at the head, and for those behind it."""
+        self._want(run)
+        self._read_ahead()
+
+    def _want(self, run: Run) -> None:
+        if not run.loading:
+            run.loading = True
+            self._changes.cold.append(run)
+
+    def _read_ahead(self) -> None:
+        """Ask for cold runs near the head before they are needed."""
+        messages = held = 0
+        for run in self.ready:
+            if run.messages is None:
+                self._want(run)
+            messages += len(run.sequences)
+            held += run.body_bytes
+            if messages >= READ_AHEAD_MESSAGES or held >= READ_AHEAD_BYTES:
+                break
+
+    def loaded(self, run: Run, messages: list[Message]) -> None:
+        """The messages of a cold run are here; if not all are, they cannot be read and stay cold."""
+        queue = self.queue
+        if len(messages) < len(run.sequences):
+            queue.unreadable = True
+        elif run.loading and not queue.deleted:
+            assert len(messages) == len(run.sequences), (self, run, len(messages))
+            run.loading = False
+            run.messages = messages
+            # A cold run carries an estimate.
+            exact = sum([len(message.body) for message in messages])
+            queue.ready_bytes += exact - run.body_bytes
+            run.body_bytes = exact
+            self._cold_runs -= 1
+            self._changes.resident_bytes += held_bytes(len(messages), exact)
+            queue.wake()
+
+    def unloadable(self) -> Iterator[Run]:
+        """Runs that the disk holds as well and that are not at the head, the newest first."""
+        ready = self.ready
+        for run in reversed(ready):
+            location = run.location
+            # A segment below 0: storage failed before the message was appended.
+            if run.messages is None or location is None or location.segment < 0 or run is ready[0]:
+                break
+            yield run
+
+    def unload(self, run: Run) -> None:
+        """Let go of the messages of a run, which can be loaded again."""
+        run.messages = None
+        self._cold_runs += 1
+        self._changes.resident_bytes -= held_bytes(len(run.sequences), run.body_bytes)
+
+    def ready_runs(self) -> Iterator[Run]:
+        """Everything that waits, without what was taken of the first ready run."""
+        yield from sorted(self.released)
+        for position, run in enumerate(self.ready):
+            yield run.cut(slice(self._offset, None)) if position == 0 and self._offset else run
+
+    def states(self) -> Iterator[QueueState]:
+        """What a checkpoint has to keep: every unsettled run that rests on disk."""
+        out = [entry.run.cut(slice(entry.start, entry.stop)) for entry in self.outstanding]
+        runs = sorted([run for run in (*self.ready_runs(), *out) if run.location is not None])
+        if self.queue.journaled:
+            yield self._state(self.uid, [run for run in runs if run.stored])
+        spilled = [run for run in runs if not run.stored]
+        if spilled:
+            yield self._state(self.uid | SHADOW, spilled)
+
+    def _state(self, uid: int, runs: list[Run]) -> QueueState:
+        stored = [
+            StoredRun(run.sequences, run.location, run.body_bytes, run.accepted_ms)
+            for run in runs
+            if run.location is not None
+        ]
+        return QueueState(uid, self.sequence_next, self.delivered_through, stored)
+
+    def restore(self, state: QueueState) -> None:
+        """Take over what an engine found; everything is cold."""
+        queue = self.queue
+        self.sequence_next = state.sequence_next
+        self.delivered_through = state.delivered_through
+        for stored in _untangled(state.runs):
+            for sequences in self._split_at_delivered(stored.sequences):
+                part_bytes = stored.body_bytes * len(sequences) // len(stored.sequences)
+                run = Run(self, sequences, None, part_bytes, stored.location, False, stored.accepted_ms, True)
+                self.ready.append(run)
+                queue.ready_count += len(sequences)
+                queue.ready_bytes += part_bytes
+        self._cold_runs = len(self.ready)
+
+    def _split_at_delivered(self, sequences: range) -> list[range]:
+        """Part the sequences that were delivered before the restart from those that were not."""
+        if sequences.start > self.delivered_through or sequences[-1] <= self.delivered_through:
+            return [sequences]
+        count = len(range(sequences.start, self.delivered_through + 1, sequences.step))
+        return [sequences[:count], sequences[count:]]
+
+
+def _due_ms(message: Message, ttl_ms: int | None) -> int | None:
+    """When the time of a message is over in a queue with this time to live; None: never."""
+    own = message.expiration_ms
+    if own == NO_EXPIRATION:
+        return None if ttl_ms is None else message.accepted_ms + ttl_ms
+    return message.accepted_ms + (own if ttl_ms is None or own < ttl_ms else ttl_ms)
+
+
+def _bounded(run: Run, count_max: int) -> int:
+    """At most `count_max` messages and about `TAKE_BYTES`, but at least one."""
+    length = len(run.sequences)
+    if run.body_bytes > TAKE_BYTES:
+        count_max = min(count_max, max(1, TAKE_BYTES * length // run.body_bytes))
+    return min(count_max, length)
+
+
+def _untangled(runs: list[StoredRun]) -> Iterator[StoredRun]:
+    """The same sequences in ascending order throughout: stripes that interleave are cut apart."""
+    position = 0
+    while position < len(runs):
+        end, last = position + 1, runs[position].sequences[-1]
+        while end < len(runs) and runs[end].sequences.start < last:
+            last = max(last, runs[end].sequences[-1])
+            end += 1
+        if end == position + 1:
+            yield runs[position]
+        else:
+            tangled = runs[position:end]
+            numbered = [(sequence, stored) for stored in tangled for sequence in stored.sequences]
+            for sequence, stored in sorted(numbered, key=_SEQUENCE):
+                part_bytes = stored.body_bytes // len(stored.sequences)
+                single = range(sequence, sequence + 1)
+                yield StoredRun(single, stored.location, part_bytes, stored.accepted_ms)
+        position = end
