@@ -261,7 +261,40 @@ def mixed() -> tuple[Sequence, Draw]:
     return prelude, weighted(*((8, draw) for draw in draws), (1, wrong))
 
 
-THEMES = {theme.__name__: theme for theme in (routing, consuming, prefetching, confirming, living, mixed)}
+def prioritizing() -> tuple[Sequence, Draw]:
+    """Queues with priorities (R50): none, within the maximum and above it; requeues, purges, consumers."""
+    queue = some("q1", "q1", "q1", "q2", "q3")
+    tag = some("c1", "c2")
+    level = some({}, {"priority": 0}, *({"priority": n} for n in (1, 1, 2, 3, 3, 4, 255)))
+    lasting = some({"priority": 2, "delivery_mode": 2}, {"priority": 1, "delivery_mode": 1})
+    draw = weighted(
+        (16, make(publish, key=queue, on=TWO, count=COUNTS, properties=level)),
+        (3, make(publish, key=queue, on=TWO, count=COUNTS, properties=lasting)),
+        (4, make(publish, key="", exchange="amq.fanout", on=TWO, count=COUNTS, properties=level)),
+        (9, make(get, queue=queue, on=TWO, no_ack=rarely(True, 3))),
+        (3, make(consume, queue=queue, tag=tag, on=TWO, no_ack=rarely(True, 5))),
+        (4, make(cancel, tag=tag, on=TWO)),
+        (3, make(qos, count=some(1, 1, 2, 3, 5), on=TWO)),
+        (18, settling(TWO)),
+        (1, make(close_channel, on=TWO)),
+        (1, make(op, on=some("a", "b"), name="disconnect")),
+        (1, make(op, on=TWO, name="queue.purge", queue=queue)),
+        (1, make(declare, queue=queue, on=TWO, passive=True)),
+    )
+    prelude = [
+        declare("q1", arguments={"x-max-priority": 3}),
+        declare("q2", durable=True, arguments={"x-max-priority": 255}),
+        declare("q3"),
+        *(bind(name, "amq.fanout") for name in ("q1", "q2", "q3")),
+        *(qos(1, on=on) for on in ("a1", "a2", "b1")),
+    ]
+    return prelude, draw
+
+
+THEMES = {
+    theme.__name__: theme
+    for theme in (routing, consuming, prefetching, confirming, living, mixed, prioritizing)
+}
 
 
 def generate(theme: str, count: int, first: int) -> list[Sequence]:

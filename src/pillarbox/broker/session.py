@@ -272,7 +272,9 @@ class Session:
         self.core.attend(queue)
         run = queue.take(1)
         if queue.timed:
-            # Another message stands at the head now, and may be over its time.
+            # Another message stands at the head now: if its time is over it does not count any more; if it
+            # is over just now, it goes at the end of the tick.
+            queue.expire()
             queue.wake()
         if run is None:
             if queue.ready_count and queue.unreadable:

@@ -6,9 +6,19 @@ answers is not written here but recorded. `ALL` holds them all, by name.
 
 from __future__ import annotations
 
-from tests.compare.written import confirms, consumers, delivery, errors, exchanges, protocol, queues, security
+from tests.compare.written import (
+    confirms,
+    consumers,
+    delivery,
+    errors,
+    exchanges,
+    priorities,
+    protocol,
+    queues,
+    security,
+)
 from tests.compare.written.registry import ALL, Transcript
 
 __all__ = ["ALL", "Transcript"]
 
-MODULES = (confirms, consumers, delivery, errors, exchanges, protocol, queues, security)
+MODULES = (confirms, consumers, delivery, errors, exchanges, priorities, protocol, queues, security)
