@@ -22,11 +22,16 @@ ADDRESS = Address("amqp091", "", "q")
 
 
 def message(
-    body: bytes | str | int, *, ttl_ms: int = NO_EXPIRATION, persistent: bool = True, now_ms: int = NOW_MS
+    body: bytes | str | int,
+    *,
+    ttl_ms: int = NO_EXPIRATION,
+    persistent: bool = True,
+    now_ms: int = NOW_MS,
+    priority: int = 0,
 ) -> Message:
     """A message with this body; a number becomes its decimal digits."""
     raw = body if isinstance(body, bytes) else str(body).encode()
-    return Message(ADDRESS, b"\0\0", raw, now_ms, ttl_ms, persistent)
+    return Message(ADDRESS, b"\0\0", raw, now_ms, ttl_ms, persistent, priority)
 
 
 def bodies(run: Run) -> list[bytes]:
@@ -183,6 +188,7 @@ class Domain:
             sum(len(one.body) for one in messages),
             persistent=persistent,
             expiring=any(one.expiration_ms >= 0 for one in messages) if expiring is None else expiring,
+            prioritized=any(one.priority for one in messages),
         )
 
     def tick(self) -> None:

@@ -226,7 +226,6 @@ def test_prefetch_leaves_the_rest_in_the_queue(broker: Target, tmp_path: Path) -
 
 
 @pytest.mark.row("R50")
-@pytest.mark.to_come("R50")
 def test_priorities(broker: Target, tmp_path: Path) -> None:
     """R50: with x-max-priority the more important task overtakes those that wait."""
     started, release = tmp_path / "started", tmp_path / "release"

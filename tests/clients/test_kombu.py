@@ -170,7 +170,6 @@ def test_qos_semantics_follow_product_and_version(connection: kombu.Connection, 
 
 
 @pytest.mark.row("R50", "R60")
-@pytest.mark.to_come("R50")
 def test_priorities(broker: Target, name: str) -> None:
     """R50: kombu's max_priority and the priority of a message."""
     with kombu.Connection(broker.url(), transport_options={"confirm_publish": True}) as connection:

@@ -621,7 +621,6 @@ def test_missing_dead_letter_exchange_drops_silently(channel: BlockingChannel, n
 
 
 @pytest.mark.row("R50")
-@pytest.mark.to_come("R50")
 def test_higher_priority_comes_first(channel: BlockingChannel, name: str) -> None:
     """R50: order by priority, and by age within one; above the maximum counts as the maximum."""
     exclusive(channel, name, x_max_priority=5)
