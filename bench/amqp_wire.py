@@ -70,10 +70,14 @@ def method(name: Method, arguments: bytes = b"", channel: int = 1) -> bytes:
     return frame(METHOD, channel, struct.pack(">HH", *name) + arguments)
 
 
-def message(exchange: str, routing_key: str, body: bytes, *, persistent: bool, frame_max: int) -> bytes:
+def message(
+    exchange: str, routing_key: str, body: bytes, *, persistent: bool, frame_max: int, priority: int = 0
+) -> bytes:
     """Return basic.publish, content header and body frames (as many as `frame_max` demands) on channel 1."""
     arguments = b"\0\0" + short_string(exchange) + short_string(routing_key) + b"\0"
     properties = struct.pack(">HB", 0x1000, 2) if persistent else b"\0\0"
+    if priority:
+        properties = struct.pack(">HBB", 0x1800, 1 + persistent, priority)
     header = struct.pack(">HHQ", 60, 0, len(body)) + properties
     room = frame_max - 8
     bodies = (frame(BODY, 1, body[start : start + room]) for start in range(0, len(body), room))

@@ -18,7 +18,7 @@ from typing import NamedTuple
 from bench import amqp_wire
 
 from . import topology
-from .model import NOTHING, Definitions, Event, Found, State, exchange_of, key_of
+from .model import NOTHING, Definitions, Event, Found, State, exchange_of, key_of, priority_of
 from .topology import Route
 from .wire import FRAME_MAX, Client, ProtocolError
 
@@ -202,7 +202,14 @@ class Actor(Client):
             self._unconfirmed.append((self._tag, first + step, waits))
             body = make_body(key, size)
             self.send(
-                amqp_wire.message(route.exchange, route.key, body, persistent=stored, frame_max=FRAME_MAX)
+                amqp_wire.message(
+                    route.exchange,
+                    route.key,
+                    body,
+                    persistent=stored,
+                    frame_max=FRAME_MAX,
+                    priority=priority_of(self.publisher),
+                )
             )
 
     def fence(self) -> None:

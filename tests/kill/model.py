@@ -13,7 +13,8 @@ Rules that `check` applies:
 
 - every confirmed message that was not acknowledged is in each queue that it was routed to, exactly once;
 - one that was acknowledged is not, if the acknowledgement is proven to be durable; otherwise it may be;
-- per publisher and queue the order is that of publishing;
+- per publisher and queue the order is that of publishing; in a queue with priorities higher ones come first,
+  and each publisher has one priority for all its messages;
 - `redelivered` is set on what was delivered, if that is proven, and not on what cannot have been;
 - nothing is there that was not published to that queue; transient messages are gone;
 - if an unconfirmed message is there, all that its publisher sent before is as well (groups are replayed in
@@ -28,6 +29,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 NUMBER_BITS = 40
+PRIORITY_MAX = 3
+"""Of queues with priorities."""
 
 STORED = 1
 """Persistent; without it the message has to be gone after a restart."""
@@ -94,6 +97,11 @@ def key_of(publisher: int, number: int) -> int:
     return publisher << NUMBER_BITS | number
 
 
+def priority_of(publisher: int) -> int:
+    """The priority of everything that a publisher sends; some are above the maximum, some are none."""
+    return publisher % (PRIORITY_MAX + 2)
+
+
 def named(key: int) -> str:
     return f"{key >> NUMBER_BITS}:{key & (1 << NUMBER_BITS) - 1}"
 
@@ -109,10 +117,11 @@ def _own(publisher: int, state: State) -> set[str]:
 
 
 class Model:
-    """See the module. `fixed` are the durable queues that are always there."""
+    """See the module. `fixed` are the durable queues that are always there, `rated` those with priorities."""
 
-    def __init__(self, fixed: Iterable[str]) -> None:
+    def __init__(self, fixed: Iterable[str], rated: Iterable[str]) -> None:
         self.fixed = tuple(fixed)
+        self.rated = frozenset(rated)
         self.queues: dict[str, dict[int, int]] = {name: {} for name in self.fixed}
         """By identity: the name, or for queues that come and go the name and a count."""
         self.names = {name: name for name in self.fixed}
@@ -281,8 +290,10 @@ class Model:
         errors = []
         entries = self.queues.get(identity, {})
         last: dict[int, int] = {}
-        received = -1
-        for place, (key, redelivered) in enumerate(found):
+        levels = [self._level(identity, each.key) for each in found]
+        if levels != sorted(levels, reverse=True):
+            errors.append(f"{identity} is not in the order of priorities")
+        for key, redelivered in found:
             flags = entries.get(key)
             publisher = key >> NUMBER_BITS
             problem = ""
@@ -301,13 +312,27 @@ class Model:
             if problem:
                 errors.append(f"{named(key)} in {identity} {problem}")
             last[publisher] = max(key, last.get(publisher, -1))
-            if flags is not None and flags & DELIVERED:
-                received = place
         errors += self._lost(identity, entries, found)
-        for key, redelivered in found[received + 1 + self.credit.get(identity, 0) :]:
-            if redelivered:
-                errors.append(f"{named(key)} in {identity} is marked redelivered and cannot have been")
+        for level in set(levels):
+            part = [each for at, each in zip(levels, found, strict=True) if at == level]
+            errors += self._flag_errors(identity, entries, part)
         return errors
+
+    def _level(self, identity: str, key: int) -> int:
+        """The priority that a message has in a queue."""
+        return min(priority_of(key >> NUMBER_BITS), PRIORITY_MAX) if identity in self.rated else 0
+
+    def _flag_errors(self, identity: str, entries: Mapping[int, int], found: list[Found]) -> list[str]:
+        """Messages of one priority that are marked, and that were never within reach of a consumer."""
+        received = -1
+        for place, (key, _) in enumerate(found):
+            if entries.get(key, 0) & DELIVERED:
+                received = place
+        return [
+            f"{named(key)} in {identity} is marked redelivered and cannot have been"
+            for key, redelivered in found[received + 1 + self.credit.get(identity, 0) :]
+            if redelivered
+        ]
 
     def _lost(self, identity: str, entries: dict[int, int], found: list[Found]) -> list[str]:
         there = {each.key for each in found}

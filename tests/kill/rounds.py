@@ -68,7 +68,7 @@ class Folder:
     def __init__(self, path: Path, seed: int) -> None:
         self.seed = seed
         self.chance = chance = random.Random(seed)
-        self.model = Model(topology.QUEUES)
+        self.model = Model(topology.QUEUES, [topology.RATED])
         self.counts: Counter[str] = Counter()
         self.options = [
             f"--durability={chance.choice(('fsync', 'fsync', 'os'))}",

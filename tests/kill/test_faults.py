@@ -264,7 +264,7 @@ def test_fault_at_any_moment_of_a_load_loses_nothing_confirmed(operation: str, s
     simulated = SimulatedFiles()
     files = FaultyFiles(simulated)
     whole = Whole(files, ShuffledScheduler(chance), chance)
-    model = Model(topology.QUEUES)
+    model = Model(topology.QUEUES, [topology.RATED])
     first = Actor(0, 0, chance, model.apply, any_style(chance)._replace(consumes=0.0))
     whole.connect(first)
     whole.run(lambda: first.open)

@@ -50,7 +50,7 @@ class Recorded:
         self.begun = 0
         """The first operation at which a power cut is looked at."""
         self.numbers: Counter[int] = Counter()
-        self._model = model or Model(topology.QUEUES)
+        self._model = model or Model(topology.QUEUES, [topology.RATED])
         self._before = deepcopy(self._model)
         self.whole = Whole(self.files, ShuffledScheduler(self.chance), self.chance, **options)
 

@@ -214,10 +214,19 @@ class Client:
     # --- methods -------------------------------------------------------------------------------------
 
     def declare_queue(
-        self, name: str, *, durable: bool = True, passive: bool = False, then: Answer = _ignore
+        self,
+        name: str,
+        *,
+        durable: bool = True,
+        passive: bool = False,
+        priority_max: int = 0,
+        then: Answer = _ignore,
     ) -> None:
         flags = bytes([passive | durable << 1])
-        self.ask(wire.QUEUE_DECLARE, b"\0\0" + wire.short_string(name) + flags + wire.long_string(b""), then)
+        table = wire.short_string("x-max-priority") + b"b" + bytes([priority_max]) if priority_max else b""
+        self.ask(
+            wire.QUEUE_DECLARE, b"\0\0" + wire.short_string(name) + flags + wire.long_string(table), then
+        )
 
     def delete_queue(self, name: str, *, then: Answer = _ignore) -> None:
         self.ask(wire.QUEUE_DELETE, b"\0\0" + wire.short_string(name) + b"\0", then)
