@@ -1,4 +1,4 @@
-"""Restarts (R12, R40, R60, R61, R66): what clients are told, and what is there afterwards.
+"""Restarts (R12, R40, R50, R60, R61, R66): what clients are told, and what is there afterwards.
 
 The tests stop a broker of their own, of the kind that the session's broker is.
 """
@@ -101,6 +101,42 @@ def test_confirmed_persistent_messages_survive_a_kill(peer: peers.Peer, pika_her
     peer.start()
     channel = again(peer, pika_here).channel()
     assert drain(channel, name) == [str(n).encode() for n in range(100)]
+    channel.queue_delete(name)
+
+
+@pytest.mark.row("R50", "R66", "R61")
+@pytest.mark.parametrize("end", ["stop", "kill"])
+def test_priorities_survive_a_restart(peer: peers.Peer, pika_here: Pika, name: str, end: str) -> None:
+    """R50: each priority comes back in its order, and what was handed out before is marked redelivered."""
+    channel = pika_here.channel()
+    channel.confirm_delivery()
+    channel.queue_declare(name, durable=True, arguments={"x-max-priority": 5})
+
+    def put(*bodies: str) -> None:
+        for body in bodies:
+            publish(
+                channel, name, body.encode(), delivery_mode=PERSISTENT, priority=int(body.partition(".")[0])
+            )
+
+    put("0.a", "3.a", "0.b", "9.a", "3.b", "1.a")
+    channel.basic_qos(prefetch_count=3)
+    received = consume(channel, name, auto_ack=False, consumer_tag="tag").wait(3)
+    assert received.bodies == [b"9.a", b"3.a", b"3.b"]
+    channel.basic_cancel("tag")
+    channel.basic_ack(received.methods[1].delivery_tag)
+    put("5.a", "0.c")  # Their confirms prove that what came before is on disk, too.
+    getattr(peer, end)()
+    peer.start()
+
+    channel = again(peer, pika_here).channel()
+    channel.confirm_delivery()
+    channel.queue_declare(name, durable=True, arguments={"x-max-priority": 5})
+    put("3.c", "1.b", "5.b")
+    left = ["9.a", "5.a", "5.b", "3.b", "3.c", "1.a", "1.b", "0.a", "0.b", "0.c"]
+    received = consume(channel, name)
+    assert received.settled(len(left)) == [body.encode() for body in left]
+    marked = [body for body, method in zip(left, received.methods, strict=True) if method.redelivered]
+    assert marked == ["9.a", "3.b"]
     channel.queue_delete(name)
 
 

@@ -239,6 +239,18 @@ def test_a_deleted_queue_leaves_nothing_and_its_uid_inherits_nothing() -> None:
     assert recovery.definitions == {("queue", "2"): b""}
 
 
+def test_lane_is_known_by_a_definition_of_its_own() -> None:
+    """R50: its messages come back with it and go with it, whatever becomes of others."""
+    lanes = [DefinitionFact("lane", str(uid), b"") for uid in (2, 3)]
+    recovery = groups_recovered(
+        Group(1, [queue(1), *lanes], [messages(uid, 0, 3) for uid in (1, 2, 3, 4)], [], []),
+        Group(2, [DefinitionFact("lane", "3", None)], [], [DeliveredFact(2, 1)], []),
+    )
+    assert list(recovery.queues) == [1, 2]
+    assert recovery.queues[2].delivered_through == 1
+    assert [len(run.sequences) for run in recovery.queues[2].runs] == [3]
+
+
 def test_body_bytes_and_location_come_back_with_each_run() -> None:
     recovery = groups_recovered(
         Group(1, [queue(1)], [messages(1, 0, 10)], [], []),

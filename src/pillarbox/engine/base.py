@@ -50,7 +50,8 @@ class Message(msgspec.Struct, frozen=True, eq=False, gc=False):
     """The sender's time to live in milliseconds, counted from `accepted_ms`; `NO_EXPIRATION` if none."""
     persistent: bool = False
     priority: int = 0
-    """As its sender put it; only queues with priorities look at it."""
+    """As its sender put it, for queues with priorities. It is not stored: the lane in which the message then
+    stands says what counts, and whoever publishes it anew has its properties."""
 
 
 class Location(msgspec.Struct, eq=False, gc=False):

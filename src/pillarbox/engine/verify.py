@@ -74,6 +74,7 @@ def _lock(files: Files, path: str) -> int | None:
 
 def _describe(report: Report, replayed: Replayed) -> None:
     recovery = replayed.recovery
+    queues = sum(kind == "queue" for kind, _ in recovery.definitions)
     messages = sum(len(run.sequences) for queue in recovery.queues.values() for run in queue.runs)
     size = sum(run.body_bytes for queue in recovery.queues.values() for run in queue.runs)
     if replayed.checkpoint is None:
@@ -85,7 +86,7 @@ def _describe(report: Report, replayed: Replayed) -> None:
         f"{len(replayed.segments)} segments since then"
     )
     report.lines.append(
-        f"{len(recovery.definitions)} definitions, {len(recovery.queues)} queues with {messages} stored "
+        f"{len(recovery.definitions)} definitions, {queues} queues with {messages} stored "
         f"messages (about {size} bytes)"
     )
     report.lines += recovery.warnings

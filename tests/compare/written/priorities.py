@@ -179,6 +179,17 @@ def only_the_head_of_all_priorities_expires() -> Sequence:
     ]
 
 
+@transcript("R50", "R44")
+def message_that_overtakes_and_expires_at_once() -> Sequence:
+    return [
+        queue(),
+        rated(0),
+        rated(5, expiration="0"),
+        get("q1", no_ack=True),
+        get("q1", no_ack=True),
+    ]
+
+
 @transcript("R50")
 def fan_out_to_queues_with_and_without_priorities() -> Sequence:
     """Each queue orders the same messages in its own way."""
