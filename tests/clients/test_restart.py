@@ -136,7 +136,10 @@ def test_priorities_survive_a_restart(peer: peers.Peer, pika_here: Pika, name: s
     received = consume(channel, name)
     assert received.settled(len(left)) == [body.encode() for body in left]
     marked = [body for body, method in zip(left, received.methods, strict=True) if method.redelivered]
-    assert marked == ["9.a", "3.b"]
+    if peer.name == "RabbitMQ" and end == "kill":
+        assert set(marked) >= {"9.a", "3.b"}, "it marks everything that was there"
+    else:
+        assert marked == ["9.a", "3.b"]
     channel.queue_delete(name)
 
 

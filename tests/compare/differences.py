@@ -92,8 +92,8 @@ DIFFERENCES = (
     ),
     Difference(
         "message_that_overtakes_and_expires_at_once",
-        "After a publish RabbitMQ looks for what has expired only if the queue was empty before, and not again "
-        "when it hands out: a message that overtakes others is delivered after its time. Here it never is.",
+        "After a publish RabbitMQ looks for what has expired only if the queue was empty before, and not "
+        "again when it hands out: one that overtakes others is delivered after its time. Here it never is.",
         "measured on 3.10.8; rabbit_amqqueue_process:deliver_or_enqueue in v3.10.8",
         {
             2: {},
