@@ -1,7 +1,7 @@
 """The whole broker from seeds: random clients, disks and crashes, checked after every step.
 
-A failure names its seed; `Simulation(seed, disk=...).run(STEPS)` repeats it. Rows R40, R44, R61, R65, R66,
-R67, R71 in their core: what is checked stands in `pillarbox.testing.simulator`.
+A failure names its seed; `Simulation(seed, disk=...).run(STEPS)` repeats it. Rows R40, R44, R50, R61, R65,
+R66, R67, R71 in their core: what is checked stands in `pillarbox.testing.simulator`.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import pytest
 
 from pillarbox.broker.ledger import Ledger
+from pillarbox.broker.queue import Queue
 from pillarbox.testing.simulator import Simulation
 
 STEPS = 1000
@@ -16,7 +17,7 @@ SEEDS = range(20)
 DISK_SEEDS = range(15)
 
 
-@pytest.mark.row("R40", "R44", "R61", "R65", "R66", "R67", "R71")
+@pytest.mark.row("R40", "R44", "R50", "R61", "R65", "R66", "R67", "R71")
 @pytest.mark.parametrize("seed", SEEDS)
 def test_broker_keeps_its_promises(seed: int) -> None:
     """With a journal in memory, which may be as slow and forget as much as its contract allows."""
@@ -49,21 +50,20 @@ def test_simulation_is_repeated_by_its_seed() -> None:
 def test_simulation_sees_a_message_that_vanishes() -> None:
     """The check itself: one message less in a queue, and the next step says so."""
     simulation = Simulation(1)
-    while not any(queue.letters for queue in simulation.queues.values()):
+    full: list[Queue] = []
+    while not full:
         simulation.step()
-    queue = next(
-        queue
-        for queue in simulation.core.vhosts["/"].queues.values()
-        if queue.ready_count and not queue.timed
-    )
-    assert queue.take(1) is not None
+        queues = simulation.core.vhosts["/"].queues.values()
+        full = [queue for queue in queues if queue.ready_count and not queue.timed]
+    assert full[0].take(1) is not None
     with pytest.raises(AssertionError):
         simulation.check()
 
 
 def test_simulation_meets_what_matters() -> None:
     """Seeds that never fill a disk, lose power or wait for a load would prove nothing."""
-    seen = dict.fromkeys(("cold", "loading", "released", "restarts", "spilled", "out", "paused"), 0)
+    what = ("cold", "loading", "released", "restarts", "spilled", "out", "paused", "priorities")
+    seen = dict.fromkeys(what, 0)
     for seed in range(12):
         simulation = Simulation(seed)
         for _ in range(400):
@@ -75,6 +75,7 @@ def test_simulation_meets_what_matters() -> None:
                     run.location is not None and not run.stored for run in queue.ready_runs()
                 )
                 seen["out"] += queue.unacked_count > 0
+                seen["priorities"] += sum(bool(lane.ready) for lane in queue.lanes) > 1
             seen["loading"] += bool(simulation.core._loads)
             seen["paused"] += any(client.paused for client in simulation.clients)
         seen["restarts"] += simulation.restarts
@@ -84,7 +85,7 @@ def test_simulation_meets_what_matters() -> None:
 def test_ledger_of_a_simulated_client_is_the_brokers() -> None:
     """Both ends agree on what is out, by tag."""
     simulation = Simulation(3)
-    for _ in range(400):
+    while simulation.steps < 400 or not any(client.channels for client in simulation.clients):
         simulation.step()
     compared = 0
     for client in simulation.clients:

@@ -1,4 +1,7 @@
-"""What the simulator knows of queues: every letter by sequence, and what may have become of it.
+"""What the simulator knows of queues: every letter by its place, and what may have become of it.
+
+A place is a number that says in which order the letters of a queue come: by priority, then by sequence. In a
+queue without priorities it is the sequence.
 
 The model is fed by what clients do and are told, never by what the broker's queues hold; those are
 compared with it. `ticket` is the number of the journal group that carries a change: what happened in a
@@ -8,10 +11,16 @@ group that is durable must have survived a crash, what happened later may have.
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 NEVER = 1 << 62
 """A ticket that no group ever has."""
+SEQUENCE_BITS = 40
+
+
+def place_of(priority_max: int, level: int, sequence: int) -> int:
+    """Where the message with this sequence of this priority stands in a queue with that maximum."""
+    return (priority_max - level) << SEQUENCE_BITS | sequence
 
 
 class Where(enum.Enum):
@@ -31,7 +40,9 @@ class Letter:
         "due_ms",
         "gone_ticket",
         "handed_out",
+        "level",
         "number",
+        "place",
         "redelivered",
         "sequence",
         "stored",
@@ -39,8 +50,21 @@ class Letter:
         "where",
     )
 
-    def __init__(self, number: int, sequence: int, ticket: int, *, stored: bool, due_ms: int | None) -> None:
+    def __init__(
+        self,
+        number: int,
+        place: int,
+        level: int,
+        sequence: int,
+        ticket: int,
+        *,
+        stored: bool,
+        due_ms: int | None,
+    ) -> None:
         self.number = number
+        self.place = place
+        self.level = level
+        """The priority that it has in its queue."""
         self.sequence = sequence
         self.ticket = ticket
         self.stored = stored
@@ -53,7 +77,7 @@ class Letter:
         self.delivered_ticket = NEVER
 
     def __repr__(self) -> str:
-        return f"<Letter {self.number} at {self.sequence} {self.where.name}>"
+        return f"<Letter {self.number} at {self.level}/{self.sequence} {self.where.name}>"
 
 
 class SimulatedQueue:
@@ -69,6 +93,7 @@ class SimulatedQueue:
         auto_delete: bool = False,
         exclusive: bool = False,
         ttl_ms: int | None = None,
+        priority_max: int = 0,
     ) -> None:
         self.name = name
         self.uid = uid
@@ -78,9 +103,11 @@ class SimulatedQueue:
         self.exclusive = exclusive
         self.ttl_ms = ttl_ms
         self.deleted_ticket = NEVER
-        self.sequence_next = 0
+        self.priority_max = priority_max
+        self.sequences_next = {0: 0}
+        """By priority."""
         self.letters: dict[int, Letter] = {}
-        """By sequence; letters that are gone stay while a crash may bring them back."""
+        """By place, as they arrived; letters that are gone stay while a crash may bring them back."""
         self.consumers = 0
         self.had_consumers = False
 
@@ -92,17 +119,27 @@ class SimulatedQueue:
         return self.deleted_ticket != NEVER
 
     def ready(self) -> Iterator[Letter]:
-        return (letter for letter in self.letters.values() if letter.where is Where.READY)
+        return (letter for letter in self._in_order() if letter.where is Where.READY)
 
     def out(self) -> Iterator[Letter]:
-        return (letter for letter in self.letters.values() if letter.where is Where.OUT)
+        return (letter for letter in self._in_order() if letter.where is Where.OUT)
 
-    def add(self, number: int, ticket: int, *, persistent: bool, due_ms: int | None) -> Letter:
+    def _in_order(self) -> Iterable[Letter]:
+        # Without priorities they stand in the order in which they arrived.
+        letters = self.letters
+        return [letters[place] for place in sorted(letters)] if self.priority_max else letters.values()
+
+    def add(
+        self, number: int, ticket: int, *, persistent: bool, due_ms: int | None, priority: int = 0
+    ) -> Letter:
         """A message that was published to it."""
         stored = persistent and self.durable and not self.exclusive
-        letter = Letter(number, self.sequence_next, ticket, stored=stored, due_ms=due_ms)
-        self.letters[letter.sequence] = letter
-        self.sequence_next += 1
+        level = min(priority, self.priority_max)
+        sequence = self.sequences_next.get(level, 0)
+        self.sequences_next[level] = sequence + 1
+        place = place_of(self.priority_max, level, sequence)
+        letter = Letter(number, place, level, sequence, ticket, stored=stored, due_ms=due_ms)
+        self.letters[place] = letter
         return letter
 
     def remove(self, letter: Letter, ticket: int) -> None:
@@ -111,7 +148,7 @@ class SimulatedQueue:
         letter.where = Where.GONE
         letter.gone_ticket = ticket
         if not letter.stored:
-            self.letters.pop(letter.sequence, None)
+            self.letters.pop(letter.place, None)
 
     def release(self, letter: Letter) -> None:
         """A letter that was out is ready again, at its old place."""
@@ -122,27 +159,27 @@ class SimulatedQueue:
     def forget_gone(self, synced: int) -> None:
         """Drop what no crash can bring back."""
         for letter in [letter for letter in self.letters.values() if letter.gone_ticket <= synced]:
-            del self.letters[letter.sequence]
+            del self.letters[letter.place]
 
     # --- restart -----------------------------------------------------------------------------------
 
-    def recovered(self, sequences: list[int], delivered_through: int, synced: int) -> None:
+    def recovered(self, places: list[int], delivered_through: Mapping[int, int], synced: int) -> None:
         """Compare with what a restart brought back, and take that over.
 
-        `synced`: groups up to this ticket had to survive.
+        `delivered_through`: by priority; `synced`: groups up to this ticket had to survive.
         """
-        assert sequences == sorted(set(sequences)), f"{self}: out of order or twice"
-        present = set(sequences)
-        for sequence in sequences:
-            letter = self.letters.get(sequence)
-            assert letter is not None, f"{self}: sequence {sequence} was settled for good, or invented"
+        assert places == sorted(set(places)), f"{self}: out of order or twice"
+        present = set(places)
+        for place in places:
+            letter = self.letters.get(place)
+            assert letter is not None, f"{self}: what is at {place} was settled for good, or invented"
             assert letter.stored, f"{self}: {letter} was transient"
             assert letter.gone_ticket > synced, f"{self}: {letter} was settled for good and came back"
         for letter in list(self.letters.values()):
-            if letter.sequence in present:
+            if letter.place in present:
                 letter.where = Where.READY
                 letter.gone_ticket = NEVER
-                letter.redelivered = letter.sequence <= delivered_through
+                letter.redelivered = letter.sequence <= delivered_through[letter.level]
                 if letter.redelivered:
                     assert letter.handed_out, f"{self}: {letter} was never delivered"
                 else:
@@ -150,6 +187,6 @@ class SimulatedQueue:
                 continue
             must = letter.stored and (letter.ticket <= synced or letter.confirmed)
             assert not must or letter.where is Where.GONE, f"{self}: {letter} was lost"
-            del self.letters[letter.sequence]
+            del self.letters[letter.place]
         self.consumers = 0
         self.deleted_ticket = NEVER

@@ -25,7 +25,7 @@ from pillarbox.broker.run import held_bytes
 from pillarbox.protocols.amqp091 import methods as m
 from pillarbox.protocols.amqp091 import wire
 from pillarbox.testing.simulated_client import PERSISTENT, TRANSIENT, Client, ClientChannel, Subscription
-from pillarbox.testing.simulated_queues import NEVER, Letter, SimulatedQueue, Where
+from pillarbox.testing.simulated_queues import NEVER, Letter, SimulatedQueue, Where, place_of
 from pillarbox.testing.simulated_storage import DiskStorage, MemoryStorage, Storage
 
 NOW_MS = 1_700_000_000_000
@@ -36,12 +36,13 @@ READY_MAX = 120
 QUIET_TICKS_MAX = 2000
 """Turns after which a broker that has nothing new to do must have come to rest."""
 
-DURABLE = ("d0", "d1", "ttl")
-TTL_MS = 40
+DURABLE = ("d0", "d1", "ttl", "rated")
+ARGUMENTS = {"ttl": {"x-message-ttl": 40}, "rated": {"x-max-priority": 2}}
 QUEUES = (*DURABLE, "t0", "auto")
 EXCHANGES = {"": "default", "fan": "fanout", "dir": "direct"}
 KEYS = ("k0", "k1")
 LIFETIMES = (None, None, None, 0, 25)
+PRIORITIES = (None, None, 0, 1, 2, 7)
 
 Binding = tuple[str, str, int]
 """Exchange, key, queue uid."""
@@ -74,7 +75,9 @@ class Simulation:
         self._emptied: list[SimulatedQueue] = []
         """Queues of which a client was told that they are empty."""
         self._handed: dict[tuple[int, int], list[int]] = {}
-        """(channel's identity, queue uid) → sequences delivered to it in this phase."""
+        """(channel's identity, queue uid) → places delivered to it in this phase."""
+        self._arrived = False
+        """Something was published in this phase: it may have overtaken what was delivered before it came."""
         self._memory_budget = self.chance.choice((0, 2000, 20_000, 1 << 30))
         self._storage: Storage = (DiskStorage if disk else MemoryStorage)(self.chance)
         self._actions = self._weighted_actions()
@@ -370,7 +373,7 @@ class Simulation:
         name = self.chance.choice((*QUEUES, f"x-{client.name}"))
         exclusive = name.startswith("x-")
         durable = name not in ("t0",) and not exclusive
-        arguments = {"x-message-ttl": TTL_MS} if name == "ttl" else {}
+        arguments = ARGUMENTS.get(name, {})
         ticket = self.ticket
         self._ask(
             client,
@@ -397,6 +400,7 @@ class Simulation:
                 exclusive=exclusive,
                 auto_delete=name == "auto",
                 ttl_ms=arguments.get("x-message-ttl"),
+                priority_max=arguments.get("x-max-priority", 0),
             )
         assert consumers == queue.consumers
         self._demand_count(queue, ready)
@@ -473,6 +477,7 @@ class Simulation:
         mandatory = self.chance.random() < 0.2
         ticket = self.ticket
         returned = channel.returned
+        self._arrived = True
         count = self.chance.choice((1, 1, 2, 5, 12))
         for _ in range(count):
             data.append(self._one_message(client, channel, exchange, key, targets, ticket, mandatory))
@@ -504,16 +509,23 @@ class Simulation:
     ) -> bytes:
         self._numbers += 1
         persistent = self.chance.random() < 0.7
-        lifetime = self.chance.choice(LIFETIMES)
+        lifetime, priority = self.chance.choice(LIFETIMES), self.chance.choice(PRIORITIES)
         properties = PERSISTENT if persistent else TRANSIENT
-        if lifetime is not None:
-            mode = 2 if persistent else None
-            properties = wire.encode_properties(wire.Properties(delivery_mode=mode, expiration=str(lifetime)))
+        if lifetime is not None or priority is not None:
+            properties = wire.encode_properties(
+                wire.Properties(
+                    delivery_mode=2 if persistent else None,
+                    priority=priority,
+                    expiration=None if lifetime is None else str(lifetime),
+                )
+            )
         letters = []
         for queue in targets:
             lives = [limit for limit in (lifetime, queue.ttl_ms) if limit is not None]
             due_ms = self.now_ms + min(lives) if lives else None
-            letters.append(queue.add(self._numbers, ticket, persistent=persistent, due_ms=due_ms))
+            letters.append(
+                queue.add(self._numbers, ticket, persistent=persistent, due_ms=due_ms, priority=priority or 0)
+            )
         channel.published += 1
         if channel.confirming:
             channel.unconfirmed[channel.published] = letters
@@ -691,7 +703,7 @@ class Simulation:
         letter = next((letter for letter in queue.ready() if letter.number == number), None)
         assert letter is not None, f"message {number} is not ready in {queue}"
         assert letter.redelivered is redelivered, f"{letter} has the wrong flag"
-        self._handed.setdefault((id(channel), queue.uid), []).append(letter.sequence)
+        self._handed.setdefault((id(channel), queue.uid), []).append(letter.place)
         letter.handed_out = True
         if no_ack:
             queue.remove(letter, self.ticket)
@@ -852,8 +864,9 @@ class Simulation:
             if there:
                 assert queue.deleted_ticket > synced, f"{queue} was deleted for good and came back"
                 found = actual[queue.uid]
-                queue.recovered(_ready(found), found.lanes[-1].delivered_through, synced)
-                queue.sequence_next = found.lanes[-1].sequence_next
+                through = {lane.priority: lane.delivered_through for lane in found.lanes}
+                queue.recovered(_ready(found), through, synced)
+                queue.sequences_next = _sequences_next(found)
                 self.queues[queue.name] = queue
             else:
                 lost = lasting and queue.ticket <= synced and not queue.deleted
@@ -887,35 +900,36 @@ class Simulation:
 
     def check(self) -> None:
         """Compare every queue with the model; take note of what has expired."""
-        for (_, uid), sequences in self._handed.items():
-            assert sequences == sorted(sequences), f"queue {uid}: out of order on one channel"
+        overtaken = {queue.uid for queue in self.queues.values() if queue.priority_max and self._arrived}
+        for (_, uid), places in self._handed.items():
+            assert places == sorted(places) or uid in overtaken, f"queue {uid}: out of order on one channel"
         actual = self.core.vhosts["/"].queues
         assert actual.keys() == self.queues.keys()
         for name, queue in self.queues.items():
             found = actual[name]
             if found.ready_count or queue.letters or found.unacked_count:
                 self._check_queue(queue, found)
-            assert found.lanes[-1].sequence_next == queue.sequence_next, f"{queue}: messages went elsewhere"
+            assert _sequences_next(found) == queue.sequences_next, f"{queue}: messages went elsewhere"
             assert len(found.consumers) == queue.consumers
         self._handed.clear()
+        self._arrived = False
 
     def _check_queue(self, queue: SimulatedQueue, found: Queue) -> None:
         assert found.uid == queue.uid
         present = _ready(found)
-        expected = [letter.sequence for letter in queue.ready()]
+        expected = [letter.place for letter in queue.ready()]
         if present != expected:
             self._take_note_of_expired(queue, present)
         assert found.ready_count == len(present)
-        handed = [
-            sequence for (_, uid), some in self._handed.items() if uid == queue.uid for sequence in some
-        ]
-        assert not handed or not present or max(handed) < present[0], f"{queue}: not the oldest first"
+        handed = [place for (_, uid), some in self._handed.items() if uid == queue.uid for place in some]
+        oldest = not handed or not present or max(handed) < present[0]
+        assert oldest or (queue.priority_max and self._arrived), f"{queue}: not the oldest first"
         out = sorted(
-            sequence
+            place_of(found.priority_max, entry.lane.priority, sequence)
             for entry in found.outstanding()
             for sequence in entry.run.sequences[entry.start : entry.stop]
         )
-        assert out == [letter.sequence for letter in queue.out()], f"{queue}: other deliveries are out"
+        assert out == [letter.place for letter in queue.out()], f"{queue}: other deliveries are out"
         assert found.unacked_count == len(out)
         queue.forget_gone(self.synced_ticket)
 
@@ -923,13 +937,23 @@ class Simulation:
         """Messages at the head, one behind the other, whose time is over."""
         there = set(present)
         for letter in list(queue.ready()):
-            if letter.sequence not in there:
+            if letter.place not in there:
                 assert self._is_over(letter), f"{queue}: {letter} was lost"
-                assert not present or letter.sequence < present[0], f"{queue}: {letter} was not at the head"
+                assert not present or letter.place < present[0], f"{queue}: {letter} was not at the head"
                 queue.remove(letter, self.ticket)
-        assert present == [letter.sequence for letter in queue.ready()], f"{queue}: order or invention"
+        assert present == [letter.place for letter in queue.ready()], f"{queue}: order or invention"
 
 
 def _ready(queue: Queue) -> list[int]:
     """What waits in a queue of the broker; released runs may interleave until they are taken."""
-    return sorted([sequence for run in queue.ready_runs() for sequence in run.sequences])
+    return sorted(
+        [
+            place_of(queue.priority_max, run.lane.priority, sequence)
+            for run in queue.ready_runs()
+            for sequence in run.sequences
+        ]
+    )
+
+
+def _sequences_next(queue: Queue) -> dict[int, int]:
+    return {lane.priority: lane.sequence_next for lane in queue.lanes}
