@@ -171,11 +171,11 @@ class Core:
             self.vhosts[exchange.vhost].restore_exchange(exchange)
         queues: dict[int, Queue] = {}
         for key, value in by_kind["queue"]:
-            queue = kept.decode("queue", value)
-            queues[int(key)] = self.vhosts[queue.vhost].restore_queue(int(key), queue)
+            definition = kept.decode("queue", value)
+            queues[int(key)] = self.vhosts[definition.vhost].restore_queue(int(key), definition)
         for key, value in by_kind["lane"]:
-            lane = kept.decode("lane", value)
-            queues[lane.queue].add_lane(int(key), lane.priority)
+            definition = kept.decode("lane", value)
+            queues[definition.queue].add_lane(int(key), definition.priority)
         for queue in queues.values():
             self._restore_messages(queue, recovery)
         for _, value in by_kind["binding"]:
@@ -213,7 +213,7 @@ class Core:
         *,
         persistent: bool,
         expiring: bool,
-        prioritized: bool = False,
+        prioritized: bool,
     ) -> bool:
         """Append messages to queues; True if the journal keeps some of them (their confirm must wait).
 
