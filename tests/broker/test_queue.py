@@ -364,6 +364,19 @@ def test_message_behind_the_one_that_was_fetched_expires_in_time() -> None:
     assert queue.ready_count == 0
 
 
+@pytest.mark.row("R44", "R67")
+@pytest.mark.parametrize("later_ms", [0, 1])
+def test_get_does_not_count_what_expired_behind_it(later_ms: int) -> None:
+    """R67: as RabbitMQ, which looks at the new head before it answers."""
+    domain = Domain()
+    session = domain.session()
+    queue = session.declare_queue("q")
+    domain.publish([queue], [message(1), message(2, ttl_ms=0), message(3, ttl_ms=0), message(4)])
+    domain.advance(later_ms)
+    assert session.get("q", Ledger(), no_ack=True) is not None
+    assert queue.ready_count == 1
+
+
 def test_messages_that_come_from_disk_after_a_purge_are_not_wanted() -> None:
     domain = Domain()
     queue = domain.vhost.declare_queue(None, "q", durable=True)

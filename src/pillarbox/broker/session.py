@@ -272,9 +272,9 @@ class Session:
         self.core.attend(queue)
         run = queue.take(1)
         if queue.timed:
-            # Another message stands at the head now: if its time is over it does not count any more; if it
-            # is over just now, it goes at the end of the tick.
-            queue.expire()
+            # Another message stands at the head now: if its time is over it does not count any more, unless
+            # it is over just now and consumers are to have their chance.
+            queue.expire(at_once=not queue.consumers)
             queue.wake()
         if run is None:
             if queue.ready_count and queue.unreadable:
