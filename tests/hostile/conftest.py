@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,8 +18,9 @@ from typing import NamedTuple
 import pytest
 
 from pillarbox import Broker, ManualClock
+from pillarbox.app import SWITCH_INTERVAL_S
 from tests.clients.raw_client import RawClient
-from tests.hostile.neighbour import Neighbour, undisturbed
+from tests.hostile.neighbour import Neighbour, connect, undisturbed
 
 WAIT_S = 20.0
 
@@ -43,7 +45,7 @@ class Scene:
 
     def client(self) -> RawClient:
         """A socket on which nothing was said yet; to be used with `with`."""
-        return RawClient(self.host, self.port)
+        return connect(self.host, self.port)
 
     @contextlib.contextmanager
     def logged_in(self, *, heartbeat_s: int = 0, frame_max: int = 131072) -> Iterator[RawClient]:
@@ -88,6 +90,15 @@ def scene_on(broker: Broker, caplog: pytest.LogCaptureFixture) -> Iterator[Scene
     assert scene.resident().sessions == scene.resident().body_bytes == 0
     faults = [record for record in caplog.records if record.exc_info or record.levelno >= logging.ERROR]
     assert not faults, [record.getMessage() for record in faults]
+
+
+@pytest.fixture(autouse=True)
+def short_switches() -> Iterator[None]:
+    """Broker, neighbour and test are threads of one process: let them switch as `pillarbox serve` does."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    yield
+    sys.setswitchinterval(before)
 
 
 @pytest.fixture

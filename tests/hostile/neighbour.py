@@ -7,6 +7,7 @@ in order, and notes its slowest round. It runs in a thread of its own on a plain
 from __future__ import annotations
 
 import contextlib
+import socket
 import struct
 import threading
 import time
@@ -27,11 +28,18 @@ test machine may be busy. What it must exclude is a broker that waits for the ot
 _number = struct.Struct(">Q")
 
 
+def connect(host: str, port: int) -> RawClient:
+    """A socket that sends what it is given at once, without waiting for what was sent before (Nagle)."""
+    client = RawClient(host, port)
+    client.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return client
+
+
 class Neighbour:
     """See the module. `check` ends it and says how it went."""
 
     def __init__(self, host: str, port: int, queue: str = "neighbour") -> None:
-        self._client = RawClient(host, port)
+        self._client = connect(host, port)
         self._queue = queue
         self._over = threading.Event()
         self._fault: BaseException | None = None
