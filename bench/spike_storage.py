@@ -6,7 +6,8 @@
     python -m bench.spike_storage waiting --part 0.01   a hundredth of the size, to see that it works
 
 Runs in a folder under `--folder` (default: build/spike), which must be on the disk that is meant and not in
-memory, and removes it afterwards. Prints one line per figure. docs/storage-decision.md quotes them.
+memory, and removes it afterwards. Prints one line per figure; the storage decision record in
+docs/architecture.md quotes them.
 """
 
 from __future__ import annotations
