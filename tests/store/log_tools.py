@@ -1,4 +1,4 @@
-"""What the tests of the partition log share: batches, and a log whose lanes run when the test says so."""
+"""What the tests of the partition log share: batches, and a log whose strands run when the test says so."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 from pillarbox.store.batch import Record, decode_batch, encode_records
 from pillarbox.store.files import Files
-from pillarbox.store.lane import Lane
 from pillarbox.store.log import PartitionLog
-from pillarbox.store.log_base import Lanes, LogOptions
+from pillarbox.store.log_base import LogOptions, Strands
 from pillarbox.store.segment import Slice
+from pillarbox.store.strand import Strand
 from pillarbox.store.tail import TailBudget
 
 NOW = 1_700_000_000_000
@@ -50,12 +50,12 @@ class ManualWorker:
         self.work()
 
 
-class ManualLane:
-    """A lane, and what came back from it and is not yet posted."""
+class ManualStrand:
+    """A strand, and what came back from it and is not yet posted."""
 
     def __init__(self) -> None:
         self.posted: list[Callable[[], None]] = []
-        self.lane = Lane(self._make, self.posted.append, lambda: None)
+        self.strand = Strand(self._make, self.posted.append, lambda: None)
 
     def _make(self, work: Callable[[], None]) -> ManualWorker:
         self.worker = ManualWorker(work)
@@ -63,7 +63,7 @@ class ManualLane:
 
     def run(self) -> bool:
         """Prepare, run and finish what is there; whether anything was."""
-        self.lane.flush()
+        self.strand.flush()
         self.worker.work()
         done = bool(self.posted)
         while self.posted:
@@ -90,7 +90,7 @@ class Owner:
         self.times: dict[int, int] = {}
         self.errors: dict[int, Exception] = {}
         self.failures: list[str] = []
-        self.write, self.syncs, self.reads = ManualLane(), ManualLane(), ManualLane()
+        self.write, self.syncs, self.reads = ManualStrand(), ManualStrand(), ManualStrand()
         self.files = files
         self.now_ms = now_ms
         self.ticket = 0
@@ -99,7 +99,7 @@ class Owner:
             folder,
             options or LogOptions(),
             self,
-            Lanes(self.write.lane, self.syncs.lane, self.reads.lane),
+            Strands(self.write.strand, self.syncs.strand, self.reads.strand),
             TailBudget(tail_bytes),
             now_ms=now_ms,
             clean=clean,
@@ -132,7 +132,7 @@ class Owner:
         return self.log.append(b"".join(batches), self.ticket, now_ms=self.now_ms)
 
     def drain(self) -> None:
-        """Let all lanes finish what they were given."""
+        """Let all strands finish what they were given."""
         while self.write.run() | self.syncs.run() | self.reads.run():
             pass
 

@@ -94,7 +94,7 @@ def test_offsets_advance_from_accepted_to_written_to_synced(folder: str) -> None
 def test_all_that_was_appended_while_a_write_ran_goes_into_the_next_one(folder: str) -> None:
     owner = Owner(DiskFiles(), folder, options=LogOptions(durability="fsync"))
     owner.append(batch(b"a"))
-    owner.write.lane.flush()
+    owner.write.strand.flush()
     for value in (b"b", b"c", b"d"):
         owner.append(batch(value))
     owner.drain()

@@ -74,7 +74,7 @@ class Run:
     def step(self) -> None:
         owner, chance = self.owner, self.chance
         action = chance.choices(
-            ("append", "write", "sync_lane", "sync", "trim", "idle", "reopen", "kill"),
+            ("append", "write", "sync_strand", "sync", "trim", "idle", "reopen", "kill"),
             (8, 6, 4, 1, 1, 0.5, 0.7, 0.4),
         )[0]
         if action == "append":
@@ -85,7 +85,7 @@ class Run:
                 owner.append(batch(*values))
         elif action == "write":
             owner.write.run()
-        elif action == "sync_lane":
+        elif action == "sync_strand":
             owner.syncs.run()
         elif action == "sync":
             owner.log.sync()

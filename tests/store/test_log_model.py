@@ -1,4 +1,4 @@
-"""The partition log against a list: any order of calls, lanes that run when they like, stops and kills."""
+"""The partition log against a list: any order of calls, strands that run when they like, stops and kills."""
 
 from __future__ import annotations
 
@@ -82,11 +82,11 @@ class LogMachine(RuleBasedStateMachine):
     @rule()
     def begin_write(self) -> None:
         """The write is prepared, and more is appended before it is done."""
-        self.owner.write.lane.flush()
+        self.owner.write.strand.flush()
 
     @rule()
     def begin_sync(self) -> None:
-        self.owner.syncs.lane.flush()
+        self.owner.syncs.strand.flush()
 
     @rule()
     def ask_for_sync(self) -> None:

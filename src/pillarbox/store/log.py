@@ -5,7 +5,7 @@ memory or from disk, and remove the oldest. Not here: what records mean, produce
 who waits for new data, compaction, threads.
 
 Everything here runs on the domain's thread and decides; files are touched by works that are handed to three
-lanes (`Lane`) and report back: *write* (one work of a log at a time: all that was appended since the last),
+strands and report back: *write* (one work of a log at a time: all that was appended since the last),
 *sync* (one at a time: sync, index entries, seal, the state file, removals) and *read* (cold data). With
 `durability="fsync"` the write work syncs, too, so that one trip does both.
 
@@ -31,21 +31,21 @@ from functools import partial
 
 from pillarbox.store import log_recovery
 from pillarbox.store.files import Files
-from pillarbox.store.lane import run_inline
 from pillarbox.store.log_base import (
     NOT_FOUND,
-    Lanes,
     LogFailed,
     LogListener,
     LogOptions,
     Mark,
     OffsetOutOfRange,
     Offsets,
+    Strands,
 )
 from pillarbox.store.log_io import LogFolder, Place
 from pillarbox.store.log_works import ReadWork, SyncTask, SyncWork, TimeWork, WriteWork
 from pillarbox.store.retention import UNLIMITED, expired_by_size, expired_by_time
 from pillarbox.store.segment import Buffer, Segment, Slice, empty_slice, stamp_batches
+from pillarbox.store.strand import run_inline
 from pillarbox.store.tail import Tail, TailBudget
 
 SYNC_BYTES = 16 << 20
@@ -72,7 +72,7 @@ class PartitionLog:
         recovered: log_recovery.Recovered,
         options: LogOptions,
         listener: LogListener,
-        lanes: Lanes,
+        strands: Strands,
         budget: TailBudget,
         *,
         now_ms: int,
@@ -83,7 +83,7 @@ class PartitionLog:
         """Sentences for the operator about what was found at the opening."""
         self._folder = folder
         self._listener = listener
-        self._lanes = lanes
+        self._strands = strands
         self._segments = recovered.segments
         self._state = recovered.state
         self._tail = Tail(budget)
@@ -99,7 +99,7 @@ class PartitionLog:
         self._sync_asked = 0
         """`sync` was called when the log reached to here."""
 
-        # What is taken in and in no work yet: steps for the write lane, and what the sync lane has to do.
+        # What is taken in and in no work yet: steps for the write strand, and what the sync strand has to do.
         self._steps: list[Callable[[], object]] = []
         self._chunks: list[Buffer] | None = None
         """The chunks of the last step, if that is a write to the last segment: more can join."""
@@ -119,7 +119,7 @@ class PartitionLog:
         folder: str,
         options: LogOptions,
         listener: LogListener,
-        lanes: Lanes,
+        strands: Strands,
         budget: TailBudget,
         *,
         now_ms: int,
@@ -134,7 +134,7 @@ class PartitionLog:
         recovered = log_recovery.recover(
             log_folder, interval_bytes=options.index_interval_bytes, now_ms=now_ms
         )
-        return cls(log_folder, recovered, options, listener, lanes, budget, now_ms=now_ms, clean=clean)
+        return cls(log_folder, recovered, options, listener, strands, budget, now_ms=now_ms, clean=clean)
 
     def __repr__(self) -> str:
         failed = " failed" if self._failure else ""
@@ -166,7 +166,7 @@ class PartitionLog:
 
     @property
     def busy(self) -> bool:
-        """Whether the write or the sync lane has a work of this log: then it cannot be closed yet."""
+        """Whether the write or the sync strand has a work of this log: then it cannot be closed yet."""
         return self._writing or self._syncing
 
     @property
@@ -240,14 +240,14 @@ class PartitionLog:
             self._touched[segment] = None
         self._chunks.append(chunk)
 
-    # --- the write lane ------------------------------------------------------------------------------------
+    # --- the write strand -----------------------------------------------------------------------------------
 
     def _wake_writer(self) -> None:
         if not self._epoch_saved:
             self._wake_syncer()
         elif self._steps and not self._writing and self._failure is None:
             self._writing = True
-            self._lanes.write.submit(WriteWork(self, self._folder))
+            self._strands.write.submit(WriteWork(self, self._folder))
 
     def begin_write(self, work: WriteWork) -> bool:
         """Give a write work all that was taken in; False if there is nothing to do. For `WriteWork`."""
@@ -260,7 +260,7 @@ class PartitionLog:
         self._chunks = None
         work.mark = self._accepted
         if self.options.syncs_each_write and not self._syncing:
-            # No new start is waiting to be saved, or the sync lane would have been woken for it: segments
+            # No new start is waiting to be saved, or the sync strand would have been woken for it: segments
             # that it drops are not synced any more, and without it they would be a hole below what is.
             assert not self._state_changed, f"{self!r} has a start that nobody saves"
             self._syncing = True
@@ -285,7 +285,7 @@ class PartitionLog:
         self._wake_writer()
         self._wake_syncer()
 
-    # --- the sync lane -------------------------------------------------------------------------------------
+    # --- the sync strand ------------------------------------------------------------------------------------
 
     def sync(self) -> None:
         """Ask for a sync of all that was appended so far, whatever the options say."""
@@ -325,7 +325,7 @@ class PartitionLog:
             return
         if self._doomed or self._state_changed or not self._epoch_saved or self._sync_is_due():
             self._syncing = True
-            self._lanes.sync.submit(SyncWork(self, self._folder))
+            self._strands.sync.submit(SyncWork(self, self._folder))
 
     def begin_sync(self, work: SyncWork) -> bool:
         """Give a sync work what is due; False if the log has failed. For `SyncWork`."""
@@ -404,7 +404,7 @@ class PartitionLog:
         if hot is None:
             segment, offset = self._segment_of(offset)
             place = self._place(segment, offset)
-            self._lanes.read.submit(
+            self._strands.read.submit(
                 ReadWork(
                     self,
                     self._folder,
@@ -467,7 +467,7 @@ class PartitionLog:
                 places.append(Place(segment.base, position, segment.index.saved, segment.written))
         if not places:
             return NOT_FOUND
-        self._lanes.read.submit(
+        self._strands.read.submit(
             TimeWork(
                 self,
                 self._folder,
@@ -565,7 +565,7 @@ class PartitionLog:
     # --- the end -------------------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Write, sync and close everything, so that the next opening has nothing to read. Blocks; the lanes
+        """Write, sync and close everything, so that the next opening has nothing to read. Blocks; the strands
         must have done what they were given."""
         assert not self.busy, f"{self!r} is being written or synced"
         if not self._epoch_saved:

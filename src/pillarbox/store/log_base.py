@@ -10,9 +10,9 @@ from typing import Literal, NamedTuple, Protocol
 import msgspec
 
 from pillarbox.store.index import POSITION_MAX
-from pillarbox.store.lane import Lane
 from pillarbox.store.retention import UNLIMITED
 from pillarbox.store.segment import Slice
+from pillarbox.store.strand import Strand
 
 NOT_FOUND = -1
 
@@ -81,13 +81,13 @@ class LogListener(Protocol):
         """Nothing more will be written or synced. Called once, with a sentence for the operator."""
 
 
-class Lanes(NamedTuple):
+class Strands(NamedTuple):
     """Where the works of logs are run. The three may be one; with one thread each, writes of many logs do
     not wait for syncs, nor reads for either."""
 
-    write: Lane
-    sync: Lane
-    read: Lane
+    write: Strand
+    sync: Strand
+    read: Strand
 
 
 class Mark(NamedTuple):

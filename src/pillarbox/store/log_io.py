@@ -2,7 +2,7 @@
 
 Purpose: `LogFolder` does one thing per method to one segment: make, write, sync, save index entries, seal,
 remove. `find_batches` and `find_time` answer reads of cold data. Not here: what is done when, and any state
-but open handles; `log` decides, and never has two of its works that write in one lane at once.
+but open handles; `log` decides, and never has two of its works that write in one strand at once.
 
 Order that makes a crash harmless: a segment's name is durable before anything is written to it; an index
 entry is written after the sync that covers it; a final entry after the sync of the index (see `index`).

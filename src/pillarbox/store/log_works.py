@@ -1,7 +1,7 @@
-"""The works by which a partition log touches its files: see `lane` for how they are run, `log` for when.
+"""The works by which a partition log touches its files: see `strand` for how they are run, `log` for when.
 
 A work carries copies of what it needs; between `prepare` and `finish` it shares nothing that changes with the
-log but the `LogFolder`, of whose methods each lane uses its own.
+log but the `LogFolder`, of whose methods each strand uses its own.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ Purpose: let code that decides hand over code that touches files, without knowin
 elsewhere, and *finished* on the domain's thread. Not here: threads (a `Worker` is given), and what works do.
 
 Invariants: works are prepared, run and finished in the order of their submission. A work's error is its
-own: the lane goes on.
+own: the strand goes on.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Work(Protocol):
         """On the domain's thread: take note of it."""
 
 
-class Lane:
+class Strand:
     """See the module.
 
     `worker` makes the worker that runs `work`. `post` has a function called on the domain's thread, soon
@@ -52,7 +52,7 @@ class Lane:
         self._worker = worker(self.work)
 
     def __repr__(self) -> str:
-        return f"<Lane submitted={len(self._submitted)} prepared={len(self._prepared)}>"
+        return f"<Strand submitted={len(self._submitted)} prepared={len(self._prepared)}>"
 
     def submit(self, work: Work) -> None:
         """On the domain's thread: have a work done after the next `flush`."""

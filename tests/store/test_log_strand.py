@@ -1,4 +1,4 @@
-"""Lanes of the partition log: in order, answers on the domain's thread, and with real threads."""
+"""Strands of the partition log: in order, answers on the domain's thread, and with real threads."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import asyncio
 import threading
 from pathlib import Path
 
-from log_tools import NOW, ManualLane, batch, records_of
+from log_tools import NOW, ManualStrand, batch, records_of
 
 from pillarbox.engine.schedulers import LoopScheduler
 from pillarbox.store.files import DiskFiles
-from pillarbox.store.lane import Lane
 from pillarbox.store.log import PartitionLog
-from pillarbox.store.log_base import Lanes, LogOptions
+from pillarbox.store.log_base import LogOptions, Strands
 from pillarbox.store.segment import Slice
+from pillarbox.store.strand import Strand
 from pillarbox.store.tail import TailBudget
 
 
@@ -38,12 +38,12 @@ class Note:
 
 def test_works_are_prepared_run_and_finished_in_order_and_errors_are_their_own() -> None:
     notes: list[str] = []
-    lane = ManualLane()
-    lane.lane.submit(Note("a", notes, fails=True))
-    lane.lane.submit(Note("b", notes, wanted=False))
-    lane.lane.submit(Note("c", notes))
+    strand = ManualStrand()
+    strand.strand.submit(Note("a", notes, fails=True))
+    strand.strand.submit(Note("b", notes, wanted=False))
+    strand.strand.submit(Note("c", notes))
     assert notes == []
-    assert lane.run()
+    assert strand.run()
     assert notes == [
         "prepare a",
         "prepare b",
@@ -55,15 +55,17 @@ def test_works_are_prepared_run_and_finished_in_order_and_errors_are_their_own()
     ]
 
 
-def test_a_lane_asks_for_a_flush_once_a_tick() -> None:
+def test_a_strand_asks_for_a_flush_once_a_tick() -> None:
     wakes: list[str] = []
-    lane = Lane(lambda work: ManualLane()._make(work), lambda callback: None, lambda: wakes.append("wake"))
+    strand = Strand(
+        lambda work: ManualStrand()._make(work), lambda callback: None, lambda: wakes.append("wake")
+    )
     notes: list[str] = []
-    lane.submit(Note("a", notes))
-    lane.submit(Note("b", notes))
+    strand.submit(Note("a", notes))
+    strand.submit(Note("b", notes))
     assert wakes == ["wake"]
-    lane.flush()
-    lane.submit(Note("c", notes))
+    strand.flush()
+    strand.submit(Note("c", notes))
     assert wakes == ["wake", "wake"]
 
 
@@ -77,17 +79,17 @@ class ThreadedOwner:
         self.synced_tickets: list[int] = []
         self.loads: dict[int, asyncio.Future[Slice]] = {}
         self.scheduler = LoopScheduler(loop)
-        self.lanes = Lanes(self.make_lane(), self.make_lane(), self.make_lane())
+        self.strands = Strands(self.make_strand(), self.make_strand(), self.make_strand())
         options = LogOptions(segment_bytes=5000, index_interval_bytes=500, durability="fsync")
         self.log = PartitionLog.open(
-            DiskFiles(), folder, options, self, self.lanes, TailBudget(2000), now_ms=NOW
+            DiskFiles(), folder, options, self, self.strands, TailBudget(2000), now_ms=NOW
         )
 
-    def make_lane(self) -> Lane:
-        lane: Lane = Lane(
-            self.scheduler.worker, self.scheduler.call_soon, lambda: self.scheduler.call_soon(lane.flush)
+    def make_strand(self) -> Strand:
+        strand: Strand = Strand(
+            self.scheduler.worker, self.scheduler.call_soon, lambda: self.scheduler.call_soon(strand.flush)
         )
-        return lane
+        return strand
 
     def written(self, ticket: int) -> None:
         assert threading.current_thread() is self.thread
@@ -119,8 +121,8 @@ class ThreadedOwner:
         return found
 
     def close(self) -> None:
-        for lane in self.lanes:
-            lane.stop()
+        for strand in self.strands:
+            strand.stop()
         self.scheduler.close()
 
 
@@ -145,7 +147,7 @@ async def append_and_read(folder: str, count: int) -> None:
     finally:
         owner.close()
     again = PartitionLog.open(
-        DiskFiles(), folder, LogOptions(), owner, owner.lanes, TailBudget(0), now_ms=NOW
+        DiskFiles(), folder, LogOptions(), owner, owner.strands, TailBudget(0), now_ms=NOW
     )
     assert again.warnings == []
     assert again.offsets().accepted == count
