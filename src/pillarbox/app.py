@@ -56,6 +56,14 @@ KEPT_BYTES = 64 << 20
 """Freed memory that the process keeps: taking it anew costs more than filling it, with large bodies half of
 the time."""
 
+FILES_WANTED = 1 << 20
+"""Open files to ask the system for: the usual limit of 1024 is less than the connections that clients expect.
+Linux allows no more than this unless it is told to."""
+
+FILES_RESERVED = 256
+"""Open files that connections leave to the data folder: a journal that cannot open its next segment has
+failed for good."""
+
 ALL = ".*"
 VERSIONS = {"rabbitmq:3.13": "3.13.7"}
 
@@ -86,6 +94,7 @@ class Server:
         self._engine: Engine
         self._listeners: list[asyncio.AbstractServer] = []
         self._drivers: dict[Driver, None] = {}
+        self._connection_max = 0
         self._held = False
         self._disk_check_ms = 0
         self._all_closed: asyncio.Event | None = None
@@ -191,6 +200,7 @@ class Server:
                 self.ticker, make_connection, on_opened=self._driver_opened, on_closed=self._driver_closed
             )
 
+        self._connection_max = config.connection_max or connections_possible()
         self.amqp_addresses = await self._bind(loop, make_driver, config.port, None)
         if bool(config.tls_certificate) != bool(config.tls_key):
             raise StartupError("tls_certificate and tls_key are given together or not at all")
@@ -264,9 +274,10 @@ class Server:
     def _driver_opened(self, driver: Driver) -> None:
         """A socket is there and, on a TLS port, has finished its handshake."""
         self._drivers[driver] = None
-        limit = self.config.connection_max
+        limit = self._connection_max
         if limit and len(self._drivers) > limit:
-            log.warning("connection refused: %d are open, which is connection_max", limit)
+            whose = "connection_max" if self.config.connection_max else "what the limit of open files allows"
+            log.warning("connection refused: %d are open, which is %s", limit, whose)
             driver.refuse = True
         if self._all_closed is not None:
             # Accepted before the listeners closed, ready only now.
@@ -323,8 +334,28 @@ def serve(config: Config, *, announce: Callable[..., None]) -> int:
     )
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     keep_freed_memory()
+    allow_open_files()
     code: int = run(_serve(config, announce))
     return code
+
+
+def allow_open_files() -> None:
+    """Raise the limit of open files as far as this account may. Does nothing where it cannot."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = FILES_WANTED if hard == resource.RLIM_INFINITY else min(hard, FILES_WANTED)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def connections_possible() -> int:
+    """How many connections the limit of open files leaves room for; 0 if there is none."""
+    import resource
+
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return 0 if soft == resource.RLIM_INFINITY else max(soft - FILES_RESERVED, soft // 2)
 
 
 def keep_freed_memory() -> None:
