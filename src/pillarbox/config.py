@@ -397,8 +397,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             LIMITS,
             COUNT,
             "How many client connections may be open at once; a further one is closed as soon as it is "
-            "accepted. 0: as many as the operating system's limit of open files leaves room for; a part of it "
-            "is kept for the data folder.",
+            "accepted. 0: as many as the operating system's limit of open files leaves room for; a part of "
+            "it is kept for the data folder.",
         ),
     ] = 0
 
