@@ -1,10 +1,11 @@
-"""Write the generated parts of docs/: the option manual, and the tests column of the compatibility page.
+"""Write the generated parts of docs/: the option manual, and two parts of the compatibility page.
 
     python scripts/docs.py            write what is out of date
     python scripts/docs.py --check    change nothing; name what is out of date and exit 1
 
-`make docs` and `make check` run these. The manual comes from the table in `pillarbox.config`; the column from
-the `@pytest.mark.row` marks that pytest collects. Tests import the page functions from here.
+`make docs` and `make check` run these. The manual comes from the table in `pillarbox.config`; the column of
+tests from the `@pytest.mark.row` marks that pytest collects; the measured differences from
+`tests.compare.differences`. Tests import the page functions from here.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import textwrap
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import groupby
@@ -29,8 +31,13 @@ COMPATIBILITY = ROOT / "docs" / "compatibility.md"
 ROW = re.compile(
     r"\| (?P<id>[A-Z]?\d+) \| (?P<priority>[MSR]) \| (?P<what>.+?) \| (?P<state>[^|]+?) \| (?P<tests>.*?) ?\|"
 )
+DIFFERENCES = re.compile(
+    r"(<!-- begin: [^\n]* tests/compare/differences\.py -->\n).*?(<!-- end -->)", re.DOTALL
+)
 NAMED_TESTS_MAX = 3
 """A line that more tests prove names their files and how many there are in each."""
+WIDTH = 120
+"""Columns of the text that is written here."""
 
 INTRODUCTION = f"""\
 <!-- Written by `make docs` from the table in src/pillarbox/config.py: change that table, not this page. -->
@@ -106,7 +113,8 @@ def compatibility_rows(page: str) -> list[Row]:
 
 
 def compatibility_page(page: str, tests_by_row: Mapping[str, Sequence[str]]) -> str:
-    """Return the page with its last column made from test ids by row; nothing else changes."""
+    """Return the page with its last column made from test ids by row, and its list of differences."""
+    page = DIFFERENCES.sub(lambda match: f"{match[1]}{_differences()}{match[2]}", page)
     lines = []
     for line in page.splitlines():
         if match := ROW.fullmatch(line):
@@ -122,6 +130,23 @@ def _proofs(tests: Sequence[str]) -> str:
         return ", ".join(f"`{function.removeprefix('tests/')}`" for function in functions)
     files = Counter(function.split("::")[0].removeprefix("tests/") for function in functions)
     return ", ".join(f"{count} in `{file}`" for file, count in sorted(files.items()))
+
+
+def _differences() -> str:
+    sys.path.insert(0, str(ROOT))  # The tests are no installed package.
+    try:
+        from tests.compare.differences import DIFFERENCES as measured
+    finally:
+        sys.path.remove(str(ROOT))
+    items = [f"`{each.transcript}`: {each.reason} (Source: {each.source}.)" for each in measured]
+    return "\n" + "".join(f"{_item(text)}\n" for text in items) + "\n"
+
+
+def _item(text: str) -> str:
+    wrap = textwrap.TextWrapper(
+        WIDTH, initial_indent="- ", subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+    )
+    return wrap.fill(text)
 
 
 def collected_rows() -> dict[str, list[str]]:

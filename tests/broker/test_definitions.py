@@ -272,7 +272,7 @@ def test_queue_declared_again_inherits_nothing() -> None:
 # --- import -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.row("R94")
+@pytest.mark.row("R94", "R98")
 def test_imported_definitions_come_back_after_a_restart() -> None:
     """Users with RabbitMQ's documented hash log in; queues, exchanges and bindings are there."""
     document = {

@@ -16,6 +16,7 @@ REPLY_CODES: dict[int, tuple[str, bool]] = {
     200: ("REPLY_SUCCESS", False),
     311: ("CONTENT_TOO_LARGE", False),
     312: ("NO_ROUTE", False),
+    313: ("NO_CONSUMERS", False),
     320: ("CONNECTION_FORCED", True),
     402: ("INVALID_PATH", True),
     403: ("ACCESS_REFUSED", False),
