@@ -312,28 +312,39 @@ def check_table(data: bytes, position: int) -> int:
     """Return the position behind the table that starts here. Raises what `read_table` raises.
 
     The common case is decided without making a single value, in a third of the time; whenever something is
-    unusual, `read_table` has the word.
+    unusual, `read_table` has the word. Cost: 0.15 us a field, twice that if not all is ASCII. A frame of
+    128 KiB that holds nothing but empty fields takes 10 to 20 ms; RabbitMQ sets no limit, so neither do we.
     """
     try:
         stop = _skip(data, position, 0, keyed=True)
         # All octets below 128, so all keys are UTF-8. The size is left out: it says nothing about them.
-        if stop and data[position + 4 : stop].isascii():
+        if stop and not data[position + 4 : stop].isascii():
+            keys: list[bytes] = []
+            _skip(data, position, 0, keyed=True, keys=keys)
+            # With something between them, so that no character is made of the halves of two.
+            b"\0".join(keys).decode()
+        if stop:
             return stop
     except (IndexError, struct.error):
         pass
     return read_table(data, position)[1]
 
 
-def _skip(data: bytes, position: int, depth: int, *, keyed: bool) -> int:
-    """Return the position behind a table or an array, or 0 if it cannot be vouched for."""
-    stop = position + 4 + _uint32(data, position)[0]
+def _skip(data: bytes, position: int, depth: int, *, keyed: bool, keys: list[bytes] | None = None) -> int:
+    """Return the position behind a table or an array, or 0 if it cannot be vouched for; note its keys."""
+    stop: int = position + 4 + _uint32(data, position)[0]
     if depth > DEPTH_MAX or stop > len(data):
         return 0
     position += 4
     steps = _STEPS
+    if not keyed and position < stop and _is_uniform(data, position, stop):
+        return stop
     while position < stop:
         if keyed:
-            position += 1 + data[position]
+            start = position + 1
+            position = start + data[position]
+            if keys is not None:
+                keys.append(data[start:position])
         step = steps[data[position]]
         position += 1
         if step >= 0:
@@ -343,10 +354,19 @@ def _skip(data: bytes, position: int, depth: int, *, keyed: bool) -> int:
         elif step == _UNSURE:
             return 0
         else:
-            position = _skip(data, position, depth + 1, keyed=step == _TABLE)
+            position = _skip(data, position, depth + 1, keyed=step == _TABLE, keys=keys)
             if not position:
                 return 0
     return stop if position == stop else 0
+
+
+def _is_uniform(data: bytes, position: int, stop: int) -> bool:
+    """Are all values of an array of one type and size? Long arrays mostly are, and need no walk."""
+    size = _STEPS[data[position]] + 1
+    if size <= 0 or (stop - position) % size:
+        return False
+    kinds = data[position:stop:size]
+    return kinds.count(data[position]) == len(kinds)
 
 
 def decode_table(data: bytes, position: int = 0) -> dict[str, Any]:
