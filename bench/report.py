@@ -1,8 +1,12 @@
-"""RESULTS.md out of results.json: tables, ratios of medians, the worst row, method and caveats."""
+"""RESULTS.md out of results.json: tables, ratios of medians, the worst row, method and caveats.
+
+`render` is the whole page; `with_summary` puts some rows of it into README.md, where its markers are.
+"""
 
 from __future__ import annotations
 
 import json
+import re
 import statistics
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +16,28 @@ from bench.rows import ROWS, Row
 OURS, RIVAL = "Pillarbox", "RabbitMQ"
 FOLDER = Path(__file__).parent
 NONE = "-"
+README = FOLDER.parent / "README.md"
+SUMMARY = re.compile(r"(<!-- begin: [^\n]*bench\.run --render[^\n]* -->\n).*?(<!-- end -->)", re.DOTALL)
+SUMMARY_ROWS = (
+    "transient",
+    "durable",
+    "ack-each",
+    "prefetch-1",
+    "synchronous",
+    "fanout-100",
+    "queues-1000",
+    "tls",
+)
+"""Rows for the README, besides the worst and the best: what batching flatters, and what it does not."""
+SUMMARY_DELAY = ("latency-durable", "latency_p99_ms")
+SUMMARY_SIZES = {
+    ("idle", "start_s"): "start, seconds",
+    ("idle", "rss_idle_mb"): "idle, MiB resident",
+    ("embedded", "ready_ms"): "ready inside a test, ms",
+    ("waiting", "messages"): "messages waiting on one queue",
+    ("waiting", "rss_filled_mb"): "MiB resident with them",
+    ("waiting", "start_with_backlog_s"): "start with them, seconds",
+}
 FIGURE_NAMES = {
     "end_to_end_per_s": "",
     "publish_per_s": "publishes",
@@ -37,8 +63,7 @@ METHOD = """\
   threads, per million published messages. Resident memory is the peak since that process started.
 - Durability is equal where a row has confirms: RabbitMQ confirms a persistent message after it was synced to
   disk (seen in the disk's own count of flushes: one for each synchronous confirm), and so does Pillarbox with
-  `durability = "fsync"`, its default. LavinMQ, where it is found, confirms
-  without a sync.
+  `durability = "fsync"`, its default. LavinMQ, where it is found, confirms without a sync before its 2.9.
 - The row *quorum* compares a quorum queue on a single RabbitMQ node with what Pillarbox makes of
   `x-queue-type: quorum`: a durable queue, whose confirms wait for the same sync.
 
@@ -246,3 +271,53 @@ def render(results: dict[str, Any]) -> str:
         METHOD,
     ]
     return "".join(parts)
+
+
+def summary(results: dict[str, Any]) -> str:
+    """Return what the README shows: verdict, some rows with the worst and the best, sizes; or why not."""
+    if results.get("quick") or not results["rows"]:
+        return "Not measured in full yet for this version.\n"
+    lines, peers = lines_of(results), peers_of(results)
+    rates = [line for line in lines if not line.row.client_bound and not line.figure.endswith("_ms")]
+    rated = sorted((line for line in rates if line.ratio is not None), key=lambda line: line.ratio or 0.0)
+    shown = [
+        line
+        for line in lines
+        if (line in rates and (line.row.name in SUMMARY_ROWS or line in (*rated[:1], *rated[-1:])))
+        or (line.row.name, line.figure) == SUMMARY_DELAY
+    ]
+    rows = [
+        [
+            f"{line.title}, ms" if line.figure.endswith("_ms") else line.title,
+            *(number(line.values.get(name)) for name in peers),
+            factor(line.ratio),
+        ]
+        for line in shown
+    ]
+    parts = [
+        verdict(rates),
+        "\n",
+        table(["messages a second", *peers.values(), "ratio"], rows),
+        _sizes(peers),
+    ]
+    missing = [row.name for row in ROWS if row.name not in results["rows"]]
+    if missing:
+        parts.append(f"\nRows without figures: {', '.join(missing)}.\n")
+    return "".join(parts)
+
+
+def _sizes(peers: dict[str, str]) -> str:
+    scale = saved("scale.json")
+    rows = []
+    for (measurement, figure), title in SUMMARY_SIZES.items():
+        values = [scale.get(measurement, {}).get(name, {}).get(figure) for name in peers]
+        if any(isinstance(value, int | float) for value in values):
+            rows.append([title, *(number(v) if isinstance(v, int | float) else NONE for v in values)])
+    return f"\n{table(['size', *peers.values()], rows)}" if rows else ""
+
+
+def with_summary(readme: str, results: dict[str, Any]) -> str:
+    """Return the README with the summary between its markers."""
+    text, count = SUMMARY.subn(lambda match: f"{match[1]}\n{summary(results)}\n{match[2]}", readme)
+    assert count == 1, "README.md has lost the markers of its figures"
+    return text

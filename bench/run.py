@@ -1,4 +1,4 @@
-"""Play every row of the load table against every peer found, in turn, and write RESULTS.md and results.json.
+"""Play every row of the load table against every peer found, in turn, and write down what came out.
 
     python -m bench.run                          everything, three rounds
     python -m bench.run --rows durable,tls --rounds 5
@@ -7,6 +7,8 @@
 Method: for each row every peer is started anew with an empty data folder and warmed up with a tenth of the
 messages; then the peers take turns, round after round, one at work while the others idle; medians are
 compared. A row that fails for a peer is reported as failed, never left out.
+
+Writes results.json, RESULTS.md and the figures in README.md; with --out, the first two, there.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ from bench.amqp_load import Figures, Load, LoadError, measure
 from bench.amqp_wire import Address, WireError
 from bench.machine import fdatasync_ms, interpreter, machine
 from bench.peers import PEERS, Peer, PeerError, found
-from bench.report import render
+from bench.report import README, render, with_summary
 from bench.rows import ROWS, Row
 
 FOLDER = Path(__file__).parent
@@ -152,7 +154,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3, help="rounds of each row (default %(default)s)")
     parser.add_argument("--quick", action="store_true", help="a fraction of the messages and one round")
     parser.add_argument("--out", type=Path, default=FOLDER, help="folder of RESULTS.md and results.json")
-    parser.add_argument("--render", action="store_true", help="only write RESULTS.md from results.json")
+    parser.add_argument("--render", action="store_true", help="measure nothing: write the pages anew")
     return parser.parse_args(arguments)
 
 
@@ -164,6 +166,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not options.render:
         measure_rows(options, results, path)
     (options.out / "RESULTS.md").write_text(render(results))
+    if options.out == FOLDER:
+        README.write_text(with_summary(README.read_text(), results))
     rows = results["rows"].items()
     failed = [name for name, row in rows if "reason" in row["peers"].get("Pillarbox", {})]
     if failed:

@@ -7,6 +7,7 @@ function calls for each message, compared with `bench/calls.json`.
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import json
 import socket
 from collections.abc import Iterator
@@ -17,11 +18,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench import calls
+from bench import calls, scale
 from bench.amqp_load import Load, measure
 from bench.amqp_wire import Address, Confirms, RawConnection, WireError, ack
 from bench.peers import LavinMQ, Pillarbox, RabbitMQ, found
-from bench.report import lines_of, render, verdict
+from bench.report import README, SUMMARY_SIZES, lines_of, render, summary, verdict, with_summary
 from bench.rows import ROWS, Row
 
 FEW = 40
@@ -148,6 +149,35 @@ def test_report_leaves_no_failed_or_unmeasured_row_out() -> None:
     text = render(results)
     assert "- durable, Pillarbox: failed: out of order\n" in text
     assert "- transient: not measured\n" in text
+
+
+def test_summary_names_worst_and_best_and_says_what_is_missing() -> None:
+    ours, rival = (
+        {"body-1k": 200.0, "keys-5000": 900.0, "durable": 300.0},
+        dict.fromkeys(("body-1k", "keys-5000", "durable"), 100.0),
+    )
+    text = summary(results_of(ours, rival))
+    for line in ("1 KiB bodies", "5,000 routing keys", "persistent, confirms"):
+        assert f"\n| {line}" in text
+    assert "Rows without figures: transient, " in text
+
+
+def test_summary_of_a_quick_run_has_no_figures() -> None:
+    results = {**results_of({"durable": 300.0}, {"durable": 100.0}), "quick": True}
+    assert "300" not in summary(results)
+
+
+def test_sizes_of_the_summary_are_figures_that_are_measured() -> None:
+    source = inspect.getsource(scale)
+    for measurement, figure in SUMMARY_SIZES:
+        assert measurement in scale.MEASUREMENTS
+        assert f'"{figure}"' in source
+
+
+def test_readme_shows_the_figures_of_the_last_run() -> None:
+    """`python -m bench.run --render` writes them."""
+    results = json.loads((README.parent / "bench" / "results.json").read_text())
+    assert README.read_text() == with_summary(README.read_text(), results)
 
 
 def test_peers_that_are_not_installed_are_skipped_with_the_reason(

@@ -6,6 +6,7 @@ Every test runs the command as a process of its own, in an environment without a
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import select
@@ -321,7 +322,33 @@ def test_folder_of_something_else_is_one_line_exit_1_and_untouched(tmp_path: Pat
 
 def test_definitions_that_cannot_be_read_are_one_line_and_exit_1(tmp_path: Path) -> None:
     done = pillarbox("serve", "--port", "0", "--memory", "--load-definitions", str(tmp_path / "missing.json"))
-    assert_one_line_error(done, cli.EXIT_FAILED, "missing.json")
+    assert_one_line_error(done, cli.EXIT_FAILED, "missing.json: No such file or directory")
+
+
+@pytest.mark.parametrize(
+    ("document", "told"),
+    [
+        ({"queues": [{"name": "q", "vhost": "shop"}]}, "'shop' is missing"),
+        (
+            {"exchanges": [{"name": "amq.direct", "vhost": "/", "type": "topic"}]},
+            "inequivalent arg 'type' for exchange 'amq.direct' in vhost '/'",
+        ),
+    ],
+)
+def test_definitions_that_cannot_be_added_are_one_line_and_exit_1(
+    tmp_path: Path, document: dict[str, object], told: str
+) -> None:
+    file = tmp_path / "definitions.json"
+    file.write_text(json.dumps(document))
+    done = pillarbox("serve", "--port", "0", "--memory", "--load-definitions", str(file))
+    assert_one_line_error(done, cli.EXIT_FAILED, told)
+
+
+def test_host_without_an_address_is_one_line_and_exit_1() -> None:
+    """RFC 2606: no name under .invalid can be resolved."""
+    done = pillarbox("serve", "--port", "0", "--memory", "--host", "nowhere.invalid")
+    assert_one_line_error(done, cli.EXIT_FAILED, "nowhere.invalid")
+    assert "Unknown error" not in done.stderr
 
 
 # ping ----------------------------------------------------------------------------------------------------

@@ -27,7 +27,7 @@ from pillarbox.broker.import_definitions import import_definitions
 from pillarbox.clock import Clock, SystemClock
 from pillarbox.config import Config
 from pillarbox.engine.base import Journal, JournalListener, Recovery, Snapshot
-from pillarbox.errors import StartupError
+from pillarbox.errors import BrokerError, StartupError
 from pillarbox.net.driver import Connection, Driver
 from pillarbox.net.ticker import Ticker
 
@@ -173,8 +173,13 @@ class Server:
     def _load_definitions(self, path: str) -> None:
         try:
             import_definitions(self.core, json.loads(Path(path).read_bytes()))
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise StartupError(f"cannot load the definitions in {path}: {error}") from None
+        except (OSError, BrokerError, ValueError, KeyError, TypeError) as error:
+            reason = str(error)
+            if isinstance(error, OSError):
+                reason = error.strerror or reason
+            elif isinstance(error, KeyError):
+                reason = f"{error} is missing"
+            raise StartupError(f"cannot load the definitions in {path}: {reason}") from None
 
     async def _listen(self, loop: asyncio.AbstractEventLoop) -> None:
         from pillarbox.protocols.amqp091.connection import Connection as AmqpConnection
@@ -236,7 +241,9 @@ class Server:
                 if addresses and family == socket.AF_INET6:
                     # A machine without IPv6 has only the one loopback address.
                     continue
-                reason = os.strerror(error.errno) if error.errno else str(error)
+                # The loop words its errors itself; a name that cannot be resolved has a number of its own.
+                unknown = not error.errno or isinstance(error, socket.gaierror)
+                reason = (error.strerror or str(error)) if unknown else os.strerror(error.errno or 0)
                 raise StartupError(f"cannot listen on {host}:{port}: {reason}") from None
             self._listeners.append(listener)
             for bound in listener.sockets:
