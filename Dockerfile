@@ -20,7 +20,7 @@ ENV PATH=/opt/pillarbox/bin:$PATH \
     PILLARBOX_LOOPBACK_USERS=none
 USER pillarbox
 VOLUME /data
-EXPOSE 5672
+EXPOSE 5672 5671
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=6s --start-period=5s --retries=3 CMD ["pillarbox", "ping"]
 ENTRYPOINT ["pillarbox"]
