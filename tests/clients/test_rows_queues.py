@@ -273,6 +273,30 @@ def test_declare_counts_consumers(channel: BlockingChannel, name: str) -> None:
 # Queue types and accepted arguments ---------------------------------------------------------------------
 
 
+@pytest.mark.row("T10")
+@pytest.mark.parametrize(
+    ("kind", "key", "value"),
+    [
+        ("quorum", "x-max-priority", 5),
+        ("quorum", "x-queue-mode", "lazy"),
+        ("quorum", "x-max-age", "1D"),
+        ("classic", "x-delivery-limit", 3),
+        ("classic", "x-quorum-initial-group-size", 3),
+        ("classic", "x-stream-max-segment-size-bytes", 1000),
+    ],
+)
+def test_argument_of_another_queue_type_is_refused(
+    pika_to: Pika, name: str, kind: str, key: str, value: object
+) -> None:
+    """T10: 406, which names the argument and the type."""
+    channel = pika_to.channel()
+    with pytest.raises(pika.exceptions.ChannelClosedByBroker) as refused:
+        channel.queue_declare(name, durable=True, arguments={"x-queue-type": kind, key: value})
+    assert refused.value.reply_code == 406
+    text = f"invalid arg '{key}' for queue '{name}' in vhost '/' of queue type rabbit_{kind}_queue"
+    assert refused.value.reply_text == f"PRECONDITION_FAILED - {text}"
+
+
 @pytest.mark.row("R43")
 @pytest.mark.parametrize("arguments", [{"x-queue-type": "classic"}, None])
 def test_missing_type_and_classic_are_equal(
