@@ -115,6 +115,9 @@ class Domain:
         self.loaded_messages += sum(map(len, records))
         self.on_loaded()
 
+    def checkpointed(self) -> None:
+        pass
+
     def merged(self, uid: int, sequences: range, location: Location) -> None:
         self.merges.append((uid, sequences, location))
 

@@ -71,9 +71,6 @@ VERSIONS = {"rabbitmq:3.13": "3.13.7"}
 class Engine(Journal, Protocol):
     """What the composition root needs of an engine beyond the journal."""
 
-    @property
-    def unsynced_bytes(self) -> int: ...
-
     def open(self) -> Recovery: ...
 
     def attach(self, listener: JournalListener) -> None: ...
@@ -265,8 +262,10 @@ class Server:
             self._disk_check_ms = now_ms + DISK_CHECK_MS
             free = shutil.disk_usage(self.config.data).free
             self.core.set_alarm("low on disk" if free < self.config.disk_free_min else None)
-        unsynced = self._engine.unsynced_bytes
-        hold = self.core.held = self.core.alarm is not None or unsynced > (UNSYNCED_BYTES_MAX >> self._held)
+        behind = (
+            self._engine.unsynced_bytes > (UNSYNCED_BYTES_MAX >> self._held) or self._engine.checkpoint_behind
+        )
+        hold = self.core.held = behind or self.core.alarm is not None
         if hold:
             for driver in self._drivers:
                 if driver.connection is not None and driver.connection.published:

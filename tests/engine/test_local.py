@@ -409,6 +409,9 @@ class Listener:
         self.records[ticket] = records
         self._seen()
 
+    def checkpointed(self) -> None:
+        pass
+
     def merged(self, uid: int, sequences: range, location: Location) -> None:
         self._seen()
 

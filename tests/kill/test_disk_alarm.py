@@ -1,4 +1,4 @@
-"""R11, R73: while the disk has less than `disk_free_min` free, publishers wait and consumers go on.
+"""R11, R73: publishers wait while the disk has less than `disk_free_min` free or is behind; consumers go on.
 
 The disk is real, and a large file takes its space away and gives it back.
 """
@@ -14,6 +14,7 @@ import pytest
 
 from bench import amqp_wire
 from pillarbox import Broker, ManualClock
+from pillarbox.engine import local
 
 from .sockets import Loop
 from .wire import FRAME_MAX, Client
@@ -156,3 +157,27 @@ def test_who_connects_while_the_disk_is_low_is_told_when_it_publishes(broker: Br
         broker.advance(CHECK)
         loop.run(lambda: publisher.confirmed == 6)
     assert broker.queue("q").ready == 6
+
+
+def test_publishers_wait_while_checkpoints_fall_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What comes in faster than it can be merged would otherwise fill the memory."""
+    publisher = Hand()
+    with (
+        Broker(str(tmp_path / "data"), clock=ManualClock()) as broker,
+        Loop([publisher], broker.amqp_port) as loop,
+    ):
+        loop.run(lambda: publisher.open)
+        publisher.declare_queue("q")
+        loop.run(lambda: not publisher.asking)
+        with monkeypatch.context() as patch:
+            patch.setattr(local, "BEHIND_FACTOR", 0)
+            publisher.publish(b"taken")
+            loop.run(lambda: publisher.confirmed == 1)
+            publisher.publish(b"waits")
+            broker.advance(CHECK)
+            assert broker.queue("q").ready == 1
+            assert publisher.blocked is None, "this is no alarm, and soon over"
+        broker.advance(CHECK)
+        loop.run(lambda: publisher.confirmed == 2)

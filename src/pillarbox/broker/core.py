@@ -379,6 +379,10 @@ class Core:
     def merged(self, uid: int, sequences: range, location: Location) -> None:
         """See `JournalListener`: the old locations stay good, so nothing has to be done."""
 
+    def checkpointed(self) -> None:
+        """See `JournalListener`."""
+        self._wake()
+
     def failed(self, reason: str) -> None:
         """See `JournalListener`."""
         self.failure = reason

@@ -187,6 +187,9 @@ class JournalListener(Protocol):
         name the new record as well.
         """
 
+    def checkpointed(self) -> None:
+        """A checkpoint has ended, and the next one may be due."""
+
     def failed(self, reason: str) -> None:
         """Nothing appended since the last `synced` will ever be acknowledged; refuse publishes."""
 
@@ -206,6 +209,10 @@ class Journal(Protocol):
     @property
     def checkpoint_due(self) -> bool:
         """Enough was appended since the last checkpoint that another is worth its cost."""
+
+    @property
+    def checkpoint_behind(self) -> bool:
+        """So much was appended while a checkpoint was under way that publishers should be slowed."""
 
     @property
     def unsynced_bytes(self) -> int:

@@ -429,3 +429,5 @@ class LocalEngine:
                 self._fail(error)
         else:
             self.checkpoint_error = None
+        if self._listener is not None:
+            self._listener.checkpointed()

@@ -71,6 +71,7 @@ class Ticker:
         self._begun = False
         self._now_ms = 0
         """When the turn began."""
+        self._begun_ns = 0
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ms: int | None = None
         self._housekeeping: asyncio.TimerHandle | None = None
@@ -83,7 +84,7 @@ class Ticker:
         """All drivers with a living connection."""
         self.read_space = ReadSpace()
         self.longest_ns = 0
-        """The longest turn so far, tick and writes."""
+        """The longest turn so far: input, tick and writes."""
         self.turns = 0
 
     def start(self) -> None:
@@ -101,13 +102,14 @@ class Ticker:
         """Begin a turn, unless one has begun."""
         if not self._begun:
             self._begun = True
+            self._begun_ns = monotonic_ns()
             self._now_ms = self._clock.now_ms()
             self._set_time(self._now_ms)
             self._loop.call_soon(self.turn)
 
     def turn(self) -> None:
         """End the turn: tick, then write."""
-        started_ns = monotonic_ns()
+        began_ns = self._begun_ns if self._begun else monotonic_ns()
         # All that came in one turn came at one moment: a time to live of 0 lasts until the turn ends.
         now_ms = self._now_ms if self._begun else self._clock.now_ms()
         self._begun = False
@@ -122,7 +124,7 @@ class Ticker:
         self._after(now_ms)
         self._arm(now_ms)
         self.turns += 1
-        took_ns = monotonic_ns() - started_ns
+        took_ns = monotonic_ns() - began_ns
         if took_ns > self.longest_ns:
             self.longest_ns = took_ns
 

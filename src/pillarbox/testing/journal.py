@@ -275,6 +275,9 @@ class ModelDomain:
             assert all(not known[sequence] or known[sequence] == body for sequence, body in got.items())
         self.answers[ticket] = answer
 
+    def checkpointed(self) -> None:
+        pass
+
     def merged(self, uid: int, sequences: range, location: Location) -> None:
         queue = self.queues.get(uid)
         if queue is not None and self.adopt_merged:

@@ -99,6 +99,10 @@ class MemoryJournal:
             self._states = iter(snapshot.queues())
 
     @property
+    def checkpoint_behind(self) -> bool:
+        return False
+
+    @property
     def checkpoint_due(self) -> bool:
         due = self._checkpoint_groups
         return bool(due) and self._pending is None and len(self.groups) - self._checkpointed >= due
