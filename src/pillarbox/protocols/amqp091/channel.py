@@ -204,6 +204,10 @@ class Channel:
         if self._content is not None:
             self._content.body += piece
 
+    def body_last(self, size: int) -> bytes:
+        """The last bytes of the body so far, for words about a frame that was wrong."""
+        return bytes(self._content.body[-size:]) if self._content is not None else b""
+
     def body_frame_ended(self) -> None:
         """The frame whose pieces came is over."""
         content = self._content
@@ -221,30 +225,35 @@ class Channel:
         self.plain = False
 
     def go_on(self, first: Callable[[], None] | None = None) -> None:
-        """Do what the frames waited for, then process them as far as there is room for the answers."""
-        stalled, self._stalled = self._stalled, None
+        """Do what the frames waited for, then process them as far as there is room for the answers.
+
+        What they are is for the connection to say: the channel may be closed by one of them, and its number
+        be opened again by the next.
+        """
+        stalled, self._stalled = self._stalled or (), None
         self.plain = True
         self.crowded = False
+        connection = self.connection
         try:
-            try:
-                if first is not None:
-                    first()
-            except BrokerError as error:
-                raise from_broker_error(error, methods.BASIC_GET) from None
-            while stalled and self._stalled is None and not self.closing:
-                if not self.connection.has_room:
+            self._answer_late(first)
+            for kind, payload in stalled:
+                if self._stalled is None and not self.closing and not connection.has_room:
                     self.stall()
                     self.crowded = True
-                    break
-                self.frame(*stalled.popleft())
+                connection.channel_frame(kind, self.number, payload)
         except AmqpError as error:
+            connection.fail(error)
+
+    def _answer_late(self, first: Callable[[], None] | None) -> None:
+        """Do what came first, with the meaning that errors have in `frame`."""
+        try:
+            if first is not None:
+                first()
+        except BrokerError as refusal:
+            error = from_broker_error(refusal, methods.BASIC_GET)
             if error.hard:
-                self.connection.fail(error)
-            else:
-                self.fail(error)
-            return
-        if stalled and self._stalled is not None:
-            self._stalled.extend(stalled)
+                raise error from None
+            self.fail(error)
 
     # --- publishing ------------------------------------------------------------------------------------
 

@@ -175,8 +175,12 @@ class Connection:
         self._targets: dict[tuple[Exchange | None, tuple[Queue, ...]], Target] = {}
         self._tail = b""
         self._body_channel: Channel | None = None
+        self._body_bytes = 0
+        """How many bytes of a body are in the frame that is being taken in pieces."""
         self.in_body = 0
         """Not 0: bytes missing of a body frame that is being taken in pieces, its end octet included."""
+        self._unframed = False
+        """A frame was wrong in size or end: what follows cannot be told into frames."""
         self._started_ms = self._received_ms = self._sent_ms = core.changes.now_ms
         self._deadline_ms: int | None = self._started_ms + settings.handshake_timeout_ms
 
@@ -191,6 +195,9 @@ class Connection:
         if self.in_body:
             data = self._receive_body(memoryview(data))
         data = self._tail + data if self._tail else bytes(data)
+        if self._unframed:
+            self._seek_close_ok(data)
+            return
         if self.state is State.PROTOCOL_HEADER:
             if len(data) < 8 and any(header.startswith(data) for header in ACCEPTED_HEADERS):
                 self._tail = data
@@ -207,9 +214,18 @@ class Connection:
                 self.fail(error)
                 used = self.resume
                 data = data[used:]
+                if self._unframed:
+                    self._seek_close_ok(data)
+                    return
                 continue
             break
         self._tail = data[used:] if used else data
+
+    def _seek_close_ok(self, data: bytes) -> None:
+        """Since where frames begin is not known any more, look for close-ok, whatever stands around it."""
+        if self.state is State.CLOSING and _CLOSE_OK_FRAME in data:
+            self._finish("closed by the broker")
+        self._tail = data[1 - len(_CLOSE_OK_FRAME) :] if self.state is State.CLOSING else b""
 
     def next_frame(self, data: bytes, position: int) -> int:
         """Process one whole frame at this position; return its size, 0 if it is not whole.
@@ -217,6 +233,8 @@ class Connection:
         Sets `resume` behind the frame before acting on it. Raises AmqpError for faults that close the
         connection.
         """
+        if self.state is State.CLOSED:
+            return len(data) - position
         if len(data) - position < 7:
             return 0
         kind: int
@@ -224,7 +242,8 @@ class Connection:
         length: int
         kind, number, length = _frame_head(data, position)
         if length > self.frame_max:
-            self.resume = len(data)
+            self.resume = position + 7
+            self._unframed = True
             text = f"type {kind}, all octets = <<>>: {{frame_too_large,{length},{self.frame_max - 8}}}"
             raise AmqpError(501, text)
         end = position + 7 + length
@@ -236,11 +255,12 @@ class Connection:
             return 0
         payload = data[position + 7 : end]
         if data[end] != FRAME_END:
-            self.resume = len(data)
+            self.resume = end + 1
+            self._unframed = True
             shown = wire.octets_text(payload)
             text = f"type {kind}, all octets = {shown}: {{invalid_frame_end_marker,{data[end]}}}"
             raise AmqpError(501, text)
-        if self.core.alarm is not None and kind == 1 and payload[:4] == _PUBLISH:
+        if self.core.alarm is not None and kind == 1 and payload[:4] == _PUBLISH and self.session is not None:
             self.published_while_held()
             return 0
         if self.bodies_out_bytes > BACKLOG_BYTES and kind == 1 and payload[:4] == _GET:
@@ -258,6 +278,7 @@ class Connection:
         if channel is None or not channel.expects_body(length):
             return 0
         self._body_channel = channel
+        self._body_bytes = length
         self.in_body = length + 1
         self.resume = len(data)
         rest = self._receive_body(memoryview(data)[position + 7 :])
@@ -278,18 +299,21 @@ class Connection:
             self.in_body = 0
             try:
                 if data[left] != FRAME_END:
-                    text = f"type 3, all octets = <<>>: {{invalid_frame_end_marker,{data[left]}}}"
+                    self._unframed = True
+                    shown = wire.octets_text(channel.body_last(self._body_bytes))
+                    text = f"type 3, all octets = {shown}: {{invalid_frame_end_marker,{data[left]}}}"
                     raise AmqpError(501, text)
                 channel.body_frame_ended()
             except AmqpError as error:
                 self.fail(error)
             data = data[left + 1 :]
-            if len(data) < 7:
+            if len(data) < 7 or self._unframed:
                 return data
             kind, number, length = _frame_head(data)
             large = kind == 3 and STREAM_BYTES <= length <= self.frame_max
             if not large or number != channel.number or not channel.expects_body(length):
                 return data
+            self._body_bytes = length
             self.in_body = length + 1
             data = data[7:]
 
@@ -304,16 +328,20 @@ class Connection:
         elif self.state is State.CLOSING:
             if kind == 1 and number == 0 and payload[:4] == _CLOSE_OK:
                 self._finish("closed by the broker")
+            elif kind == 1 and number == 0 and payload[:4] == _CLOSE:
+                # Both sides closed at once, and the peer may wait for this before it says close-ok.
+                self.send_method(0, methods.CONNECTION_CLOSE_OK)
         elif number:
             if self.state is not State.RUNNING:
                 raise AmqpError(505, f"type {kind}, all octets = {wire.octets_text(payload)}")
-            self._channel_frame(kind, number, payload)
+            self.channel_frame(kind, number, payload)
         elif kind != 1:
             raise AmqpError(505, f"type {kind}, all octets = {wire.octets_text(payload)}")
         else:
             self._method(payload)
 
-    def _channel_frame(self, kind: int, number: int, payload: bytes) -> None:
+    def channel_frame(self, kind: int, number: int, payload: bytes) -> None:
+        """Hand a frame to its channel, or open one with it."""
         channel = self.channels.get(number)
         if channel is None:
             channel = self._open_channel(kind, number, payload)
@@ -340,7 +368,7 @@ class Connection:
     def reopen_channel(self, number: int, payload: bytes) -> None:
         """Open a channel under the number of one that both sides have closed."""
         del self.channels[number]
-        self._channel_frame(1, number, payload)
+        self.channel_frame(1, number, payload)
 
     # --- the handshake and the methods of channel 0 ---------------------------------------------------
 
@@ -572,7 +600,7 @@ class Connection:
         self._end()
         self.close_reason = reason
         if delay_ms:
-            self.state = State.CLOSING
+            self.state = State.CLOSED
             self._deadline_ms = self.core.changes.now_ms + delay_ms
         else:
             self._finish(reason)
@@ -686,7 +714,9 @@ _HANDLERS: dict[tuple[State | None, int], Callable[..., None]] = {
     (None, methods.CONNECTION_CLOSE_OK): Connection._close_ok,
 }
 
+_CLOSE = b"\x00\x0a\x00\x32"
 _CLOSE_OK = b"\x00\x0a\x00\x33"
+_CLOSE_OK_FRAME = methods.method_frame(0, methods.CONNECTION_CLOSE_OK)
 _PUBLISH = b"\x00\x3c\x00\x28"
 _GET = b"\x00\x3c\x00\x46"
 """The one method whose answer is much larger than itself: it waits until there is room for another."""

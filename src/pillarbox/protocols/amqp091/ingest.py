@@ -45,33 +45,33 @@ def ingest(connection: Connection, data: bytes) -> int:
     facts_of = connection.facts
     now_ms = connection.core.changes.now_ms
     limit = connection.frame_max
+    body_max = min(limit, connection.settings.message_size_max)
     size = len(data)
     position = 0
 
-    # The run of publishes that is being gathered: one channel, one target, one persistence.
+    # Either a run of publishes is being gathered: one channel, one target, one persistence.
     messages: list[Message] = []
     run_channel: Channel | None = None
     run_target: Target | None = None
     run_persistent = run_expiring = run_prioritized = False
     run_bytes = 0
-    # The range of acknowledgements that is being gathered.
+    # Or a range of acknowledgements is; never both, so that all is done in the order in which it came.
     ack_channel: Channel | None = None
     ack_first = ack_last = 0
 
-    def flush() -> None:
+    def flush() -> bool:
+        """Do what was gathered. False: the channel was closed over it, so look again at what comes next."""
         nonlocal messages, run_channel, run_target, ack_channel
-        try:
-            if run_channel is not None:
-                channel, target, gathered = run_channel, run_target, messages
-                run_channel, run_target, messages = None, None, []
-                assert target is not None
-                channel.publish_run(
-                    target, gathered, run_bytes, run_persistent, run_expiring, run_prioritized
-                )
-        finally:
-            if ack_channel is not None:
-                channel, ack_channel = ack_channel, None
-                channel.acknowledge(ack_first, ack_last)
+        if run_channel is not None:
+            channel, target, gathered = run_channel, run_target, messages
+            run_channel, run_target, messages = None, None, []
+            assert target is not None
+            channel.publish_run(target, gathered, run_bytes, run_persistent, run_expiring, run_prioritized)
+        elif ack_channel is not None:
+            channel, ack_channel = ack_channel, None
+            channel.acknowledge(ack_first, ack_last)
+            return not channel.closing
+        return True
 
     # During an alarm publishes wait where they are, which only the slow path sees to.
     while size - position >= _METHOD_FRAME_MIN and connection.core.alarm is None:
@@ -89,8 +89,8 @@ def ingest(connection: Connection, data: bytes) -> int:
                     head_kind == FRAME_HEADER
                     and head_number == number
                     and class_id == BASIC_CLASS
-                    and head_length >= 14
-                    and 0 < body_size <= limit
+                    and 14 <= head_length <= limit
+                    and 0 < body_size <= body_max
                     and size - body >= _FRAME_OVERHEAD
                 ):
                     body_kind, body_number, body_length = _body_frame(data, body)
@@ -117,7 +117,8 @@ def ingest(connection: Connection, data: bytes) -> int:
                                 or persistent is not run_persistent
                             ):
                                 connection.resume = position
-                                flush()
+                                if not flush():
+                                    continue
                                 run_channel, run_target, run_persistent = channel, target, persistent
                                 run_expiring = run_prioritized = False
                                 run_bytes = 0
@@ -166,6 +167,9 @@ def ingest(connection: Connection, data: bytes) -> int:
         if not used:
             return position
         position += used
+        # The answer to connection.tune may just have been among it.
+        limit = connection.frame_max
+        body_max = min(limit, connection.settings.message_size_max)
 
     connection.resume = position
     flush()
