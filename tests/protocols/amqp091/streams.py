@@ -297,6 +297,28 @@ PRELUDE = (
 )
 """What most sessions begin with."""
 
+START = PROTOCOL_HEADER + login_frames() + b"".join(PRELUDE)
+"""Logged in, with channels, queues, confirms and a consumer."""
+FILLED = b"".join(
+    [
+        m.method_frame(1, m.BASIC_PUBLISH, 0, "", name, False, False)
+        + wire.content_frames(1, properties, b"first", 131_072)
+        for name in ("a", "a", "a", "b", "b", "c")
+        for properties in (b"\x00\x00", b"\x10\x00\x02")
+    ]
+)
+CONSUME = m.method_frame(2, m.BASIC_CONSUME, 0, "b", "u", False, False, False, False, {})
+HOT = st.one_of(publishes(), publishes(), acknowledgements())
+"""What the hot loop takes itself."""
+
+
+@st.composite
+def hot_streams(draw: st.DrawFn) -> Stream:
+    """Mostly publishes and acknowledgements, many in one read, on channels with something to acknowledge."""
+    pieces = draw(st.lists(HOT | HOT | HOT | USUAL, min_size=1, max_size=25))
+    budget = draw(st.sampled_from((1 << 27, 1000)))
+    return Stream([Turn(START), Turn(FILLED + CONSUME), Turn(b"".join(pieces))], 1 << 27, budget)
+
 
 @st.composite
 def streams(draw: st.DrawFn, *, anything: st.SearchStrategy[bytes] = ANYTHING, turns_max: int = 5) -> Stream:

@@ -16,7 +16,7 @@ from pillarbox.protocols.amqp091 import wire
 from pillarbox.protocols.amqp091.connection import PROTOCOL_HEADER, Connection, Settings, State
 
 from .rig import Feed, Maker, Rig, byte_by_byte, cut_at, every, login_frames, whole
-from .streams import PRELUDE, Stream, Turn, streams
+from .streams import PRELUDE, Stream, Turn, hot_streams, streams
 
 BYTEWISE_MAX = 20_000
 """Longer input goes in pieces of seven: octet by octet it would take long and find nothing else."""
@@ -58,6 +58,14 @@ def test_any_split_gives_the_same_output_and_state(
     """4.2.3, by sessions that hypothesis makes."""
     small = sum(len(turn.data) for turn in stream.turns) <= BYTEWISE_MAX
     assert_same(stream, [whole, byte_by_byte if small else every(7), cut_at(cuts), cut_at(others)])
+
+
+@settings(max_examples=200, deadline=None)
+@given(hot_streams(), PLACES)
+def test_any_split_of_hot_frames_gives_the_same(stream: Stream, cuts: list[int]) -> None:
+    """4.2.3, by runs of publishes and acknowledgements."""
+    small = sum(len(turn.data) for turn in stream.turns) <= BYTEWISE_MAX
+    assert_same(stream, [whole, byte_by_byte if small else every(7), cut_at(cuts)])
 
 
 SESSION = [

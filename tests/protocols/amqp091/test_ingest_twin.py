@@ -18,12 +18,10 @@ from pillarbox.protocols.amqp091 import wire
 from pillarbox.protocols.amqp091.connection import Connection, Settings
 
 from .ingest_twin import TwinConnection
-from .rig import Maker, Rig, cut_at, every, login_frames, sent_methods
-from .streams import PRELUDE, USUAL, Stream, Turn, acknowledgements, publishes, streams
+from .rig import Maker, Rig, cut_at, every, sent_methods
+from .streams import START, Stream, hot_streams, streams
 from .test_ingest_split import play, rigs
 
-START = b"AMQP\x00\x00\x09\x01" + login_frames() + b"".join(PRELUDE)
-"""Logged in, with channels, queues, confirms and a consumer."""
 PLACES = st.lists(st.integers(0, 1 << 20), max_size=6)
 
 
@@ -46,24 +44,11 @@ def test_hot_loop_means_what_the_twin_means(stream: Stream, places: list[int]) -
     assert_twins(stream, places)
 
 
-HOT = st.one_of(publishes(), publishes(), acknowledgements())
-"""What the hot loop takes itself."""
-
-
 @settings(max_examples=300, deadline=None)
-@given(st.lists(HOT | HOT | HOT | USUAL, min_size=1, max_size=25), st.sampled_from((1 << 27, 1000)))
-def test_hot_frames_in_one_read_mean_what_the_twin_means(pieces: list[bytes], budget: int) -> None:
-    """Mostly publishes and acknowledgements, many in one read, on channels with something to acknowledge."""
-    filled = b"".join(
-        [
-            m.method_frame(1, m.BASIC_PUBLISH, 0, "", name, False, False)
-            + wire.content_frames(1, properties, b"first", 131_072)
-            for name in ("a", "a", "a", "b", "b", "c")
-            for properties in (b"\x00\x00", b"\x10\x00\x02")
-        ]
-    )
-    consume = m.method_frame(2, m.BASIC_CONSUME, 0, "b", "u", False, False, False, False, {})
-    assert_twins(Stream([Turn(START), Turn(filled + consume), Turn(b"".join(pieces))], 1 << 27, budget), [])
+@given(hot_streams())
+def test_hot_frames_in_one_read_mean_what_the_twin_means(stream: Stream) -> None:
+    """Mostly what the hot loop takes itself."""
+    assert_twins(stream, [])
 
 
 def good(number: int) -> bytes:

@@ -463,9 +463,6 @@ class Connection:
         self.send_method(0, methods.CONNECTION_CLOSE_OK)
         self._finish(f"closed by the client: {code} {text}")
 
-    def _close_ok(self) -> None:
-        self._finish("close-ok")
-
     def _update_secret(self, secret: bytes, reason: str) -> None:
         self.send_method(0, methods.CONNECTION_UPDATE_SECRET_OK)
 
@@ -711,7 +708,6 @@ _HANDLERS: dict[tuple[State | None, int], Callable[..., None]] = {
     (State.RUNNING, methods.CONNECTION_BLOCKED): Connection._blocked_by_peer,
     (State.RUNNING, methods.CONNECTION_UNBLOCKED): Connection._blocked_by_peer,
     (None, methods.CONNECTION_CLOSE): Connection._close,
-    (None, methods.CONNECTION_CLOSE_OK): Connection._close_ok,
 }
 
 _CLOSE = b"\x00\x0a\x00\x32"
