@@ -18,6 +18,7 @@ from pamqp.body import ContentBody
 from pamqp.header import ContentHeader
 from pamqp.heartbeat import Heartbeat
 
+from pillarbox.engine.base import Address, Message
 from pillarbox.protocols.amqp091 import methods as m
 from pillarbox.protocols.amqp091 import wire
 
@@ -27,7 +28,7 @@ FRAME_MAXES = (4096, 4097, 8192, 16_392, 65_536, 131_072)
 QUEUE = "q"
 
 
-class Message(NamedTuple):
+class Read(NamedTuple):
     """A method that carries content, as pamqp reads it."""
 
     channel: int
@@ -36,9 +37,12 @@ class Message(NamedTuple):
     body: bytes
 
 
-def parse(output: bytes, frame_max: int) -> list[tuple[int, object] | Message]:
-    """What pamqp finds in whole output: (channel, method), and messages put together; all within frame_max."""
-    found: list[tuple[int, object] | Message] = []
+Found = list[tuple[int, object] | Read]
+
+
+def parse(output: bytes, frame_max: int) -> Found:
+    """What pamqp finds in whole output: (channel, method), and messages put together; all fit frame_max."""
+    found: Found = []
     open_contents: dict[int, tuple[object, ContentHeader, bytes, list[bytes]]] = {}
     waiting: dict[int, object] = {}
     while output:
@@ -67,14 +71,14 @@ def parse(output: bytes, frame_max: int) -> list[tuple[int, object] | Message]:
             assert len(body) <= header.body_size
             if len(body) == header.body_size:
                 del open_contents[channel]
-                found.append(Message(channel, method, properties, body))
+                found.append(Read(channel, method, properties, body))
     assert not waiting
     assert not open_contents
     return found
 
 
-def messages(found: list[tuple[int, object] | Message]) -> list[Message]:
-    return [one for one in found if isinstance(one, Message)]
+def messages(found: Found) -> list[Read]:
+    return [one for one in found if isinstance(one, Read)]
 
 
 def body_of(size: int, seed: int = 0) -> bytes:
@@ -83,12 +87,10 @@ def body_of(size: int, seed: int = 0) -> bytes:
     return (pattern * (size // 251 + 1))[:size]
 
 
-def publish(
-    body: bytes, properties: bytes, *, channel: int = 1, key: str = QUEUE, mandatory: bool = False
-) -> bytes:
+def publish(body: bytes, properties: bytes, *, key: str = QUEUE, mandatory: bool = False) -> bytes:
     """One publish, in frames of whatever size the broker takes."""
-    method = m.method_frame(channel, m.BASIC_PUBLISH, 0, "", key, mandatory, False)
-    return method + wire.content_frames(channel, properties, body, 4096)
+    method = m.method_frame(1, m.BASIC_PUBLISH, 0, "", key, mandatory, False)
+    return method + wire.content_frames(1, properties, body, 4096)
 
 
 def ready(frame_max: int) -> Rig:
@@ -158,10 +160,8 @@ def test_answers_to_get_and_returns_fit_the_negotiated_frame_size(
     frame_max, wanted = given
     rig = ready(frame_max)
     bodies = [body_of(size, seed) for seed, size in enumerate(wanted)]
-    returned = parse(
-        rig.turn(b"".join([publish(body, properties, key="none", mandatory=True) for body in bodies])),
-        frame_max,
-    )
+    unroutable = [publish(body, properties, key="none", mandatory=True) for body in bodies]
+    returned = parse(rig.turn(b"".join(unroutable)), frame_max)
     assert [one.body for one in messages(returned)] == bodies
     for one in messages(returned):
         assert isinstance(one.method, commands.Basic.Return)
@@ -267,3 +267,22 @@ def test_long_texts_and_names_fit_into_their_frames() -> None:
     ((_, close),) = parse(rig.turn(), 4096)
     assert isinstance(close, commands.Channel.Close)
     assert len(close.reply_text.encode()) <= 255
+
+
+def test_header_that_cannot_be_cut_is_sent_whole() -> None:
+    """4.2.6.1 has no way to split properties: who agreed to less than they need gets them all the same.
+
+    RabbitMQ does it so too, and the other choice would be to lose the message.
+    """
+    rig = ready(4096)
+    properties = wire.encode_properties(wire.Properties(headers={"long": "x" * 10_000}))
+    rig.core.publish(
+        (rig.core.vhosts["/"].queues[QUEUE],),
+        [Message(Address("amqp091", "", QUEUE), properties, b"body", rig.now_ms)],
+        4,
+        persistent=False,
+        expiring=False,
+    )
+    rig.send(1, m.BASIC_GET, 0, QUEUE, False)
+    (got,) = messages(parse(rig.turn(), 12 + len(properties) + wire.FRAME_OVERHEAD))
+    assert (got.properties, got.body) == (properties, b"body")
