@@ -29,16 +29,13 @@ class Stream(NamedTuple):
 
     turns: list[Turn]
     message_size_max: int
-    memory_budget: int
 
     def __repr__(self) -> str:
         """Frames in words, for whoever reads a counter-example."""
         turns = "\n".join(
             f"  Turn({', '.join(_shown(turn.data))}{', alarm' if turn.alarm else ''})" for turn in self.turns
         )
-        return (
-            f"Stream(message_size_max={self.message_size_max}, memory_budget={self.memory_budget},\n{turns})"
-        )
+        return f"Stream(message_size_max={self.message_size_max},\n{turns})"
 
 
 def _shown(data: bytes) -> list[str]:
@@ -316,8 +313,7 @@ HOT = st.one_of(publishes(), publishes(), acknowledgements())
 def hot_streams(draw: st.DrawFn) -> Stream:
     """Mostly publishes and acknowledgements, many in one read, on channels with something to acknowledge."""
     pieces = draw(st.lists(HOT | HOT | HOT | USUAL, min_size=1, max_size=25))
-    budget = draw(st.sampled_from((1 << 27, 1000)))
-    return Stream([Turn(START), Turn(FILLED + CONSUME), Turn(b"".join(pieces))], 1 << 27, budget)
+    return Stream([Turn(START), Turn(FILLED + CONSUME), Turn(b"".join(pieces))], 1 << 27)
 
 
 @st.composite
@@ -338,4 +334,4 @@ def streams(draw: st.DrawFn, *, anything: st.SearchStrategy[bytes] = ANYTHING, t
     else:
         turns.insert(0, Turn(start))
     limits = st.sampled_from((1 << 27, 1 << 27, 1 << 27, 10_000, 50))
-    return Stream(turns, draw(limits), draw(st.sampled_from((1 << 27, 1 << 27, 1000, 0))))
+    return Stream(turns, draw(limits))
