@@ -254,7 +254,7 @@ def _check_end(rig: Rig) -> None:
             assert queue.owner is None
             assert not queue.consumers
             assert queue.unacked_count == queue.unacked_bytes == 0
-            assert not queue.outstanding
+            assert not list(queue.outstanding())
 
 
 # --- seeds --------------------------------------------------------------------------------------------

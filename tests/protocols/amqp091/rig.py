@@ -204,7 +204,7 @@ def _channel(channel: Channel) -> dict[str, Any]:
     return {
         "opened": (channel.opened, channel.closing),
         "out": [
-            (tag, entry.queue.name) for entry in channel.ledger.entries() for tag in range(*_tags(entry))
+            (tag, entry.lane.queue.name) for entry in channel.ledger.entries() for tag in range(*_tags(entry))
         ],
         "tag_next": channel.ledger.tag_next,
         "consumers": [(tag, consumer.credit) for tag, consumer in channel.consumers.items()],
@@ -236,11 +236,11 @@ def _queue(queue: Queue) -> dict[str, Any]:
     counters = queue.counters
     return {
         "counts": (queue.ready_count, queue.ready_bytes, queue.unacked_count, queue.unacked_bytes),
-        "next": (queue.sequence_next, queue.delivered_through),
-        "ready": [message for run in queue._ready_runs() for message in _messages(run)],
+        "next": [(lane.priority, lane.sequence_next, lane.delivered_through) for lane in queue.lanes],
+        "ready": [message for run in queue.ready_runs() for message in _messages(run)],
         "outstanding": sorted(
             message
-            for entry in queue.outstanding
+            for entry in queue.outstanding()
             for message in _messages(entry.run)[entry.start : entry.stop]
         ),
         "consumers": [consumer.tag for consumer in queue.consumers],

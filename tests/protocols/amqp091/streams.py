@@ -63,7 +63,7 @@ RARELY = st.sampled_from((False,) * 9 + (True,))
 SOMETIMES = st.booleans()
 
 QUEUE_ARGUMENTS = st.sampled_from(
-    ({}, {}, {}, {}, {"x-message-ttl": 0}, {"x-expires": 5}, {"x-expires": 0}, {"x-max-length": 2})
+    ({}, {}, {}, {}, {"x-message-ttl": 0}, {"x-expires": 5}, {"x-expires": 0}, {"x-max-priority": 5})
 )
 SIZES = st.sampled_from((0, 1, 1, 2, 3, 3, 17, 100, 300, 4089, 5000))
 LARGE_SIZES = st.sampled_from((16_383, 16_384, 16_400, 33_000, 50_000))
@@ -80,6 +80,8 @@ ODD_PROPERTIES = st.sampled_from(
             wire.Properties(headers={"CC": "no array"}),
             wire.Properties(headers={"k": 1}),
             wire.Properties(expiration="0"),
+            wire.Properties(priority=3),
+            wire.Properties(priority=9, delivery_mode=2),
             wire.Properties(expiration="60000", delivery_mode=2),
             wire.Properties(expiration="soon"),
             wire.Properties(user_id="guest"),
@@ -285,8 +287,8 @@ PRELUDE = (
     b"".join([m.method_frame(number, m.CHANNEL_OPEN, "") for number in (1, 2)]),
     b"".join(
         [
-            m.method_frame(1, m.QUEUE_DECLARE, 0, name, False, name != "c", False, False, False, {})
-            for name in ("a", "b", "c")
+            m.method_frame(1, m.QUEUE_DECLARE, 0, name, False, name != "c", False, False, False, arguments)
+            for name, arguments in (("a", {}), ("b", {"x-max-priority": 5}), ("c", {}))
         ]
     ),
     m.method_frame(1, m.CONFIRM_SELECT, False),

@@ -282,6 +282,7 @@ def test_header_that_cannot_be_cut_is_sent_whole() -> None:
         4,
         persistent=False,
         expiring=False,
+        prioritized=False,
     )
     rig.send(1, m.BASIC_GET, 0, QUEUE, False)
     (got,) = messages(parse(rig.turn(), 12 + len(properties) + wire.FRAME_OVERHEAD))
