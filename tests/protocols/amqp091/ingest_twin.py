@@ -18,6 +18,13 @@ CLOSE_OK = methods.method_frame(0, methods.CONNECTION_CLOSE_OK)
 LEAST = {1: 4, 2: 14, 3: 0, 8: 0}
 
 
+def beginning(payload: bytes) -> str:
+    """How a frame begins, in RabbitMQ's words."""
+    if len(payload) > 16:
+        return f"first 16 octets = {octets_text(payload[:16])}"
+    return f"all octets = {octets_text(payload)}"
+
+
 class TwinConnection(Connection):
     """A connection that reads slowly. Only `receive` differs."""
 
@@ -71,12 +78,12 @@ class TwinConnection(Connection):
             self._tail = data[size + 8 :]
             self.framing_lost = True
             problem = f"{{invalid_frame_end_marker,{end}}}"
-            raise AmqpError(501, f"type {kind}, all octets = {octets_text(payload)}: {problem}")
+            raise AmqpError(501, f"type {kind}, {beginning(payload)}: {problem}")
         if self._must_wait(kind, payload):
             return False
         self._tail = data[size + 8 :]
         if kind not in LEAST or size < LEAST[kind]:
-            raise AmqpError(501, f"type {kind}, all octets = {octets_text(payload)}: unknown_frame")
+            raise AmqpError(501, f"type {kind}, {beginning(payload)}: unknown_frame")
         # Nothing is remembered from one frame to the next.
         self.routes.clear()
         self.facts.clear()

@@ -22,7 +22,7 @@ from pillarbox.engine.base import Address
 from pillarbox.errors import BrokerError
 from pillarbox.protocols.amqp091 import methods, wire
 from pillarbox.protocols.amqp091.channel import Channel
-from pillarbox.protocols.amqp091.errors import AmqpError, from_broker_error, from_wire_error
+from pillarbox.protocols.amqp091.errors import AmqpError, from_broker_error, from_frame, from_wire_error
 from pillarbox.protocols.amqp091.ingest import FRAME_END, ingest
 from pillarbox.protocols.amqp091.publishing import (
     FACTS_BYTES_MAX,
@@ -244,8 +244,7 @@ class Connection:
         if length > self.frame_max:
             self.resume = position + 7
             self._unframed = True
-            text = f"type {kind}, all octets = <<>>: {{frame_too_large,{length},{self.frame_max - 8}}}"
-            raise AmqpError(501, text)
+            raise from_frame(501, kind, b"", f"{{frame_too_large,{length},{self.frame_max - 8}}}")
         end = position + 7 + length
         if kind == 3 and length >= STREAM_BYTES:
             taken = self._begin_body(number, length, data, position)
@@ -257,9 +256,7 @@ class Connection:
         if data[end] != FRAME_END:
             self.resume = end + 1
             self._unframed = True
-            shown = wire.octets_text(payload)
-            text = f"type {kind}, all octets = {shown}: {{invalid_frame_end_marker,{data[end]}}}"
-            raise AmqpError(501, text)
+            raise from_frame(501, kind, payload, f"{{invalid_frame_end_marker,{data[end]}}}")
         if self.core.alarm is not None and kind == 1 and payload[:4] == _PUBLISH and self.session is not None:
             self.published_while_held()
             return 0
@@ -268,7 +265,7 @@ class Connection:
             return 0
         self.resume = end + 1
         if len(payload) < PAYLOAD_MIN.get(kind, length + 1):
-            raise AmqpError(501, f"type {kind}, all octets = {wire.octets_text(payload)}: unknown_frame")
+            raise from_frame(501, kind, payload, "unknown_frame")
         self._frame(kind, number, payload)
         return length + 8
 
@@ -300,9 +297,8 @@ class Connection:
             try:
                 if data[left] != FRAME_END:
                     self._unframed = True
-                    shown = wire.octets_text(channel.body_last(self._body_bytes))
-                    text = f"type 3, all octets = {shown}: {{invalid_frame_end_marker,{data[left]}}}"
-                    raise AmqpError(501, text)
+                    payload = channel.body_last(self._body_bytes)
+                    raise from_frame(501, 3, payload, f"{{invalid_frame_end_marker,{data[left]}}}")
                 channel.body_frame_ended()
             except AmqpError as error:
                 self.fail(error)
@@ -324,7 +320,7 @@ class Connection:
     def _frame(self, kind: int, number: int, payload: bytes) -> None:
         if kind == 8:
             if number or payload:
-                raise AmqpError(505, f"type 8, all octets = {wire.octets_text(payload)}")
+                raise from_frame(505, kind, payload)
         elif self.state is State.CLOSING:
             if kind == 1 and number == 0 and payload[:4] == _CLOSE_OK:
                 self._finish("closed by the broker")
@@ -333,10 +329,10 @@ class Connection:
                 self.send_method(0, methods.CONNECTION_CLOSE_OK)
         elif number:
             if self.state is not State.RUNNING:
-                raise AmqpError(505, f"type {kind}, all octets = {wire.octets_text(payload)}")
+                raise from_frame(505, kind, payload)
             self.channel_frame(kind, number, payload)
         elif kind != 1:
-            raise AmqpError(505, f"type {kind}, all octets = {wire.octets_text(payload)}")
+            raise from_frame(505, kind, payload)
         else:
             self._method(payload)
 

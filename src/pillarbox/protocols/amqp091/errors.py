@@ -9,7 +9,7 @@ of the compatibility table.
 from __future__ import annotations
 
 from pillarbox.errors import BrokerError, Reason, RemoteProtocolError
-from pillarbox.protocols.amqp091.wire_tables import WireError
+from pillarbox.protocols.amqp091.wire_tables import WireError, octets_text
 
 # Code → (name, whether it closes the whole connection).
 REPLY_CODES: dict[int, tuple[str, bool]] = {
@@ -45,6 +45,10 @@ REASONS: dict[Reason, int] = {
 }
 
 
+SHOWN_BYTES = 16
+"""How much of a wrong frame is shown to its sender, as RabbitMQ does: enough to know it again."""
+
+
 class AmqpError(RemoteProtocolError):
     """Something that closes a channel or the connection, with its reply code.
 
@@ -67,6 +71,13 @@ class AmqpError(RemoteProtocolError):
 def from_wire_error(error: WireError, method_id: int) -> AmqpError:
     """The AMQP form of bytes that cannot be decoded; text that is no UTF-8 is blamed on no method."""
     return AmqpError(error.code, error.detail, 0 if "UTF-8" in error.detail else method_id)
+
+
+def from_frame(code: int, kind: int, payload: bytes, problem: str = "") -> AmqpError:
+    """A frame that is wrong as such, in RabbitMQ's words: its type and how it begins."""
+    which = "all" if len(payload) <= SHOWN_BYTES else f"first {SHOWN_BYTES}"
+    text = f"type {kind}, {which} octets = {octets_text(payload[:SHOWN_BYTES])}"
+    return AmqpError(code, f"{text}: {problem}" if problem else text)
 
 
 def from_broker_error(error: BrokerError, method_id: int) -> AmqpError:
