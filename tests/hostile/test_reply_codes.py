@@ -30,7 +30,7 @@ def codes_raised() -> set[int]:
         for call in ast.walk(ast.parse(path.read_text()))
         if isinstance(call, ast.Call)
         and isinstance(call.func, ast.Name)
-        and call.func.id == "AmqpError"
+        and call.func.id in ("AmqpError", "from_frame")
         and call.args
         and isinstance(call.args[0], ast.Constant)
         and isinstance(call.args[0].value, int)
