@@ -262,6 +262,8 @@ class Server:
             self._disk_check_ms = now_ms + DISK_CHECK_MS
             free = shutil.disk_usage(self.config.data).free
             self.core.set_alarm("low on disk" if free < self.config.disk_free_min else None)
+        if not (self._held or self._engine.unsynced_bytes or self.core.alarm):
+            return
         behind = (
             self._engine.unsynced_bytes > (UNSYNCED_BYTES_MAX >> self._held) or self._engine.checkpoint_behind
         )

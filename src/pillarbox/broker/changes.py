@@ -63,6 +63,11 @@ class Changes:
             ranges.append(sequences)
 
     @property
+    def has_facts(self) -> bool:
+        """Is there anything for the journal?"""
+        return bool(self.messages or self.settled or self.delivered or self.definitions)
+
+    @property
     def is_small(self) -> bool:
         """Are there so few facts that keeping them costs next to nothing but the sync?"""
         facts = self.messages
@@ -70,7 +75,7 @@ class Changes:
 
     def take_group(self, ticket: int, *, lone: bool) -> Group | None:
         """All facts since the last call, as one group; None if there are none."""
-        if not (self.messages or self.settled or self.delivered or self.definitions):
+        if not self.has_facts:
             return None
         group = Group(
             ticket,

@@ -37,13 +37,14 @@ class Confirms:
     """All publishers of a broker that wait for a confirm."""
 
     def __init__(self) -> None:
-        self._listed: list[Publisher] = []
+        self.listed: list[Publisher] = []
+        """Publishers with something to seal."""
         self._sealed: deque[tuple[int, Publisher, int, int]] = deque()
 
     @property
     def waiting(self) -> int:
         """Publishers whose messages of this tick are not sealed yet, or that wait for an earlier group."""
-        return len(self._listed) + len(self._sealed)
+        return len(self.listed) + len(self._sealed)
 
     def accept(self, publisher: Publisher, count: int, stored: bool) -> None:
         """Note `count` more publishes; `stored`: some of them wait for the journal."""
@@ -51,11 +52,11 @@ class Confirms:
         publisher.stored |= stored
         if not publisher.listed:
             publisher.listed = True
-            self._listed.append(publisher)
+            self.listed.append(publisher)
 
     def seal(self, ticket: int) -> None:
         """Tie what was accepted since the last call to the group with this ticket."""
-        listed, self._listed = self._listed, []
+        listed, self.listed = self.listed, []
         for publisher in listed:
             first, last = publisher.sealed + 1, publisher.published
             publisher.sealed = last
@@ -70,9 +71,9 @@ class Confirms:
     def fail(self, text: str) -> None:
         """Nothing that waits will ever be safe: end the connections of all who wait, and say why."""
         waiting = dict.fromkeys([publisher for _, publisher, _, _ in self._sealed])
-        waiting |= dict.fromkeys([publisher for publisher in self._listed if publisher.stored])
+        waiting |= dict.fromkeys([publisher for publisher in self.listed if publisher.stored])
         self._sealed.clear()
-        self._listed = [publisher for publisher in self._listed if publisher not in waiting]
+        self.listed = [publisher for publisher in self.listed if publisher not in waiting]
         for publisher in waiting:
             publisher.sealed = publisher.published
             publisher.waiting = 0

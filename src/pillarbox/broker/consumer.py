@@ -28,6 +28,11 @@ class Pool:
         self.waiting: dict[Queue, None] = {}
         """Queues with a consumer that had its turn when the pool was used up."""
 
+    @property
+    def is_limited(self) -> bool:
+        """Can its credit ever be used up?"""
+        return self.credit < UNLIMITED >> 1
+
     def give_back(self, count: int, ledger: Ledger) -> None:
         """Add credit; whoever waits for it is looked at again."""
         self.credit += count

@@ -293,11 +293,13 @@ class Core:
         changes = self.changes
         changes.now_ms = now_ms
         self.scheduler.run(now_ms)
-        delivered = self._dispatch()
-        for due_ms, queue in changes.timed:
-            self.scheduler.at(due_ms, queue)
-        changes.timed.clear()
-        self.flush(quiet=not delivered)
+        delivered = self._dispatch() if changes.dirty else 0
+        if changes.timed:
+            for due_ms, queue in changes.timed:
+                self.scheduler.at(due_ms, queue)
+            changes.timed.clear()
+        if changes.has_facts or self.confirms.listed:
+            self.flush(quiet=not delivered)
         if self._grown:
             for queue in self._grown:
                 queue.unload(self._memory_budget)

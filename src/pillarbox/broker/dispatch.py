@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pillarbox.broker.consumer import UNLIMITED
-
 if TYPE_CHECKING:
     from pillarbox.broker.consumer import Consumer
     from pillarbox.broker.queue import Queue
@@ -43,7 +41,10 @@ def dispatch(queue: Queue) -> int:
         served = consumers[:count]
         if len({consumer.ledger for consumer in served}) == len(served):
             for position, consumer in enumerate(served):
-                _hand_over(consumer, run.cut(slice(position, None, len(served))))
+                stripe = (
+                    run.one(position) if count == len(served) else run.cut(slice(position, None, len(served)))
+                )
+                _hand_over(consumer, stripe)
         else:
             # Consumers that share a ledger see the messages in order, so they get them one by one.
             for position in range(count):
@@ -77,7 +78,7 @@ def _deal_size(consumers: list[Consumer]) -> int:
     """How many messages can be dealt out to these so that nobody gets more than its credit."""
     if len(consumers) == 1:
         return min(consumers[0].credit, consumers[0].pool.credit)
-    if any(consumer.pool.credit < UNLIMITED >> 1 for consumer in consumers):
+    if any(consumer.pool.is_limited for consumer in consumers):
         # Several of them may share a limited pool, so its credit is looked at again after each message.
         return 1
     return min([consumer.credit for consumer in consumers]) * len(consumers)

@@ -164,8 +164,11 @@ class Lane:
     def _take_ready(self, run: Run, count_max: int) -> Run:
         offset = self._offset
         left = len(run.sequences) - offset
-        count = min(left, _bounded(run, count_max))
-        part = run.cut(slice(offset, offset + count))
+        if count_max == 1:
+            count, part = 1, run.one(offset)
+        else:
+            count = min(left, _bounded(run, count_max))
+            part = run.cut(slice(offset, offset + count))
         if count == left:
             self.ready.popleft()
             self._offset = 0

@@ -215,6 +215,9 @@ class Ledger:
             else:
                 consumer.pool.credit += count
             if consumer.blocked:
-                consumer.queue.unblock(self)
+                if consumer.pool.is_limited:
+                    consumer.queue.unblock(self)
+                else:
+                    consumer.queue.unblock_one(consumer)
             consumer.queue.wake()
         return count

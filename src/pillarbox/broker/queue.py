@@ -148,6 +148,12 @@ class Queue:
         if consumer.pool.credit <= 0:
             consumer.pool.waiting[self] = None
 
+    def unblock_one(self, consumer: Consumer) -> None:
+        """Let a consumer that has credit again stand behind those that wait already."""
+        consumer.blocked = 0
+        if len(self.consumers) > 1:
+            self.move_back(consumer)
+
     def unblock(self, ledger: Ledger) -> None:
         """Let consumers of this receiver that have credit again stand behind those that wait already."""
         waiting = [
@@ -159,9 +165,7 @@ class Queue:
             waiting.sort(key=_BLOCKED)
         for consumer in waiting:
             if consumer.pool.credit > 0:
-                consumer.blocked = 0
-                if len(self.consumers) > 1:
-                    self.move_back(consumer)
+                self.unblock_one(consumer)
             else:
                 consumer.pool.waiting[self] = None
 

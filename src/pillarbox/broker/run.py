@@ -82,6 +82,22 @@ class Run:
         state = "cold" if self.messages is None else "hot"
         return f"<Run {self.sequences} {state} bytes={self.body_bytes} redelivered={self.redelivered}>"
 
+    def one(self, position: int) -> Run:
+        """The message at this position, as a run of its own: `cut` for whoever takes one at a time."""
+        assert self.messages is not None, "only what is in memory is handed out"
+        message = self.messages[position]
+        sequence = self.sequences[position]
+        return Run(
+            self.lane,
+            range(sequence, sequence + 1),
+            [message],
+            len(message.body),
+            self.location,
+            self.redelivered,
+            self.accepted_ms,
+            self.stored,
+        )
+
     def cut(self, selection: slice) -> Run:
         """The part at these positions, as a run of its own. Cost: O(part), or O(1) for the whole."""
         sequences = self.sequences[selection]

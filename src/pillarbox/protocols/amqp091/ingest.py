@@ -33,6 +33,7 @@ _METHOD_FRAME_MIN = 12
 _HEADER_FRAME_MIN = 22
 _FRAME_OVERHEAD = 8
 _ACK_BYTES = 13
+_ACK_FRAME_BYTES = _ACK_BYTES + _FRAME_OVERHEAD
 
 
 def ingest(connection: Connection, data: bytes) -> int:
@@ -40,13 +41,15 @@ def ingest(connection: Connection, data: bytes) -> int:
 
     Raises AmqpError with `connection.resume` set to where to go on, when everything before is done.
     """
+    size = len(data)
+    if size == _ACK_FRAME_BYTES and _acknowledge(connection, data):
+        return size
     channels = connection.channels
     routes = connection.routes
     facts_of = connection.facts
     now_ms = connection.core.changes.now_ms
     limit = connection.frame_max
     body_max = min(limit, connection.settings.message_size_max)
-    size = len(data)
     position = 0
 
     # Either a run of publishes is being gathered: one channel, one target, one persistence.
@@ -176,3 +179,19 @@ def ingest(connection: Connection, data: bytes) -> int:
     while position < size and (used := connection.next_frame(data, position)):
         position += used
     return position
+
+
+def _acknowledge(connection: Connection, data: bytes) -> bool:
+    """Take one basic.ack that came by itself, as it does with a small prefetch: there is nothing to gather."""
+    kind, number, length, method = _method_frame(data, 0)
+    channel = connection.channels.get(number)
+    whole = kind == FRAME_METHOD and length == _ACK_BYTES and data[-1] == FRAME_END
+    if method != BASIC_ACK or not whole or channel is None or not channel.plain:
+        return False
+    tag, multiple = _ack_arguments(data, 11)
+    connection.resume = len(data)
+    if multiple & 1:
+        channel.acknowledge_all(tag)
+    elif tag:
+        channel.acknowledge(tag, tag)
+    return bool(tag or multiple & 1)
