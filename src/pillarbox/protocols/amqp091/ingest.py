@@ -182,7 +182,7 @@ def ingest(connection: Connection, data: bytes) -> int:
 
 
 def _acknowledge(connection: Connection, data: bytes) -> bool:
-    """Take one basic.ack that came by itself, as it does with a small prefetch: there is nothing to gather."""
+    """Take one basic.ack that came by itself, as with a small prefetch: there is nothing to gather."""
     kind, number, length, method = _method_frame(data, 0)
     channel = connection.channels.get(number)
     whole = kind == FRAME_METHOD and length == _ACK_BYTES and data[-1] == FRAME_END
