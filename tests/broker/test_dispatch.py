@@ -374,3 +374,21 @@ def test_credit_that_is_still_used_up_after_an_answer_is_given_out_later() -> No
     ledger.settle(2, False, Outcome.ACCEPTED)
     domain.run()
     assert [delivery[0] for delivery in receiver.deliveries] == ["a", "a", "b"]
+
+
+@pytest.mark.row("R64", "R66")
+def test_what_a_cancelled_consumer_has_out_can_be_settled() -> None:
+    """It waited without credit when it was cancelled, and others stay on the queue."""
+    domain = Domain()
+    session, receiver, ledger = domain.session(), Receiver(), Ledger()
+    queue = declared(domain)
+    cancelled = domain.consume(session, "q", receiver, ledger=ledger, tag="x", prefetch=1, priority=1)
+    for tag in ("a", "b"):
+        domain.consume(session, "q", receiver, ledger=Ledger(), tag=tag)
+    publish(domain, queue, 2)
+    domain.run()
+    session.cancel(cancelled)
+    ledger.settle(1, False, Outcome.ACCEPTED)
+    publish(domain, queue, 2, start=2)
+    domain.run()
+    assert [delivery[0] for delivery in receiver.deliveries] == ["x", "a", "b", "a"]

@@ -257,6 +257,9 @@ class Session:
             if queue.deleted or len(left) == len(queue.consumers):
                 continue
             queue.consumers[:] = left
+            for consumer in ended:
+                # What it has out may still be settled, but its turn never comes again.
+                consumer.blocked = 0
             queue.used_ms = self.core.changes.now_ms
             if queue.auto_delete and not left:
                 self.vhost.remove_queue(queue)
