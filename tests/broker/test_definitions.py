@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from pillarbox.broker import definitions as kept
 from pillarbox.broker.auth import Permission, User, hash_password
 from pillarbox.broker.import_definitions import import_definitions
+from pillarbox.broker.index import Envelope
 from pillarbox.protocols.amqp091 import wire
 
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=20)
@@ -131,7 +132,7 @@ def test_headers_binding_routes_the_same_after_a_restart(kind: str) -> None:
     queue = domain.vhost.declare_queue(None, "q", durable=True)
     domain.vhost.bind(domain.vhost.exchange("amq.headers"), queue, "", {"n": TYPED[kind]})
     for _ in range(2):
-        route = domain.vhost.exchange("amq.headers").resolve(("",), {"n": TYPED[kind]})
+        route = domain.vhost.exchange("amq.headers").resolve(("",), Envelope({"n": TYPED[kind]}))
         assert [found.name for found in route.queues] == ["q"]
         domain.tick()
         domain.restart()

@@ -1,6 +1,7 @@
 """How exchanges choose queues, against a matcher that is obviously right.
 
-Source: AMQP 0-9-1 specification 3.1.3; RabbitMQ's `rabbit_exchange_type_headers`; rows R20-R24, R31.
+Source: AMQP 0-9-1 specification 3.1.3; RabbitMQ's `rabbit_exchange_type_headers`; rows R20-R25, R31. The
+kinds that share messages out have tests of their own, in `test_balancing`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
 
 from pillarbox.broker.exchange import Exchange, Route, frozen
+from pillarbox.broker.index import NO_ENVELOPE, Envelope
 from pillarbox.broker.queue import Queue
 from pillarbox.broker.routing import KINDS, FanoutIndex, HeadersIndex, TopicIndex
 from pillarbox.broker.vhost import VHost
@@ -64,6 +66,14 @@ MATCHES = {
     "headers": lambda bound, arguments, key, headers: headers_match(arguments, headers),
 }
 
+BALANCED = ("x-consistent-hash", "x-modulus-hash")
+"""Kinds that choose one binding by the keys alone: which, is their own affair."""
+
+
+def no_random(count: int) -> bytes:
+    raise AssertionError("nothing here is left to chance")
+
+
 # --- strategies -------------------------------------------------------------------------------------------
 
 WORDS = st.sampled_from(["a", "b", "", "ab", "é"])
@@ -96,7 +106,7 @@ def test_topic_words_match_as_the_specification_says(pattern: str, key: str) -> 
     """`*` is exactly one word, `#` any number of them; an empty word is a word, an empty key has none."""
     index = TopicIndex()
     index.add(pattern, {}, Place("q"))
-    assert bool(list(index.match(key, {}))) == topic_matches(pattern, key)
+    assert bool(list(index.match((key,), NO_ENVELOPE))) == topic_matches(pattern, key)
 
 
 @pytest.mark.row("R22")
@@ -122,15 +132,15 @@ def test_topic_examples(pattern: str, key: str, matches: bool) -> None:
     assert topic_matches(pattern, key) is matches, "the reference itself"
     index = TopicIndex()
     index.add(pattern, {}, Place("q"))
-    assert bool(list(index.match(key, {}))) is matches
+    assert bool(list(index.match((key,), NO_ENVELOPE))) is matches
 
 
 def test_topic_key_of_many_hashes_costs_no_exponent() -> None:
     """A pattern that anybody may bind must not stop the broker."""
     index = TopicIndex()
     index.add(".".join(["#"] * 40 + ["end"]), {}, Place("q"))
-    assert list(index.match(".".join(["a"] * 60), {})) == []
-    assert len(list(index.match(".".join(["a"] * 60 + ["end"]), {}))) == 1
+    assert list(index.match((".".join(["a"] * 60),), NO_ENVELOPE)) == []
+    assert len(list(index.match((".".join(["a"] * 60 + ["end"]),), NO_ENVELOPE))) == 1
 
 
 @pytest.mark.row("R22")
@@ -139,7 +149,7 @@ def test_headers_match_by_mode(arguments: dict[str, Any], headers: dict[str, Any
     """all, any, and both with the headers that begin with `x-`; a void value asks for presence only."""
     index = HeadersIndex()
     index.add("", arguments, Place("q"))
-    assert bool(list(index.match("", headers))) == headers_match(arguments, headers)
+    assert bool(list(index.match(("",), Envelope(headers)))) == headers_match(arguments, headers)
 
 
 @pytest.mark.row("R22")
@@ -147,15 +157,15 @@ def test_headers_match_whatever_the_width_of_an_integer_on_the_wire() -> None:
     """RabbitMQ compares values, not field types: clients write the same number as `b`, `s`, `I` or `l`."""
     index = HeadersIndex()
     index.add("", {"n": wire.Byte(5), "f": wire.Float(0.5)}, Place("q"))
-    assert list(index.match("", {"n": 5, "f": 0.5}))
-    assert list(index.match("", {"n": wire.Long(5), "f": 0.5}))
-    assert not list(index.match("", {"n": 5.0, "f": 0.5}))
-    assert not list(index.match("", {"n": "5", "f": 0.5}))
+    assert list(index.match(("",), Envelope({"n": 5, "f": 0.5})))
+    assert list(index.match(("",), Envelope({"n": wire.Long(5), "f": 0.5})))
+    assert not list(index.match(("",), Envelope({"n": 5.0, "f": 0.5})))
+    assert not list(index.match(("",), Envelope({"n": "5", "f": 0.5})))
 
 
 @settings(max_examples=200)
 @given(
-    st.sampled_from(sorted(KINDS)),
+    st.sampled_from(sorted(MATCHES)),
     st.lists(st.tuples(PATTERNS, ARGUMENTS, st.integers(0, 2), st.booleans()), max_size=12),
     KEYS,
     HEADERS,
@@ -165,7 +175,7 @@ def test_index_holds_exactly_what_was_added_and_not_removed(
 ) -> None:
     """Bindings come and go in any order; an index is used like `Exchange` does, each identity once."""
     places = [Place("0"), Place("1"), Place("2")]
-    index = KINDS[kind][0]()
+    index = KINDS[kind].make({}, no_random)
     present: dict[object, tuple[str, dict[str, Any], Place]] = {}
     for bound, arguments, number, adds in steps:
         identity = (bound, frozen(arguments), number)
@@ -179,10 +189,10 @@ def test_index_holds_exactly_what_was_added_and_not_removed(
         for bound, arguments, place in present.values()
         if MATCHES[kind](bound, arguments, key, headers)
     ]
-    assert set(matching) == {place.name for place in index.match(key, headers)}
+    assert set(matching) == {place.name for place in index.match((key,), Envelope(headers))}
     for binding in list(present.values()):
         index.remove(*binding)
-    assert list(index.match(key, headers)) == []
+    assert list(index.match((key,), Envelope(headers))) == []
 
 
 def test_topic_index_forgets_words_that_nobody_binds() -> None:
@@ -201,11 +211,11 @@ def test_fanout_counts_bindings_of_one_destination() -> None:
     place = Place("q")
     index.add("a", {}, place)
     index.add("b", {}, place)
-    assert list(index.match("x", {})) == [place]
+    assert list(index.match(("x",), NO_ENVELOPE)) == [place]
     index.remove("a", {}, place)
-    assert list(index.match("x", {})) == [place]
+    assert list(index.match(("x",), NO_ENVELOPE)) == [place]
     index.remove("b", {}, place)
-    assert list(index.match("x", {})) == []
+    assert list(index.match(("x",), NO_ENVELOPE)) == []
 
 
 @pytest.mark.row("R31")
@@ -218,8 +228,8 @@ def test_headers_bindings_that_differ_only_in_type_are_two() -> None:
     vhost.bind(source, queue, "", {"n": 1})
     vhost.bind(source, queue, "", {"n": True})
     vhost.unbind(source, queue, "", {"n": True})
-    assert source.resolve(("",), {"n": 1}).queues == (queue,)
-    assert source.resolve(("",), {"n": True}).queues == ()
+    assert source.resolve(("",), Envelope({"n": 1})).queues == (queue,)
+    assert source.resolve(("",), Envelope({"n": True})).queues == ()
 
 
 # --- exchanges bound to exchanges -------------------------------------------------------------------------
@@ -268,11 +278,16 @@ def test_route_through_a_headers_exchange_says_so() -> None:
     """Such a route must be resolved again for each message, also when the exchange stands behind others."""
     vhost = Domain().vhost
     top = vhost.declare_exchange("top", "topic")
-    assert not top.resolve(("a.b",)).by_headers
+    assert not top.resolve(("a.b",)).per_message
     vhost.bind(top, vhost.exchange("amq.headers"), "a.#", {})
-    assert top.resolve(("a.b",)).by_headers
-    assert not top.resolve(("b",)).by_headers
-    assert vhost.exchange("amq.headers").resolve(("b",)).by_headers
+    assert top.resolve(("a.b",)).per_message
+    assert not top.resolve(("b",)).per_message
+    vhost.declare_exchange("other", "topic", arguments={"alternate-exchange": "amq.headers"})
+    assert vhost.exchange("other").resolve(("b",)).per_message
+    assert vhost.exchange("amq.headers").resolve(("b",)).per_message
+
+
+EXCHANGE_NAMES = st.sampled_from([f"x{number}" for number in range(8)])
 
 
 class RouteMachine(RuleBasedStateMachine):
@@ -291,10 +306,18 @@ class RouteMachine(RuleBasedStateMachine):
         self.kept: dict[tuple[str, tuple[str, ...], object], tuple[Route, dict[str, Any]]] = {}
         self.count = 0
 
-    @rule(target=exchanges, kind=st.sampled_from(sorted(KINDS)))
-    def declare_exchange(self, kind: str) -> str:
-        self.count += 1
-        return self.vhost.declare_exchange(f"x{self.count}", kind).name
+    @rule(
+        target=exchanges,
+        name=EXCHANGE_NAMES,
+        kind=st.sampled_from([*sorted(MATCHES), *BALANCED]),
+        alternate=st.none() | EXCHANGE_NAMES,
+    )
+    def declare_exchange(self, name: str, kind: str, alternate: str | None) -> Any:
+        """Names come back, so that alternates come and go and come again."""
+        if name in self.vhost.exchanges:
+            return multiple()
+        arguments = {} if alternate is None else {"alternate-exchange": alternate}
+        return self.vhost.declare_exchange(name, kind, arguments=arguments).name
 
     @rule(target=queues)
     def declare_queue(self) -> str:
@@ -334,7 +357,7 @@ class RouteMachine(RuleBasedStateMachine):
     @rule(source=exchanges, keys=st.lists(KEYS, min_size=1, max_size=2), headers=HEADERS)
     def route(self, source: str, keys: list[str], headers: dict[str, Any]) -> None:
         exchange = self.vhost.exchanges[source]
-        route = exchange.resolve(tuple(keys), headers)
+        route = exchange.resolve(tuple(keys), Envelope(headers))
         assert set(route.queues) == self._reached(exchange, keys, headers)
         assert len(set(route.queues)) == len(route.queues)
         self.kept[source, tuple(keys), frozen(headers)] = route, headers
@@ -352,8 +375,8 @@ class RouteMachine(RuleBasedStateMachine):
             if not route.stamp.valid:
                 continue
             if source:
-                fresh = self.vhost.exchanges[source].resolve(keys, headers)
-                assert fresh.by_headers == route.by_headers
+                fresh = self.vhost.exchanges[source].resolve(keys, Envelope(headers))
+                assert fresh.per_message == route.per_message
             else:
                 fresh = self.vhost.resolve_default(keys)
             assert set(fresh.queues) == set(route.queues)
@@ -373,24 +396,43 @@ class RouteMachine(RuleBasedStateMachine):
         self, source: str, destination: str, key: str, arguments: dict[str, Any]
     ) -> tuple[Exchange, Queue | Exchange, str, dict[str, Any]]:
         end: Queue | Exchange | None = self.vhost.queues.get(destination)
-        return self.vhost.exchanges[source], end or self.vhost.exchanges[destination], key, arguments
+        exchange = self.vhost.exchanges[source]
+        if exchange.kind == "x-consistent-hash":
+            key = str(len(key) + 1)
+        return exchange, end or self.vhost.exchanges[destination], key, arguments
 
     def _forget(self, end: Queue | Exchange) -> None:
         self.bound = [binding for binding in self.bound if end not in binding[:2]]
 
     def _reached(self, exchange: Exchange, keys: list[str], headers: dict[str, Any]) -> set[Queue]:
-        """Everything that a path of matching bindings leads to, by brute force."""
-        reached: set[Queue | Exchange] = {exchange}
-        while True:
-            more = {
+        """Everything that a path of matching bindings and of alternates leads to, by brute force."""
+        reached: dict[Queue | Exchange, None] = {exchange: None}
+        pending = [exchange]
+        while pending:
+            source = pending.pop()
+            ends = self._matching(source, keys, headers)
+            alternate = self.vhost.exchanges.get(source.arguments.get("alternate-exchange", ""))
+            if not ends and alternate is not None:
+                ends = {alternate}
+            for end in ends:
+                if end not in reached and isinstance(end, Exchange):
+                    pending.append(end)
+                reached[end] = None
+        return {end for end in reached if isinstance(end, Queue)}
+
+    def _matching(self, source: Exchange, keys: list[str], headers: dict[str, Any]) -> set[Queue | Exchange]:
+        bound = [binding for binding in self.bound if binding[0] is source]
+        if source.kind not in BALANCED:
+            matches = MATCHES[source.kind]
+            return {
                 end
-                for source, end, bound, arguments in self.bound
-                if source in reached
-                and any(MATCHES[source.kind](bound, arguments, key, headers) for key in keys)
-            } - reached
-            if not more:
-                return {end for end in reached if isinstance(end, Queue)}
-            reached |= more
+                for _, end, own, arguments in bound
+                if any(matches(own, arguments, k, headers) for k in keys)
+            }
+        chosen = set(source._index.match(tuple(keys), NO_ENVELOPE))
+        assert len(chosen) == bool(bound)
+        assert chosen <= {binding[1] for binding in bound}
+        return chosen  # type: ignore[return-value]
 
 
 def _same_binding(one: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
@@ -399,7 +441,7 @@ def _same_binding(one: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
 
 TestRoutes = RouteMachine.TestCase
 TestRoutes.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
-TestRoutes = pytest.mark.row("R22", "R24", "R31")(TestRoutes)
+TestRoutes = pytest.mark.row("R22", "R24", "R25", "R31")(TestRoutes)
 
 
 # --- the default exchange and the predeclared ones --------------------------------------------------------

@@ -203,7 +203,12 @@ def spelled(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, list):
         return f"[{','.join(f'{{{type_name(item)},{spelled(item)}}}' for item in value)}]"
-    return f'<<"{value}">>' if isinstance(value, str) else str(value)
+    if isinstance(value, dict):
+        fields = (f"{{{spelled(key)},{type_name(item)},{spelled(item)}}}" for key, item in value.items())
+        return f"[{','.join(fields)}]"
+    if isinstance(value, str):
+        return f'<<"{value}">>' if value else "<<>>"
+    return str(value)
 
 
 def type_name(value: Any) -> str:

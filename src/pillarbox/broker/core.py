@@ -57,7 +57,7 @@ class Core:
         memory_budget: int = 128 << 20,
     ) -> None:
         self._journal = journal
-        self._random = random
+        self.random = random
         self._wake = wake
         self.warn = warn
         self._memory_budget = memory_budget
@@ -116,7 +116,7 @@ class Core:
 
     def unique_name(self, prefix: str) -> str:
         """A name that nobody has, beginning with `prefix`."""
-        return prefix + base64.urlsafe_b64encode(self._random(UNIQUE_BYTES)).decode().rstrip("=")
+        return prefix + base64.urlsafe_b64encode(self.random(UNIQUE_BYTES)).decode().rstrip("=")
 
     def add_vhost(self, name: str) -> VHost:
         """Make a virtual host, or return the one of this name."""
@@ -127,7 +127,7 @@ class Core:
 
     def add_user(self, name: str, password: str, tags: tuple[str, ...] = ()) -> User:
         """Make a user or replace the one of this name."""
-        user = User(name, hash_password(password, self._random(SALT_BYTES)), tags=tags)
+        user = User(name, hash_password(password, self.random(SALT_BYTES)), tags=tags)
         return self.put_user(user)
 
     def put_user(self, user: User) -> User:

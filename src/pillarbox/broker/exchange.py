@@ -1,8 +1,8 @@
 """Exchanges and bindings: where a published message goes.
 
 An exchange is an index of bindings (see `routing`) plus the attributes that a redeclaration must repeat.
-`resolve` follows exchange-to-exchange bindings and yields a `Route`: the queues, each once, and a stamp.
-Not here: permissions, who may delete what, durability on disk (see `vhost`).
+`resolve` follows exchange-to-exchange bindings and alternate exchanges and yields a `Route`: the queues, each
+once, and a stamp. Not here: permissions, who may delete what, durability on disk (see `vhost`).
 
 Invariant: a route is good as long as its stamp is valid. A change to an exchange invalidates its stamp
 and those of every exchange from which it can be reached, so heads keep routes and check one attribute.
@@ -10,18 +10,20 @@ and those of every exchange from which it can be reached, so heads keep routes a
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from pillarbox.broker.arguments import value_class
+from pillarbox.broker.history import Remembered, is_kept
+from pillarbox.broker.index import NO_ENVELOPE, Destination, Envelope, Keys, Random
 from pillarbox.broker.routing import KINDS
 
 if TYPE_CHECKING:
     from pillarbox.broker.queue import Queue
-
-NO_HEADERS: Mapping[str, Any] = {}
+    from pillarbox.engine.base import Message
 
 
 class Stamp:
@@ -34,12 +36,19 @@ class Stamp:
 
 
 class Route(msgspec.Struct, frozen=True, eq=False):
-    """Where one routing key leads from one exchange, while `stamp.valid`."""
+    """Where the keys of a message lead from one exchange, while `stamp.valid`."""
 
     queues: tuple[Queue, ...]
     stamp: Stamp
-    by_headers: bool
-    """The queues depend on the message's headers: resolve again for each message."""
+    per_message: bool = False
+    """Other messages with the same keys may go elsewhere: resolve again for each message."""
+    histories: tuple[deque[Remembered], ...] = ()
+    """Of exchanges on the way that remember their messages (R30); only ever with `per_message`."""
+
+    def remember(self, keys: Keys, envelope: Envelope, message: Message) -> None:
+        """Tell the exchanges on the way what has passed: for each message of a `per_message` route."""
+        for history in self.histories:
+            history.append(Remembered(keys, envelope, message))
 
 
 class Binding(msgspec.Struct, frozen=True, eq=False):
@@ -76,6 +85,7 @@ class Exchange:
         auto_delete: bool = False,
         internal: bool = False,
         arguments: Mapping[str, Any] | None = None,
+        random: Random,
     ) -> None:
         self.name = name
         self.kind = kind
@@ -86,9 +96,16 @@ class Exchange:
         self.counters = ExchangeCounters()
         self.bindings: dict[object, Binding] = {}
         self.sources: dict[Exchange, int] = {}
-        """Exchanges bound to this one, with the number of such bindings."""
-        make_index, self.by_headers = KINDS[kind]
-        self._index = make_index()
+        """Exchanges from which routes come to this one, with the number of ways: bindings, and being their
+        alternate."""
+        self.alternate: Exchange | None = None
+        """Where messages go that no binding matches (R25), while there is such an exchange."""
+        row = KINDS[kind]
+        self.per_message = row.per_message(self.arguments)
+        length = row.remembers(self.arguments)
+        self.history: deque[Remembered] | None = deque(maxlen=length) if length else None
+        """The last messages, oldest first, for whoever is bound later; None if it keeps none."""
+        self._index = row.make(self.arguments, random)
         self._stamp = Stamp()
 
     def __repr__(self) -> str:
@@ -102,8 +119,7 @@ class Exchange:
         self.bindings[identity] = binding
         self._index.add(binding.key, binding.arguments, binding.destination)
         if isinstance(binding.destination, Exchange):
-            sources = binding.destination.sources
-            sources[self] = sources.get(self, 0) + 1
+            self._leads_to(binding.destination, 1)
         self.invalidate()
         return True
 
@@ -114,11 +130,28 @@ class Exchange:
             return None
         self._index.remove(binding.key, binding.arguments, binding.destination)
         if isinstance(destination, Exchange):
-            destination.sources[self] -= 1
-            if not destination.sources[self]:
-                del destination.sources[self]
+            self._leads_to(destination, -1)
         self.invalidate()
         return binding
+
+    def set_alternate(self, alternate: Exchange | None) -> None:
+        """Let messages that no binding matches go there, or nowhere."""
+        if alternate is self.alternate:
+            return
+        if self.alternate is not None:
+            self._leads_to(self.alternate, -1)
+        self.alternate = alternate
+        if alternate is not None:
+            self._leads_to(alternate, 1)
+        self.invalidate()
+
+    def _leads_to(self, other: Exchange, ways: int) -> None:
+        """Note that there are so many ways more (or less) from here to another exchange."""
+        count = other.sources.get(self, 0) + ways
+        if count:
+            other.sources[self] = count
+        else:
+            del other.sources[self]
 
     def invalidate(self) -> None:
         """Let every route through this exchange be resolved anew."""
@@ -131,23 +164,33 @@ class Exchange:
             seen.update(fresh)
             pending.extend(fresh)
 
-    def resolve(self, keys: tuple[str, ...], headers: Mapping[str, Any] = NO_HEADERS) -> Route:
-        """Follow bindings, through other exchanges too, to the queues; each queue once, cycles ignored."""
+    def resolve(self, keys: Keys, envelope: Envelope = NO_ENVELOPE) -> Route:
+        """Follow bindings, through other exchanges too, to the queues; each queue once, cycles ignored.
+
+        Each exchange on the way that has no matching binding passes the message on to its alternate.
+        """
         queues: dict[Queue, None] = {}
-        by_headers = False
+        histories: list[deque[Remembered]] = []
+        per_message = False
         pending: list[Exchange] = [self]
         seen = {self}
         while pending:
             exchange = pending.pop(0)
-            by_headers = by_headers or exchange.by_headers
-            for key in keys:
-                for destination in exchange._index.match(key, headers):
-                    if not isinstance(destination, Exchange):
-                        queues[destination] = None  # type: ignore[index]
-                    elif destination not in seen:
-                        seen.add(destination)
-                        pending.append(destination)
-        return Route(tuple(queues), self._stamp, by_headers)
+            per_message = per_message or exchange.per_message
+            if exchange.history is not None and is_kept(envelope):
+                histories.append(exchange.history)
+            destination: Destination | None = None
+            for destination in exchange._index.match(keys, envelope):
+                if not isinstance(destination, Exchange):
+                    queues[destination] = None  # type: ignore[index]
+                elif destination not in seen:
+                    seen.add(destination)
+                    pending.append(destination)
+            alternate = exchange.alternate
+            if destination is None and alternate is not None and alternate not in seen:
+                seen.add(alternate)
+                pending.append(alternate)
+        return Route(tuple(queues), self._stamp, per_message, tuple(histories))
 
 
 def binding_identity(destination: Queue | Exchange, key: str, arguments: Mapping[str, Any]) -> object:

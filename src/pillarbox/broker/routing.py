@@ -1,39 +1,23 @@
-"""How exchanges choose destinations: one index per exchange kind, and the table of kinds.
+"""The exchange kinds of the specification, and the table of all kinds.
 
-An index holds bindings and answers, for one routing key (and headers), which destinations match. It
-knows no queues and no messages beyond these strings. To add a kind: one class and one row in `KINDS`.
+To add a kind: one class and one row in `KINDS`. Not here: the kinds that share messages out (`balancing`)
+and the one that remembers them (`history`).
 
 Source: AMQP 0-9-1 specification, 3.1.3 (exchange types); RabbitMQ's `any-with-x` and `all-with-x`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
-from pillarbox.broker.arguments import value_class
-
-Arguments = Mapping[str, Any]
+from pillarbox.broker import balancing, history
+from pillarbox.broker.arguments import spelled, type_name, value_class
+from pillarbox.broker.index import Arguments, Destination, Envelope, Keys, Kind, always
+from pillarbox.errors import BrokerError, Reason
 
 MULTI_WORD = "#"
 ONE_WORD = "*"
-
-
-class Destination(Protocol):
-    """What a binding leads to: a queue or an exchange."""
-
-    name: str
-
-
-class Index(Protocol):
-    """The bindings of one exchange, arranged for look-up. The same destination may match repeatedly."""
-
-    def add(self, key: str, arguments: Arguments, destination: Destination) -> None: ...
-
-    def remove(self, key: str, arguments: Arguments, destination: Destination) -> None:
-        """Take out what `add` was given: the very same arguments object."""
-
-    def match(self, key: str, headers: Arguments) -> Iterator[Destination]: ...
 
 
 class DirectIndex:
@@ -51,8 +35,10 @@ class DirectIndex:
         if not destinations:
             del self._by_key[key]
 
-    def match(self, key: str, headers: Arguments) -> Iterator[Destination]:
-        return iter(self._by_key.get(key, ()))
+    def match(self, keys: Keys, envelope: Envelope) -> Iterable[Destination]:
+        if len(keys) == 1:
+            return self._by_key.get(keys[0], ())
+        return [destination for key in keys for destination in self._by_key.get(key, ())]
 
 
 class FanoutIndex:
@@ -69,8 +55,8 @@ class FanoutIndex:
         if not self._counts[destination]:
             del self._counts[destination]
 
-    def match(self, key: str, headers: Arguments) -> Iterator[Destination]:
-        return iter(self._counts)
+    def match(self, keys: Keys, envelope: Envelope) -> Iterable[Destination]:
+        return self._counts
 
 
 def _words(key: str) -> list[str]:
@@ -116,7 +102,11 @@ class TopicIndex:
                 break
             del parent.children[word]
 
-    def match(self, key: str, headers: Arguments) -> Iterator[Destination]:
+    def match(self, keys: Keys, envelope: Envelope) -> Iterator[Destination]:
+        for key in keys:
+            yield from self._match(key)
+
+    def _match(self, key: str) -> Iterator[Destination]:
         """Walk the tree with the set of (node, words consumed) still to visit.
 
         Each pair is visited once and leads to a few others, so keys such as `#.#.#` cost words times nodes,
@@ -183,7 +173,8 @@ class HeadersIndex:
                 return
         raise AssertionError((key, arguments, destination))
 
-    def match(self, key: str, headers: Arguments) -> Iterator[Destination]:
+    def match(self, keys: Keys, envelope: Envelope) -> Iterator[Destination]:
+        headers = envelope.headers
         for _, arguments, destination in self._bindings:
             test, with_x = MATCH_MODES[arguments.get("x-match", "all")]
             wanted = {
@@ -195,10 +186,42 @@ class HeadersIndex:
                 yield destination
 
 
-# Exchange kind → (index, whether a route depends on the headers and so cannot be cached by key).
-KINDS: dict[str, tuple[Callable[[], Index], bool]] = {
-    "direct": (DirectIndex, False),
-    "fanout": (FanoutIndex, False),
-    "topic": (TopicIndex, False),
-    "headers": (HeadersIndex, True),
+def check_match_mode(key: str, arguments: Arguments, destination: Destination, to_exchange: bool) -> None:
+    """Refuse a binding to a headers exchange whose `x-match` is none of `MATCH_MODES`."""
+    mode = arguments.get("x-match", "all")
+    expected = "all, any, all-with-x, or any-with-x"
+    if not isinstance(mode, str):
+        text = f"Invalid x-match field type {type_name(mode)} (value {spelled(mode)}); expected longstr"
+        raise BrokerError(Reason.PRECONDITION_FAILED, text)
+    if mode not in MATCH_MODES:
+        text = f"Invalid x-match field value {spelled(mode)}; expected {expected}"
+        raise BrokerError(Reason.PRECONDITION_FAILED, text)
+
+
+KINDS: dict[str, Kind] = {
+    "direct": Kind(lambda arguments, random: DirectIndex()),
+    "fanout": Kind(lambda arguments, random: FanoutIndex()),
+    "topic": Kind(lambda arguments, random: TopicIndex()),
+    "headers": Kind(
+        lambda arguments, random: HeadersIndex(), per_message=always, check_binding=check_match_mode
+    ),
+    "x-consistent-hash": Kind(
+        lambda arguments, random: balancing.ConsistentHash(arguments),
+        per_message=balancing.hashes_more_than_keys,
+        check=balancing.check_hash_arguments,
+        check_binding=balancing.check_weight,
+    ),
+    "x-modulus-hash": Kind(lambda arguments, random: balancing.ModulusHash()),
+    "x-random": Kind(lambda arguments, random: balancing.RandomChoice(random), per_message=always),
+    "x-local-random": Kind(
+        lambda arguments, random: balancing.RandomChoice(random),
+        per_message=always,
+        check_binding=balancing.check_local_binding,
+    ),
+    "x-recent-history": Kind(
+        lambda arguments, random: FanoutIndex(),
+        per_message=always,
+        check=history.check_length,
+        remembers=history.length,
+    ),
 }

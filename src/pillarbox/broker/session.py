@@ -11,12 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from pillarbox.broker.arguments import (
-    check_consumer_arguments,
-    check_exchange_arguments,
-)
+from pillarbox.broker.arguments import check_consumer_arguments
 from pillarbox.broker.consumer import Consumer, Pool
-from pillarbox.broker.exchange import NO_HEADERS, Exchange, Route
+from pillarbox.broker.exchange import Exchange, Route
+from pillarbox.broker.index import NO_ENVELOPE, Envelope
 from pillarbox.broker.queue import Queue
 from pillarbox.broker.vhost import (
     DEFAULT_EXCHANGE,
@@ -77,11 +75,13 @@ class Session:
         """Make or check an exchange; see `VHost.declare_exchange`."""
         demand_not_default(name)
         self._demand("configure", "exchange", name)
-        check_exchange_arguments(name, self.vhost.name, arguments)
-        if "alternate-exchange" in arguments:
-            self._demand("read", "exchange", name)
-            self._demand("write", "exchange", arguments["alternate-exchange"])
-        return self.vhost.declare_exchange(name, kind, arguments=arguments, **attributes)
+
+        def permit(arguments: Mapping[str, Any]) -> None:
+            if "alternate-exchange" in arguments:
+                self._demand("read", "exchange", name)
+                self._demand("write", "exchange", arguments["alternate-exchange"])
+
+        return self.vhost.declare_exchange(name, kind, arguments=arguments, permit=permit, **attributes)
 
     def find_exchange(self, name: str) -> Exchange:
         """The exchange, for a passive declaration."""
@@ -186,7 +186,7 @@ class Session:
     # --- messages ----------------------------------------------------------------------------------
 
     def route(
-        self, exchange: str, keys: tuple[str, ...], headers: Mapping[str, Any] = NO_HEADERS
+        self, exchange: str, keys: tuple[str, ...], envelope: Envelope = NO_ENVELOPE
     ) -> tuple[Exchange | None, Route]:
         """Where a publish by this user goes; the exchange is None for the default one.
 
@@ -200,7 +200,7 @@ class Session:
         if target.internal:
             text = f"cannot publish to internal exchange '{exchange}' in vhost '{self.vhost.name}'"
             raise BrokerError(Reason.ACCESS_REFUSED, text)
-        return target, target.resolve(keys, headers)
+        return target, target.resolve(keys, envelope)
 
     def consume(
         self,

@@ -3,33 +3,36 @@
 Declares, deletes and binds, checks equivalence and ownership, and notes durable definitions. Permissions
 are checked by the caller (`session`), who knows the user. Not here: routing itself, messages.
 
-Source: AMQP 0-9-1 classes exchange and queue; rows R20-R24, R31, R40-R45, R56, R57.
+Source: AMQP 0-9-1 classes exchange and queue; rows R20-R25, R30, R31, R40-R45, R56, R57.
 Invariant: a binding exists only while both its ends do.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from pillarbox.broker import definitions as kept
 from pillarbox.broker.arguments import (
     COMPARED_QUEUE_ARGUMENTS,
     EXCHANGE_ARGUMENTS,
+    check_exchange_arguments,
     check_queue_arguments,
     check_queue_type,
     demand_equal,
-    spelled,
-    type_name,
     without_effect,
 )
 from pillarbox.broker.exchange import Binding, Exchange, Route, binding_identity
 from pillarbox.broker.queue import Queue
-from pillarbox.broker.routing import KINDS, MATCH_MODES
+from pillarbox.broker.routing import KINDS
+from pillarbox.engine.base import NO_EXPIRATION
 from pillarbox.errors import BrokerError, Reason
 
 if TYPE_CHECKING:
     from pillarbox.broker.core import Core
+    from pillarbox.broker.history import Remembered
 
 DEFAULT_EXCHANGE = ""
 PREDECLARED = {
@@ -55,9 +58,10 @@ class VHost:
         """Queues of direct replies: reached by name through the default exchange, and in no listing."""
         self.inbound: dict[Queue | Exchange, dict[Binding, None]] = {}
         """The bindings that lead to each destination."""
+        self._naming: dict[str, dict[Exchange, None]] = {}
+        """Exchanges by the name of their alternate, whether that exists or not (R25)."""
         for exchange, kind in PREDECLARED.items():
-            internal = exchange == "amq.rabbitmq.trace"
-            self.exchanges[exchange] = Exchange(exchange, kind, durable=True, internal=internal)
+            self._add_exchange(exchange, kind, durable=True, internal=exchange == "amq.rabbitmq.trace")
 
     def __repr__(self) -> str:
         return f"<VHost {self.name!r} queues={len(self.queues)} exchanges={len(self.exchanges)}>"
@@ -103,7 +107,7 @@ class VHost:
         found = [self.queues.get(key) or self.reply_queues.get(key) for key in keys]
         queues = tuple(dict.fromkeys(queue for queue in found if queue is not None))
         stamp = queues[0].stamp if len(queues) == 1 == len(keys) else _NEVER
-        return Route(queues, stamp, False)
+        return Route(queues, stamp)
 
     # --- exchanges ---------------------------------------------------------------------------------
 
@@ -116,27 +120,62 @@ class VHost:
         auto_delete: bool = False,
         internal: bool = False,
         arguments: Mapping[str, Any] | None = None,
+        permit: Callable[[Mapping[str, Any]], None] = lambda arguments: None,
     ) -> Exchange:
-        """Make an exchange, or check that the one of this name is the same (PRECONDITION_FAILED)."""
+        """Make an exchange, or check that the one of this name is the same (PRECONDITION_FAILED).
+
+        `permit` may refuse a new exchange for its arguments, when these are known to be of the right types.
+        """
+        arguments = arguments or {}
         demand_not_default(name)
         if kind not in KINDS:
             raise BrokerError(Reason.PRECONDITION_FAILED, f"unknown exchange type '{kind}'")
         existing = self.exchanges.get(name)
         if existing is not None:
-            self._demand_same_exchange(existing, kind, durable, auto_delete, internal, arguments or {})
+            self._demand_same_exchange(existing, kind, durable, auto_delete, internal, arguments)
             return existing
         demand_not_reserved("exchange", name)
+        check_exchange_arguments(name, self.name, arguments)
+        permit(arguments)
+        KINDS[kind].check(name, self.name, arguments)
         if durable:
             self._core.demand_storage()
-        exchange = Exchange(
+        exchange = self._add_exchange(
             name, kind, durable=durable, auto_delete=auto_delete, internal=internal, arguments=arguments
         )
-        self.exchanges[name] = exchange
         if durable:
             definition = kept.ExchangeDefinition(
                 self.name, name, kind, auto_delete, internal, exchange.arguments
             )
             self._core.define("exchange", kept.key_of(self.name, name), definition)
+        return exchange
+
+    def _add_exchange(
+        self,
+        name: str,
+        kind: str,
+        *,
+        durable: bool,
+        auto_delete: bool = False,
+        internal: bool = False,
+        arguments: Mapping[str, Any] | None = None,
+    ) -> Exchange:
+        exchange = Exchange(
+            name,
+            kind,
+            durable=durable,
+            auto_delete=auto_delete,
+            internal=internal,
+            arguments=arguments,
+            random=self._core.random,
+        )
+        self.exchanges[name] = exchange
+        alternate = exchange.arguments.get("alternate-exchange")
+        if alternate is not None:
+            self._naming.setdefault(alternate, {})[exchange] = None
+            exchange.set_alternate(self.exchanges.get(alternate))
+        for source in self._naming.get(name, ()):
+            source.set_alternate(exchange)
         return exchange
 
     def _demand_same_exchange(
@@ -175,6 +214,14 @@ class VHost:
         exchange.invalidate()
         for binding in list(exchange.bindings.values()):
             self._unlink(binding)
+        for source in self._naming.get(exchange.name, ()):
+            source.set_alternate(None)
+        alternate = exchange.arguments.get("alternate-exchange")
+        if alternate is not None:
+            exchange.set_alternate(None)
+            del self._naming[alternate][exchange]
+            if not self._naming[alternate]:
+                del self._naming[alternate]
         self._remove_inbound(exchange)
         if exchange.durable:
             self._core.undefine("exchange", kept.key_of(self.name, exchange.name))
@@ -307,8 +354,7 @@ class VHost:
         self, source: Exchange, destination: Queue | Exchange, key: str, arguments: Mapping[str, Any]
     ) -> None:
         """Bind; the same binding again is no error (R31)."""
-        if source.kind == "headers":
-            _check_match_mode(arguments)
+        KINDS[source.kind].check_binding(key, arguments, destination, isinstance(destination, Exchange))
         binding = Binding(source, destination, key, dict(arguments))
         if self._is_durable(binding) and not self.is_bound(source, destination, key, arguments):
             self._core.demand_storage()
@@ -325,6 +371,34 @@ class VHost:
                 dict(arguments),
             )
             self._core.define("binding", self._binding_key(binding), definition)
+        if source.history:
+            self._repeat(source.history, destination)
+
+    def _repeat(self, history: Iterable[Remembered], destination: Queue | Exchange) -> None:
+        """Publish what an exchange remembers to what has just been bound to it (R30).
+
+        As messages of now, for their times to live. An exchange gets the newest first, as from RabbitMQ.
+        """
+        now_ms = self._core.changes.now_ms
+        to_exchange = isinstance(destination, Exchange)
+        # A copy, because a way through exchanges may lead back to where these are remembered.
+        past = list(history)
+        for keys, envelope, message in reversed(past) if to_exchange else past:
+            again = msgspec.structs.replace(message, accepted_ms=now_ms)
+            if isinstance(destination, Exchange):
+                route = destination.resolve(keys, envelope)
+                route.remember(keys, envelope, again)
+                queues = route.queues
+            else:
+                queues = (destination,)
+            self._core.publish(
+                queues,
+                [again],
+                len(again.body),
+                persistent=again.persistent,
+                expiring=again.expiration_ms != NO_EXPIRATION,
+                prioritized=again.priority > 0,
+            )
 
     def unbind(
         self, source: Exchange, destination: Queue | Exchange, key: str, arguments: Mapping[str, Any]
@@ -378,7 +452,7 @@ class VHost:
     # --- restart -----------------------------------------------------------------------------------
 
     def restore_exchange(self, definition: kept.ExchangeDefinition) -> None:
-        self.exchanges[definition.name] = Exchange(
+        self._add_exchange(
             definition.name,
             definition.kind,
             durable=True,
@@ -460,15 +534,3 @@ def _demand_pairs(kind: str, name: str, vhost: str, pairs: tuple[tuple[str, Any,
 
 def _word(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _check_match_mode(arguments: Mapping[str, Any]) -> None:
-    mode = arguments.get("x-match", "all")
-    expected = "all, any, all-with-x, or any-with-x"
-    if not isinstance(mode, str):
-        text = f"Invalid x-match field type {type_name(mode)} (value {spelled(mode)}); expected longstr"
-        raise BrokerError(Reason.PRECONDITION_FAILED, text)
-    if mode not in MATCH_MODES:
-        shown = f'"{mode}"' if mode else ""
-        text = f"Invalid x-match field value <<{shown}>>; expected {expected}"
-        raise BrokerError(Reason.PRECONDITION_FAILED, text)

@@ -11,18 +11,18 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping
+from functools import partial
 from struct import Struct
 from typing import TYPE_CHECKING, Any
 
 from pillarbox.broker.confirm import Publisher
 from pillarbox.broker.consumer import Consumer, Pool
-from pillarbox.broker.exchange import NO_HEADERS
 from pillarbox.broker.ledger import Ledger, Outcome, UnknownDelivery
 from pillarbox.engine.base import NO_EXPIRATION, Address, Body, Message
 from pillarbox.errors import BrokerError, Reason
 from pillarbox.protocols.amqp091 import commands, methods, wire
 from pillarbox.protocols.amqp091.errors import AmqpError, from_broker_error, from_wire_error
-from pillarbox.protocols.amqp091.publishing import Target, headers_of, with_reply_to, without_header
+from pillarbox.protocols.amqp091.publishing import Target, envelope_of, with_reply_to, without_header
 
 if TYPE_CHECKING:
     from pillarbox.broker.run import Run
@@ -269,7 +269,7 @@ class Channel:
         facts = connection.facts.get(properties) or connection.examine(properties)
         if facts.fault is not None:
             raise AmqpError(*facts.fault, methods.BASIC_PUBLISH)
-        target, properties = self._special(route, facts, properties)
+        target, properties, remember = self._special(route, facts, properties)
         message = Message(
             route.address,
             properties,
@@ -283,15 +283,26 @@ class Channel:
             self._return(message)
         expiring = facts.expiration_ms != NO_EXPIRATION
         self.publish_run(target, [message], len(body), facts.persistent, expiring, facts.priority > 0)
+        if remember is not None:
+            remember(message)
 
-    def _special(self, route: PublishRoute, facts: Facts, properties: bytes) -> tuple[Target, bytes]:
-        """Apply what a message's own properties say about its route: CC and BCC, headers, reply-to."""
+    def _special(
+        self, route: PublishRoute, facts: Facts, properties: bytes
+    ) -> tuple[Target, bytes, Callable[[Message], None] | None]:
+        """Apply what a message itself says about its route: CC and BCC, its envelope, reply-to.
+
+        Returns where it goes, its properties as they are handed on, and whom to tell of it then.
+        """
         target = route.target
-        if facts.selects_keys or route.by_headers:
-            headers: Mapping[str, Any] = headers_of(properties) if facts.has_headers else NO_HEADERS
+        remember = None
+        if facts.selects_keys or route.per_message:
+            envelope = envelope_of(properties, facts)
+            headers = envelope.headers
             keys = (route.address.routing_key, *_selected(headers, "CC"), *_selected(headers, "BCC"))
-            source, resolved = self.session.route(route.address.exchange, keys, headers)
+            source, resolved = self.session.route(route.address.exchange, keys, envelope)
             target = self.connection.target(source, resolved.queues)
+            if resolved.histories:
+                remember = partial(resolved.remember, keys, envelope)
             if "BCC" in headers:
                 properties = without_header(properties, "BCC")
         if facts.replies_directly:
@@ -299,7 +310,7 @@ class Channel:
                 text = "fast reply consumer does not exist"
                 raise AmqpError(406, text, methods.BASIC_PUBLISH)
             properties = with_reply_to(properties, self.reply_queue)
-        return target, properties
+        return target, properties, remember
 
     def publish_run(
         self,

@@ -637,9 +637,9 @@ class Connection:
         assert self.session is not None
         source, route = self.session.route(exchange, (routing_key,))
         target = self.target(source, route.queues)
-        special = route.by_headers or (mandatory and not route.queues)
+        special = route.per_message or (mandatory and not route.queues)
         address = Address(ORIGIN, exchange, routing_key)
-        found = PublishRoute(address, target, route.stamp, special, mandatory, route.by_headers)
+        found = PublishRoute(address, target, route.stamp, special, mandatory, route.per_message)
         if len(self.routes) >= ROUTES_MAX:
             self.routes.clear()
             self._targets.clear()

@@ -2,7 +2,8 @@
 
 Both are worked out once per distinct byte string and kept by the connection (bounded), so that the hot
 loop in `ingest` does two dict look-ups per message. Messages that need more than that (a return, sender
-selected keys, headers routing, reply-to) are marked special and take the slow path in `Channel`.
+selected keys, an exchange that looks at the message, reply-to) are marked special and take the slow path in
+`Channel`.
 
 Source: AMQP 0-9-1 basic.publish (60, 40), content header (4.2.6.1); rows R26, R27, R60, R70.
 """
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from pillarbox.broker.arguments import milliseconds
+from pillarbox.broker.index import NO_ARGUMENTS, Envelope
 from pillarbox.broker.session import REPLY_TO
 from pillarbox.engine.base import NO_EXPIRATION, Address
 from pillarbox.protocols.amqp091 import wire
@@ -53,7 +55,7 @@ class PublishRoute(msgspec.Struct, frozen=True, eq=False):
     stamp: Stamp
     special: bool
     mandatory: bool
-    by_headers: bool
+    per_message: bool
 
 
 class Facts(msgspec.Struct, frozen=True, eq=False):
@@ -120,6 +122,12 @@ def read_expiration(text: str) -> tuple[int, str | None]:
 def headers_of(properties: bytes) -> dict[str, Any]:
     """The headers of a property list that `examine` found good."""
     return wire.decode_table(properties, wire.scan(properties).headers_position)
+
+
+def envelope_of(properties: bytes, facts: Facts) -> Envelope:
+    """What exchanges may ask of a message that `examine` found good."""
+    headers = headers_of(properties) if facts.has_headers else NO_ARGUMENTS
+    return Envelope(headers, lambda name: getattr(wire.decode_properties(properties), name))
 
 
 def with_reply_to(properties: bytes, name: str) -> bytes:
