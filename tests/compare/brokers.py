@@ -16,6 +16,12 @@ from tests.compare.run import Runner
 DEFINITIONS = Path(__file__).resolve().parent / "definitions.json"
 IMPORT_TIMEOUT_S = 30.0
 MESSAGE_SIZE_MAX = 300_000  # Small, so that "too large" can be shown.
+PLUGINS = (  # Exchange types that a stock RabbitMQ knows only with them.
+    "rabbitmq_consistent_hash_exchange",
+    "rabbitmq_random_exchange",
+    "rabbitmq_recent_history_exchange",
+    "rabbitmq_sharding",
+)
 
 # RabbitMQ's queues, channels and writers are processes of their own: what one causes in another shows a
 # round later at the earliest, the end of a channel with unsettled messages later still. Pillarbox answers
@@ -40,7 +46,7 @@ class Broker:
 @contextlib.contextmanager
 def rabbitmq() -> Iterator[Broker]:
     """Run a private RabbitMQ node."""
-    with RabbitMQ(config=[f"max_message_size = {MESSAGE_SIZE_MAX}"]) as peer:
+    with RabbitMQ(plugins=PLUGINS, config=[f"max_message_size = {MESSAGE_SIZE_MAX}"]) as peer:
         readable = shutil.copy(DEFINITIONS, peer.data)  # The node may run as a user that cannot read ours.
         peer.ctl("import_definitions", str(readable))
         await_true(

@@ -150,6 +150,76 @@ def routing() -> tuple[Sequence, Draw]:
     return prelude, draw
 
 
+BY_TYPE = some(
+    ("xr", "x-random"), ("xm", "x-modulus-hash"), ("xn", "x-recent-history"), ("xc", "x-consistent-hash")
+)
+CHAINED = some("xd", "xd", "xf", "xt", "xh", "xr", "xm", "xn", "xn", "xc")
+
+
+def alternating() -> tuple[Sequence, Draw]:
+    """Alternates of all exchange types, that come, go and form circles.
+
+    To types that choose one of their bindings only one queue is bound, to a consistent hash with only one
+    weight, and to a recent history no exchange (see `differences`).
+    """
+    sources = some("xd", "xf", "xt", "xh")
+    kinds = {"xd": "direct", "xf": "fanout", "xt": "topic", "xh": "headers"}
+    kept = {"headers": {"x-recent-history-no-store": True}}
+
+    def chained(name: str, kind: str, other: str, length: int | None) -> Operation:
+        table: dict[str, Any] = {"alternate-exchange": other}
+        if length is not None and kind == "x-recent-history":
+            table["x-recent-history-length"] = length
+        return exchange(name, kind, arguments=table)
+
+    anew = st.builds(
+        lambda pair, other, length: chained(*pair, other, length),
+        BY_TYPE | st.sampled_from(sorted(kinds.items())),
+        CHAINED,
+        some(None, 1, 2),
+    )
+    prelude = [
+        *(declare(name) for name in ("q1", "q2", "q3")),
+        chained("xd", "direct", "xt", None),
+        chained("xt", "topic", "xh", None),
+        chained("xh", "headers", "xn", None),
+        chained("xn", "x-recent-history", "xd", 3),
+        chained("xr", "x-random", "xm", None),
+        chained("xm", "x-modulus-hash", "xc", None),
+        chained("xc", "x-consistent-hash", "xf", None),
+        exchange("xf", "fanout"),
+    ]
+    draw = weighted(
+        (16, make(publish, key=KEYS, exchange=CHAINED, on=ONE, mandatory=rarely(True, 2))),
+        (3, make(publish, key=KEYS, exchange=CHAINED, on=ONE, mandatory=True, properties=HEADERS)),
+        (2, make(publish, key=KEYS, exchange=CHAINED, on=ONE, mandatory=True, properties=COPIES)),
+        (1, make(publish, key=KEYS, exchange="xn", on=ONE, properties=st.just(kept))),
+        (6, make(bind, queue=QUEUES, source=sources, key=PATTERNS, on=ONE)),
+        (6, make(unbind, queue=QUEUES, source=sources, key=PATTERNS, on=ONE)),
+        (2, make(bind, queue=QUEUES, source="xh", key="", arguments=TABLES, on=ONE)),
+        (3, make(bind, queue=QUEUES, source="xn", key=some("", "a"), on=ONE)),
+        (2, make(unbind, queue=QUEUES, source="xn", key=some("", "a"), on=ONE)),
+        (3, make(bind, queue="q1", source=some("xr", "xm", "xc"), key="1", on=ONE)),
+        (3, make(unbind, queue="q1", source=some("xr", "xm", "xc"), key="1", on=ONE)),
+        (
+            2,
+            make(op, name="exchange.bind", on=ONE, destination=CHAINED, source=sources, routing_key=PATTERNS),
+        ),
+        (
+            2,
+            make(
+                op, name="exchange.unbind", on=ONE, destination=CHAINED, source=sources, routing_key=PATTERNS
+            ),
+        ),
+        (6, anew),
+        (4, make(op, on=ONE, name="exchange.delete", exchange=CHAINED, if_unused=rarely(True, 2))),
+        (1, make(op, on=ONE, name="queue.delete", queue=QUEUES)),
+        (3, make(declare, queue=QUEUES, on=ONE)),
+        (5, make(get, queue=QUEUES, on=ONE, no_ack=True)),
+    )
+    return prelude, draw
+
+
 def consuming() -> tuple[Sequence, Draw]:
     """Two queues, consumers on three channels, settlements of every kind."""
     queue = some("q1", "q1", "q1", "q2")
@@ -293,7 +363,7 @@ def prioritizing() -> tuple[Sequence, Draw]:
 
 THEMES = {
     theme.__name__: theme
-    for theme in (routing, consuming, prefetching, confirming, living, mixed, prioritizing)
+    for theme in (routing, consuming, prefetching, confirming, living, mixed, prioritizing, alternating)
 }
 
 

@@ -11,6 +11,7 @@ from tests.compare.written import (
     consumers,
     delivery,
     errors,
+    exchange_types,
     exchanges,
     priorities,
     protocol,
@@ -21,4 +22,15 @@ from tests.compare.written.registry import ALL, Transcript
 
 __all__ = ["ALL", "Transcript"]
 
-MODULES = (confirms, consumers, delivery, errors, exchanges, priorities, protocol, queues, security)
+MODULES = (
+    confirms,
+    consumers,
+    delivery,
+    errors,
+    exchange_types,
+    exchanges,
+    priorities,
+    protocol,
+    queues,
+    security,
+)
