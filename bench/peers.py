@@ -213,6 +213,15 @@ class Peer:
         return f"<{type(self).__name__} {self.version} {state} amqp={self.amqp_port}>"
 
 
+EXCHANGE_PLUGINS = (
+    "rabbitmq_consistent_hash_exchange",
+    "rabbitmq_random_exchange",
+    "rabbitmq_recent_history_exchange",
+    "rabbitmq_sharding",
+)
+"""Those with which RabbitMQ has the exchange types that Pillarbox always has."""
+
+
 class RabbitMQ(Peer):
     """RabbitMQ as Debian installs it, as a node of its own beside any other.
 

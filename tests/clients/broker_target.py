@@ -61,7 +61,7 @@ def run_pillarbox() -> Iterator[Target]:
 @contextlib.contextmanager
 def run_rabbitmq() -> Iterator[Target]:
     """Run a private RabbitMQ node with the tests' definitions."""
-    with peers.RabbitMQ() as peer:
+    with peers.RabbitMQ(plugins=peers.EXCHANGE_PLUGINS) as peer:
         readable = shutil.copy(DEFINITIONS, peer.data)  # The node may run as a user that cannot read ours.
         peer.ctl("import_definitions", str(readable))
         peers.await_true(

@@ -6,6 +6,7 @@ The tests stop a broker of their own, of the kind that the session's broker is.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pika
 import pytest
@@ -20,7 +21,8 @@ def peer(request: pytest.FixtureRequest) -> Iterator[peers.Peer]:
     name = chosen(request.config)
     if name not in STARTERS:
         pytest.skip("a broker that somebody else started is not ours to stop")
-    with peers.PEERS[name]() as running:
+    options: dict[str, Any] = {"plugins": peers.EXCHANGE_PLUGINS} if name == "rabbitmq" else {}
+    with peers.PEERS[name](**options) as running:
         yield running
 
 
@@ -102,6 +104,42 @@ def test_confirmed_persistent_messages_survive_a_kill(peer: peers.Peer, pika_her
     channel = again(peer, pika_here).channel()
     assert drain(channel, name) == [str(n).encode() for n in range(100)]
     channel.queue_delete(name)
+
+
+@pytest.mark.row("R25", "R29", "R30", "R23")
+def test_exchange_types_and_alternates_survive_a_stop(peer: peers.Peer, pika_here: Pika, name: str) -> None:
+    """R25, R29, R30: alternates, weights and what is hashed come back; a recent history is only in memory."""
+    channel = pika_here.channel()
+    channel.exchange_declare(
+        name, "x-consistent-hash", durable=True, arguments={"alternate-exchange": f"{name}-alternate"}
+    )
+    channel.exchange_declare(f"{name}-alternate", "x-recent-history", durable=True)
+    queues = [f"{name}-{number}" for number in range(3)]
+    for number, queue in enumerate(queues):
+        channel.queue_declare(queue, durable=True)
+        channel.queue_bind(queue, name, str(number + 1))
+
+    def placed(channel: Any) -> list[list[bytes]]:
+        for number in range(60):
+            publish(channel, f"k{number}", b"%d" % number, exchange=name)
+        return [drain(channel, queue) for queue in queues]
+
+    before = placed(channel)
+    assert all(before)
+    publish(channel, "forgotten", b"forgotten", exchange=f"{name}-alternate")
+    channel.connection.close()
+    peer.restart()
+
+    channel = again(peer, pika_here).channel()
+    assert placed(channel) == before
+    for queue in queues:
+        channel.queue_delete(queue)
+    publish(channel, "k", b"unplaced", exchange=name)
+    channel.queue_declare(name)
+    channel.queue_bind(name, f"{name}-alternate")
+    assert drain(channel, name) == [b"unplaced"]
+    for exchange in (name, f"{name}-alternate"):
+        channel.exchange_delete(exchange)
 
 
 @pytest.mark.row("R50", "R66", "R61")

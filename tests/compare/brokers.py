@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.peers import HOST, Pillarbox, RabbitMQ, await_true
+from bench.peers import EXCHANGE_PLUGINS, HOST, Pillarbox, RabbitMQ, await_true
 from tests.compare.operations import Sequence
 from tests.compare.recording import Step
 from tests.compare.run import Runner
@@ -16,12 +16,6 @@ from tests.compare.run import Runner
 DEFINITIONS = Path(__file__).resolve().parent / "definitions.json"
 IMPORT_TIMEOUT_S = 30.0
 MESSAGE_SIZE_MAX = 300_000  # Small, so that "too large" can be shown.
-PLUGINS = (  # Exchange types that a stock RabbitMQ knows only with them.
-    "rabbitmq_consistent_hash_exchange",
-    "rabbitmq_random_exchange",
-    "rabbitmq_recent_history_exchange",
-    "rabbitmq_sharding",
-)
 
 # RabbitMQ's queues, channels and writers are processes of their own: what one causes in another shows a
 # round later at the earliest, the end of a channel with unsettled messages later still. Pillarbox answers
@@ -46,7 +40,7 @@ class Broker:
 @contextlib.contextmanager
 def rabbitmq() -> Iterator[Broker]:
     """Run a private RabbitMQ node."""
-    with RabbitMQ(plugins=PLUGINS, config=[f"max_message_size = {MESSAGE_SIZE_MAX}"]) as peer:
+    with RabbitMQ(plugins=EXCHANGE_PLUGINS, config=[f"max_message_size = {MESSAGE_SIZE_MAX}"]) as peer:
         readable = shutil.copy(DEFINITIONS, peer.data)  # The node may run as a user that cannot read ours.
         peer.ctl("import_definitions", str(readable))
         await_true(

@@ -33,11 +33,15 @@ NAMES = (
     "a" * 255,
     "#.*.#",
 )
-KINDS = ("direct", "fanout", "topic", "headers", "", "nonsense")
+KINDS = (
+    *("direct", "fanout", "topic", "headers", "", "nonsense"),
+    *("x-consistent-hash", "x-modulus-hash", "x-random", "x-local-random", "x-recent-history"),
+)
 KEYS = (
     *("x-message-ttl", "x-expires", "x-max-length", "x-max-length-bytes", "x-overflow", "x-max-priority"),
     *("x-dead-letter-exchange", "x-dead-letter-routing-key", "x-single-active-consumer", "x-queue-type"),
     *("x-queue-mode", "x-queue-version", "x-match", "alternate-exchange", "x-priority", "CC", "BCC"),
+    *("hash-header", "hash-property", "x-recent-history-length", "x-recent-history-no-store"),
     *("x-stream-offset", "x-delivery-limit", "", "k", "x-cancel-on-ha-failover", "capabilities"),
 )
 NUMBERS = (0, 1, 2, 3, 7, 255, 256, 65_535, 1 << 31, (1 << 32) - 1, 1 << 62, (1 << 63), (1 << 64) - 1)

@@ -18,6 +18,9 @@ from pillarbox.errors import BrokerError, Reason
 LENGTH_DEFAULT = 20
 """Messages that an exchange without `x-recent-history-length` keeps: RabbitMQ's number."""
 
+LENGTH_MAX = 1 << 31
+"""Nobody has the memory for more; a larger number of the client means as many as this."""
+
 NO_STORE = "x-recent-history-no-store"
 """The header with which (as true, no string) a sender keeps a message out of the history."""
 
@@ -32,7 +35,7 @@ class Remembered(NamedTuple):
 
 def length(arguments: Arguments) -> int:
     """How many messages an exchange with these arguments keeps."""
-    return int(arguments.get("x-recent-history-length", LENGTH_DEFAULT))
+    return min(int(arguments.get("x-recent-history-length", LENGTH_DEFAULT)), LENGTH_MAX)
 
 
 def check_length(name: str, vhost: str, arguments: Arguments) -> None:
