@@ -153,7 +153,7 @@ def test_consistent_hash_of_several_bindings_goes_by_the_oldest() -> None:
         ({"hash-property": "correlation_id"}, lambda value: Envelope({}, {"correlation_id": value}.get)),
         ({"hash-property": "timestamp"}, lambda value: Envelope({}, {"timestamp": value}.get)),
     ],
-    ids=str,
+    ids=["header", "message_id", "correlation_id", "timestamp"],
 )
 def test_consistent_hash_by_header_or_property(
     arguments: dict[str, Any], envelope: Callable[[object], Envelope]
