@@ -7,7 +7,7 @@ kinds that share messages out have tests of their own, in `test_balancing`.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -287,7 +287,59 @@ def test_route_through_a_headers_exchange_says_so() -> None:
     assert vhost.exchange("amq.headers").resolve(("b",)).per_message
 
 
-EXCHANGE_NAMES = st.sampled_from([f"x{number}" for number in range(8)])
+@pytest.mark.row("R25")
+def test_kept_routes_end_with_every_change_of_an_alternate() -> None:
+    """Whatever happens to the alternate, or to the alternate's alternate: who kept a route asks again."""
+    vhost = Domain().vhost
+    queue, other = (vhost.declare_queue(None, name) for name in ("q", "other"))
+
+    def declare(name: str, alternate: str) -> None:
+        vhost.declare_exchange(name, "direct", arguments={"alternate-exchange": alternate})
+
+    declare("first", "second")
+    changes: list[tuple[Callable[[], object], list[str]]] = [
+        (lambda: declare("second", "third"), []),
+        (lambda: vhost.bind(vhost.exchange("second"), queue, "k", {}), ["q"]),
+        (lambda: vhost.unbind(vhost.exchange("second"), queue, "k", {}), []),
+        (lambda: declare("third", "first"), []),
+        (lambda: vhost.bind(vhost.exchange("third"), queue, "k", {}), ["q"]),
+        (lambda: vhost.bind(vhost.exchange("second"), other, "k", {}), ["other"]),
+        (lambda: vhost.delete_queue(None, "other"), ["q"]),
+        (lambda: vhost.delete_exchange("second"), []),
+        (lambda: declare("second", "third"), ["q"]),
+        (lambda: vhost.delete_exchange("third"), []),
+    ]
+    for number, (change, reached) in enumerate(changes):
+        kept = vhost.exchange("first").resolve(("k",))
+        change()
+        assert not kept.stamp.valid, number
+        assert names(vhost.exchange("first").resolve(("k",))) == reached, number
+
+
+@pytest.mark.row("R25", "R24")
+def test_exchange_with_a_matching_binding_needs_no_alternate() -> None:
+    """Even if the exchange behind that binding routes to nobody."""
+    vhost = Domain().vhost
+    first = vhost.declare_exchange("first", "fanout", arguments={"alternate-exchange": "amq.fanout"})
+    vhost.bind(vhost.exchange("amq.fanout"), vhost.declare_queue(None, "q"), "", {})
+    assert names(first.resolve(("k",))) == ["q"]
+    vhost.bind(first, vhost.exchange("amq.direct"), "", {})
+    assert names(first.resolve(("k",))) == []
+
+
+@pytest.mark.row("R25")
+def test_exchanges_that_are_gone_are_forgotten_by_their_alternates() -> None:
+    """Also one that names itself: nothing of it is left to walk through."""
+    vhost = Domain().vhost
+    target = vhost.exchange("amq.fanout")
+    for alternate in ("amq.fanout", "x", "missing"):
+        vhost.declare_exchange("x", "direct", arguments={"alternate-exchange": alternate})
+        vhost.delete_exchange("x")
+    assert target.sources == {}
+    assert vhost._naming == {}
+
+
+EXCHANGE_NAMES = st.sampled_from(["x1", "x2", "x3", "x4"])
 
 
 class RouteMachine(RuleBasedStateMachine):
@@ -310,7 +362,7 @@ class RouteMachine(RuleBasedStateMachine):
         target=exchanges,
         name=EXCHANGE_NAMES,
         kind=st.sampled_from([*sorted(MATCHES), *BALANCED]),
-        alternate=st.none() | EXCHANGE_NAMES,
+        alternate=EXCHANGE_NAMES | EXCHANGE_NAMES | st.none(),
     )
     def declare_exchange(self, name: str, kind: str, alternate: str | None) -> Any:
         """Names come back, so that alternates come and go and come again."""
