@@ -106,6 +106,8 @@ class Driver(asyncio.BufferedProtocol):
         self._transport: asyncio.Transport | None = None
         self._listed = False
         self._stops = 0
+        self._full = False
+        """More than `WRITE_BUFFER_HIGH` bytes are not written yet."""
         self._turn = -1
         """When it was read last."""
         self._turn_bytes = 0
@@ -180,10 +182,12 @@ class Driver(asyncio.BufferedProtocol):
         self._on_closed(self)
 
     def pause_writing(self) -> None:
+        self._full = True
         if self.connection is not None:
             self.connection.pause()
 
     def resume_writing(self) -> None:
+        self._full = False
         self._ticker.begin()
         connection = self.connection
         if connection is not None:
@@ -212,7 +216,7 @@ class Driver(asyncio.BufferedProtocol):
                 transport.writelines(out)
             else:
                 transport.write(b"".join(out))
-            if transport.get_write_buffer_size() > ANSWERS_BYTES_MAX:
+            if self._full and transport.get_write_buffer_size() > ANSWERS_BYTES_MAX:
                 self._stop(STOP_ANSWERS)
         if connection.want_close:
             transport.close()
