@@ -139,6 +139,9 @@ class Server:
         return recovery
 
     def _make_core(self, loop: asyncio.AbstractEventLoop, recovery: Recovery) -> None:
+        from pillarbox.protocols.amqp091.deaths import dead_letter
+        from pillarbox.protocols.amqp091.publishing import ORIGIN
+
         config = self.config
         core = self.core = Core(
             self._engine,
@@ -150,6 +153,7 @@ class Server:
             memory_budget=config.memory_budget,
         )
         self._engine.attach(core)
+        core.dead_letters.writers[ORIGIN] = dead_letter
         self.ticker = Ticker(
             loop,
             self.clock,

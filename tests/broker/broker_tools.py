@@ -15,6 +15,8 @@ from pillarbox.broker.run import Run, held_bytes
 from pillarbox.broker.session import Session
 from pillarbox.engine.base import NO_EXPIRATION, Address, Message
 from pillarbox.errors import Reason
+from pillarbox.protocols.amqp091.deaths import dead_letter
+from pillarbox.protocols.amqp091.publishing import ORIGIN
 from pillarbox.testing.memory_journal import MemoryJournal
 
 NOW_MS = 1_700_000_000_000
@@ -60,6 +62,7 @@ class Receiver:
         self.deliveries: list[tuple[str, int, int, bytes, bool]] = []
         """(consumer tag, delivery tag, sequence, body, redelivered)"""
         self.confirms: list[tuple[int, int]] = []
+        self.refusals: list[tuple[int, int]] = []
         self.cancelled: list[str] = []
         self.disconnected: list[str] = []
 
@@ -71,6 +74,9 @@ class Receiver:
 
     def confirm(self, tag_first: int, tag_last: int) -> None:
         self.confirms.append((tag_first, tag_last))
+
+    def refuse(self, tag_first: int, tag_last: int) -> None:
+        self.refusals.append((tag_first, tag_last))
 
     def consumer_cancelled(self, consumer: Consumer) -> None:
         self.cancelled.append(consumer.tag)
@@ -139,6 +145,8 @@ class Domain:
         self.now_ms = now_ms
         self.woken = 0
         self._random = 0
+        self.refused: Sequence[int] = ()
+        """Positions of the last publish that were refused."""
         self.core = self._make_core()
         self.core.add_vhost("/")
         self.core.add_user("guest", "guest", ("administrator",))
@@ -154,6 +162,7 @@ class Domain:
             memory_budget=self.memory_budget,
         )
         self.journal.attach(core)
+        core.dead_letters.writers[ORIGIN] = dead_letter
         return core
 
     def _bytes(self, count: int) -> bytes:
@@ -182,7 +191,7 @@ class Domain:
         persistent: bool = True,
         expiring: bool | None = None,
     ) -> bool:
-        return self.core.publish(
+        stored, self.refused = self.core.publish(
             tuple(queues),
             messages,
             sum(len(one.body) for one in messages),
@@ -190,6 +199,7 @@ class Domain:
             expiring=any(one.expiration_ms >= 0 for one in messages) if expiring is None else expiring,
             prioritized=any(one.priority for one in messages),
         )
+        return stored
 
     def tick(self) -> None:
         self.core.tick(self.now_ms)
@@ -266,6 +276,8 @@ def demand_counts(queue: Queue) -> None:
     for lane in queue.lanes:
         assert lane._cold_runs == sum(run.messages is None for run in lane.ready)
         places = [sequence for run in lane.ready_runs() for sequence in run.sequences]
+        for run in lane.dying:
+            places += run.sequences
         for entry in lane.outstanding:
             assert entry.run.lane is entry.lane is lane
             places += entry.run.sequences[entry.start : entry.stop]
@@ -280,6 +292,8 @@ def resident_bytes(queues: Sequence[Queue]) -> int:
         for run in queue.ready_runs():
             if run.messages is not None:
                 total += held_bytes(len(run), run.body_bytes)
+        for lane in queue.lanes:
+            total += sum(held_bytes(len(run), run.body_bytes) for run in lane.dying)
         for entry in queue.outstanding():
             total += held_bytes(entry.stop - entry.start, entry.part_bytes(entry.start, entry.stop))
     return total

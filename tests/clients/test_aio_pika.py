@@ -117,7 +117,6 @@ def test_processing_context_requeues_on_an_error(run: Any, name: str) -> None:
 
 
 @pytest.mark.row("R44", "R48")
-@pytest.mark.to_come("R48")
 def test_delay_queues_deliver_in_order_of_expiration(run: Any, name: str) -> None:
     """R44, R48: one TTL queue per delay, dead-lettered to the work queue."""
 
@@ -166,7 +165,6 @@ def test_rpc_pattern(run: Any, name: str) -> None:
 
 
 @pytest.mark.row("R48", "R64")
-@pytest.mark.to_come("R48")
 def test_rpc_call_that_nobody_serves_times_out_by_expiration(run: Any, name: str) -> None:
     """R48: the expired request comes back through the headers exchange of dead letters."""
 

@@ -123,7 +123,6 @@ def test_retries(broker: Target, actors: SimpleNamespace, log: Path) -> None:
 
 
 @pytest.mark.row("R48", "R66")
-@pytest.mark.to_come("R48")
 def test_failed_for_good_goes_to_the_dead_letter_queue(
     broker: Target, actors: SimpleNamespace, log: Path
 ) -> None:

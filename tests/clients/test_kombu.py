@@ -100,7 +100,6 @@ def test_confirmed_publish(broker: Target, name: str) -> None:
 
 
 @pytest.mark.row("R47", "R61")
-@pytest.mark.to_come("R47")
 def test_nacked_publish_raises(broker: Target, name: str) -> None:
     """R47: reject-publish becomes py-amqp's MessageNacked."""
     with kombu.Connection(broker.url(), transport_options={"confirm_publish": True}) as connection:
@@ -113,7 +112,6 @@ def test_nacked_publish_raises(broker: Target, name: str) -> None:
 
 
 @pytest.mark.row("R66", "R48")
-@pytest.mark.to_come("R48")
 def test_reject_and_requeue(connection: kombu.Connection, name: str) -> None:
     """R66, R48: requeue comes back redelivered; reject goes to the dead-letter exchange."""
     dead = kombu.Queue(
@@ -182,7 +180,6 @@ def test_priorities(broker: Target, name: str) -> None:
 
 
 @pytest.mark.row("R41", "R45", "R44")
-@pytest.mark.to_come("R46")
 def test_queue_options(connection: kombu.Connection, name: str) -> None:
     """R44, R45, R46: expires, message_ttl and max_length in seconds and counts, as kombu translates them."""
     queue = kombu.Queue(name, expires=60.0, message_ttl=30.0, max_length=2)(connection.default_channel)

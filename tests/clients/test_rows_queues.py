@@ -513,7 +513,6 @@ def test_get_and_redeclare_keep_an_expiring_queue(pika_to: Pika, name: str) -> N
 
 
 @pytest.mark.row("R46", "R47")
-@pytest.mark.to_come("R46")
 def test_max_length_drops_the_oldest(channel: BlockingChannel, name: str) -> None:
     """R46, R47: drop-head is the default."""
     exclusive(channel, name, x_max_length=3)
@@ -536,7 +535,6 @@ def test_max_length_counts_ready_messages_only(channel: BlockingChannel, name: s
 
 
 @pytest.mark.row("R46")
-@pytest.mark.to_come("R46")
 def test_max_length_bytes_counts_bodies(channel: BlockingChannel, name: str) -> None:
     """R46: the sum of the bodies, headers not counted."""
     exclusive(channel, name, x_max_length_bytes=10)
@@ -546,7 +544,6 @@ def test_max_length_bytes_counts_bodies(channel: BlockingChannel, name: str) -> 
 
 
 @pytest.mark.row("R47", "R61")
-@pytest.mark.to_come("R47")
 def test_reject_publish_nacks_the_publisher(pika_to: Pika, name: str) -> None:
     """R47: basic.nack for a confirming publisher, and the queue keeps the old ones."""
     channel = pika_to.channel()
@@ -568,7 +565,6 @@ def dead_letter_queue(channel: BlockingChannel, name: str) -> str:
 
 
 @pytest.mark.row("R48")
-@pytest.mark.to_come("R48")
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [({"x_message_ttl": 50}, "expired"), ({"x_max_length": 0}, "maxlen"), ({}, "rejected")],
@@ -602,7 +598,6 @@ def test_dead_letter_carries_its_history(
 
 
 @pytest.mark.row("R48")
-@pytest.mark.to_come("R48")
 def test_dead_letter_routing_key_replaces_the_key(channel: BlockingChannel, name: str) -> None:
     """R48: with the default exchange this is the delay queue that so many libraries build."""
     target = exclusive(channel, f"{name}-target")
@@ -616,7 +611,6 @@ def test_dead_letter_routing_key_replaces_the_key(channel: BlockingChannel, name
 
 
 @pytest.mark.row("R48")
-@pytest.mark.to_come("R48")
 def test_deaths_in_one_queue_are_counted(channel: BlockingChannel, name: str) -> None:
     """R48: the entry of queue and reason counts up; a retry loop reads it."""
     retry = f"{name}-retry"
@@ -635,7 +629,6 @@ def test_deaths_in_one_queue_are_counted(channel: BlockingChannel, name: str) ->
 
 
 @pytest.mark.row("R48")
-@pytest.mark.to_come("R48")
 def test_missing_dead_letter_exchange_drops_silently(channel: BlockingChannel, name: str) -> None:
     """R48: no error, and the queue goes on."""
     exclusive(channel, name, x_dead_letter_exchange=f"no-{name}", x_max_length=1)

@@ -141,8 +141,6 @@ TURNS = (
 
 # Transcripts of rows that are still to be built: they must differ, and leave this list when they do not.
 PENDING = {
-    "max_length_drops_the_head": "R46: length limits are not built yet",
-    "reject_publish_is_a_nack": "R47: overflow is not built yet",
     "single_active_consumer": "R51: single active consumers are not built yet",
     "transactions": "R62: transactions are not built yet",
     "confirm_and_transactions_exclude_each_other": "R62: transactions are not built yet",

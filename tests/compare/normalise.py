@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from datetime import datetime
 from typing import Any
 
 from tests.compare.client import Event, decode_properties
@@ -84,11 +85,41 @@ def body_text(body: bytes) -> str:
 
 
 def properties_text(properties: bytes, aliases: Aliases) -> Any:
-    """Return properties as on the wire, in hex; decoded if they hold a made-up name."""
+    """Return properties as on the wire, in hex; decoded if they hold a made-up name or tell of a death."""
+    if b"x-death" in properties:
+        return _of_the_dead(decode_properties(properties), aliases)
     if f"{REPLY_TO}.".encode() not in properties:
         return "" if properties == b"\0\0" else properties.hex()
     decoded = decode_properties(properties)
     return {key: aliases.hide(value) if isinstance(value, str) else value for key, value in decoded.items()}
+
+
+def _of_the_dead(properties: dict[str, Any], aliases: Aliases) -> dict[str, Any]:
+    """Return a dead letter's properties: without times, and without what only 3.13 writes."""
+    headers = {
+        key: value for key, value in properties["headers"].items() if not key.startswith("x-last-death-")
+    }
+    deaths = headers["x-death"]
+    if isinstance(deaths, list):
+        headers["x-death"] = [_shown_death(death) for death in deaths]
+    return {**properties, "headers": {key: hidden(value, aliases) for key, value in headers.items()}}
+
+
+def _shown_death(death: Any) -> Any:
+    if not isinstance(death, dict):
+        return death
+    return {key: "*" if isinstance(value, datetime) else value for key, value in death.items()}
+
+
+def hidden(value: Any, aliases: Aliases) -> Any:
+    """Replace made-up names in texts however deep."""
+    if isinstance(value, str):
+        return aliases.hide(value)
+    if isinstance(value, dict):
+        return {key: hidden(item, aliases) for key, item in value.items()}
+    if isinstance(value, list):
+        return [hidden(item, aliases) for item in value]
+    return value
 
 
 def plain(event: Event, aliases: Aliases) -> list[Any]:

@@ -109,12 +109,7 @@ QUEUE_ARGUMENTS: dict[str, Callable[[Any], str | None]] = {
     "x-queue-version": _queue_version,
 }
 
-WITHOUT_EFFECT = (
-    "x-max-length",
-    "x-max-length-bytes",
-    "x-dead-letter-exchange",
-    "x-single-active-consumer",
-)
+WITHOUT_EFFECT = ("x-single-active-consumer",)
 """Arguments that are checked and kept, and that the broker does not act upon yet: its log says so whenever a
 queue is made with one."""
 

@@ -6,6 +6,7 @@ The time of the tick stands here too, so that nothing in the core asks a clock.
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING
 
 from pillarbox.engine.base import (
@@ -17,6 +18,7 @@ from pillarbox.engine.base import (
 )
 
 if TYPE_CHECKING:
+    from pillarbox.broker.deadletter import Dying
     from pillarbox.broker.queue import Queue
     from pillarbox.broker.run import Run
 
@@ -40,6 +42,8 @@ class Changes:
         """Runs whose messages are wanted back from the engine."""
         self.timed: list[tuple[int, Queue]] = []
         """Queues that want to be looked at, with the time."""
+        self.dying: deque[Dying] = deque()
+        """Messages that wait for being forwarded as dead letters, in the order in which they died."""
         self.definitions: list[DefinitionFact] = []
         self.messages: list[MessagesFact] = []
         self.delivered: dict[int, int] = {}

@@ -1,7 +1,8 @@
-"""Confirms: telling a publisher that its messages are safe.
+"""Confirms: telling a publisher that its messages are safe, or that they were refused.
 
 A publisher's messages count from 1. At the end of a tick what it published is sealed: messages that the
-journal keeps wait for the tick's group, everything else is confirmed at once, and nothing overtakes.
+journal keeps wait for the tick's group, everything else is confirmed at once, and nothing overtakes: what a
+full queue refused (R47) has its turn among the others.
 
 Source: RabbitMQ confirm.select (85, 10). Invariant: no confirm leaves before its group is durable.
 """
@@ -9,6 +10,7 @@ Source: RabbitMQ confirm.select (85, 10). Invariant: no confirm leaves before it
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from pillarbox.errors import Reason
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 class Publisher:
     """The publishing side of one sink: how many messages came, how many are sealed."""
 
-    __slots__ = ("listed", "published", "sealed", "sink", "stored", "waiting")
+    __slots__ = ("listed", "published", "refused", "sealed", "sink", "stored", "waiting")
 
     def __init__(self, sink: Sink) -> None:
         self.sink = sink
@@ -31,6 +33,8 @@ class Publisher:
         self.stored = False
         """Something since the last seal goes to the journal."""
         self.listed = False
+        self.refused: list[int] = []
+        """Numbers since the last seal that a queue has refused."""
 
 
 class Confirms:
@@ -39,15 +43,20 @@ class Confirms:
     def __init__(self) -> None:
         self.listed: list[Publisher] = []
         """Publishers with something to seal."""
-        self._sealed: deque[tuple[int, Publisher, int, int]] = deque()
+        self._sealed: deque[tuple[int, Publisher, int, int, bool]] = deque()
+        """(ticket, publisher, first number, last number, whether they were refused)"""
 
     @property
     def waiting(self) -> int:
         """Publishers whose messages of this tick are not sealed yet, or that wait for an earlier group."""
         return len(self.listed) + len(self._sealed)
 
-    def accept(self, publisher: Publisher, count: int, stored: bool) -> None:
-        """Note `count` more publishes; `stored`: some of them wait for the journal."""
+    def accept(self, publisher: Publisher, count: int, stored: bool, refused: Sequence[int] = ()) -> None:
+        """Note `count` more publishes; `stored`: some of them wait for the journal; `refused`: positions of
+        those that were refused."""
+        if refused:
+            first = publisher.published + 1
+            publisher.refused += [first + position for position in refused]
         publisher.published += count
         publisher.stored |= stored
         if not publisher.listed:
@@ -61,16 +70,29 @@ class Confirms:
             first, last = publisher.sealed + 1, publisher.published
             publisher.sealed = last
             publisher.listed = False
-            if publisher.stored or publisher.waiting:
+            if publisher.refused:
+                self._seal_refused(ticket, publisher, first, last)
+            elif publisher.stored or publisher.waiting:
                 publisher.stored = False
                 publisher.waiting += 1
-                self._sealed.append((ticket, publisher, first, last))
+                self._sealed.append((ticket, publisher, first, last, False))
             else:
                 publisher.sink.confirm(first, last)
 
+    def _seal_refused(self, ticket: int, publisher: Publisher, first: int, last: int) -> None:
+        numbers, publisher.refused = publisher.refused, []
+        wait = publisher.stored or publisher.waiting > 0
+        publisher.stored = False
+        for start, stop, refused in _stretches(first, last, numbers):
+            if wait:
+                publisher.waiting += 1
+                self._sealed.append((ticket, publisher, start, stop, refused))
+            else:
+                _tell(publisher, start, stop, refused)
+
     def fail(self, text: str) -> None:
         """Nothing that waits will ever be safe: end the connections of all who wait, and say why."""
-        waiting = dict.fromkeys([publisher for _, publisher, _, _ in self._sealed])
+        waiting = dict.fromkeys([publisher for _, publisher, _, _, _ in self._sealed])
         waiting |= dict.fromkeys([publisher for publisher in self.listed if publisher.stored])
         self._sealed.clear()
         self.listed = [publisher for publisher in self.listed if publisher not in waiting]
@@ -78,12 +100,41 @@ class Confirms:
             publisher.sealed = publisher.published
             publisher.waiting = 0
             publisher.stored = publisher.listed = False
+            publisher.refused.clear()
             publisher.sink.disconnect(Reason.INTERNAL_ERROR, text)
 
     def synced(self, ticket: int) -> None:
         """Confirm everything that is tied to groups up to this one."""
         sealed = self._sealed
         while sealed and sealed[0][0] <= ticket:
-            _, publisher, first, last = sealed.popleft()
+            _, publisher, first, last, refused = sealed.popleft()
             publisher.waiting -= 1
-            publisher.sink.confirm(first, last)
+            if refused:
+                publisher.sink.refuse(first, last)
+            else:
+                publisher.sink.confirm(first, last)
+
+
+def _tell(publisher: Publisher, first: int, last: int, refused: bool) -> None:
+    if refused:
+        publisher.sink.refuse(first, last)
+    else:
+        publisher.sink.confirm(first, last)
+
+
+def _stretches(first: int, last: int, refused: list[int]) -> Iterator[tuple[int, int, bool]]:
+    """The numbers first..last in stretches (first, last, refused or not), in order."""
+    following = first
+    position = 0
+    while position < len(refused):
+        start = refused[position]
+        end = position
+        while end + 1 < len(refused) and refused[end + 1] == refused[end] + 1:
+            end += 1
+        if following < start:
+            yield following, start - 1, False
+        yield start, refused[end], True
+        following = refused[end] + 1
+        position = end + 1
+    if following <= last:
+        yield following, last, False

@@ -20,6 +20,7 @@ from pillarbox.broker import definitions as kept
 from pillarbox.broker.auth import SALT_BYTES, Permission, User, Users, hash_password
 from pillarbox.broker.changes import Changes
 from pillarbox.broker.confirm import Confirms
+from pillarbox.broker.deadletter import MAXLEN, DeadLetters
 from pillarbox.broker.dispatch import ROUND_MESSAGES, dispatch
 from pillarbox.broker.lane import SHADOW, Lane
 from pillarbox.broker.queue import Queue
@@ -33,6 +34,9 @@ from pillarbox.errors import BrokerError, Reason
 
 TICK_MESSAGES = 2000
 """Deliveries after which a tick lets sockets be read again: about two milliseconds' work."""
+
+FORWARD_MESSAGES = 100
+"""Dead letters after which a tick lets sockets be read again: about two milliseconds' work."""
 
 UNIQUE_BYTES = 16
 """Random bytes in a name that the broker chooses: nobody guesses or meets it twice."""
@@ -65,6 +69,7 @@ class Core:
         self.changes.now_ms = now_ms
         self.scheduler = Scheduler()
         self.confirms = Confirms()
+        self.dead_letters = DeadLetters(self)
         self.users = Users()
         self.vhosts: dict[str, VHost] = {}
         self.sessions: dict[Session, None] = {}
@@ -214,13 +219,26 @@ class Core:
         persistent: bool,
         expiring: bool,
         prioritized: bool,
-    ) -> bool:
-        """Append messages to queues; True if the journal keeps some of them (their confirm must wait).
+    ) -> tuple[bool, Sequence[int]]:
+        """Append messages to queues.
 
+        Returns whether the journal keeps some of them (their confirm must wait), and the positions of those
+        that a full queue has refused (their publisher must be told, R47).
         All messages are persistent, or none is; `prioritized`: at least one has a priority above 0.
         The list is kept and must not change afterwards.
         Raises INTERNAL_ERROR if they would have to be stored and storage has failed.
         """
+        crowded: list[Queue] = []
+        refused: Sequence[int] = ()
+        for queue in queues:
+            if queue.limits is not None and not queue.limits.have_room(queue, len(messages), body_bytes):
+                crowded.append(queue)
+        if crowded:
+            if len(messages) > 1 and _go_singly(crowded, expiring=expiring, prioritized=prioritized):
+                return self._publish_singly(
+                    queues, messages, persistent=persistent, expiring=expiring, prioritized=prioritized
+                )
+            queues, refused = self._admit(queues, crowded, messages, body_bytes)
         stored = persistent and any(queue.journaled for queue in queues)
         if stored:
             self.demand_storage()
@@ -232,7 +250,59 @@ class Core:
         else:
             for queue in queues:
                 queue.lanes[-1].push(messages, body_bytes, None, expiring=expiring)
-        return stored
+        for queue in crowded:
+            if queue.queued:
+                dispatch(queue)
+            queue.trim()
+        return stored, refused
+
+    def _publish_singly(
+        self,
+        queues: tuple[Queue, ...],
+        messages: list[Message],
+        *,
+        persistent: bool,
+        expiring: bool,
+        prioritized: bool,
+    ) -> tuple[bool, Sequence[int]]:
+        """The same, message by message: each of them finds the queues as the one before left them."""
+        stored = False
+        refused: list[int] = []
+        for position, message in enumerate(messages):
+            kept, left = self.publish(
+                queues,
+                [message],
+                len(message.body),
+                persistent=persistent,
+                expiring=expiring,
+                prioritized=prioritized,
+            )
+            stored = stored or kept
+            if left:
+                refused.append(position)
+        return stored, refused
+
+    def _admit(
+        self, queues: tuple[Queue, ...], crowded: list[Queue], messages: list[Message], body_bytes: int
+    ) -> tuple[tuple[Queue, ...], Sequence[int]]:
+        """The queues that take these messages although there is no room, and positions that some refuse.
+
+        First, consumers get what they should have had by now.
+        """
+        full = []
+        for queue in crowded:
+            if queue.queued:
+                dispatch(queue)
+            if queue.timed:
+                queue.expire(at_once=True)
+            limits = queue.limits
+            if limits is not None and limits.rejects and not limits.have_room(queue, 1, body_bytes):
+                full.append(queue)
+                if limits.dead_letters_refused:
+                    queue.let_die(MAXLEN, messages)
+        if not full:
+            return queues, ()
+        return tuple(queue for queue in queues if queue not in full), (0,)
 
     def _append(
         self,
@@ -294,6 +364,8 @@ class Core:
         changes.now_ms = now_ms
         self.scheduler.run(now_ms)
         delivered = self._dispatch() if changes.dirty else 0
+        if changes.dying:
+            delivered += self._forward()
         if changes.timed:
             for due_ms, queue in changes.timed:
                 self.scheduler.at(due_ms, queue)
@@ -326,15 +398,37 @@ class Core:
             done += count
             if queue.timed:
                 queue.expire(at_once=True)
+            if queue.limits is not None:
+                queue.trim()
             if count >= ROUND_MESSAGES:
                 queue.wake()
         return done
 
+    def _forward(self) -> int:
+        """Forward dead letters and let the queues that get them deliver, those that die there included.
+
+        Returns how many there were; if more are left, a tick comes soon.
+        """
+        done = 0
+        while self.changes.dying and done < FORWARD_MESSAGES:
+            count = self.dead_letters.forward(FORWARD_MESSAGES - done)
+            if not count:
+                return done
+            done += count
+            self._dispatch()
+        if self.changes.dying:
+            self._wake()
+        return done
+
     def attend(self, queue: Queue) -> None:
-        """Bring a queue with times to live up to this moment, before its messages are counted or got."""
-        if queue.timed:
+        """Bring a queue up to this moment, before its messages are counted or got: its consumers come first,
+        then times to live, limits, and what died elsewhere."""
+        if queue.timed or queue.limits is not None:
             dispatch(queue)
             queue.expire(at_once=True)
+            queue.trim()
+        if self.changes.dying:
+            self._forward()
 
     def flush(self, *, quiet: bool = False) -> None:
         """Append all facts so far as one group and seal the confirms that wait for it.
@@ -408,6 +502,18 @@ class CoreSnapshot:
                         # A state may show only what the journal was given.
                         self._core.flush()
                         yield from lane.states()
+
+
+def _go_singly(crowded: list[Queue], *, expiring: bool, prioritized: bool) -> bool:
+    """Does it matter for these queues in which order messages come, in a batch that has no room?
+
+    Where the oldest give way it is all one, unless some expire first or overtake others.
+    """
+    return expiring or prioritized or any(queue.timed or _rejects(queue) for queue in crowded)
+
+
+def _rejects(queue: Queue) -> bool:
+    return queue.limits is not None and queue.limits.rejects
 
 
 def _by_priority(queues: tuple[Queue, ...], messages: list[Message]) -> Iterator[tuple[int, list[Message]]]:

@@ -6,8 +6,8 @@ once is older than what was not. Outstanding deliveries stand in their receivers
 here. A lane has a uid of its own, under which the journal knows it; what it counts, it counts for its
 queue. Not here: which lane comes first, consumers, when to look for what has expired (see `queue`).
 
-Invariants: sequences only grow. The same message is never in two of ready, released, outstanding. Counts of
-the queue always equal what the runs of its lanes add up to (a test recounts).
+Invariants: sequences only grow. The same message is never in two of ready, released, outstanding, dying.
+Counts of the queue always equal what the runs of its lanes add up to (a test recounts).
 """
 
 from __future__ import annotations
@@ -18,12 +18,14 @@ from heapq import heappop, heappush
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
+from pillarbox.broker.deadletter import EXPIRED, MAXLEN, REJECTED, Dying
 from pillarbox.broker.run import Run, held_bytes
 from pillarbox.engine.base import NO_EXPIRATION, Location, Message, QueueState, StoredRun
 
 if TYPE_CHECKING:
     from pillarbox.broker.changes import Changes
     from pillarbox.broker.ledger import Entry
+    from pillarbox.broker.limits import Limits
     from pillarbox.broker.queue import Queue
 
 READ_AHEAD_MESSAGES = 4000
@@ -46,6 +48,7 @@ class Lane:
         "_cold_runs",
         "_offset",
         "delivered_through",
+        "dying",
         "outstanding",
         "priority",
         "queue",
@@ -68,6 +71,8 @@ class Lane:
         self.released: list[Run] = []
         self.outstanding: dict[Entry, None] = {}
         self._cold_runs = 0
+        self.dying: dict[Run, None] = {}
+        """What is to be forwarded as dead letters: not ready any more, and not settled yet."""
 
     def __repr__(self) -> str:
         return (
@@ -125,6 +130,8 @@ class Lane:
         queue.ready_count += count
         queue.ready_bytes += run.body_bytes
         queue.active_ms = self._changes.now_ms
+        if queue.limits is not None:
+            queue.trim_released(count)
         queue.wake()
 
     # --- messages out ------------------------------------------------------------------------------
@@ -214,9 +221,16 @@ class Lane:
         self._gone(run)
 
     def reject(self, run: Run) -> None:
-        """Drop delivered messages that their receiver does not want."""
-        if not self.queue.deleted:
+        """Drop delivered messages that their receiver does not want, or let them be dead letters."""
+        queue = self.queue
+        if queue.deleted:
+            return
+        if queue.dead_letters is None:
             self.settle_unanswered(run)
+        else:
+            queue.unacked_count -= len(run.sequences)
+            queue.unacked_bytes -= run.body_bytes
+            self._die(run, REJECTED)
 
     def purge(self) -> None:
         """Drop all ready messages; the queue, which drops those of all lanes, sets its counts to 0."""
@@ -233,6 +247,53 @@ class Lane:
         run.loading = False
         if run.stored:
             self._changes.settle(self.uid, run.sequences)
+
+    # --- dead letters and limits -------------------------------------------------------------------
+
+    def _die(self, run: Run, reason: str) -> None:
+        """Let messages that are in no other place any more be forwarded as dead letters."""
+        self.dying[run] = None
+        self._changes.dying.append(Dying(self.queue, reason, run, None))
+
+    def split_dying(self, run: Run, count: int) -> tuple[Run, Run | None]:
+        """Part the first messages of a dying run from the rest, if there is any."""
+        if len(run.sequences) <= count:
+            return run, None
+        del self.dying[run]
+        first, rest = run.cut(slice(0, count)), run.cut(slice(count, None))
+        self.dying[first] = self.dying[rest] = None
+        return first, rest
+
+    def forwarded(self, run: Run) -> None:
+        """Forget messages for good that have been forwarded."""
+        del self.dying[run]
+        self._gone(run)
+
+    def drop_head(self, limits: Limits) -> bool:
+        """Drop as many messages of the run at the head as the limits ask for; there is one.
+
+        False: they are to be forwarded, rest on disk and were asked for.
+        """
+        queue = self.queue
+        run = self.released[0] if self.released else self.ready[0]
+        start, stop = (0, self._unbroken()) if self.released else (self._offset, len(run.sequences))
+        if run.messages is None and queue.dead_letters is not None:
+            self._want_head(run)
+            return False
+        count = queue.ready_count - limits.length
+        size = queue.ready_bytes - limits.body_bytes
+        position = start
+        if size <= 0:
+            position = min(stop, start + count)
+        else:
+            while position < stop and (position - start < count or size > 0):
+                if run.messages is None:
+                    size -= run.body_bytes // len(run.sequences)
+                else:
+                    size -= len(run.messages[position].body)
+                position += 1
+        self._drop_first(run, start, position, MAXLEN)
+        return True
 
     def close(self) -> None:
         """Let go of everything; the queue is deleted."""
@@ -266,7 +327,7 @@ class Lane:
                     break
                 over += 1
             if over > start:
-                self._drop_first(run, start, over)
+                self._drop_first(run, start, over, EXPIRED)
             if over < stop:
                 return
 
@@ -280,24 +341,35 @@ class Lane:
                 return len(range(sequences.start, following, sequences.step))
         return len(sequences)
 
-    def _drop_first(self, run: Run, start: int, stop: int) -> None:
-        """Drop these positions of the run at the head; nothing of it waits before them."""
+    def _drop_first(self, run: Run, start: int, stop: int, reason: str) -> None:
+        """Drop these positions of the run at the head; nothing of it waits before them.
+
+        They are settled, or forwarded as dead letters.
+        """
         if self.released:
             heappop(self.released)
             if stop < len(run.sequences):
                 rest = run.cut(slice(stop, None))
                 rest.redelivered = True
                 heappush(self.released, rest)
-        elif stop < len(run.sequences):
-            self._offset = stop
-        else:
+        elif stop == len(run.sequences):
             self.ready.popleft()
             self._offset = 0
+            self._cold_runs -= run.messages is None
+        elif run.messages is None:
+            # A run of its own, because what comes from disk is whole; whoever waits for it asks again.
+            self.ready[0] = run.cut(slice(stop, None))
+            run.loading = False
+        else:
+            self._offset = stop
         gone = run.cut(slice(start, stop))
         queue = self.queue
         queue.ready_count -= len(gone.sequences)
         queue.ready_bytes -= gone.body_bytes
-        self._gone(gone)
+        if queue.dead_letters is None:
+            self._gone(gone)
+        else:
+            self._die(gone, reason)
 
     # --- memory and disk ---------------------------------------------------------------------------
 
@@ -364,7 +436,8 @@ class Lane:
     def states(self) -> Iterator[QueueState]:
         """What a checkpoint has to keep: every unsettled run that rests on disk."""
         out = [entry.run.cut(slice(entry.start, entry.stop)) for entry in self.outstanding]
-        runs = sorted([run for run in (*self.ready_runs(), *out) if run.location is not None])
+        everything = (*self.ready_runs(), *out, *self.dying)
+        runs = sorted([run for run in everything if run.location is not None])
         if self.queue.journaled:
             yield self._state(self.uid, [run for run in runs if run.stored])
         spilled = [run for run in runs if not run.stored]

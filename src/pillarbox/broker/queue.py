@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
+from pillarbox.broker.deadletter import Dying
 from pillarbox.broker.exchange import Stamp
 from pillarbox.broker.lane import READ_AHEAD_BYTES, READ_AHEAD_MESSAGES, Lane
 from pillarbox.broker.run import Run, held_bytes
@@ -21,7 +22,10 @@ from pillarbox.broker.run import Run, held_bytes
 if TYPE_CHECKING:
     from pillarbox.broker.changes import Changes
     from pillarbox.broker.consumer import Consumer
+    from pillarbox.broker.deadletter import DeadLetterRule
     from pillarbox.broker.ledger import Entry, Ledger
+    from pillarbox.broker.limits import Limits
+    from pillarbox.engine.base import Message
 
 _BLOCKED = attrgetter("blocked")
 _PRIORITY = attrgetter("priority")
@@ -59,6 +63,8 @@ class Queue:
         ttl_ms: int | None = None,
         expires_ms: int | None = None,
         priority_max: int = 0,
+        limits: Limits | None = None,
+        dead_letters: DeadLetterRule | None = None,
     ) -> None:
         self._changes = changes
         self.uid = uid
@@ -72,6 +78,9 @@ class Queue:
         self.expires_ms = expires_ms
         self.priority_max = priority_max
         """The highest priority that makes a difference; 0: none does."""
+        self.limits = limits
+        self.dead_letters = dead_letters
+        """Where messages go that die here; None: nowhere."""
         self.expiry: object | None = None
         """What deletes the queue when nobody has used it for so long: a timer keeps nothing alive."""
         self.journaled = durable and owner is None and changes.journaled
@@ -215,6 +224,38 @@ class Queue:
         """Deliveries that are not answered yet."""
         for lane in self.lanes:
             yield from lane.outstanding
+
+    # --- limits and dead letters -------------------------------------------------------------------
+
+    def trim(self) -> None:
+        """Drop messages from the head until the limits are kept (R46), if that is how they are kept.
+
+        What rests on disk and has to be forwarded is asked for, and the limits are kept when it has come.
+        """
+        limits = self.limits
+        if limits is None or limits.rejects:
+            return
+        while not limits.have_room(self, 0, 0):
+            lane = next((lane for lane in self.lanes if lane.released or lane.ready), None)
+            if lane is None or not lane.drop_head(limits):
+                return
+
+    def trim_released(self, count: int) -> None:
+        """The same after so many messages have come back, which is before consumers get any (R46).
+
+        Unless consumers have yet to be given what was ready before: then their turn comes first.
+        """
+        before = self.ready_count - count
+        if not before or all(
+            consumer.blocked or consumer.credit <= 0 or consumer.pool.credit <= 0
+            for consumer in self.consumers
+        ):
+            self.trim()
+
+    def let_die(self, reason: str, messages: list[Message]) -> None:
+        """Let messages that the queue never took be forwarded as its dead letters."""
+        if self.dead_letters is not None:
+            self._changes.dying.append(Dying(self, reason, None, messages))
 
     # --- time to live ------------------------------------------------------------------------------
 

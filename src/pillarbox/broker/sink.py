@@ -31,6 +31,9 @@ class Sink(Protocol):
     def confirm(self, tag_first: int, tag_last: int) -> None:
         """The publishes with these numbers are safe (inclusive)."""
 
+    def refuse(self, tag_first: int, tag_last: int) -> None:
+        """The publishes with these numbers (inclusive) were refused; all before them are answered."""
+
     def consumer_cancelled(self, consumer: Consumer) -> None:
         """The queue went away under this consumer."""
 

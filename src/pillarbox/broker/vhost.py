@@ -24,7 +24,9 @@ from pillarbox.broker.arguments import (
     demand_equal,
     without_effect,
 )
-from pillarbox.broker.exchange import Binding, Exchange, Route, binding_identity
+from pillarbox.broker.deadletter import DeadLetterRule
+from pillarbox.broker.exchange import NO_HEADERS, Binding, Exchange, Route, binding_identity
+from pillarbox.broker.limits import limits_of
 from pillarbox.broker.queue import Queue
 from pillarbox.broker.routing import KINDS
 from pillarbox.engine.base import NO_EXPIRATION
@@ -108,6 +110,16 @@ class VHost:
         queues = tuple(dict.fromkeys(queue for queue in found if queue is not None))
         stamp = queues[0].stamp if len(queues) == 1 == len(keys) else _NEVER
         return Route(queues, stamp)
+
+    def has_exchange(self, name: str) -> bool:
+        """Is there an exchange of this name? The default one always is."""
+        return name == DEFAULT_EXCHANGE or name in self.exchanges
+
+    def route(self, exchange: str, keys: tuple[str, ...], headers: Mapping[str, Any] = NO_HEADERS) -> Route:
+        """Where an exchange leads, the default one included; NOT_FOUND for a missing one."""
+        if exchange == DEFAULT_EXCHANGE:
+            return self.resolve_default(keys)
+        return self.exchange(exchange).resolve(keys, headers)
 
     # --- exchanges ---------------------------------------------------------------------------------
 
@@ -286,12 +298,21 @@ class VHost:
             ttl_ms=arguments.get("x-message-ttl"),
             expires_ms=arguments.get("x-expires"),
             priority_max=arguments.get("x-max-priority", 0),
+            limits=limits_of(arguments),
+            dead_letters=self._dead_letters(arguments),
         )
         self.queues[name] = queue
         if queue.expires_ms is not None:
             expiry = queue.expiry = QueueExpiry(self, queue)
             self._core.scheduler.at(queue.used_ms + queue.expires_ms, expiry)
         return queue
+
+    def _dead_letters(self, arguments: Mapping[str, Any]) -> DeadLetterRule | None:
+        """Where the arguments of a queue say that its dead letters go (R48)."""
+        exchange = arguments.get("x-dead-letter-exchange")
+        if exchange is None:
+            return None
+        return DeadLetterRule(self, exchange, arguments.get("x-dead-letter-routing-key"))
 
     def _demand_same_queue(
         self,
@@ -336,6 +357,9 @@ class VHost:
 
     def remove_queue(self, queue: Queue) -> None:
         """Delete a queue, its bindings, and tell its consumers."""
+        if queue.dead_letters is not None:
+            # What has died by now does not die with it.
+            self._core.dead_letters.forward_all(queue)
         del self.queues[queue.name]
         self._remove_inbound(queue)
         if queue.durable and queue.owner is None:

@@ -24,6 +24,8 @@ from pillarbox.broker.queue import Queue
 from pillarbox.broker.run import held_bytes
 from pillarbox.protocols.amqp091 import methods as m
 from pillarbox.protocols.amqp091 import wire
+from pillarbox.protocols.amqp091.deaths import dead_letter
+from pillarbox.protocols.amqp091.publishing import ORIGIN
 from pillarbox.testing.simulated_client import PERSISTENT, TRANSIENT, Client, ClientChannel, Subscription
 from pillarbox.testing.simulated_queues import NEVER, Letter, SimulatedQueue, Where, place_of
 from pillarbox.testing.simulated_storage import DiskStorage, MemoryStorage, Storage
@@ -100,6 +102,7 @@ class Simulation:
             memory_budget=self._memory_budget,
         )
         self._storage.attach(self.core)
+        self.core.dead_letters.writers[ORIGIN] = dead_letter
         confirms = self.core.confirms
         synced = confirms.synced
 

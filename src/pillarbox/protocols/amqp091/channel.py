@@ -324,7 +324,7 @@ class Channel:
         """Hand a run of messages to the core. Raises AmqpError if they had to be stored and cannot be."""
         count = len(messages)
         try:
-            stored = self.core.publish(
+            stored, refused = self.core.publish(
                 target.queues,
                 messages,
                 body_bytes,
@@ -341,7 +341,7 @@ class Channel:
             target.exchange.counters.publish_in += count
             target.exchange.counters.publish_out += count * len(target.queues)
         if self.publisher is not None:
-            self.core.confirms.accept(self.publisher, count, stored)
+            self.core.confirms.accept(self.publisher, count, stored, refused)
 
     def _return(self, message: Message) -> None:
         """basic.return 312, which goes out before the confirm (R27)."""
@@ -458,6 +458,11 @@ class Channel:
         """See `Sink`."""
         if not self.closing:
             self.send_method(methods.BASIC_ACK, tag_last, tag_first != tag_last)
+
+    def refuse(self, tag_first: int, tag_last: int) -> None:
+        """See `Sink`: basic.nack, whose last bit says nothing to a publisher; RabbitMQ sets it."""
+        if not self.closing:
+            self.send_method(methods.BASIC_NACK, tag_last, tag_first != tag_last, True)
 
     def consumer_cancelled(self, consumer: Consumer) -> None:
         """See `Sink`: the queue is gone (R64)."""

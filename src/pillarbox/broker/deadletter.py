@@ -1,0 +1,200 @@
+"""Dead lettering: what dies in a queue is published anew through the exchange that the queue names (R48).
+
+A queue takes what dies out of its lanes and hangs it into `Changes.dying`; from there it is forwarded, a
+bounded number of messages a tick. Forwarding a message and settling it where it died happen at one moment,
+so they stand in one group of the journal: a crash neither loses nor doubles it. Until then it is unsettled,
+and a restart finds it in its old queue.
+
+Why a message died, and where, becomes part of its properties, whose encoding is its protocol's: a head enters
+a `Writer` for its origin. Not here: which messages die (`queue`, `lane`, `limits`, `ledger`).
+
+Source: RabbitMQ, "Dead Letter Exchanges"; 3.10.8 asked with `tests/compare/written/deadletters.py`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from pillarbox.broker.run import body_bytes_of
+from pillarbox.engine.base import Address, Message
+
+if TYPE_CHECKING:
+    from pillarbox.broker.core import Core
+    from pillarbox.broker.exchange import Route
+    from pillarbox.broker.queue import Queue
+    from pillarbox.broker.run import Run
+    from pillarbox.broker.vhost import VHost
+
+REJECTED, EXPIRED, MAXLEN, DELIVERY_LIMIT = "rejected", "expired", "maxlen", "delivery_limit"
+"""Why messages die, in RabbitMQ's words."""
+
+ADDRESSES_MAX = 1024
+"""Addresses of dead letters that are kept, one for each exchange and key: heads know them by identity."""
+
+
+class DeadLetterRule(msgspec.Struct, frozen=True, eq=False):
+    """Where the dead letters of a queue go."""
+
+    vhost: VHost
+    exchange: str
+    routing_key: str | None
+    """In place of the keys with which the message was published; None: those."""
+
+
+class Death(msgspec.Struct, frozen=True, eq=False):
+    """What happened to a message."""
+
+    queue: str
+    reason: str
+    now_ms: int
+    routing_key: str | None
+
+
+class DeadLetter(msgspec.Struct, frozen=True, eq=False):
+    """What a head makes of a message that died: how it is to be published anew."""
+
+    properties: bytes
+    keys: tuple[str, ...]
+    """The routing key, and any that the message names besides (R26)."""
+    headers: Mapping[str, Any]
+    priority: int
+    deaths: Sequence[tuple[str, str]]
+    """(queue, reason) of all its deaths, the last one first."""
+
+
+Writer = Callable[[Message, Death], DeadLetter]
+
+
+class Dying(NamedTuple):
+    """Messages on their way out of a queue."""
+
+    queue: Queue
+    reason: str
+    run: Run | None
+    """The messages in their lane, where they are settled when they are forwarded."""
+    messages: list[Message] | None
+    """Or messages that the queue never took."""
+
+
+def closes_cycle(queue: str, reason: str, deaths: Sequence[tuple[str, str]]) -> bool:
+    """Would a dead letter come back to a queue without any client having had a hand in it?
+
+    Such a message is dropped: it would go round for ever. A rejection is a client's doing.
+    """
+    if reason == REJECTED:
+        return False
+    for name, cause in deaths:
+        if cause == REJECTED:
+            return False
+        if name == queue:
+            return True
+    return False
+
+
+class DeadLetters:
+    """The forwarding of dead letters of one broker; see the module."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self.writers: dict[str, Writer] = {}
+        """By the origin of messages (see `Address`)."""
+        self._addresses: dict[tuple[str, str, str], Address] = {}
+
+    def __repr__(self) -> str:
+        return f"<DeadLetters dying={len(self._core.changes.dying)}>"
+
+    def forward(self, count_max: int) -> int:
+        """Forward at most `count_max` of the messages that are dying; return how many."""
+        core = self._core
+        if core.failure is not None:
+            # They cannot be stored elsewhere; a restart finds them where they were.
+            return 0
+        dying = core.changes.dying
+        done = 0
+        while dying and done < count_max:
+            one = dying.popleft()
+            if one.run is None:
+                messages = one.messages or []
+            else:
+                lane = one.run.lane
+                run, rest = lane.split_dying(one.run, count_max - done)
+                if rest is not None:
+                    dying.appendleft(one._replace(run=rest))
+                messages = run.messages or []
+            self._publish(one.queue, one.reason, messages)
+            if one.run is not None:
+                lane.forwarded(run)
+            done += len(messages)
+        return done
+
+    def forward_all(self, queue: Queue) -> None:
+        """Forward everything that is dying in this queue, which is about to be deleted."""
+        changes = self._core.changes
+        others = deque(one for one in changes.dying if one.queue is not queue)
+        if len(others) == len(changes.dying):
+            return
+        changes.dying = deque(one for one in changes.dying if one.queue is queue)
+        while changes.dying and changes.dying[0].queue is queue and self.forward(1 << 30):
+            pass
+        changes.dying.extend(others)
+
+    def _publish(self, queue: Queue, reason: str, messages: list[Message]) -> None:
+        """Publish dead letters, those that go to the same queues together."""
+        core = self._core
+        rule = queue.dead_letters
+        if rule is None or not rule.vhost.has_exchange(rule.exchange):
+            return
+        routes: dict[tuple[str, ...], Route] = {}
+        routed: list[tuple[tuple[Queue, ...], bool, Message]] = []
+        for message in messages:
+            letter = self._letter(message, Death(queue.name, reason, core.changes.now_ms, rule.routing_key))
+            route = routes.get(letter.keys)
+            if route is None:
+                route = rule.vhost.route(rule.exchange, letter.keys, letter.headers)
+                if not route.by_headers:
+                    routes[letter.keys] = route
+            queues = route.queues
+            if reason != REJECTED and any(closes_cycle(q.name, reason, letter.deaths) for q in queues):
+                queues = tuple(q for q in queues if not closes_cycle(q.name, reason, letter.deaths))
+            if queues:
+                copy = self._copy(message, letter, rule.exchange)
+                routed.append((queues, message.persistent, copy))
+        for (queues, persistent), group in groupby(routed, lambda one: one[:2]):
+            copies = [copy for _, _, copy in group]
+            core.publish(
+                queues,
+                copies,
+                body_bytes_of(copies),
+                persistent=persistent,
+                expiring=False,
+                prioritized=any(copy.priority for copy in copies),
+            )
+
+    def _letter(self, message: Message, death: Death) -> DeadLetter:
+        writer = self.writers.get(message.address.origin)
+        if writer is not None:
+            return writer(message, death)
+        key = message.address.routing_key if death.routing_key is None else death.routing_key
+        return DeadLetter(message.properties, (key,), {}, 0, ((death.queue, death.reason),))
+
+    def _copy(self, message: Message, letter: DeadLetter, exchange: str) -> Message:
+        """The message as it is published anew: without a time to live."""
+        name = (message.address.origin, exchange, letter.keys[0])
+        address = self._addresses.get(name)
+        if address is None:
+            if len(self._addresses) >= ADDRESSES_MAX:
+                self._addresses.clear()
+            address = self._addresses[name] = Address(*name)
+        return Message(
+            address,
+            letter.properties,
+            message.body,
+            self._core.changes.now_ms,
+            persistent=message.persistent,
+            priority=letter.priority,
+        )
