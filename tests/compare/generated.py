@@ -361,9 +361,77 @@ def prioritizing() -> tuple[Sequence, Draw]:
     return prelude, draw
 
 
+def limiting() -> tuple[Sequence, Draw]:
+    """Queues with limits (R46, R47) of each overflow: confirms, requeues, consumers, expiry, priorities."""
+    queue = some("q1", "q1", "q2", "q3", "q4")
+    tag = some("c1", "c2")
+    bodies = some(None, None, "", "12345", "1234567890", "12345678901")
+    kinds = some(None, {"delivery_mode": 2}, {"priority": 2}, {"priority": 5}, {"expiration": "0"})
+    draw = weighted(
+        (16, make(publish, key=queue, on=TWO, properties=kinds, body=bodies)),
+        (6, make(publish, key=queue, on=TWO, properties=PERSISTENT, count=COUNTS)),
+        (4, make(publish, key="", exchange="amq.fanout", on=TWO, properties=PERSISTENT)),
+        (7, make(get, queue=queue, on=TWO, no_ack=rarely(True, 3))),
+        (3, make(consume, queue=queue, tag=tag, on=TWO, no_ack=rarely(True, 5))),
+        (4, make(cancel, tag=tag, on=TWO)),
+        (3, make(qos, count=some(1, 1, 2, 3), on=TWO)),
+        (16, settling(TWO)),
+        (2, make(op, on=TWO, name="confirm.select")),
+        (1, make(close_channel, on=TWO)),
+        (1, make(op, on=TWO, name="queue.purge", queue=queue)),
+    )
+    prelude = [
+        declare("q1", durable=True, arguments={"x-max-length": 3}),
+        declare("q2", durable=True, arguments={"x-max-length": 2, "x-overflow": "reject-publish"}),
+        declare("q3", arguments={"x-max-length-bytes": 20, "x-max-length": 4, "x-max-priority": 4}),
+        declare("q4", arguments={"x-max-length-bytes": 20, "x-overflow": "reject-publish"}),
+        *(bind(name, "amq.fanout") for name in ("q1", "q2", "q3", "q4")),
+        *(qos(1, on=on) for on in ("a1", "a2", "b1")),
+        op("a1", "confirm.select"),
+    ]
+    return prelude, draw
+
+
+def dying() -> tuple[Sequence, Draw]:
+    """Dead letters (R48): rejections, expiry, limits and what they lead to, in a chain of queues."""
+    queue = some("q1", "q1", "q2", "q3", "q4", "dead")
+    tag = some("c1", "c2")
+    kinds = some(None, {"delivery_mode": 2}, {"priority": 2}, {"expiration": "0"}, {"headers": {"a": 1}})
+    index = some(0, 0, 1, -1)
+    draw = weighted(
+        (14, make(publish, key=queue, on=TWO, properties=kinds)),
+        (5, make(publish, key=queue, on=TWO, properties=PERSISTENT, count=COUNTS)),
+        (2, make(publish, key="", exchange="amq.fanout", on=TWO, properties=kinds)),
+        (10, make(get, queue=queue, on=TWO, no_ack=rarely(True, 4))),
+        (2, make(consume, queue=queue, tag=tag, on=TWO, no_ack=rarely(True, 5))),
+        (3, make(cancel, tag=tag, on=TWO)),
+        (2, make(qos, count=some(1, 1, 2, 3), on=TWO)),
+        (12, make(nack, delivery=index, on=TWO, multiple=rarely(True, 3), requeue=False)),
+        (8, make(reject, delivery=index, on=TWO, requeue=False)),
+        (5, settling(TWO)),
+        (1, make(close_channel, on=TWO)),
+        (1, make(op, on=TWO, name="queue.purge", queue=queue)),
+    )
+    letters = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": "dead"}
+    prelude = [
+        declare("dead", durable=True, arguments={"x-max-priority": 3}),
+        declare("q1", durable=True, arguments=letters),
+        declare("q2", arguments={**letters, "x-max-length": 2, "x-dead-letter-routing-key": "q1"}),
+        declare("q3", arguments={"x-message-ttl": 0, "x-dead-letter-exchange": "amq.fanout"}),
+        declare("q4", arguments={**letters, "x-max-length": 1, "x-overflow": "reject-publish-dlx"}),
+        *(bind(name, "amq.fanout") for name in ("q2", "q3")),
+        *(qos(1, on=on) for on in ("a1", "a2", "b1")),
+        op("a1", "confirm.select"),
+    ]
+    return prelude, draw
+
+
 THEMES = {
     theme.__name__: theme
-    for theme in (routing, consuming, prefetching, confirming, living, mixed, prioritizing, alternating)
+    for theme in (
+        *(routing, consuming, prefetching, confirming, living, mixed, prioritizing, alternating),
+        *(limiting, dying),
+    )
 }
 
 

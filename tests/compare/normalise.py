@@ -95,20 +95,24 @@ def properties_text(properties: bytes, aliases: Aliases) -> Any:
 
 
 def _of_the_dead(properties: dict[str, Any], aliases: Aliases) -> dict[str, Any]:
-    """Return a dead letter's properties: without times, and without what only 3.13 writes."""
+    """Return a dead letter's properties: without times, and without what only 3.13 writes.
+
+    Behind the latest death the order is free: 3.10.8 turns it around with every death, 3.13 does not.
+    """
     headers = {
         key: value for key, value in properties["headers"].items() if not key.startswith("x-last-death-")
     }
     deaths = headers["x-death"]
     if isinstance(deaths, list):
-        headers["x-death"] = [_shown_death(death) for death in deaths]
+        shown = [_shown_death(death) for death in deaths]
+        headers["x-death"] = shown[:1] + sorted(shown[1:], key=str)
     return {**properties, "headers": {key: hidden(value, aliases) for key, value in headers.items()}}
 
 
 def _shown_death(death: Any) -> Any:
     if not isinstance(death, dict):
         return death
-    return {key: "*" if isinstance(value, datetime) else value for key, value in death.items()}
+    return {key: "*" if isinstance(death[key], datetime) else death[key] for key in sorted(death)}
 
 
 def hidden(value: Any, aliases: Aliases) -> Any:

@@ -130,8 +130,6 @@ class Lane:
         queue.ready_count += count
         queue.ready_bytes += run.body_bytes
         queue.active_ms = self._changes.now_ms
-        if queue.limits is not None:
-            queue.trim_released(count)
         queue.wake()
 
     # --- messages out ------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ from pillarbox.broker.run import Run, body_bytes_of
 if TYPE_CHECKING:
     from pillarbox.broker.consumer import Consumer
     from pillarbox.broker.lane import Lane
+    from pillarbox.broker.queue import Queue
 
 
 class Outcome(enum.Enum):
@@ -83,13 +84,16 @@ _BY_TAG = attrgetter("tag_first")
 class Ledger:
     """Outstanding deliveries of one receiver (an AMQP channel, a STOMP session)."""
 
-    __slots__ = ("_entries", "count", "tag_next")
+    __slots__ = ("_entries", "_returned", "count", "tag_next")
 
     def __init__(self) -> None:
         self._entries: deque[Entry] = deque()
         self.tag_next = 1
         self.count = 0
         """Deliveries that are out."""
+        self._returned: dict[Queue, bool] = {}
+        """Queues with limits to which the answer at hand gives messages back, and whether consumers were to
+        get some of theirs before."""
 
     def __repr__(self) -> str:
         return f"<Ledger out={self.count} next={self.tag_next}>"
@@ -123,14 +127,20 @@ class Ledger:
             entries = self._entries
             if entries and entries[0].base + entries[0].stop - 1 == tag:
                 entry = entries.popleft()
-                return self._settle_part(entry, entry.start, entry.stop, outcome)
+                settled = self._settle_part(entry, entry.start, entry.stop, outcome)
+                if self._returned:
+                    self._trim_returned()
+                return settled
             position = self._find(tag)
             settled = 0
             for _ in range(position):
                 entry = self._entries.popleft()
                 settled += self._settle_part(entry, entry.start, entry.stop, outcome)
             entry = self._entries[0]
-            return settled + self._settle_at(0, entry.start, tag - entry.base + 1, outcome)
+            settled += self._settle_at(0, entry.start, tag - entry.base + 1, outcome)
+            if self._returned:
+                self._trim_returned()
+            return settled
         return self.settle_range(tag, tag, outcome)
 
     def settle_range(self, tag_first: int, tag_last: int, outcome: Outcome) -> int:
@@ -146,12 +156,27 @@ class Ledger:
             stop = min(tag_last - entry.base + 1, entry.stop)
             settled += self._settle_at(position, start, stop, outcome)
             tag_first += stop - start
+        if self._returned:
+            self._trim_returned()
         return settled
 
     def settle_all(self, outcome: Outcome) -> int:
         """Settle everything that is out, in order of tags."""
         entries, self._entries = self._entries, deque()
-        return sum([self._settle_part(entry, entry.start, entry.stop, outcome) for entry in entries])
+        settled = sum([self._settle_part(entry, entry.start, entry.stop, outcome) for entry in entries])
+        if self._returned:
+            self._trim_returned()
+        return settled
+
+    def _trim_returned(self) -> None:
+        """Let queues with limits drop what is too much, all at once and before consumers get any (R46).
+
+        Unless consumers have yet to be given what was ready before: then their turn comes first.
+        """
+        returned, self._returned = self._returned, {}
+        for queue, owed in returned.items():
+            if not owed and not queue.deleted:
+                queue.trim()
 
     def entries(self) -> Iterator[Entry]:
         """What is out, by tag."""
@@ -204,6 +229,9 @@ class Ledger:
             else:
                 lane.settle(run.sequences[start:stop], entry.part_bytes(start, stop), run.stored)
         elif outcome is Outcome.RELEASED:
+            queue = lane.queue
+            if queue.limits is not None and queue not in self._returned:
+                self._returned[queue] = queue.owes_turns()
             lane.release(entry.run.cut(slice(start, stop)))
         else:
             lane.reject(entry.run.cut(slice(start, stop)))

@@ -240,17 +240,12 @@ class Queue:
             if lane is None or not lane.drop_head(limits):
                 return
 
-    def trim_released(self, count: int) -> None:
-        """The same after so many messages have come back, which is before consumers get any (R46).
-
-        Unless consumers have yet to be given what was ready before: then their turn comes first.
-        """
-        before = self.ready_count - count
-        if not before or all(
-            consumer.blocked or consumer.credit <= 0 or consumer.pool.credit <= 0
+    def owes_turns(self) -> bool:
+        """Could consumers have had some of what is ready by now? A tick comes for them soon."""
+        return bool(self.ready_count) and any(
+            consumer.credit > 0 and consumer.pool.credit > 0 and not consumer.blocked
             for consumer in self.consumers
-        ):
-            self.trim()
+        )
 
     def let_die(self, reason: str, messages: list[Message]) -> None:
         """Let messages that the queue never took be forwarded as its dead letters."""
