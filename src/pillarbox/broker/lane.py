@@ -270,7 +270,7 @@ class Lane:
     def drop_head(self, limits: Limits) -> bool:
         """Drop as many messages of the run at the head as the limits ask for; there is one.
 
-        False: they are to be forwarded, rest on disk and were asked for.
+        False: that cannot be said, or they cannot be forwarded, before what was asked for has come from disk.
         """
         queue = self.queue
         run = self.released[0] if self.released else self.ready[0]
@@ -279,16 +279,23 @@ class Lane:
             self._want_head(run)
             return False
         count = queue.ready_count - limits.length
-        size = queue.ready_bytes - limits.body_bytes
         position = start
-        if size <= 0:
+        if count > 0:
+            # The limit of bytes is looked at again when that of messages is kept.
             position = min(stop, start + count)
+        elif (unknown := queue.first_estimated()) is not None:
+            # Only the real sizes tell whether anything is too much.
+            unknown.lane._want(unknown)
+            return False
         else:
-            while position < stop and (position - start < count or size > 0):
-                if run.messages is None:
-                    size -= run.body_bytes // len(run.sequences)
-                else:
-                    size -= len(run.messages[position].body)
+            size = queue.ready_bytes - limits.body_bytes
+            if run.messages is None:
+                if run.body_bytes > size:
+                    self._want_head(run)
+                    return False
+                position = stop
+            while position < stop and size > 0:
+                size -= len(run.messages[position].body)  # type: ignore[index]
                 position += 1
         self._drop_first(run, start, position, MAXLEN)
         return True
@@ -356,7 +363,9 @@ class Lane:
             self._cold_runs -= run.messages is None
         elif run.messages is None:
             # A run of its own, because what comes from disk is whole; whoever waits for it asks again.
-            self.ready[0] = run.cut(slice(stop, None))
+            rest = self.ready[0] = run.cut(slice(stop, None))
+            self.queue.estimated = True
+            rest.body_bytes = run.body_bytes - run.cut(slice(start, stop)).body_bytes
             run.loading = False
         else:
             self._offset = stop
@@ -402,6 +411,7 @@ class Lane:
             run.loading = False
             run.messages = messages
             # A cold run carries an estimate.
+            run.estimated = False
             exact = sum([len(message.body) for message in messages])
             queue.ready_bytes += exact - run.body_bytes
             run.body_bytes = exact
@@ -459,6 +469,7 @@ class Lane:
             for sequences in self._split_at_delivered(stored.sequences):
                 part_bytes = stored.body_bytes * len(sequences) // len(stored.sequences)
                 run = Run(self, sequences, None, part_bytes, stored.location, False, stored.accepted_ms, True)
+                run.estimated = queue.estimated = True
                 self.ready.append(run)
                 queue.ready_count += len(sequences)
                 queue.ready_bytes += part_bytes

@@ -104,6 +104,8 @@ class Queue:
         """Who wants to know when cold messages have come."""
         self.unreadable = False
         """Messages could not be read back from disk."""
+        self.estimated = False
+        """Of some runs on disk only the engine knows how many bytes they have."""
 
     def __repr__(self) -> str:
         following = "/".join(str(lane.sequence_next) for lane in self.lanes)
@@ -239,6 +241,16 @@ class Queue:
             lane = next((lane for lane in self.lanes if lane.released or lane.ready), None)
             if lane is None or not lane.drop_head(limits):
                 return
+
+    def first_estimated(self) -> Run | None:
+        """The first run of which only the engine knows how many bytes it has."""
+        if self.estimated:
+            for lane in self.lanes:
+                for run in lane.ready:
+                    if run.estimated:
+                        return run
+            self.estimated = False
+        return None
 
     def owes_turns(self) -> bool:
         """Could consumers have had some of what is ready by now? A tick comes for them soon."""

@@ -41,6 +41,7 @@ class Run:
     __slots__ = (
         "accepted_ms",
         "body_bytes",
+        "estimated",
         "lane",
         "loading",
         "location",
@@ -70,6 +71,8 @@ class Run:
         self.accepted_ms = accepted_ms
         self.stored = stored
         self.loading = False
+        self.estimated = False
+        """Cold, and `body_bytes` is about right: what was settled of its record, or cut off, is not known."""
 
     def __len__(self) -> int:
         return len(self.sequences)
@@ -109,7 +112,7 @@ class Run:
         else:
             messages = self.messages[selection]
             part_bytes = body_bytes_of(messages)
-        return Run(
+        part = Run(
             self.lane,
             sequences,
             messages,
@@ -119,3 +122,5 @@ class Run:
             self.accepted_ms,
             self.stored,
         )
+        part.estimated = messages is None
+        return part
