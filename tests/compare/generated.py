@@ -366,7 +366,7 @@ def limiting() -> tuple[Sequence, Draw]:
     queue = some("q1", "q1", "q2", "q3", "q4")
     tag = some("c1", "c2")
     bodies = some(None, None, "", "12345", "1234567890", "12345678901")
-    kinds = some(None, {"delivery_mode": 2}, {"priority": 2}, {"priority": 5}, {"expiration": "0"})
+    kinds = some(None, {"delivery_mode": 2}, {"priority": 2}, {"priority": 5})
     draw = weighted(
         (16, make(publish, key=queue, on=TWO, properties=kinds, body=bodies)),
         (6, make(publish, key=queue, on=TWO, properties=PERSISTENT, count=COUNTS)),
@@ -396,7 +396,7 @@ def dying() -> tuple[Sequence, Draw]:
     """Dead letters (R48): rejections, expiry, limits and what they lead to, in a chain of queues."""
     queue = some("q1", "q1", "q2", "q3", "q4", "dead")
     tag = some("c1", "c2")
-    kinds = some(None, {"delivery_mode": 2}, {"priority": 2}, {"expiration": "0"}, {"headers": {"a": 1}})
+    kinds = some(None, {"delivery_mode": 2}, {"priority": 2}, {"headers": {"a": 1}})
     index = some(0, 0, 1, -1)
     draw = weighted(
         (14, make(publish, key=queue, on=TWO, properties=kinds)),

@@ -31,6 +31,8 @@ COMPARED_QUEUE_ARGUMENTS = (
     "x-single-active-consumer",
     "x-queue-type",
     "x-queue-master-locator",
+    "x-delivery-limit",
+    "x-dead-letter-strategy",
 )
 """Arguments of queues that a redeclaration must repeat, in the order in which RabbitMQ looks at them."""
 
@@ -59,6 +61,10 @@ def milliseconds(value: Any) -> str | None:
 
 def _positive_milliseconds(value: Any) -> str | None:
     return milliseconds(value) or ("{value_zero,0}" if value == 0 else None)
+
+
+def _positive(value: Any) -> str | None:
+    return _not_negative(value) or ("{value_zero,0}" if value == 0 else None)
 
 
 def _queue_type(value: Any) -> str | None:
@@ -107,6 +113,10 @@ QUEUE_ARGUMENTS: dict[str, Callable[[Any], str | None]] = {
     "x-single-active-consumer": _boolean,
     "x-queue-mode": _one_of("lazy", "default", fault="\"unsupported queue mode '{}'\""),
     "x-queue-version": _queue_version,
+    "x-dead-letter-strategy": _one_of("at-most-once", "at-least-once", fault="invalid_dlx_strategy"),
+    "x-max-in-memory-length": _not_negative,
+    "x-max-in-memory-bytes": _not_negative,
+    "x-quorum-initial-group-size": _positive,
 }
 
 WITHOUT_EFFECT = ("x-single-active-consumer",)
@@ -121,7 +131,13 @@ def without_effect(arguments: Mapping[str, Any]) -> list[str]:
 
 
 # Arguments of one type of queue that others refuse (T10).
-QUORUM_ONLY = ("x-delivery-limit", "x-quorum-initial-group-size", "x-max-in-memory-length")
+QUORUM_ONLY = (
+    "x-delivery-limit",
+    "x-quorum-initial-group-size",
+    "x-max-in-memory-length",
+    "x-max-in-memory-bytes",
+    "x-dead-letter-strategy",
+)
 STREAM_ONLY = ("x-max-age", "x-stream-max-segment-size-bytes")
 CLASSIC_ONLY = ("x-max-priority", "x-queue-mode")
 REFUSED = {"classic": (*QUORUM_ONLY, *STREAM_ONLY), "quorum": (*CLASSIC_ONLY, *STREAM_ONLY)}

@@ -18,7 +18,7 @@ from heapq import heappop, heappush
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
-from pillarbox.broker.deadletter import EXPIRED, MAXLEN, REJECTED, Dying
+from pillarbox.broker.deadletter import DELIVERY_LIMIT, EXPIRED, MAXLEN, REJECTED, Dying
 from pillarbox.broker.run import Run, held_bytes
 from pillarbox.engine.base import NO_EXPIRATION, Location, Message, QueueState, StoredRun
 
@@ -123,14 +123,37 @@ class Lane:
         if queue.deleted:
             return
         count = len(run)
-        run.redelivered = True
-        heappush(self.released, run)
         queue.unacked_count -= count
         queue.unacked_bytes -= run.body_bytes
+        if queue.delivery_limit is not None and not self._count_return(run, queue.delivery_limit):
+            return
+        run.redelivered = True
+        heappush(self.released, run)
         queue.ready_count += count
         queue.ready_bytes += run.body_bytes
         queue.active_ms = self._changes.now_ms
         queue.wake()
+
+    def _count_return(self, run: Run, limit: int) -> bool:
+        """Note that messages came back once more; False if any did too often (R52) and all are dealt with."""
+        counts = run.counts = [count + 1 for count in run.counts or [0] * len(run.sequences)]
+        if max(counts) <= limit:
+            return True
+        queue = self.queue
+        for position, count in enumerate(counts):
+            single = run.cut(slice(position, position + 1))
+            if count <= limit:
+                single.redelivered = True
+                heappush(self.released, single)
+                queue.ready_count += 1
+                queue.ready_bytes += single.body_bytes
+            elif queue.dead_letters is None:
+                self._gone(single)
+            else:
+                self._die(single, DELIVERY_LIMIT)
+        queue.active_ms = self._changes.now_ms
+        queue.wake()
+        return False
 
     # --- messages out ------------------------------------------------------------------------------
 
@@ -182,7 +205,10 @@ class Lane:
         else:
             self._offset = offset + count
         if part.sequences[-1] <= self.delivered_through:
+            # Only after a restart: what was delivered before it was given back when its consumer went.
             part.redelivered = True
+            if self.queue.delivery_limit is not None:
+                part.counts = [1] * count
         return part
 
     def delivered(self, run: Run) -> None:

@@ -39,6 +39,17 @@ class Limits(msgspec.Struct, frozen=True):
         return queue.ready_count + count <= self.length and queue.ready_bytes + body_bytes <= self.body_bytes
 
 
+def delivery_limit_of(arguments: Mapping[str, Any]) -> int | None:
+    """How often a message may come back to a queue with these arguments (R52); None: it does not count.
+
+    A quorum queue always counts. RabbitMQ 3.x takes any value and has no limit where it is none.
+    """
+    if arguments.get("x-queue-type") != "quorum":
+        return None
+    limit = arguments.get("x-delivery-limit")
+    return int(limit) if isinstance(limit, int) and limit >= 0 else UNLIMITED
+
+
 def limits_of(arguments: Mapping[str, Any]) -> Limits | None:
     """The limits that the arguments of a queue set; None if there are none."""
     length, body_bytes = arguments.get("x-max-length"), arguments.get("x-max-length-bytes")

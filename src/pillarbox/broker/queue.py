@@ -65,6 +65,7 @@ class Queue:
         priority_max: int = 0,
         limits: Limits | None = None,
         dead_letters: DeadLetterRule | None = None,
+        delivery_limit: int | None = None,
     ) -> None:
         self._changes = changes
         self.uid = uid
@@ -81,6 +82,8 @@ class Queue:
         self.limits = limits
         self.dead_letters = dead_letters
         """Where messages go that die here; None: nowhere."""
+        self.delivery_limit = delivery_limit
+        """How often a message may come back before it dies (R52); None: nobody counts."""
         self.expiry: object | None = None
         """What deletes the queue when nobody has used it for so long: a timer keeps nothing alive."""
         self.journaled = durable and owner is None and changes.journaled

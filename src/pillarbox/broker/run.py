@@ -41,6 +41,7 @@ class Run:
     __slots__ = (
         "accepted_ms",
         "body_bytes",
+        "counts",
         "estimated",
         "lane",
         "loading",
@@ -71,6 +72,8 @@ class Run:
         self.accepted_ms = accepted_ms
         self.stored = stored
         self.loading = False
+        self.counts: list[int] | None = None
+        """How often each message came back, where the queue counts that and any did (R52)."""
         self.estimated = False
         """Cold, and `body_bytes` is about right: what was settled of its record, or cut off, is not known."""
 
@@ -123,4 +126,6 @@ class Run:
             self.stored,
         )
         part.estimated = messages is None
+        if self.counts is not None:
+            part.counts = self.counts[selection]
         return part

@@ -26,7 +26,7 @@ from pillarbox.broker.arguments import (
 )
 from pillarbox.broker.deadletter import DeadLetterRule
 from pillarbox.broker.exchange import NO_HEADERS, Binding, Exchange, Route, binding_identity
-from pillarbox.broker.limits import limits_of
+from pillarbox.broker.limits import delivery_limit_of, limits_of
 from pillarbox.broker.queue import Queue
 from pillarbox.broker.routing import KINDS
 from pillarbox.engine.base import NO_EXPIRATION
@@ -300,6 +300,7 @@ class VHost:
             priority_max=arguments.get("x-max-priority", 0),
             limits=limits_of(arguments),
             dead_letters=self._dead_letters(arguments),
+            delivery_limit=delivery_limit_of(arguments),
         )
         self.queues[name] = queue
         if queue.expires_ms is not None:

@@ -18,6 +18,7 @@ from tests.compare.written import (
     priorities,
     protocol,
     queues,
+    quorum,
     security,
 )
 from tests.compare.written.registry import ALL, Transcript
@@ -36,5 +37,6 @@ MODULES = (
     priorities,
     protocol,
     queues,
+    quorum,
     security,
 )

@@ -397,19 +397,3 @@ def dead_letters_to_auto_delete_and_exclusive_queues() -> Sequence:
         publish("q1"),
         declare("q1", passive=True),
     ]
-
-
-@transcript("R48", "R43")
-def dead_letters_of_quorum_queues() -> Sequence:
-    quorum = {"x-queue-type": "quorum", DLX: "", KEY: "dead"}
-    return [
-        declare("dead"),
-        declare("q1", durable=True, arguments=quorum),
-        publish("q1", properties=properties(headers={"h": 1})),
-        get("q1"),
-        reject(0, requeue=False),
-        *dead(),
-        declare("q2", durable=True, arguments={**quorum, LENGTH: 1}),
-        publish("q2", count=3),
-        *dead(2),
-    ]

@@ -21,6 +21,7 @@ from pillarbox.broker.ledger import Ledger, Outcome, UnknownDelivery
 from pillarbox.engine.base import NO_EXPIRATION, Address, Body, Message
 from pillarbox.errors import BrokerError, Reason
 from pillarbox.protocols.amqp091 import commands, methods, wire
+from pillarbox.protocols.amqp091.deaths import with_delivery_count
 from pillarbox.protocols.amqp091.errors import AmqpError, from_broker_error, from_wire_error
 from pillarbox.protocols.amqp091.publishing import Target, envelope_of, with_reply_to, without_header
 
@@ -367,6 +368,8 @@ class Channel:
         start = end = b""
         messages = run.messages
         assert messages is not None
+        if run.counts is not None:
+            messages = [with_delivery_count(*pair) for pair in zip(messages, run.counts, strict=True)]
         for message in messages:
             if message.address is not address:
                 address = message.address

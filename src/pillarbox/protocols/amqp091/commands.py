@@ -17,6 +17,7 @@ from pillarbox.broker.ledger import Outcome
 from pillarbox.broker.session import REPLY_TO, Deferred
 from pillarbox.errors import BrokerError, Reason
 from pillarbox.protocols.amqp091 import methods as m
+from pillarbox.protocols.amqp091.deaths import with_delivery_count
 from pillarbox.protocols.amqp091.errors import AmqpError
 
 if TYPE_CHECKING:
@@ -282,6 +283,8 @@ def basic_get(channel: Channel, _: int, name: str, no_ack: bool) -> None:
     queue, run, tag = got
     assert run.messages is not None
     message = run.messages[0]
+    if queue.delivery_limit is not None:
+        message = with_delivery_count(message, run.counts[0] if run.counts else 0)
     address = message.address
     channel.send_method(
         m.BASIC_GET_OK, tag, run.redelivered, address.exchange, address.routing_key, queue.ready_count

@@ -1,4 +1,5 @@
-"""What dead lettering writes into the properties of a message: `x-death` and its companions (R48).
+"""What the broker writes into the properties of messages: `x-death` and its companions (R48), and
+`x-delivery-count` (R52).
 
 `x-death` is an array of tables, the latest death first, one table for each pair of queue and reason, which
 counts. `x-first-death-*` and `x-last-death-*` say queue, reason and exchange of the first and the last
@@ -14,11 +15,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
 from pillarbox.broker.deadletter import REJECTED, DeadLetter, Death
 from pillarbox.engine.base import Message
 from pillarbox.protocols.amqp091 import wire
 
 DEATHS = "x-death"
+DELIVERY_COUNT = "x-delivery-count"
 COUNT_MAX = (1 << 63) - 2
 """Beyond it a count does not grow: a client may have written any number."""
 
@@ -51,6 +55,14 @@ def dead_letter(message: Message, death: Death) -> DeadLetter:
     headers = dict(sorted(headers.items()))
     properties = wire.encode_properties(found._replace(headers=headers, expiration=None))
     return DeadLetter(properties, keys, headers, found.priority or 0, _history(deaths))
+
+
+def with_delivery_count(message: Message, count: int) -> Message:
+    """A message as it is delivered by a queue that counts how often it came back (R52)."""
+    found = wire.decode_properties(message.properties)
+    headers = {**(found.headers or {}), DELIVERY_COUNT: wire.Long(count)}
+    properties = wire.encode_properties(found._replace(headers=dict(sorted(headers.items()))))
+    return msgspec.structs.replace(message, properties=properties)
 
 
 def _list(value: Any) -> list[Any]:
