@@ -14,12 +14,13 @@ Source: RabbitMQ, "Dead Letter Exchanges"; 3.10.8 asked with `tests/compare/writ
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from pillarbox.broker.index import NO_ENVELOPE, Envelope
 from pillarbox.broker.run import body_bytes_of
 from pillarbox.engine.base import Address, Message
 
@@ -61,7 +62,7 @@ class DeadLetter(msgspec.Struct, frozen=True, eq=False):
     properties: bytes
     keys: tuple[str, ...]
     """The routing key, and any that the message names besides (R26)."""
-    headers: Mapping[str, Any]
+    envelope: Envelope
     priority: int
     deaths: Sequence[tuple[str, str]]
     """(queue, reason) of all its deaths, the last one first."""
@@ -155,14 +156,16 @@ class DeadLetters:
             letter = self._letter(message, Death(queue.name, reason, core.changes.now_ms, rule.routing_key))
             route = routes.get(letter.keys)
             if route is None:
-                route = rule.vhost.route(rule.exchange, letter.keys, letter.headers)
-                if not route.by_headers:
+                route = rule.vhost.route(rule.exchange, letter.keys, letter.envelope)
+                if not route.per_message:
                     routes[letter.keys] = route
+            copy = self._copy(message, letter, rule.exchange)
+            if route.per_message:
+                route.remember(letter.keys, letter.envelope, copy)
             queues = route.queues
             if reason != REJECTED and any(closes_cycle(q.name, reason, letter.deaths) for q in queues):
                 queues = tuple(q for q in queues if not closes_cycle(q.name, reason, letter.deaths))
             if queues:
-                copy = self._copy(message, letter, rule.exchange)
                 routed.append((queues, message.persistent, copy))
         for (queues, persistent), group in groupby(routed, lambda one: one[:2]):
             copies = [copy for _, _, copy in group]
@@ -180,7 +183,7 @@ class DeadLetters:
         if writer is not None:
             return writer(message, death)
         key = message.address.routing_key if death.routing_key is None else death.routing_key
-        return DeadLetter(message.properties, (key,), {}, 0, ((death.queue, death.reason),))
+        return DeadLetter(message.properties, (key,), NO_ENVELOPE, 0, ((death.queue, death.reason),))
 
     def _copy(self, message: Message, letter: DeadLetter, exchange: str) -> Message:
         """The message as it is published anew: without a time to live."""

@@ -25,7 +25,7 @@ from pillarbox.broker.arguments import (
     without_effect,
 )
 from pillarbox.broker.deadletter import DeadLetterRule
-from pillarbox.broker.exchange import NO_HEADERS, Binding, Exchange, Route, binding_identity
+from pillarbox.broker.exchange import Binding, Exchange, Route, binding_identity
 from pillarbox.broker.limits import delivery_limit_of, limits_of
 from pillarbox.broker.queue import Queue
 from pillarbox.broker.routing import KINDS
@@ -35,6 +35,7 @@ from pillarbox.errors import BrokerError, Reason
 if TYPE_CHECKING:
     from pillarbox.broker.core import Core
     from pillarbox.broker.history import Remembered
+    from pillarbox.broker.index import Envelope
 
 DEFAULT_EXCHANGE = ""
 PREDECLARED = {
@@ -115,11 +116,11 @@ class VHost:
         """Is there an exchange of this name? The default one always is."""
         return name == DEFAULT_EXCHANGE or name in self.exchanges
 
-    def route(self, exchange: str, keys: tuple[str, ...], headers: Mapping[str, Any] = NO_HEADERS) -> Route:
+    def route(self, exchange: str, keys: tuple[str, ...], envelope: Envelope) -> Route:
         """Where an exchange leads, the default one included; NOT_FOUND for a missing one."""
         if exchange == DEFAULT_EXCHANGE:
             return self.resolve_default(keys)
-        return self.exchange(exchange).resolve(keys, headers)
+        return self.exchange(exchange).resolve(keys, envelope)
 
     # --- exchanges ---------------------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 
 from pillarbox.broker.deadletter import REJECTED, DeadLetter, Death
+from pillarbox.broker.index import Envelope
 from pillarbox.engine.base import Message
 from pillarbox.protocols.amqp091 import wire
 
@@ -53,8 +54,10 @@ def dead_letter(message: Message, death: Death) -> DeadLetter:
         keys = (death.routing_key,)
         headers.pop("CC", None)
     headers = dict(sorted(headers.items()))
-    properties = wire.encode_properties(found._replace(headers=headers, expiration=None))
-    return DeadLetter(properties, keys, headers, found.priority or 0, _history(deaths))
+    changed = found._replace(headers=headers, expiration=None)
+    envelope = Envelope(headers, lambda name: getattr(changed, name))
+    properties = wire.encode_properties(changed)
+    return DeadLetter(properties, keys, envelope, found.priority or 0, _history(deaths))
 
 
 def with_delivery_count(message: Message, count: int) -> Message:
