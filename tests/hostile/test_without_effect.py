@@ -11,7 +11,7 @@ from pillarbox.broker.arguments import WITHOUT_EFFECT
 from pillarbox.protocols.amqp091 import methods
 from tests.hostile.conftest import Scene
 
-VALUES = {"x-dead-letter-exchange": "amq.fanout", "x-single-active-consumer": True}
+VALUES = {"x-single-active-consumer": True}
 
 
 def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:

@@ -35,7 +35,7 @@ from pillarbox.errors import BrokerError, Reason
 TICK_MESSAGES = 2000
 """Deliveries after which a tick lets sockets be read again: about two milliseconds' work."""
 
-FORWARD_MESSAGES = 100
+FORWARD_MESSAGES = 50
 """Dead letters after which a tick lets sockets be read again: about two milliseconds' work."""
 
 UNIQUE_BYTES = 16
@@ -289,7 +289,7 @@ class Core:
 
         First, consumers get what they should have had by now.
         """
-        full = []
+        full: dict[Queue, None] = {}
         for queue in crowded:
             if queue.queued:
                 dispatch(queue)
@@ -297,7 +297,7 @@ class Core:
                 queue.expire(at_once=True)
             limits = queue.limits
             if limits is not None and limits.rejects and not limits.have_room(queue, 1, body_bytes):
-                full.append(queue)
+                full[queue] = None
                 if limits.dead_letters_refused:
                     queue.let_die(MAXLEN, messages)
         if not full:

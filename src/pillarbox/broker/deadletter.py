@@ -150,10 +150,16 @@ class DeadLetters:
         rule = queue.dead_letters
         if rule is None or not rule.vhost.has_exchange(rule.exchange):
             return
+        death = Death(queue.name, reason, core.changes.now_ms, rule.routing_key)
+        # Messages of one publisher often differ in nothing but their bodies.
+        letters: dict[tuple[Address, bytes], DeadLetter] = {}
         routes: dict[tuple[str, ...], Route] = {}
         routed: list[tuple[tuple[Queue, ...], bool, Message]] = []
         for message in messages:
-            letter = self._letter(message, Death(queue.name, reason, core.changes.now_ms, rule.routing_key))
+            known = (message.address, message.properties)
+            letter = letters.get(known)
+            if letter is None:
+                letter = letters[known] = self._letter(message, death)
             route = routes.get(letter.keys)
             if route is None:
                 route = rule.vhost.route(rule.exchange, letter.keys, letter.envelope)
