@@ -147,7 +147,7 @@ class Server:
             self._engine,
             now_ms=self.clock.now_ms(),
             random=secrets.token_bytes,
-            wake=lambda: self.ticker.begin(),
+            wake=lambda: self.ticker.again(),
             warn=lambda sentence: log.warning("%s", sentence),
             journaled=not config.memory,
             memory_budget=config.memory_budget,
@@ -159,7 +159,6 @@ class Server:
             self.clock,
             set_time=core.set_time,
             tick=core.tick,
-            next_ms=lambda: core.scheduler.next_ms,
             after=self._after_turn,
         )
         core.restore(recovery)

@@ -130,14 +130,14 @@ class Net:
             self.clock,
             set_time=self.times.append,
             tick=self._tick,
-            next_ms=lambda: self.due_ms,
             after=self.after.append,
         )
 
-    def _tick(self, now_ms: int) -> None:
+    def _tick(self, now_ms: int) -> int | None:
         self.ticks.append(now_ms)
         self.ticked.set()
         self.on_tick()
+        return self.due_ms
 
     async def next_tick(self) -> None:
         self.ticked.clear()

@@ -87,7 +87,7 @@ def test_what_a_tick_asks_for_comes_in_the_next_turn(make_loop: Make) -> None:
         def again() -> None:
             order.append("tick")
             if len(order) < 4:
-                net.ticker.begin()
+                net.ticker.again()
                 asyncio.get_running_loop().call_soon(order.append, "others")
 
         net.on_tick = again

@@ -21,17 +21,14 @@ UNLIMITED = 1 << 62
 class Pool:
     """Credit shared by all consumers that name it."""
 
-    __slots__ = ("credit", "waiting")
+    __slots__ = ("credit", "is_limited", "waiting")
 
     def __init__(self, credit: int = UNLIMITED) -> None:
         self.credit = credit
+        self.is_limited = credit < UNLIMITED
+        """Can its credit ever be used up?"""
         self.waiting: dict[Queue, None] = {}
         """Queues with a consumer that had its turn when the pool was used up."""
-
-    @property
-    def is_limited(self) -> bool:
-        """Can its credit ever be used up?"""
-        return self.credit < UNLIMITED >> 1
 
     def give_back(self, count: int, ledger: Ledger) -> None:
         """Add credit; whoever waits for it is looked at again."""

@@ -358,11 +358,13 @@ class Core:
         """Say what time it is: at the start of a turn, before its input."""
         self.changes.now_ms = now_ms
 
-    def tick(self, now_ms: int) -> None:
-        """Do everything that the input since the last tick makes possible."""
+    def tick(self, now_ms: int) -> int | None:
+        """Do everything that the input since the last tick makes possible; return when a timer is due next."""
         changes = self.changes
         changes.now_ms = now_ms
-        self.scheduler.run(now_ms)
+        scheduler = self.scheduler
+        if scheduler.next_ms is not None and scheduler.next_ms <= now_ms:
+            scheduler.run(now_ms)
         delivered = self._dispatch() if changes.dirty else 0
         if changes.dying:
             delivered += self._forward()
@@ -382,6 +384,7 @@ class Core:
             self._wake()
         if self._journal.checkpoint_due and self.failure is None:
             self._journal.checkpoint(CoreSnapshot(self))
+        return scheduler.next_ms
 
     def _dispatch(self) -> int:
         """Let dirty queues deliver; those that could not finish stay dirty. Returns how many left."""

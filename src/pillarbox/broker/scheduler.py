@@ -25,10 +25,13 @@ class Scheduler:
     def __init__(self) -> None:
         self._heap: list[tuple[int, int, ref[Timed]]] = []
         self._order = count()
+        self.next_ms: int | None = None
+        """When the next timer is due; None if there is none."""
 
     def at(self, due_ms: int, who: Timed) -> None:
         """Tell `who` when `due_ms` has come."""
         heappush(self._heap, (due_ms, next(self._order), ref(who)))
+        self.next_ms = self._heap[0][0]
 
     def run(self, now_ms: int) -> None:
         """Tell all whose time has come."""
@@ -36,8 +39,4 @@ class Scheduler:
             who = heappop(self._heap)[2]()
             if who is not None:
                 who.on_timer(now_ms)
-
-    @property
-    def next_ms(self) -> int | None:
-        """When the next timer is due; None if there is none."""
-        return self._heap[0][0] if self._heap else None
+        self.next_ms = self._heap[0][0] if self._heap else None

@@ -97,7 +97,8 @@ class LocalEngine:
         self._serial = 0
         self._waiters: deque[tuple[int, Callable[[], None]]] = deque()
         """What to call when the entry of that serial is done, in ascending order."""
-        self._unsynced_bytes = 0
+        self.unsynced_bytes = 0
+        """Bytes taken and not yet durable: what slows publishers down."""
         self._answer_now = False
         """The committer is at work on this thread."""
         self._loads = 0
@@ -194,7 +195,7 @@ class LocalEngine:
         self._bytes_since += encoded.size
         self._records_since += encoded.records
         self._runs_since += runs
-        self._unsynced_bytes += encoded.size
+        self.unsynced_bytes += encoded.size
         entry = Entry(serial, self._segment, position, encoded.chunks)
         if group.lone and not self._pending:
             self._pending.append(_Pending(serial, group.ticket, entry.segment, position, encoded.size))
@@ -246,11 +247,6 @@ class LocalEngine:
         """
         return self._records_since >= BEHIND_FACTOR * self._checkpoint_records
 
-    @property
-    def unsynced_bytes(self) -> int:
-        """Bytes taken and not yet durable: what slows publishers down."""
-        return self._unsynced_bytes
-
     # --- commits -----------------------------------------------------------------------------------
 
     def _submit(self, entry: Entry, ticket: int, size: int) -> None:
@@ -269,7 +265,7 @@ class LocalEngine:
         ticket = NO_TICKET
         while pending and pending[0].serial <= serial:
             done = pending.popleft()
-            self._unsynced_bytes -= done.bytes
+            self.unsynced_bytes -= done.bytes
             if done.ticket != NO_TICKET:
                 ticket = done.ticket
         if ticket != NO_TICKET and self._listener is not None:
@@ -288,7 +284,7 @@ class LocalEngine:
         self._failure = reason
         self._checkpoint = None
         self._pending.clear()
-        self._unsynced_bytes = 0
+        self.unsynced_bytes = 0
         _log.error("%s; nothing is stored any more until the broker is started again", reason)
         if self._listener is not None:
             self._listener.failed(reason)

@@ -142,13 +142,14 @@ class Driver(asyncio.BufferedProtocol):
         return space
 
     def buffer_updated(self, nbytes: int) -> None:
-        self._ticker.begin()
+        ticker = self._ticker
+        if not ticker.begun:
+            ticker.begin()
         connection = self.connection
         if connection is not None:
             connection.receive(self._space[:nbytes])
             if connection.waiting:
                 self._stop(STOP_WAITING)
-            ticker = self._ticker
             if self._turn != ticker.turns:
                 self._turn = ticker.turns
                 self._turn_bytes = 0
@@ -199,8 +200,10 @@ class Driver(asyncio.BufferedProtocol):
     def _has_output(self) -> None:
         if not self._listed:
             self._listed = True
-            self._ticker.outputs.append(self)
-            self._ticker.begin()
+            ticker = self._ticker
+            ticker.outputs.append(self)
+            if not ticker.begun:
+                ticker.begin()
 
     def flush(self) -> None:
         """Write what the connection has, once; close the socket if it wants that."""

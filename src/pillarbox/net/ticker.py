@@ -49,8 +49,8 @@ class Flushable(Protocol):
 
 
 class Ticker:
-    """`set_time` tells the core the time at the start of a turn, `tick` ends it; `next_ms` is the core's
-    next timer. `after` runs after the writes, with the time."""
+    """`set_time` tells the core the time at the start of a turn, `tick` ends it and returns when the core
+    wants the next one, if at all. `after` runs after the writes, with the time."""
 
     def __init__(
         self,
@@ -58,17 +58,16 @@ class Ticker:
         clock: Clock,
         *,
         set_time: Callable[[int], None],
-        tick: Callable[[int], None],
-        next_ms: Callable[[], int | None],
+        tick: Callable[[int], int | None],
         after: Callable[[int], None] = lambda now_ms: None,
     ) -> None:
         self._loop = loop
         self._clock = clock
         self._set_time = set_time
         self._tick = tick
-        self._next_ms = next_ms
         self._after = after
-        self._begun = False
+        self.begun = False
+        """A turn is under way: until it has ticked, whoever has something to write is written."""
         self._now_ms = 0
         """When the turn began."""
         self._begun_ns = 0
@@ -100,20 +99,28 @@ class Ticker:
 
     def begin(self) -> None:
         """Begin a turn, unless one has begun."""
-        if not self._begun:
-            self._begun = True
+        if not self.begun:
+            self.begun = True
             self._begun_ns = monotonic_ns()
             self._now_ms = self._clock.now_ms()
             self._set_time(self._now_ms)
             self._loop.call_soon(self.turn)
 
+    def again(self) -> None:
+        """Have another turn, after this one if one is under way."""
+        self._loop.call_soon(self.begin)
+
     def turn(self) -> None:
         """End the turn: tick, then write."""
-        began_ns = self._begun_ns if self._begun else monotonic_ns()
+        if not self.begun:
+            # Somebody has taken the turn before the loop came to it.
+            return
         # All that came in one turn came at one moment: a time to live of 0 lasts until the turn ends.
-        now_ms = self._now_ms if self._begun else self._clock.now_ms()
-        self._begun = False
-        self._tick(now_ms)
+        began_ns, now_ms = self._begun_ns, self._now_ms
+        try:
+            due_ms = self._tick(now_ms)
+        finally:
+            self.begun = False
         outputs, self.outputs = self.outputs, []
         for driver in outputs:
             driver.flush()
@@ -122,15 +129,15 @@ class Ticker:
             for driver in sated:
                 driver.turn_ended()
         self._after(now_ms)
-        self._arm(now_ms)
+        if due_ms != self._timer_ms:
+            self._arm(due_ms, now_ms)
         self.turns += 1
         took_ns = monotonic_ns() - began_ns
         if took_ns > self.longest_ns:
             self.longest_ns = took_ns
 
-    def _arm(self, now_ms: int) -> None:
-        due_ms = self._next_ms()
-        if due_ms == self._timer_ms or self._closed:
+    def _arm(self, due_ms: int | None, now_ms: int) -> None:
+        if self._closed:
             return
         if self._timer is not None:
             self._timer.cancel()
