@@ -234,7 +234,6 @@ def test_exchange_bindings(run: Any, name: str) -> None:
 
 
 @pytest.mark.row("R62")
-@pytest.mark.to_come("R62")
 def test_transaction(run: Any, name: str) -> None:
     """R62: commit publishes, rollback does not."""
 

@@ -107,7 +107,6 @@ def test_exchanges_and_bindings(channel: amqpstorm.Channel, name: str) -> None:
 
 
 @pytest.mark.row("R62")
-@pytest.mark.to_come("R62")
 def test_transactions(channel: amqpstorm.Channel, name: str) -> None:
     """R62: commit and rollback through amqpstorm's context."""
     channel.queue.declare(name, exclusive=True)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from pamqp import commands
@@ -325,22 +324,13 @@ def fill(answer: Answer, name: str) -> Answer:
     return code, text, class_id, method_id
 
 
-# Mistakes whose answer belongs to a row that is built later.
-TO_COME = {"confirm.select on a transactional channel": "R62"}
-
-
-def parameter(mistake: str) -> Any:
-    row = TO_COME.get(mistake)
-    return pytest.param(mistake, marks=[pytest.mark.to_come(row)] if row else [])
-
-
 def shortstr(text: str) -> str:
     """Return the text as a short string carries it: 255 octets at most, the rest as dots."""
     return text if len(text) <= 255 else text[:252] + "..."
 
 
 @pytest.mark.row("403", "404", "406", "R20", "R21", "R40", "R41", "R43", "R63", "R66", "R70", "T9")
-@pytest.mark.parametrize("mistake", [parameter(mistake) for mistake in CHANNEL_ERRORS])
+@pytest.mark.parametrize("mistake", CHANNEL_ERRORS)
 def test_channel_error(raw_channel: RawClient, name: str, mistake: str) -> None:
     """1.2, soft errors: channel.close with code, text, class and method; the connection lives on."""
     methods, answer = CHANNEL_ERRORS[mistake]

@@ -281,7 +281,6 @@ def test_confirm_comes_also_if_the_consumer_acknowledged_already(pika_to: Pika, 
 
 
 @pytest.mark.row("R62")
-@pytest.mark.to_come("R62")
 def test_transaction_publishes_at_commit(channel: BlockingChannel, name: str) -> None:
     """R62: nothing is seen before tx.commit."""
     channel.queue_declare(name, exclusive=True)
@@ -293,7 +292,6 @@ def test_transaction_publishes_at_commit(channel: BlockingChannel, name: str) ->
 
 
 @pytest.mark.row("R62")
-@pytest.mark.to_come("R62")
 def test_transaction_rollback_forgets(channel: BlockingChannel, name: str) -> None:
     """R62: publishes are dropped; the channel stays transactional."""
     channel.queue_declare(name, exclusive=True)
@@ -306,7 +304,6 @@ def test_transaction_rollback_forgets(channel: BlockingChannel, name: str) -> No
 
 
 @pytest.mark.row("R62")
-@pytest.mark.to_come("R62")
 def test_transaction_covers_acknowledgements(pika_to: Pika, name: str) -> None:
     """R62: an ack that was rolled back may be given again; without commit the message returns."""
     publisher = pika_to.channel()
@@ -325,7 +322,6 @@ def test_transaction_covers_acknowledgements(pika_to: Pika, name: str) -> None:
 
 
 @pytest.mark.row("R62", "406")
-@pytest.mark.to_come("R62")
 def test_transaction_and_confirm_exclude_each_other(pika_to: Pika) -> None:
     """R62: 406 both ways."""
     connection = pika_to.connect()
@@ -340,7 +336,6 @@ def test_transaction_and_confirm_exclude_each_other(pika_to: Pika) -> None:
 
 
 @pytest.mark.row("R62", "R27")
-@pytest.mark.to_come("R62")
 def test_transaction_returns_unroutable_at_commit(raw_channel: RawClient, name: str) -> None:
     """R62: basic.return comes before commit-ok."""
     raw_channel.send(Tx.Select(), 1)

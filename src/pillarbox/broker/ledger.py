@@ -13,7 +13,7 @@ from __future__ import annotations
 import enum
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
@@ -177,6 +177,72 @@ class Ledger:
         for queue, owed in returned.items():
             if not owed and not queue.deleted:
                 queue.trim()
+
+    # --- answers that wait for a commit -------------------------------------------------------------
+
+    def withdraw(self, tag_first: int, tag_last: int) -> Iterator[Entry]:
+        """Take exactly these deliveries out, unanswered: `settle_withdrawn` or `put_back` follows.
+
+        They stay unacknowledged in their queues and hold their credit, but their tags are not known any more.
+        Raises UnknownDelivery for the first tag that is not out; those before it are yielded by then.
+        """
+        while tag_first <= tag_last:
+            position = self._find(tag_first)
+            entry = self._entries[position]
+            stop = min(tag_last - entry.base + 1, entry.stop)
+            start = tag_first - entry.base
+            tag_first += stop - start
+            yield self._withdraw_at(position, start, stop)
+
+    def withdraw_through(self, tag: int) -> list[Entry]:
+        """The same for all up to this tag (0: all there are).
+
+        Raises UnknownDelivery, and takes out nothing, if the tag is not out.
+        """
+        if tag == 0:
+            withdrawn, self._entries = list(self._entries), deque()
+            self.count = 0
+            return withdrawn
+        withdrawn = []
+        for _ in range(self._find(tag)):
+            entry = self._entries.popleft()
+            self.count -= entry.stop - entry.start
+            withdrawn.append(entry)
+        entry = self._entries[0]
+        withdrawn.append(self._withdraw_at(0, entry.start, tag - entry.base + 1))
+        return withdrawn
+
+    def _withdraw_at(self, position: int, start: int, stop: int) -> Entry:
+        """Take positions `start` to `stop` of one entry out, as an entry of their own."""
+        entry = self._entries[position]
+        self.count -= stop - start
+        del self._entries[position]
+        if start == entry.start and stop == entry.stop:
+            return entry
+        lane = entry.lane
+        parts = [
+            Entry(entry.base, entry.consumer, lane, entry.run, first, last)
+            for first, last in ((entry.start, start), (start, stop), (stop, entry.stop))
+        ]
+        lane.outstanding.pop(entry, None)
+        lane.outstanding.update({part: None for part in parts if part.start < part.stop})
+        left, withdrawn, right = parts
+        for part in (right, left):
+            if part.start < part.stop:
+                self._entries.insert(position, part)
+        return withdrawn
+
+    def settle_withdrawn(self, entries: Iterable[Entry], outcome: Outcome) -> None:
+        """Settle deliveries that were taken out, in this order."""
+        for entry in entries:
+            self.count += entry.stop - entry.start
+            self._settle_part(entry, entry.start, entry.stop, outcome)
+
+    def put_back(self, entries: Iterable[Entry]) -> None:
+        """Let deliveries that were taken out be answered again."""
+        merged = sorted([*self._entries, *entries], key=_BY_TAG)
+        self._entries = deque(merged)
+        self.count = sum([entry.stop - entry.start for entry in merged])
 
     def entries(self) -> Iterator[Entry]:
         """What is out, by tag."""

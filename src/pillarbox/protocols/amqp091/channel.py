@@ -59,6 +59,9 @@ class Content:
 class Channel:
     """See the module; it is the `Sink` of its consumers and of its publisher."""
 
+    transactional = False
+    """Publishes and answers wait for a commit: see `transactional`."""
+
     def __init__(self, connection: Connection, session: Session, number: int) -> None:
         self.connection = connection
         self.session = session
@@ -281,7 +284,7 @@ class Channel:
             facts.priority,
         )
         if route.mandatory and not target.queues:
-            self._return(message)
+            self.unroutable(message)
         expiring = facts.expiration_ms != NO_EXPIRATION
         self.publish_run(target, [message], len(body), facts.persistent, expiring, facts.priority > 0)
         if remember is not None:
@@ -344,8 +347,12 @@ class Channel:
         if self.publisher is not None:
             self.core.confirms.accept(self.publisher, count, stored, refused)
 
-    def _return(self, message: Message) -> None:
-        """basic.return 312, which goes out before the confirm (R27)."""
+    def unroutable(self, message: Message) -> None:
+        """No queue wants a message whose publisher asked to know: it is returned before its confirm (R27)."""
+        self.send_return(message)
+
+    def send_return(self, message: Message) -> None:
+        """basic.return 312 NO_ROUTE."""
         address = message.address
         self.send_method(methods.BASIC_RETURN, 312, "NO_ROUTE", address.exchange, address.routing_key)
         self.connection.send(b"".join(self.content_frames(message)))
@@ -456,6 +463,14 @@ class Channel:
             self.ledger.settle(tag, multiple, outcome)
         except UnknownDelivery as error:
             raise AmqpError(406, str(error), method_id) from None
+
+    def commit(self) -> None:
+        """tx.commit, which only a transactional channel can do."""
+        raise BrokerError(Reason.PRECONDITION_FAILED, "channel is not transactional")
+
+    def rollback(self) -> None:
+        """tx.rollback, likewise."""
+        raise BrokerError(Reason.PRECONDITION_FAILED, "channel is not transactional")
 
     def confirm(self, tag_first: int, tag_last: int) -> None:
         """See `Sink`."""

@@ -335,6 +335,8 @@ def basic_recover(channel: Channel, requeue: bool) -> None:
 
 
 def confirm_select(channel: Channel, nowait: bool) -> None:
+    if channel.transactional:
+        raise BrokerError(Reason.PRECONDITION_FAILED, "cannot switch from tx to confirm mode")
     if channel.publisher is None:
         channel.publisher = Publisher(channel)
     if not nowait:
@@ -344,11 +346,20 @@ def confirm_select(channel: Channel, nowait: bool) -> None:
 def tx_select(channel: Channel) -> None:
     if channel.publisher is not None:
         raise BrokerError(Reason.PRECONDITION_FAILED, "cannot switch from confirm to tx mode")
-    raise AmqpError(540, "transactions are not offered yet", m.TX_SELECT)
+    if not channel.transactional:
+        # Loaded by the first who wants it; it builds on the channel, which knows these functions.
+        from pillarbox.protocols.amqp091.transactional import begin
+
+        begin(channel)
+    channel.send_method(m.TX_SELECT_OK)
 
 
-def tx_end(channel: Channel) -> None:
-    raise BrokerError(Reason.PRECONDITION_FAILED, "channel is not transactional")
+def tx_commit(channel: Channel) -> None:
+    channel.commit()
+
+
+def tx_rollback(channel: Channel) -> None:
+    channel.rollback()
 
 
 HANDLERS: dict[int, Callable[..., None]] = {
@@ -376,6 +387,6 @@ HANDLERS: dict[int, Callable[..., None]] = {
     m.BASIC_RECOVER_ASYNC: basic_recover_async,
     m.CONFIRM_SELECT: confirm_select,
     m.TX_SELECT: tx_select,
-    m.TX_COMMIT: tx_end,
-    m.TX_ROLLBACK: tx_end,
+    m.TX_COMMIT: tx_commit,
+    m.TX_ROLLBACK: tx_rollback,
 }

@@ -1,0 +1,229 @@
+"""A transaction: publishes and answers to deliveries that take effect together, or not at all.
+
+A head fills it in the order in which its client speaks. What is published stands in no queue until the
+commit. What is answered is withdrawn from its ledger, so that nobody answers it twice, but stays
+unacknowledged in its queue and holds its credit. `commit` does everything in one call, first the publishes,
+then the answers: so it stands in one journal group, which is replayed whole or not at all. `rollback` drops
+the publishes and puts the deliveries back into their ledgers, to be answered again.
+
+Not here: routing (a message goes to the queues that were found when it was published), what a head says to
+its client.
+
+Source: AMQP 0-9-1 class tx (90); RabbitMQ's tx.commit and tx.rollback; row R62. Invariants: a commit changes
+everything or raises before it has changed anything; nothing of a transaction is seen before its commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from operator import attrgetter
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from pillarbox.broker.ledger import Outcome
+from pillarbox.broker.run import held_bytes
+from pillarbox.errors import BrokerError, Reason
+
+if TYPE_CHECKING:
+    from pillarbox.broker.core import Core
+    from pillarbox.broker.exchange import Exchange
+    from pillarbox.broker.ledger import Entry, Ledger
+    from pillarbox.broker.queue import Queue
+    from pillarbox.engine.base import Message
+
+TRANSACTION_BYTES_MAX = 128 << 20
+"""Memory that the messages of one transaction may take: they stay there until the commit, which makes one
+journal group of them. A single message may be larger. RabbitMQ has no bound but its memory."""
+
+_BY_TAG = attrgetter("tag_first")
+
+
+class Publication:
+    """Messages of one transaction that go the same way."""
+
+    __slots__ = ("body_bytes", "exchange", "expiring", "messages", "persistent", "prioritized", "queues")
+
+    def __init__(self, exchange: Exchange | None, queues: tuple[Queue, ...], persistent: bool) -> None:
+        self.exchange = exchange
+        self.queues = queues
+        self.persistent = persistent
+        self.messages: list[Message] = []
+        self.body_bytes = 0
+        self.expiring = self.prioritized = False
+
+
+class Answer(NamedTuple):
+    """Withdrawn deliveries of one ledger that get the same answer."""
+
+    ledger: Ledger
+    outcome: Outcome
+    entries: list[Entry]
+
+
+class Committed(NamedTuple):
+    """What a commit has done."""
+
+    stored: bool
+    """The journal keeps some of it: whoever was promised something waits for the group."""
+    unroutable: list[Message]
+    """Messages that no queue took and that their publisher wants back."""
+
+
+class Transaction:
+    """See the module. It can be used again after each commit and rollback."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._publications: list[Publication] = []
+        self._answers: list[Answer] = []
+        self._unroutable: list[Message] = []
+        self.message_count = 0
+        self.body_bytes = 0
+
+    def __repr__(self) -> str:
+        return f"<Transaction messages={self.message_count} answers={self.answer_count}>"
+
+    @property
+    def answer_count(self) -> int:
+        """How many deliveries are answered in it."""
+        return sum([entry.stop - entry.start for answer in self._answers for entry in answer.entries])
+
+    # --- filling it --------------------------------------------------------------------------------
+
+    def publish(
+        self,
+        exchange: Exchange | None,
+        queues: tuple[Queue, ...],
+        messages: list[Message],
+        body_bytes: int,
+        *,
+        persistent: bool,
+        expiring: bool,
+        prioritized: bool,
+    ) -> None:
+        """Take messages that go to these queues at the commit; see `Core.publish`.
+
+        Raises PRECONDITION_FAILED for more than a transaction may hold.
+        """
+        self._take(len(messages), body_bytes)
+        last = self._publications[-1] if self._publications else None
+        if (
+            last is None
+            or last.queues is not queues
+            or last.exchange is not exchange
+            or last.persistent is not persistent
+        ):
+            last = Publication(exchange, queues, persistent)
+            self._publications.append(last)
+        last.messages += messages
+        last.body_bytes += body_bytes
+        last.expiring = last.expiring or expiring
+        last.prioritized = last.prioritized or prioritized
+
+    def return_unroutable(self, message: Message) -> None:
+        """Have a message given back at the commit: no queue wants it, and its publisher asked to know."""
+        self._take(1, len(message.body))
+        self._unroutable.append(message)
+
+    def _take(self, count: int, body_bytes: int) -> None:
+        held = held_bytes(self.message_count + count, self.body_bytes + body_bytes)
+        if held > TRANSACTION_BYTES_MAX and self.message_count:
+            text = f"transaction is larger than {TRANSACTION_BYTES_MAX} bytes"
+            raise BrokerError(Reason.PRECONDITION_FAILED, text)
+        self.message_count += count
+        self.body_bytes += body_bytes
+        self._core.changes.resident_bytes += held_bytes(count, body_bytes)
+
+    def settle(self, ledger: Ledger, tag: int, multiple: bool, outcome: Outcome) -> None:
+        """Answer one delivery at the commit, or all up to it (0: all there are).
+
+        Raises UnknownDelivery, and changes nothing, if the tag is not out, or is answered already.
+        """
+        self._answer(ledger, outcome, ledger.withdraw_through(tag) if multiple else ledger.withdraw(tag, tag))
+
+    def settle_range(self, ledger: Ledger, tag_first: int, tag_last: int, outcome: Outcome) -> None:
+        """Answer exactly these deliveries at the commit.
+
+        Raises UnknownDelivery for the first tag that is not out; those before it are answered by then.
+        """
+        self._answer(ledger, outcome, ledger.withdraw(tag_first, tag_last))
+
+    def _answer(self, ledger: Ledger, outcome: Outcome, entries: Iterable[Entry]) -> None:
+        # Joined to the last answer if it is alike: whatever is requeued or rejected together keeps its order.
+        last = self._answers[-1] if self._answers else None
+        if last is None or last.ledger is not ledger or last.outcome is not outcome:
+            last = Answer(ledger, outcome, [])
+            self._answers.append(last)
+        last.entries.extend(entries)
+
+    # --- its end -----------------------------------------------------------------------------------
+
+    def commit(self) -> Committed:
+        """Let everything take effect, in one journal group; the transaction is empty then.
+
+        Raises INTERNAL_ERROR, and changes nothing, if some of it would have to be stored and storage has
+        failed. Cost: O(messages + entries), in one turn of the loop.
+        """
+        core = self._core
+        stored = self._is_stored()
+        if stored:
+            core.demand_storage()
+        publications, self._publications = self._publications, []
+        answers, self._answers = self._answers, []
+        unroutable, self._unroutable = self._unroutable, []
+        self._forget_messages()
+        for publication in publications:
+            self._publish(publication)
+        for answer in answers:
+            answer.ledger.settle_withdrawn(sorted(answer.entries, key=_BY_TAG), answer.outcome)
+        return Committed(stored, unroutable)
+
+    def rollback(self) -> None:
+        """Drop the messages and put the deliveries back into their ledgers, unanswered."""
+        answers, self._answers = self._answers, []
+        self._publications.clear()
+        self._unroutable.clear()
+        self._forget_messages()
+        for answer in answers:
+            answer.ledger.put_back(answer.entries)
+
+    def _is_stored(self) -> bool:
+        """Does the journal have to keep some of it?"""
+        for publication in self._publications:
+            if publication.persistent and any(q.journaled and not q.deleted for q in publication.queues):
+                return True
+        # Of what is ready again the journal need not know.
+        return any(
+            entry.run.stored and not entry.lane.queue.deleted
+            for answer in self._answers
+            if answer.outcome is not Outcome.RELEASED
+            for entry in answer.entries
+        )
+
+    def _publish(self, publication: Publication) -> None:
+        core = self._core
+        now_ms = core.changes.now_ms
+        messages = publication.messages
+        if messages[0].accepted_ms != now_ms:
+            # A time to live counts from the commit, as queues see it.
+            messages = [msgspec.structs.replace(message, accepted_ms=now_ms) for message in messages]
+        queues = publication.queues
+        if any(queue.deleted for queue in queues):
+            queues = tuple([queue for queue in queues if not queue.deleted])
+        core.publish(
+            queues,
+            messages,
+            publication.body_bytes,
+            persistent=publication.persistent,
+            expiring=publication.expiring,
+            prioritized=publication.prioritized,
+        )
+        exchange = publication.exchange
+        if exchange is not None:
+            exchange.counters.publish_in += len(messages)
+            exchange.counters.publish_out += len(messages) * len(queues)
+
+    def _forget_messages(self) -> None:
+        self._core.changes.resident_bytes -= held_bytes(self.message_count, self.body_bytes)
+        self.message_count = self.body_bytes = 0
