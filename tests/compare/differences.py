@@ -132,6 +132,19 @@ DIFFERENCES = (
         "measured on 3.10.8; rabbit_exchange_type_recent_history:add_binding",
         {3: {"a1": [["exchange.bind-ok"]]}},
     ),
+    Difference(
+        "direct_reply_in_a_transaction",
+        "RabbitMQ lets a direct reply go when it is published, whatever becomes of the transaction, and at "
+        "the commit returns it as unroutable. Here it waits for the commit and is routed.",
+        "measured on 3.10.8; rabbit_exchange:route in v3.10.8, rabbit_channel in v3.13.7",
+        {
+            7: {},
+            8: {
+                "a1": [["basic.deliver", "r", "*", 0, "", "$r1", "", "m7"]],
+                "b1": [["tx.commit-ok"]],
+            },
+        },
+    ),
 )
 
 TURNS = (

@@ -3,8 +3,8 @@
 A theme is a short prelude and a set of weighted operations on few names, so that operations meet. Fixed
 seeds make the recorded sequences; any other seed makes new ones. Left out on purpose, because there
 correct brokers may differ or the clock decides: several consumed queues under one channel-wide prefetch
-(which queue goes first is open), times to live other than 0, transactions, unknown exchange types and
-other rows of `differences`.
+(which queue goes first is open), times to live other than 0, deleting queues inside of transactions,
+unknown exchange types and other rows of `differences`.
 """
 
 from __future__ import annotations
@@ -426,11 +426,41 @@ def dying() -> tuple[Sequence, Draw]:
     return prelude, draw
 
 
+def transacting() -> tuple[Sequence, Draw]:
+    """Transactions on two channels beside a third without: publishes, returns and answers of every kind."""
+    queue = some("q1", "q1", "q1", "q2", "q3")
+    commit_or_not = some("tx.commit", "tx.commit", "tx.commit", "tx.rollback")
+    draw = weighted(
+        (14, make(publish, key=queue, on=TWO, count=COUNTS, properties=PERSISTENT, mandatory=rarely(True))),
+        (2, make(publish, key="nobody", on=TWO, mandatory=some(None, True))),
+        (2, make(publish, key="", exchange="amq.fanout", on=TWO, count=COUNTS, properties=PERSISTENT)),
+        (1, make(publish, exchange="none", on=TWO)),
+        (14, make(op, name=commit_or_not, on=ONE)),
+        (1, make(op, name=some("tx.select", "tx.select", "confirm.select"), on=TWO)),
+        (20, settling(TWO)),
+        (8, make(get, queue=queue, on=TWO, no_ack=rarely(True, 4))),
+        (5, make(consume, queue=queue, tag=some("c1", "c2"), on=TWO, no_ack=rarely(True, 5))),
+        (3, make(cancel, tag=some("c1", "c2"), on=TWO)),
+        (3, make(qos, count=some(0, 1, 2, 3), on=TWO)),
+        (1, make(close_channel, on=TWO)),
+        (1, make(op, on=some("a", "b"), name="disconnect")),
+        (1, make(op, on=TWO, name="queue.purge", queue=queue)),
+    )
+    prelude = [
+        declare("q1", durable=True),
+        declare("q2"),
+        declare("q3", durable=True, arguments={"x-max-priority": 3}),
+        *(bind(name, "amq.fanout") for name in ("q1", "q2", "q3")),
+        *(op(on, "tx.select") for on in ("a1", "a2")),
+    ]
+    return prelude, draw
+
+
 THEMES = {
     theme.__name__: theme
     for theme in (
         *(routing, consuming, prefetching, confirming, living, mixed, prioritizing, alternating),
-        *(limiting, dying),
+        *(limiting, dying, transacting),
     )
 }
 

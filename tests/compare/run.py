@@ -77,6 +77,8 @@ class Watch:
     consumers: dict[str, str] = field(default_factory=dict)  # tag → queue
     no_ack: set[str] = field(default_factory=set)
     unsettled: list[Unsettled] = field(default_factory=list)
+    transactional: bool = False
+    answered: list[Unsettled] = field(default_factory=list)  # in the transaction that is open
     confirming: bool = False
     published: int = 0
     unconfirmed: set[int] = field(default_factory=set)
@@ -241,6 +243,8 @@ class Runner:
             self._named_by_server(link, channel, bool(method.get("exclusive")))
         if name == "confirm.select" and not watch.confirming:
             watch.confirming, watch.published = True, 0
+        elif name.startswith("tx."):
+            self._transact(name, watch)
         elif name in ("basic.ack", "basic.nack", "basic.reject"):
             self._settled(watch, method)
         elif name.startswith("basic.recover"):
@@ -286,10 +290,22 @@ class Runner:
     @staticmethod
     def _settled(watch: Watch, method: dict[str, Any]) -> None:
         tag = method["delivery_tag"]
+        before = watch.unsettled
         if not method.get("multiple"):
-            watch.unsettled = [each for each in watch.unsettled if each.tag != tag]
+            watch.unsettled = [each for each in before if each.tag != tag]
         else:
-            watch.unsettled = [each for each in watch.unsettled if tag and each.tag > tag]
+            watch.unsettled = [each for each in before if tag and each.tag > tag]
+        if watch.transactional:
+            watch.answered += [each for each in before if each not in watch.unsettled]
+
+    @staticmethod
+    def _transact(name: str, watch: Watch) -> None:
+        if name == "tx.select":
+            watch.transactional = True
+        elif name == "tx.rollback":
+            watch.unsettled = sorted([*watch.unsettled, *watch.answered], key=lambda each: each.tag)
+        if name != "tx.select":
+            watch.answered.clear()
 
     # --- what is left out -------------------------------------------------------------------------------
 
@@ -303,12 +319,19 @@ class Runner:
         name = operation.name
         if name.startswith("basic.recover") or (name == "basic.nack" and args.get("multiple")):
             return args.get("requeue", False) and self._mixes_consumers(operation, args)
+        if name == "tx.commit":
+            return self._mixed(self.watches.get(operation.on, Watch()).answered)
         return self._ends_connection(operation, args) and self._shares_queues(operation.connection)
 
     def _mixes_consumers(self, operation: Operation, args: dict[str, Any]) -> bool:
         watch = self.watches.get(operation.on, Watch())
         last = args.get("delivery_tag", 0)
-        sources = {(each.queue, each.consumer) for each in watch.unsettled if not last or each.tag <= last}
+        return self._mixed([each for each in watch.unsettled if not last or each.tag <= last])
+
+    @staticmethod
+    def _mixed(deliveries: list[Unsettled]) -> bool:
+        """Tell whether several consumers of one queue have got these."""
+        sources = {(each.queue, each.consumer) for each in deliveries}
         return len(sources) > len({queue for queue, _ in sources})
 
     def _ends_connection(self, operation: Operation, args: dict[str, Any]) -> bool:
@@ -331,7 +354,7 @@ class Runner:
         consumed: dict[str, set[str]] = {}
         for on, watch in self.watches.items():
             if on[0] == connection:
-                held[on] = {each.queue for each in watch.unsettled}
+                held[on] = {each.queue for each in (*watch.unsettled, *watch.answered)}
                 consumed[on] = set(watch.consumers.values())
         return any(held[one] & consumed[other] for one in held for other in consumed if one != other)
 

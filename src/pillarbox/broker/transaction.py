@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from pillarbox.broker.dispatch import dispatch
 from pillarbox.broker.ledger import Outcome
 from pillarbox.broker.run import held_bytes
 from pillarbox.errors import BrokerError, Reason
@@ -44,13 +45,16 @@ class Publication:
 
     __slots__ = ("body_bytes", "exchange", "expiring", "messages", "persistent", "prioritized", "queues")
 
-    def __init__(self, exchange: Exchange | None, queues: tuple[Queue, ...], persistent: bool) -> None:
+    def __init__(
+        self, exchange: Exchange | None, queues: tuple[Queue, ...], persistent: bool, prioritized: bool
+    ) -> None:
         self.exchange = exchange
         self.queues = queues
         self.persistent = persistent
+        self.prioritized = prioritized
+        self.expiring = False
         self.messages: list[Message] = []
         self.body_bytes = 0
-        self.expiring = self.prioritized = False
 
 
 class Answer(NamedTuple):
@@ -66,6 +70,8 @@ class Committed(NamedTuple):
 
     stored: bool
     """The journal keeps some of it: whoever was promised something waits for the group."""
+    routed: bool
+    """It brought messages to queues."""
     unroutable: list[Message]
     """Messages that no queue took and that their publisher wants back."""
 
@@ -113,13 +119,13 @@ class Transaction:
             or last.queues is not queues
             or last.exchange is not exchange
             or last.persistent is not persistent
+            or last.prioritized is not prioritized
         ):
-            last = Publication(exchange, queues, persistent)
+            last = Publication(exchange, queues, persistent, prioritized)
             self._publications.append(last)
         last.messages += messages
         last.body_bytes += body_bytes
         last.expiring = last.expiring or expiring
-        last.prioritized = last.prioritized or prioritized
 
     def return_unroutable(self, message: Message) -> None:
         """Have a message given back at the commit: no queue wants it, and its publisher asked to know."""
@@ -173,11 +179,14 @@ class Transaction:
         answers, self._answers = self._answers, []
         unroutable, self._unroutable = self._unroutable, []
         self._forget_messages()
+        routed = False
         for publication in publications:
             self._publish(publication)
+            routed = routed or bool(publication.queues)
         for answer in answers:
             answer.ledger.settle_withdrawn(sorted(answer.entries, key=_BY_TAG), answer.outcome)
-        return Committed(stored, unroutable)
+            _deliver(dict.fromkeys([entry.lane.queue for entry in answer.entries]))
+        return Committed(stored, routed, unroutable)
 
     def rollback(self) -> None:
         """Drop the messages and put the deliveries back into their ledgers, unanswered."""
@@ -223,7 +232,18 @@ class Transaction:
         if exchange is not None:
             exchange.counters.publish_in += len(messages)
             exchange.counters.publish_out += len(messages) * len(queues)
+        _deliver(queues)
 
     def _forget_messages(self) -> None:
         self._core.changes.resident_bytes -= held_bytes(self.message_count, self.body_bytes)
         self.message_count = self.body_bytes = 0
+
+
+def _deliver(queues: Iterable[Queue]) -> None:
+    """Let consumers have what came, before the next part of the commit brings or gives back more.
+
+    So a queue hands out in the order in which RabbitMQ does, which acts upon the parts one by one.
+    """
+    for queue in queues:
+        if queue.queued and not queue.deleted:
+            dispatch(queue)

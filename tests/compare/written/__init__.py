@@ -20,6 +20,7 @@ from tests.compare.written import (
     queues,
     quorum,
     security,
+    transactions,
 )
 from tests.compare.written.registry import ALL, Transcript
 
@@ -39,4 +40,5 @@ MODULES = (
     queues,
     quorum,
     security,
+    transactions,
 )

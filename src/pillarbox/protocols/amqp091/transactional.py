@@ -42,7 +42,7 @@ class TransactionalChannel(Channel):
     committer: Publisher
     """Counts commits: what the journal confirms to it is a commit."""
     committing: bool
-    """Between tx.commit and its commit-ok."""
+    """Between a tx.commit that brings messages to queues and its commit-ok."""
 
     def frame(self, kind: int, payload: bytes) -> None:
         """As every channel does, but nothing other than the end of the channel may overtake a commit."""
@@ -115,19 +115,27 @@ class TransactionalChannel(Channel):
         committed = self.transaction.commit()
         for message in committed.unroutable:
             self.send_return(message)
-        if committed.stored:
+        if committed.routed:
             self.committing = True
             self.plain = False
-            self.core.confirms.accept(self.committer, 1, True)
+        elif committed.stored:
+            # RabbitMQ answers at once when nothing was published, so what comes next is no fault: it waits.
+            self.stall()
         else:
             self.send_method(methods.TX_COMMIT_OK)
+            return
+        self.core.confirms.accept(self.committer, 1, committed.stored)
 
     def confirm(self, tag_first: int, tag_last: int) -> None:
         """See `Sink`: what was committed is durable."""
-        self.committing = False
-        if not self.closing:
+        if self.closing:
+            return
+        if self.committing:
+            self.committing = False
             self.plain = True
             self.send_method(methods.TX_COMMIT_OK)
+        else:
+            self.go_on(lambda: self.send_method(methods.TX_COMMIT_OK))
 
     def rollback(self) -> None:
         """tx.rollback."""
