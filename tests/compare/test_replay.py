@@ -12,6 +12,7 @@ import pytest
 
 from tests.compare.brokers import Broker, pillarbox
 from tests.compare.differences import DIFFERENCES, PENDING, expected_steps
+from tests.compare.operations import op
 from tests.compare.recording import Recording, load_all
 from tests.compare.report import first_difference, report
 from tests.compare.shrink import shrink
@@ -67,7 +68,7 @@ def test_every_listed_difference_is_a_recording() -> None:
 
 def test_shrinking_leaves_only_what_matters() -> None:
     """The smallest part that still differs, in order."""
-    sequence = [transcript.operations[0] for transcript in ALL.values()]
+    sequence = [op("a1", "basic.get", queue=name) for name in ALL]
     first, last = sequence[3], sequence[-2]
 
     def differs(part: list[object]) -> bool:

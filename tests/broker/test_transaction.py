@@ -1,0 +1,350 @@
+"""Transactions: whole or not at all, in memory and on disk. Source: AMQP 0-9-1 class tx (90); row R62."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import pytest
+from broker_tools import NOW_MS, Domain, Receiver, bodies, demand_counts, message, resident_bytes
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from pillarbox.broker import transaction as module
+from pillarbox.broker.confirm import Publisher
+from pillarbox.broker.ledger import Ledger, Outcome, UnknownDelivery
+from pillarbox.broker.queue import Queue
+from pillarbox.broker.transaction import Transaction
+from pillarbox.engine.base import Message
+from pillarbox.errors import BrokerError, Reason
+
+OUTCOMES = st.sampled_from(list(Outcome))
+NAMES = ("kept", "passing")
+"""A durable queue and one that is not."""
+
+
+class Published(NamedTuple):
+    """What the model knows of a publish: to which queues, its numbers, whether they are persistent."""
+
+    names: tuple[str, ...]
+    numbers: list[int]
+    persistent: bool
+
+
+class TransactionMachine(RuleBasedStateMachine):
+    """One ledger and one transaction beside others who publish; the model is lists of numbers.
+
+    Every group's state is written down, and at the end the broker starts on each prefix of the journal.
+    """
+
+    @initialize()
+    def begin(self) -> None:
+        self.domain = Domain()
+        self.session = self.domain.session()
+        for name in NAMES:
+            self.session.declare_queue(name, durable=name == "kept")
+        self.domain.run()
+        self.ledger = Ledger()
+        self.transaction = Transaction(self.domain.core)
+        self.number = 0
+        self.persistent: set[int] = set()
+        self.order: dict[str, list[int]] = {name: [] for name in NAMES}
+        """Everything that ever came to the queue, in order."""
+        self.ready: dict[str, set[int]] = {name: set() for name in NAMES}
+        self.out: dict[int, tuple[str, int]] = {}
+        """Tag → queue and number."""
+        self.published: list[Published] = []
+        self.answered: list[tuple[int, Outcome]] = []
+        self.given: dict[int, tuple[str, int]] = {}
+        """Of every tag ever handed out, queue and number."""
+        self.tag_next = 1
+        self.states: dict[int, list[int]] = {}
+        self._note()
+
+    def _messages(self, count: int, persistent: bool) -> tuple[list[int], list[Message]]:
+        numbers = list(range(self.number, self.number + count))
+        self.number += count
+        if persistent:
+            self.persistent.update(numbers)
+        return numbers, [message(number, persistent=persistent) for number in numbers]
+
+    def _queues(self, names: tuple[str, ...]) -> tuple[Queue, ...]:
+        return tuple([self.domain.queue(name) for name in names])
+
+    def _arrive(self, published: Published) -> None:
+        for name in published.names:
+            self.order[name] += published.numbers
+            self.ready[name].update(published.numbers)
+
+    def _note(self) -> None:
+        """End the turn, and write down what the journal holds of the durable queue by now."""
+        self.domain.run()
+        held = self.ready["kept"] | {
+            self.given[tag][1]
+            for tag in [*self.out, *[tag for tag, _ in self.answered]]
+            if self.given[tag][0] == "kept"
+        }
+        kept = [number for number in self.order["kept"] if number in held & self.persistent]
+        self.states[len(self.domain.journal.groups)] = kept
+
+    @rule(
+        names=st.sampled_from([("kept",), ("passing",), NAMES, ()]),
+        count=st.integers(1, 3),
+        persistent=st.booleans(),
+        inside=st.booleans(),
+    )
+    def publish(self, names: tuple[str, ...], count: int, persistent: bool, inside: bool) -> None:
+        numbers, messages = self._messages(count, persistent)
+        size = sum(len(one.body) for one in messages)
+        kind: dict[str, Any] = {"persistent": persistent, "expiring": False, "prioritized": False}
+        published = Published(names, numbers, persistent)
+        if inside:
+            self.transaction.publish(None, self._queues(names), messages, size, **kind)
+            self.published.append(published)
+        else:
+            self.domain.core.publish(self._queues(names), messages, size, **kind)
+            self._arrive(published)
+        self._note()
+
+    @rule(name=st.sampled_from(NAMES))
+    def get(self, name: str) -> None:
+        got = self.session.get(name, self.ledger, no_ack=False)
+        if got is None:
+            assert not self.ready[name]
+            return
+        _, run, tag = got
+        first = next(number for number in self.order[name] if number in self.ready[name])
+        assert bodies(run) == [str(first).encode()]
+        assert tag == self.tag_next
+        self.tag_next += 1
+        self.ready[name].discard(first)
+        self.out[tag] = self.given[tag] = name, first
+        self._note()
+
+    @rule(data=st.data(), outcome=OUTCOMES)
+    def answer(self, data: st.DataObject, outcome: Outcome) -> None:
+        """One tag, or all up to it; what is answered already is unknown."""
+        tag = data.draw(st.integers(0, self.tag_next))
+        multiple = data.draw(st.booleans())
+        if tag not in self.out and not (multiple and tag == 0):
+            with pytest.raises(UnknownDelivery):
+                self.transaction.settle(self.ledger, tag, multiple, outcome)
+            return
+        self.transaction.settle(self.ledger, tag, multiple, outcome)
+        tags = [one for one in self.out if tag == 0 or one <= tag] if multiple else [tag]
+        self._answered(tags, outcome)
+
+    @precondition(lambda self: self.out)
+    @rule(data=st.data(), outcome=OUTCOMES)
+    def answer_range(self, data: st.DataObject, outcome: Outcome) -> None:
+        first = data.draw(st.sampled_from(sorted(self.out)))
+        last = first
+        while last + 1 in self.out and data.draw(st.booleans()):
+            last += 1
+        self.transaction.settle_range(self.ledger, first, last, outcome)
+        self._answered(list(range(first, last + 1)), outcome)
+
+    def _answered(self, tags: list[int], outcome: Outcome) -> None:
+        for tag in tags:
+            del self.out[tag]
+            self.answered.append((tag, outcome))
+        self._note()
+
+    @rule()
+    def commit(self) -> None:
+        answers = [(*self.given[tag], outcome) for tag, outcome in self.answered]
+        groups = len(self.domain.journal.groups)
+        committed = self.transaction.commit()
+        for published in self.published:
+            self._arrive(published)
+        for name, number, outcome in answers:
+            if outcome is Outcome.RELEASED:
+                self.ready[name].add(number)
+        assert committed.routed == any(published.names for published in self.published)
+        gone = [
+            number for name, number, outcome in answers if outcome is not Outcome.RELEASED and name == "kept"
+        ]
+        stored = any(one.persistent and "kept" in one.names for one in self.published)
+        assert committed.stored == (stored or any(number in self.persistent for number in gone))
+        self.published, self.answered = [], []
+        self._note()
+        if committed.stored:
+            assert len(self.domain.journal.groups) == groups + 1, "a commit is one group"
+
+    @rule()
+    def roll_back(self) -> None:
+        self.transaction.rollback()
+        self.out.update({tag: self.given[tag] for tag, _ in self.answered})
+        self.out = dict(sorted(self.out.items()))
+        self.published, self.answered = [], []
+        self._note()
+
+    @invariant()
+    def queues_hold_what_they_should(self) -> None:
+        for name in NAMES:
+            queue = self.domain.queue(name)
+            demand_counts(queue)
+            waiting = [body for run in queue.ready_runs() for body in bodies(run)]
+            expected = [number for number in self.order[name] if number in self.ready[name]]
+            assert waiting == [str(number).encode() for number in expected]
+            held = [
+                tag for tag in [*self.out, *[tag for tag, _ in self.answered]] if self.given[tag][0] == name
+            ]
+            assert queue.unacked_count == len(held)
+        assert self.ledger.count == len(self.out)
+        assert self.transaction.message_count == sum(len(one.numbers) for one in self.published)
+        assert self.transaction.answer_count == len(self.answered)
+
+    def teardown(self) -> None:
+        """Whatever part of the journal there is: a transaction is there whole, or not at all."""
+        if not hasattr(self, "states"):
+            return
+        journal = self.domain.journal
+        journal.synced_count = 0  # As if no sync had come to its end.
+        for count, expected in self.states.items():
+            self.domain.journal, recovery = journal.reopened(count)
+            self.domain.core = self.domain._make_core()
+            self.domain.core.restore(recovery)
+            receiver = Receiver()
+            self.domain.consume(self.domain.session(), "kept", receiver, no_ack=True)
+            self.domain.run()
+            assert receiver.bodies == [str(number).encode() for number in expected]
+
+
+TestTransactionMachine = pytest.mark.row("R62")(TransactionMachine.TestCase)
+TestTransactionMachine.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+
+
+def publish(transaction: Transaction, queue: Queue, *messages: Message, persistent: bool = True) -> None:
+    """Publish in a transaction, as a head does."""
+    size = sum(len(one.body) for one in messages)
+    expiring = any(one.expiration_ms >= 0 for one in messages)
+    prioritized = any(one.priority for one in messages)
+    transaction.publish(
+        None, (queue,), [*messages], size, persistent=persistent, expiring=expiring, prioritized=prioritized
+    )
+
+
+@pytest.fixture
+def domain() -> Domain:
+    domain = Domain()
+    domain.session().declare_queue("q", durable=True)
+    domain.run()
+    return domain
+
+
+@pytest.mark.row("R62")
+def test_commit_is_confirmed_when_its_group_is_durable(domain: Domain) -> None:
+    """commit-ok only after the disk when something is stored."""
+    receiver = Receiver()
+    publisher = Publisher(receiver)
+    transaction = Transaction(domain.core)
+    publish(transaction, domain.queue("q"), message("a"))
+    domain.core.confirms.accept(publisher, 1, transaction.commit().stored)
+    domain.tick()
+    assert receiver.confirms == []
+    domain.journal.sync()
+    assert receiver.confirms == [(1, 1)]
+
+
+@pytest.mark.row("R62")
+def test_commit_of_transient_messages_is_not_stored(domain: Domain) -> None:
+    transaction = Transaction(domain.core)
+    publish(transaction, domain.queue("q"), message("a", persistent=False), persistent=False)
+    assert transaction.commit() == (False, True, [])
+
+
+@pytest.mark.row("R62")
+def test_commit_after_storage_has_failed_changes_nothing(domain: Domain) -> None:
+    """541, and the transaction is as it was: it can still be rolled back."""
+    queue, ledger = domain.queue("q"), Ledger()
+    domain.publish([queue], [message("a")])
+    domain.run()
+    session = domain.session()
+    assert session.get("q", ledger, no_ack=False) is not None
+    transaction = Transaction(domain.core)
+    publish(transaction, queue, message("b"))
+    transaction.settle(ledger, 1, False, Outcome.ACCEPTED)
+    domain.core.failed("disk full")
+    with pytest.raises(BrokerError) as caught:
+        transaction.commit()
+    assert caught.value.reason is Reason.INTERNAL_ERROR
+    assert (queue.ready_count, queue.unacked_count, ledger.count) == (0, 1, 0)
+    transaction.rollback()
+    assert (queue.ready_count, queue.unacked_count, ledger.count) == (0, 1, 1)
+
+
+@pytest.mark.row("R62")
+def test_transaction_is_bounded_in_size(domain: Domain, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A message that would make it too large is refused; a single one may be larger than the bound."""
+    monkeypatch.setattr(module, "TRANSACTION_BYTES_MAX", 1000)
+    transaction = Transaction(domain.core)
+    publish(transaction, domain.queue("q"), message("x" * 2000))
+    with pytest.raises(BrokerError) as caught:
+        publish(transaction, domain.queue("q"), message("x"))
+    assert (caught.value.reason, caught.value.text) == (
+        Reason.PRECONDITION_FAILED,
+        "transaction is larger than 1000 bytes",
+    )
+    assert transaction.message_count == 1
+
+
+@pytest.mark.row("R62")
+def test_messages_of_a_transaction_count_as_memory(domain: Domain) -> None:
+    """The budget for bodies includes those that wait for a commit, and each only once."""
+    queue, changes = domain.queue("q"), domain.core.changes
+    transaction = Transaction(domain.core)
+    publish(transaction, queue, message("a" * 100))
+    held = changes.resident_bytes
+    assert held > 100
+    transaction.rollback()
+    assert changes.resident_bytes == 0
+    publish(transaction, queue, message("a" * 100))
+    transaction.commit()
+    assert changes.resident_bytes == held == resident_bytes([queue])
+
+
+@pytest.mark.row("R62")
+def test_queue_that_is_deleted_before_the_commit_gets_nothing(domain: Domain) -> None:
+    """Nor does another one of its name: where a message goes is decided when it is published."""
+    session, ledger = domain.session(), Ledger()
+    domain.publish([domain.queue("q")], [message("a")])
+    assert session.get("q", ledger, no_ack=False) is not None
+    transaction = Transaction(domain.core)
+    publish(transaction, domain.queue("q"), message("b"))
+    transaction.settle(ledger, 1, False, Outcome.RELEASED)
+    session.delete_queue("q", if_unused=False, if_empty=False)
+    session.declare_queue("q", durable=True)
+    transaction.commit()
+    domain.run()
+    assert domain.queue("q").ready_count == 0
+    assert domain.core.changes.resident_bytes == 0
+
+
+@pytest.mark.row("R62", "R65")
+def test_answer_gives_its_credit_back_at_the_commit(domain: Domain) -> None:
+    queue, receiver, ledger = domain.queue("q"), Receiver(), Ledger()
+    domain.consume(domain.session(), "q", receiver, ledger=ledger, prefetch=1)
+    domain.publish([queue], [message("a"), message("b")])
+    domain.run()
+    transaction = Transaction(domain.core)
+    transaction.settle(ledger, 1, False, Outcome.ACCEPTED)
+    domain.run()
+    assert receiver.bodies == [b"a"]
+    transaction.commit()
+    domain.run()
+    assert receiver.bodies == [b"a", b"b"]
+
+
+@pytest.mark.row("R62", "R44")
+def test_time_to_live_counts_from_the_commit(domain: Domain) -> None:
+    queue = domain.queue("q")
+    transaction = Transaction(domain.core)
+    publish(transaction, queue, message("a", ttl_ms=1000, now_ms=NOW_MS))
+    domain.advance(5000)
+    transaction.commit()
+    domain.run()
+    assert queue.ready_count == 1
+    domain.advance(1001)
+    domain.run()
+    assert queue.ready_count == 0
