@@ -164,7 +164,7 @@ class Broker:
 
         def look(server: Server) -> QueueState:
             queue = server.core.vhosts[where].queues[name]
-            return QueueState(queue.ready_count, queue.unacked_count, len(queue.consumers), queue.ready_bytes)
+            return QueueState(queue.ready_count, queue.unacked_count, queue.consumer_count, queue.ready_bytes)
 
         return self.call(look)
 

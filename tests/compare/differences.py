@@ -154,7 +154,6 @@ TURNS = (
 
 # Transcripts of rows that are still to be built: they must differ, and leave this list when they do not.
 PENDING = {
-    "single_active_consumer": "R51: single active consumers are not built yet",
     **dict.fromkeys(("prefetching-5", "prefetching-12", "prefetching-15", "prefetching-27"), TURNS),
 }
 

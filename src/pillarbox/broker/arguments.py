@@ -119,7 +119,7 @@ QUEUE_ARGUMENTS: dict[str, Callable[[Any], str | None]] = {
     "x-quorum-initial-group-size": _positive,
 }
 
-WITHOUT_EFFECT = ("x-single-active-consumer",)
+WITHOUT_EFFECT: tuple[str, ...] = ()
 """Arguments that are checked and kept, and that the broker does not act upon yet: its log says so whenever a
 queue is made with one."""
 

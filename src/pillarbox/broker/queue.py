@@ -10,7 +10,7 @@ takes no step for them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
@@ -66,6 +66,7 @@ class Queue:
         limits: Limits | None = None,
         dead_letters: DeadLetterRule | None = None,
         delivery_limit: int | None = None,
+        single_active: bool = False,
     ) -> None:
         self._changes = changes
         self.uid = uid
@@ -89,7 +90,11 @@ class Queue:
         self.journaled = durable and owner is None and changes.journaled
         self.counters = QueueCounters()
         self.stamp = Stamp()
+        self.single_active = single_active
+        """One consumer gets everything, the others wait for it to go (R51)."""
         self.consumers: list[Consumer] = []
+        self.standby: list[Consumer] = []
+        """Consumers that wait to become the active one; there is one whenever anybody waits."""
         self.lanes = [Lane(self, changes, uid, 0)]
         """The highest priority first. The last one has priority 0 and the queue's uid, and is always there
         until the queue is deleted."""
@@ -114,7 +119,7 @@ class Queue:
         following = "/".join(str(lane.sequence_next) for lane in self.lanes)
         return (
             f"<Queue {self.name} ready={self.ready_count} unacked={self.unacked_count} "
-            f"next={following} consumers={len(self.consumers)}>"
+            f"next={following} consumers={self.consumer_count}>"
         )
 
     # --- lanes -------------------------------------------------------------------------------------
@@ -142,18 +147,33 @@ class Queue:
             self.queued = True
             self._changes.dirty.append(self)
 
+    @property
+    def consumer_count(self) -> int:
+        """How many there are, those that wait included."""
+        return len(self.consumers) + len(self.standby)
+
     def add_consumer(self, consumer: Consumer) -> None:
-        """Let a consumer take part, behind those of its priority (R69)."""
-        consumers = self.consumers
-        position = len(consumers)
-        while position and consumers[position - 1].priority < consumer.priority:
-            position -= 1
-        consumers.insert(position, consumer)
+        """Let a consumer take part, or wait its turn, behind those of its priority (R69)."""
+        waits = self.single_active and self.consumers
+        _place(self.standby if waits else self.consumers, consumer)
+
+    def remove_consumers(self, ended: Container[Consumer]) -> bool:
+        """Let consumers go; False: none of them was here. The first that waits becomes active (R51)."""
+        left = [consumer for consumer in self.consumers if consumer not in ended]
+        standby = [consumer for consumer in self.standby if consumer not in ended]
+        if len(left) + len(standby) == self.consumer_count:
+            return False
+        if standby and not left:
+            left.append(standby.pop(0))
+        self.consumers[:] = left
+        self.standby[:] = standby
+        self.wake()
+        return True
 
     def move_back(self, consumer: Consumer) -> None:
         """Let a consumer stand behind the others of its priority."""
         self.consumers.remove(consumer)
-        self.add_consumer(consumer)
+        _place(self.consumers, consumer)
 
     def block(self, consumer: Consumer) -> None:
         """Take a consumer without credit out of the turns."""
@@ -323,3 +343,11 @@ class Queue:
                 lane.unload(run)
                 count -= len(run.sequences)
                 size -= run.body_bytes
+
+
+def _place(consumers: list[Consumer], consumer: Consumer) -> None:
+    """Put a consumer behind those of its priority."""
+    position = len(consumers)
+    while position and consumers[position - 1].priority < consumer.priority:
+        position -= 1
+    consumers.insert(position, consumer)

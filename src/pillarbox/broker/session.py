@@ -222,7 +222,9 @@ class Session:
             self._demand("read", "queue", name)
             queue = self.vhost.queue_for(self, name)
         check_consumer_arguments(name, self.vhost.name, arguments)
-        if queue.consumers and (exclusive or queue.consumers[0].exclusive):
+        if (exclusive and (queue.consumers or queue.single_active)) or (
+            queue.consumers and queue.consumers[0].exclusive
+        ):
             text = f"queue '{name}' in vhost '{self.vhost.name}' in exclusive use"
             raise BrokerError(Reason.ACCESS_REFUSED, text)
         consumer = Consumer(
@@ -253,15 +255,13 @@ class Session:
         for consumer in consumers:
             by_queue.setdefault(consumer.queue, set()).add(consumer)
         for queue, ended in by_queue.items():
-            left = [consumer for consumer in queue.consumers if consumer not in ended]
-            if queue.deleted or len(left) == len(queue.consumers):
+            if queue.deleted or not queue.remove_consumers(ended):
                 continue
-            queue.consumers[:] = left
             for consumer in ended:
                 # What it has out may still be settled, but its turn never comes again.
                 consumer.blocked = 0
             queue.used_ms = self.core.changes.now_ms
-            if queue.auto_delete and not left:
+            if queue.auto_delete and not queue.consumers:
                 self.vhost.remove_queue(queue)
 
     def get(self, name: str, ledger: Ledger, *, no_ack: bool) -> tuple[Queue, Run, int] | None:

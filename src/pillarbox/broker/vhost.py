@@ -302,6 +302,7 @@ class VHost:
             limits=limits_of(arguments),
             dead_letters=self._dead_letters(arguments),
             delivery_limit=delivery_limit_of(arguments),
+            single_active=arguments.get("x-single-active-consumer", False),
         )
         self.queues[name] = queue
         if queue.expires_ms is not None:
@@ -368,7 +369,8 @@ class VHost:
             self._core.undefine("queue", str(queue.uid))
             for lane in queue.lanes:
                 self._core.undefine("lane", str(lane.uid))
-        consumers, queue.consumers = queue.consumers, []
+        consumers = [*queue.consumers, *queue.standby]
+        queue.consumers, queue.standby = [], []
         for consumer in consumers:
             consumer.sink.consumer_cancelled(consumer)
         # Last, because it refuses those who wait for a message, and with them their channel and consumers.

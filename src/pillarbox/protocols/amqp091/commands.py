@@ -150,7 +150,7 @@ def queue_declare(
         )
     channel.last_queue = queue.name
     if not nowait:
-        channel.send_method(m.QUEUE_DECLARE_OK, queue.name, queue.ready_count, len(queue.consumers))
+        channel.send_method(m.QUEUE_DECLARE_OK, queue.name, queue.ready_count, queue.consumer_count)
 
 
 def queue_bind(
