@@ -426,6 +426,32 @@ def dying() -> tuple[Sequence, Draw]:
     return prelude, draw
 
 
+def standing_by() -> tuple[Sequence, Draw]:
+    """Queues with a single active consumer (R51), one with priorities; consumer priorities too."""
+    queue = some("q1", "q1", "q1", "q2")
+    tag = some("c1", "c2", "c3")
+    rank = some({}, {}, {"x-priority": 1}, {"x-priority": 5})
+    draw = weighted(
+        (14, make(publish, key=queue, on=TWO, count=COUNTS, properties=PERSISTENT)),
+        (9, make(consume, queue=queue, tag=tag, on=TWO, no_ack=rarely(True, 5), arguments=rank)),
+        (1, make(consume, queue=queue, tag="ce", on=TWO, exclusive=True)),
+        (6, make(cancel, tag=tag, on=TWO)),
+        (3, make(qos, count=some(0, 1, 2, 3), on=TWO)),
+        (16, settling(TWO)),
+        (4, make(get, queue=queue, on=TWO, no_ack=rarely(True, 3))),
+        (2, make(close_channel, on=TWO)),
+        (1, make(op, on=some("a", "b"), name="disconnect")),
+        (1, make(op, on=TWO, name="queue.delete", queue=queue, if_unused=True)),
+        (1, make(declare, queue=queue, on=TWO, passive=True)),
+    )
+    alone = {"x-single-active-consumer": True}
+    prelude = [
+        declare("q1", arguments=alone),
+        declare("q2", durable=True, auto_delete=True, arguments={**alone, "x-max-priority": 3}),
+    ]
+    return prelude, draw
+
+
 def transacting() -> tuple[Sequence, Draw]:
     """Transactions on two channels beside a third without: publishes, returns and answers of every kind."""
     queue = some("q1", "q1", "q1", "q2", "q3")
@@ -460,7 +486,7 @@ THEMES = {
     theme.__name__: theme
     for theme in (
         *(routing, consuming, prefetching, confirming, living, mixed, prioritizing, alternating),
-        *(limiting, dying, transacting),
+        *(limiting, dying, standing_by, transacting),
     )
 }
 

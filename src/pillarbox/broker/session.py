@@ -271,6 +271,8 @@ class Session:
         """
         self._demand("read", "queue", name)
         queue = self.vhost.queue_for(self, name)
+        if queue.single_active:
+            self._demand_gettable(queue)
         queue.used_ms = self.core.changes.now_ms
         self.core.attend(queue)
         run = queue.take(1)
@@ -295,6 +297,15 @@ class Session:
             tag = ledger.add(None, run)
             run.lane.delivered(run)
         return queue, run, tag
+
+    def _demand_gettable(self, queue: Queue) -> None:
+        """A quorum queue gives its messages to the single active consumer only (R51)."""
+        if queue.arguments.get("x-queue-type") == "quorum":
+            text = (
+                f"cannot obtain access to locked queue '{queue.name}' in vhost '{self.vhost.name}'. basic.get "
+                "operations are not supported by quorum queues with single active consumer"
+            )
+            raise BrokerError(Reason.RESOURCE_LOCKED, text)
 
 
 class Deferred(Exception):

@@ -20,6 +20,7 @@ from tests.compare.written import (
     queues,
     quorum,
     security,
+    single_active,
     transactions,
 )
 from tests.compare.written.registry import ALL, Transcript
@@ -40,5 +41,6 @@ MODULES = (
     queues,
     quorum,
     security,
+    single_active,
     transactions,
 )
