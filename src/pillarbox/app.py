@@ -151,6 +151,7 @@ class Server:
             warn=lambda sentence: log.warning("%s", sentence),
             journaled=not config.memory,
             memory_budget=config.memory_budget,
+            ack_timeout_ms=config.consumer_timeout_s * 1000,
         )
         self._engine.attach(core)
         core.dead_letters.writers[ORIGIN] = dead_letter

@@ -35,6 +35,9 @@ CHANNEL_MAX = 65_535
 HEARTBEAT_MAX_S = 65_535
 """connection.tune carries the interval as an unsigned 16-bit integer."""
 
+CONSUMER_TIMEOUT_MAX_S = 365 * 24 * 3600
+"""A year: whoever wants deliveries to wait longer wants them to wait for ever."""
+
 FRAME_SIZE_FLOOR = 4_096
 """AMQP 0-9-1's frame-min-size: every peer must accept frames of this size, so nothing below can be asked."""
 
@@ -361,6 +364,18 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         ),
     ] = 10
 
+    consumer_timeout_s: Annotated[
+        int,
+        Row(
+            LIMITS,
+            SECONDS,
+            "How long a consumer may leave a delivery unanswered before its channel is closed with 406 "
+            "PRECONDITION_FAILED and its deliveries go back to their queues. A queue's own "
+            "`x-consumer-timeout`, in milliseconds, counts instead of it. 0: for ever. RabbitMQ's default is "
+            "half an hour.",
+            maximum=CONSUMER_TIMEOUT_MAX_S,
+        ),
+    ] = 0
     message_size_max: Annotated[
         int,
         Row(

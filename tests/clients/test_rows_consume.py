@@ -106,6 +106,28 @@ def test_exclusive_consumer_is_alone(channel: BlockingChannel, pika_to: Pika, qu
         channel.connection.channel().basic_consume(queue, lambda *_: None, exclusive=True)
 
 
+@pytest.mark.row("R51", "403")
+def test_single_active_consumer_is_followed_by_the_next(
+    channel: BlockingChannel, pika_to: Pika, name: str
+) -> None:
+    """R51: one gets everything; when its channel closes the next one gets what it had. None is exclusive."""
+    channel.queue_declare(name, arguments={"x-single-active-consumer": True})
+    first, second = pika_to.channel(), pika_to.channel()
+    active = consume(first, name, auto_ack=False)
+    waiting = consume(second, name, auto_ack=False)
+    publish(channel, name, *numbers(3))
+    assert active.settled(3) == numbers(3)
+    assert consumers(channel, name) == 2
+    assert waiting.settled(0) == []
+    with closes_channel(403, f"ACCESS_REFUSED - queue '{name}' in vhost '/' in exclusive use"):
+        pika_to.channel().basic_consume(name, lambda *_: None, exclusive=True)
+    first.close()
+    publish(channel, name, *numbers(2, 3))
+    assert waiting.settled(5) == numbers(5)
+    assert [method.redelivered for method in waiting.methods] == [True] * 3 + [False] * 2
+    channel.queue_delete(name)
+
+
 @pytest.mark.row("R63")
 def test_no_local_is_ignored(raw_channel: RawClient, queue: str) -> None:
     """R63: RabbitMQ never implemented it: the connection's own messages come."""

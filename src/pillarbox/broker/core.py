@@ -46,7 +46,8 @@ class Core:
     """See the module.
 
     `random` gives that many random bytes; `wake` asks for a tick soon; `warn` takes a sentence for the
-    operator; `journaled` is false for a broker that keeps nothing.
+    operator; `journaled` is false for a broker that keeps nothing; `ack_timeout_ms` is how long deliveries of
+    queues without a limit of their own may stay unanswered (0: for ever).
     """
 
     def __init__(
@@ -59,12 +60,14 @@ class Core:
         warn: Callable[[str], None] = lambda sentence: None,
         journaled: bool = True,
         memory_budget: int = 128 << 20,
+        ack_timeout_ms: int = 0,
     ) -> None:
         self._journal = journal
         self.random = random
         self._wake = wake
         self.warn = warn
         self._memory_budget = memory_budget
+        self.ack_timeout_ms = ack_timeout_ms
         self.changes = Changes(journaled=journaled)
         self.changes.now_ms = now_ms
         self.scheduler = Scheduler()

@@ -14,6 +14,7 @@ from collections.abc import Callable, Container, Iterator, Mapping
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
+from pillarbox.broker.ack_timeout import own_timeout_ms
 from pillarbox.broker.deadletter import Dying
 from pillarbox.broker.exchange import Stamp
 from pillarbox.broker.lane import READ_AHEAD_BYTES, READ_AHEAD_MESSAGES, Lane
@@ -90,6 +91,8 @@ class Queue:
         self.journaled = durable and owner is None and changes.journaled
         self.counters = QueueCounters()
         self.stamp = Stamp()
+        self.ack_timeout_ms = own_timeout_ms(self.arguments)
+        """How long a delivery may stay unanswered (R54); 0: for ever, None: as long as in other queues."""
         self.single_active = single_active
         """One consumer gets everything, the others wait for it to go (R51)."""
         self.consumers: list[Consumer] = []

@@ -302,8 +302,8 @@ class Session:
         """A quorum queue gives its messages to the single active consumer only (R51)."""
         if queue.arguments.get("x-queue-type") == "quorum":
             text = (
-                f"cannot obtain access to locked queue '{queue.name}' in vhost '{self.vhost.name}'. basic.get "
-                "operations are not supported by quorum queues with single active consumer"
+                f"cannot obtain access to locked queue '{queue.name}' in vhost '{self.vhost.name}'. "
+                "basic.get operations are not supported by quorum queues with single active consumer"
             )
             raise BrokerError(Reason.RESOURCE_LOCKED, text)
 

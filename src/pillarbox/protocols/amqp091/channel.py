@@ -15,6 +15,7 @@ from functools import partial
 from struct import Struct
 from typing import TYPE_CHECKING, Any
 
+from pillarbox.broker.ack_timeout import AckTimeout
 from pillarbox.broker.confirm import Publisher
 from pillarbox.broker.consumer import Consumer, Pool
 from pillarbox.broker.ledger import Ledger, Outcome, UnknownDelivery
@@ -26,6 +27,8 @@ from pillarbox.protocols.amqp091.errors import AmqpError, from_broker_error, fro
 from pillarbox.protocols.amqp091.publishing import Target, envelope_of, with_reply_to, without_header
 
 if TYPE_CHECKING:
+    from pillarbox.broker.ledger import Entry
+    from pillarbox.broker.queue import Queue
     from pillarbox.broker.run import Run
     from pillarbox.broker.session import Session
     from pillarbox.protocols.amqp091.connection import Connection
@@ -91,6 +94,8 @@ class Channel:
         self.crowded = False
         """Stalled only because there is no room for answers: `go_on` when there is."""
         self._heads: dict[int, tuple[bytes, bytes]] = {}
+        self._ack_timeout: AckTimeout | None = None
+        """The watch over deliveries that are not answered, where there is a limit (R54)."""
 
     def __repr__(self) -> str:
         return f"<Channel {self.number} consumers={len(self.consumers)} out={self.ledger.count}>"
@@ -472,6 +477,24 @@ class Channel:
         """tx.rollback, likewise."""
         raise BrokerError(Reason.PRECONDITION_FAILED, "channel is not transactional")
 
+    def time_answers(self, queue: Queue) -> None:
+        """Close the channel when a delivery of this queue is not answered in time (R54)."""
+        core = self.core
+        if self._ack_timeout is None:
+            self._ack_timeout = AckTimeout(
+                core.scheduler, self.ledger, core.ack_timeout_ms, self._answer_overdue
+            )
+        self._ack_timeout.watch(queue, core.changes.now_ms)
+
+    def _answer_overdue(self, entry: Entry, limit_ms: int) -> None:
+        text = (
+            f"delivery acknowledgement on channel {self.number} timed out. "
+            f"Timeout value used: {limit_ms} ms. "
+            "This timeout value can be configured, see consumers doc guide to learn more"
+        )
+        self.core.warn(f"queue {entry.lane.queue.name!r}, delivery tag {entry.tag_first}: {text}")
+        self.fail(AmqpError(406, text))
+
     def confirm(self, tag_first: int, tag_last: int) -> None:
         """See `Sink`."""
         if not self.closing:
@@ -520,6 +543,7 @@ class Channel:
         self.session.cancel_all(consumers.values())
         if self.reply_queue is not None:
             self.session.drop_reply_queue(self.reply_queue)
+        self._ack_timeout = None
 
 
 def _shortstr(text: str) -> bytes:

@@ -244,6 +244,8 @@ def basic_consume(
         priority=arguments.get("x-priority", 0),
         arguments=arguments,
     )
+    if not no_ack and (channel.core.ack_timeout_ms or consumer.queue.ack_timeout_ms):
+        channel.time_answers(consumer.queue)
     consumer.head = {}
     channel.consumers[tag] = consumer
     if not nowait:
@@ -281,6 +283,8 @@ def basic_get(channel: Channel, _: int, name: str, no_ack: bool) -> None:
         channel.send_method(m.BASIC_GET_EMPTY, "")
         return
     queue, run, tag = got
+    if not no_ack and (channel.core.ack_timeout_ms or queue.ack_timeout_ms):
+        channel.time_answers(queue)
     assert run.messages is not None
     message = run.messages[0]
     if queue.delivery_limit is not None:
