@@ -118,10 +118,7 @@ def add_consumer(
         priority=priority,
         no_ack=no_ack,
     )
-    position = len(queue.consumers)
-    while position and queue.consumers[position - 1].priority < priority:
-        position -= 1
-    queue.consumers.insert(position, consumer)
+    queue.add_consumer(consumer)
     return consumer
 
 

@@ -345,8 +345,10 @@ class DispatchMachine(RuleBasedStateMachine):
                 )
                 assert consumer.credit == consumer.prefetch - out
         for queue in self.queues:
-            priorities = [consumer.priority for consumer in queue.consumers]
+            priorities = [consumer.priority for consumer in queue.turns]
             assert priorities == sorted(priorities, reverse=True)
+            assert set(queue.turns) == {consumer for consumer in queue.consumers if not consumer.blocked}
+            assert len(queue.turns) == len(set(queue.turns))
             mine = {consumer for consumer, _ in self.consumers if consumer.queue is queue}
             assert set(queue.consumers) == mine
             assert len(queue.consumers) == len(mine)

@@ -21,14 +21,20 @@ UNLIMITED = 1 << 62
 class Pool:
     """Credit shared by all consumers that name it."""
 
-    __slots__ = ("credit", "is_limited", "waiting")
+    __slots__ = ("credit", "is_limited", "limit", "waiting")
 
     def __init__(self, credit: int = UNLIMITED) -> None:
-        self.credit = credit
+        self.credit = self.limit = credit
         self.is_limited = credit < UNLIMITED
         """Can its credit ever be used up?"""
         self.waiting: dict[Queue, None] = {}
         """Queues with a consumer that had its turn when the pool was used up."""
+
+    def set_limit(self, limit: int) -> None:
+        """Let so many deliveries be out from now on; those that are count."""
+        self.credit += limit - self.limit
+        self.limit = limit
+        self.is_limited = limit < UNLIMITED
 
     def give_back(self, count: int, ledger: Ledger) -> None:
         """Add credit; whoever waits for it is looked at again."""

@@ -362,7 +362,7 @@ class Core:
         self.changes.now_ms = now_ms
 
     def tick(self, now_ms: int) -> int | None:
-        """Do everything that the input since the last tick makes possible; return when a timer is due next."""
+        """Do everything that the input since the last tick makes possible; return when the next timer is due."""
         changes = self.changes
         changes.now_ms = now_ms
         scheduler = self.scheduler

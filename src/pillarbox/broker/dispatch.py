@@ -24,20 +24,24 @@ def dispatch(queue: Queue) -> int:
     Returns how many were delivered; the caller looks again next tick if the round was used up.
     """
     done = 0
-    while queue.ready_count and done < ROUND_MESSAGES:
+    while queue.turns and queue.ready_count and done < ROUND_MESSAGES:
         consumers = _turns(queue)
         if not consumers:
             break
+        if len(consumers) == 1:
+            consumer = consumers[0]
+            run = queue.take(min(consumer.credit, consumer.pool.credit, ROUND_MESSAGES - done))
+            if run is None:
+                break
+            done += len(run.sequences)
+            _hand_over(consumer, run)
+            queue.move_back(consumers)
+            continue
         run = queue.take(min(_deal_size(consumers), ROUND_MESSAGES - done))
         if run is None:
             break
         count = len(run.sequences)
         done += count
-        if len(consumers) == 1:
-            _hand_over(consumers[0], run)
-            if len(queue.consumers) > 1:
-                queue.move_back(consumers[0])
-            continue
         served = consumers[:count]
         if len({consumer.ledger for consumer in served}) == len(served):
             for position, consumer in enumerate(served):
@@ -50,8 +54,7 @@ def dispatch(queue: Queue) -> int:
             for position in range(count):
                 _hand_over(served[position % len(served)], run.cut(slice(position, position + 1)))
         extra = count % len(consumers)
-        if extra or len(consumers) < len(queue.consumers):
-            _move_back(queue.consumers, consumers[:extra] if extra else consumers)
+        queue.move_back(consumers[:extra] if extra else consumers)
     return done
 
 
@@ -61,23 +64,24 @@ def _turns(queue: Queue) -> list[Consumer]:
     A consumer whose turn comes while it has no credit loses its place until it has some.
     """
     able: list[Consumer] = []
+    tired: list[Consumer] = []
     wanted = queue.ready_count
-    for consumer in queue.consumers:
+    for consumer in queue.turns:
         if len(able) == wanted or (able and consumer.priority != able[0].priority):
             break
-        if consumer.blocked or not consumer.outlet.writable:
+        if not consumer.outlet.writable:
             continue
         if consumer.credit > 0 and consumer.pool.credit > 0:
             able.append(consumer)
         else:
-            queue.block(consumer)
+            tired.append(consumer)
+    if tired:
+        queue.block(tired)
     return able
 
 
 def _deal_size(consumers: list[Consumer]) -> int:
     """How many messages can be dealt out to these so that nobody gets more than its credit."""
-    if len(consumers) == 1:
-        return min(consumers[0].credit, consumers[0].pool.credit)
     if any(consumer.pool.is_limited for consumer in consumers):
         # Several of them may share a limited pool, so its credit is looked at again after each message.
         return 1
@@ -99,12 +103,3 @@ def _hand_over(consumer: Consumer, run: Run) -> None:
     tag = consumer.ledger.add(consumer, run)
     run.lane.delivered(run)
     consumer.sink.deliver(consumer, run, tag)
-
-
-def _move_back(consumers: list[Consumer], moved: list[Consumer]) -> None:
-    """Let those who got one message more in the last deal stand behind the others of their priority."""
-    rest = [consumer for consumer in consumers if consumer not in moved]
-    position = len(rest)
-    while position and rest[position - 1].priority < moved[0].priority:
-        position -= 1
-    consumers[:] = rest[:position] + moved + rest[position:]

@@ -113,7 +113,7 @@ class Lane:
         queue.active_ms = changes.now_ms
         if expiring:
             queue.timed = True
-        if not queue.queued and (queue.consumers or queue.timed):
+        if not queue.queued and (queue.turns or queue.timed):
             queue.queued = True
             changes.dirty.append(queue)
 

@@ -17,6 +17,8 @@ from collections.abc import Iterable, Iterator
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from pillarbox.broker.run import Run, body_bytes_of
 
 if TYPE_CHECKING:
@@ -43,23 +45,18 @@ class UnknownDelivery(Exception):
         self.tag = tag
 
 
-class Entry:
+class Entry(msgspec.Struct, eq=False):
     """Deliveries of one run that are still out: the positions `start` to `stop` of the run.
 
     The message at position i carries the tag `base + i`.
     """
 
-    __slots__ = ("base", "consumer", "lane", "run", "start", "stop")
-
-    def __init__(
-        self, base: int, consumer: Consumer | None, lane: Lane, run: Run, start: int, stop: int
-    ) -> None:
-        self.base = base
-        self.consumer = consumer
-        self.lane = lane
-        self.run = run
-        self.start = start
-        self.stop = stop
+    base: int
+    consumer: Consumer | None
+    lane: Lane
+    run: Run
+    start: int
+    stop: int
 
     def __repr__(self) -> str:
         name = self.lane.queue.name

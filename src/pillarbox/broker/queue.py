@@ -96,6 +96,8 @@ class Queue:
         self.single_active = single_active
         """One consumer gets everything, the others wait for it to go (R51)."""
         self.consumers: list[Consumer] = []
+        self.turns: list[Consumer] = []
+        """Those of them that are not blocked, in the order of their turns."""
         self.standby: list[Consumer] = []
         """Consumers that wait to become the active one; there is one whenever anybody waits."""
         self.lanes = [Lane(self, changes, uid, 0)]
@@ -157,8 +159,14 @@ class Queue:
 
     def add_consumer(self, consumer: Consumer) -> None:
         """Let a consumer take part, or wait its turn, behind those of its priority (R69)."""
-        waits = self.single_active and self.consumers
-        _place(self.standby if waits else self.consumers, consumer)
+        if self.single_active and self.consumers:
+            _place(self.standby, consumer)
+        else:
+            self._activate(consumer)
+
+    def _activate(self, consumer: Consumer) -> None:
+        self.consumers.append(consumer)
+        _place(self.turns, consumer)
 
     def remove_consumers(self, ended: Container[Consumer]) -> bool:
         """Let consumers go; False: none of them was here. The first that waits becomes active (R51)."""
@@ -166,30 +174,44 @@ class Queue:
         standby = [consumer for consumer in self.standby if consumer not in ended]
         if len(left) + len(standby) == self.consumer_count:
             return False
-        if standby and not left:
-            left.append(standby.pop(0))
         self.consumers[:] = left
+        self.turns[:] = [consumer for consumer in self.turns if consumer not in ended]
+        if standby and not left:
+            self._activate(standby.pop(0))
         self.standby[:] = standby
         self.wake()
         return True
 
-    def move_back(self, consumer: Consumer) -> None:
-        """Let a consumer stand behind the others of its priority."""
-        self.consumers.remove(consumer)
-        _place(self.consumers, consumer)
+    def move_back(self, served: list[Consumer]) -> None:
+        """Let consumers that were served, all of one priority, stand behind the others of it."""
+        turns = self.turns
+        if len(served) == len(turns):
+            return
+        gone = set(served)
+        rest = [consumer for consumer in turns if consumer not in gone]
+        position = _behind(rest, served[0].priority)
+        turns[:] = rest[:position] + served + rest[position:]
 
-    def block(self, consumer: Consumer) -> None:
-        """Take a consumer without credit out of the turns."""
-        self._blocks += 1
-        consumer.blocked = self._blocks
-        if consumer.pool.credit <= 0:
-            consumer.pool.waiting[self] = None
+    def block(self, tired: list[Consumer]) -> None:
+        """Take consumers without credit out of the turns."""
+        for consumer in tired:
+            self._blocks += 1
+            consumer.blocked = self._blocks
+            if consumer.pool.credit <= 0:
+                consumer.pool.waiting[self] = None
+        if len(tired) == len(self.turns):
+            self.turns.clear()
+        else:
+            self.turns[:] = [consumer for consumer in self.turns if not consumer.blocked]
 
     def unblock_one(self, consumer: Consumer) -> None:
         """Let a consumer that has credit again stand behind those that wait already."""
         consumer.blocked = 0
-        if len(self.consumers) > 1:
-            self.move_back(consumer)
+        turns = self.turns
+        if not turns or turns[-1].priority >= consumer.priority:
+            turns.append(consumer)
+        else:
+            _place(turns, consumer)
 
     def unblock(self, ledger: Ledger) -> None:
         """Let consumers of this receiver that have credit again stand behind those that wait already."""
@@ -281,8 +303,7 @@ class Queue:
     def owes_turns(self) -> bool:
         """Could consumers have had some of what is ready by now? A tick comes for them soon."""
         return bool(self.ready_count) and any(
-            consumer.credit > 0 and consumer.pool.credit > 0 and not consumer.blocked
-            for consumer in self.consumers
+            consumer.credit > 0 and consumer.pool.credit > 0 for consumer in self.turns
         )
 
     def let_die(self, reason: str, messages: list[Message]) -> None:
@@ -350,7 +371,12 @@ class Queue:
 
 def _place(consumers: list[Consumer], consumer: Consumer) -> None:
     """Put a consumer behind those of its priority."""
+    consumers.insert(_behind(consumers, consumer.priority), consumer)
+
+
+def _behind(consumers: list[Consumer], priority: int) -> int:
+    """Where those of this priority end."""
     position = len(consumers)
-    while position and consumers[position - 1].priority < consumer.priority:
+    while position and consumers[position - 1].priority < priority:
         position -= 1
-    consumers.insert(position, consumer)
+    return position

@@ -14,6 +14,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from pillarbox.engine.base import Location, Message
 
 if TYPE_CHECKING:
@@ -35,47 +37,22 @@ def held_bytes(count: int, body_bytes: int) -> int:
     return body_bytes + count * MESSAGE_BYTES
 
 
-class Run:
+class Run(msgspec.Struct, eq=False):
     """Messages with ascending sequences (contiguous, or striped over consumers) of one lane."""
 
-    __slots__ = (
-        "accepted_ms",
-        "body_bytes",
-        "counts",
-        "estimated",
-        "lane",
-        "loading",
-        "location",
-        "messages",
-        "redelivered",
-        "sequences",
-        "stored",
-    )
-
-    def __init__(
-        self,
-        lane: Lane,
-        sequences: range,
-        messages: list[Message] | None,
-        body_bytes: int,
-        location: Location | None,
-        redelivered: bool,
-        accepted_ms: int,
-        stored: bool,
-    ) -> None:
-        self.lane = lane
-        self.sequences = sequences
-        self.messages = messages
-        self.body_bytes = body_bytes
-        self.location = location
-        self.redelivered = redelivered
-        self.accepted_ms = accepted_ms
-        self.stored = stored
-        self.loading = False
-        self.counts: list[int] | None = None
-        """How often each message came back, where the queue counts that and any did (R52)."""
-        self.estimated = False
-        """Cold, and `body_bytes` is about right: what was settled of its record, or cut off, is not known."""
+    lane: Lane
+    sequences: range
+    messages: list[Message] | None
+    body_bytes: int
+    location: Location | None
+    redelivered: bool
+    accepted_ms: int
+    stored: bool
+    loading: bool = False
+    counts: list[int] | None = None
+    """How often each message came back, where the queue counts that and any did (R52)."""
+    estimated: bool = False
+    """Cold, and `body_bytes` is about right: what was settled of its record, or cut off, is not known."""
 
     def __len__(self) -> int:
         return len(self.sequences)

@@ -370,7 +370,7 @@ class VHost:
             for lane in queue.lanes:
                 self._core.undefine("lane", str(lane.uid))
         consumers = [*queue.consumers, *queue.standby]
-        queue.consumers, queue.standby = [], []
+        queue.consumers, queue.turns, queue.standby = [], [], []
         for consumer in consumers:
             consumer.sink.consumer_cancelled(consumer)
         # Last, because it refuses those who wait for a message, and with them their channel and consumers.

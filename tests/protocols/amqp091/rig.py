@@ -212,7 +212,7 @@ def _channel(channel: Channel) -> dict[str, Any]:
         "publisher": publisher and (publisher.published, publisher.sealed, publisher.waiting),
         "last_queue": channel.last_queue,
         "reply_queue": channel.reply_queue,
-        "pool": (channel.prefetch, channel.pool_limit, channel.pool.credit),
+        "pool": (channel.prefetch, channel.pool.limit, channel.pool.credit),
         "body_missing": channel.body_missing,
     }
 

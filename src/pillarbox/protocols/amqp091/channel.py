@@ -77,7 +77,6 @@ class Channel:
         self.consumers: dict[str, Consumer] = {}
         self.pool = Pool()
         self.prefetch = 0
-        self.pool_limit = 0
         self.publisher: Publisher | None = None
         self.last_queue: str | None = None
         self.reply_queue: str | None = None

@@ -208,8 +208,7 @@ def basic_qos(channel: Channel, size: int, count: int, shared: bool) -> None:
 
 def _limit_pool(channel: Channel, count: int) -> None:
     """Let all consumers of the channel together have `count` deliveries out (0: any number)."""
-    channel.pool.credit += (count or UNLIMITED) - (channel.pool_limit or UNLIMITED)
-    channel.pool_limit = count
+    channel.pool.set_limit(count or UNLIMITED)
     for consumer in channel.consumers.values():
         consumer.queue.unblock(channel.ledger)
         consumer.queue.wake()
