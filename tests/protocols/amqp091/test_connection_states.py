@@ -315,7 +315,7 @@ OPEN_CHANNEL = {
     "basic.recover": "basic.recover-ok",
     "basic.recover-async": "-",
     "confirm.select": "confirm.select-ok",
-    "tx.select": "close 540",
+    "tx.select": "tx.select-ok",
     "tx.commit": "channel 406",
     "tx.rollback": "channel 406",
     "content header": "close 505",
