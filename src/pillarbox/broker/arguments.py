@@ -119,17 +119,6 @@ QUEUE_ARGUMENTS: dict[str, Callable[[Any], str | None]] = {
     "x-quorum-initial-group-size": _positive,
 }
 
-WITHOUT_EFFECT: tuple[str, ...] = ()
-"""Arguments that are checked and kept, and that the broker does not act upon yet: its log says so whenever a
-queue is made with one."""
-
-
-def without_effect(arguments: Mapping[str, Any]) -> list[str]:
-    """The arguments of a queue that ask for something on which the broker does not act yet."""
-    # Identity, because 0 is a length: false asks for nothing.
-    return [key for key in WITHOUT_EFFECT if key in arguments and arguments[key] is not False]
-
-
 # Arguments of one type of queue that others refuse (T10).
 QUORUM_ONLY = (
     "x-delivery-limit",

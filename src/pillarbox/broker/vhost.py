@@ -22,7 +22,6 @@ from pillarbox.broker.arguments import (
     check_queue_arguments,
     check_queue_type,
     demand_equal,
-    without_effect,
 )
 from pillarbox.broker.deadletter import DeadLetterRule
 from pillarbox.broker.exchange import Binding, Exchange, Route, binding_identity
@@ -270,10 +269,6 @@ class VHost:
         queue = self._add_queue(
             self._core.take_uid(), name, durable, auto_delete, owner if exclusive else None, arguments
         )
-        if idle := without_effect(arguments):
-            self._core.warn(
-                f"queue {name!r} in vhost {self.name!r} was declared with {', '.join(idle)}: no effect yet"
-            )
         if queue.durable and queue.owner is None:
             definition = kept.QueueDefinition(self.name, name, auto_delete, queue.arguments)
             self._core.define("queue", str(queue.uid), definition)
