@@ -64,7 +64,7 @@ class Core:
     ) -> None:
         self._journal = journal
         self.random = random
-        self._wake = wake
+        self.wake = wake
         self.warn = warn
         self._memory_budget = memory_budget
         self.ack_timeout_ms = ack_timeout_ms
@@ -174,6 +174,10 @@ class Core:
             self.users.permissions[rights.user, rights.vhost] = Permission(
                 rights.user, rights.vhost, rights.configure, rights.write, rights.read
             )
+        for kind in ("policy", "operator_policy"):
+            for _, value in by_kind[kind]:
+                policy = kept.decode(kind, value)
+                self.vhosts[policy.vhost].restore_policy(policy, operator=kind == "operator_policy")
         for _, value in by_kind["exchange"]:
             exchange = kept.decode("exchange", value)
             self.vhosts[exchange.vhost].restore_exchange(exchange)
@@ -384,7 +388,7 @@ class Core:
         if changes.cold:
             self._load()
         if changes.dirty:
-            self._wake()
+            self.wake()
         if self._journal.checkpoint_due and self.failure is None:
             self._journal.checkpoint(CoreSnapshot(self))
         return scheduler.next_ms
@@ -423,7 +427,7 @@ class Core:
             done += count
             self._dispatch()
         if self.changes.dying:
-            self._wake()
+            self.wake()
         return done
 
     def attend(self, queue: Queue) -> None:
@@ -476,14 +480,14 @@ class Core:
         for run, pairs in zip(self._loads.pop(ticket), records, strict=True):
             run.lane.loaded(run, [message for _, message in pairs])
             run.lane.queue.tell_waiting()
-        self._wake()
+        self.wake()
 
     def merged(self, uid: int, sequences: range, location: Location) -> None:
         """See `JournalListener`: the old locations stay good, so nothing has to be done."""
 
     def checkpointed(self) -> None:
         """See `JournalListener`."""
-        self._wake()
+        self.wake()
 
     def failed(self, reason: str) -> None:
         """See `JournalListener`."""

@@ -12,6 +12,8 @@ from typing import Any
 
 import msgspec
 
+from pillarbox.broker.policy import Policy
+
 
 class VhostDefinition(msgspec.Struct, frozen=True):
     name: str
@@ -71,6 +73,8 @@ KINDS: dict[str, type[msgspec.Struct]] = {
     "vhost": VhostDefinition,
     "user": UserDefinition,
     "permission": PermissionDefinition,
+    "policy": Policy,
+    "operator_policy": Policy,
     "exchange": ExchangeDefinition,
     "queue": QueueDefinition,
     "lane": LaneDefinition,

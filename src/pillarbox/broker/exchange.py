@@ -19,6 +19,7 @@ import msgspec
 from pillarbox.broker.arguments import value_class
 from pillarbox.broker.history import Remembered, is_kept
 from pillarbox.broker.index import NO_ENVELOPE, Destination, Envelope, Keys, Random
+from pillarbox.broker.policy import NOTHING_APPLIED
 from pillarbox.broker.routing import KINDS
 
 if TYPE_CHECKING:
@@ -98,6 +99,9 @@ class Exchange:
         self.sources: dict[Exchange, int] = {}
         """Exchanges from which routes come to this one, with the number of ways: bindings, and being their
         alternate."""
+        self.applied = NOTHING_APPLIED
+        """The policies that count for it (R95)."""
+        self.alternate_name: str | None = None
         self.alternate: Exchange | None = None
         """Where messages go that no binding matches (R25), while there is such an exchange."""
         row = KINDS[kind]

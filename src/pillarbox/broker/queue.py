@@ -18,6 +18,8 @@ from pillarbox.broker.ack_timeout import own_timeout_ms
 from pillarbox.broker.deadletter import Dying
 from pillarbox.broker.exchange import Stamp
 from pillarbox.broker.lane import READ_AHEAD_BYTES, READ_AHEAD_MESSAGES, Lane
+from pillarbox.broker.limits import delivery_limit_of, limits_of
+from pillarbox.broker.policy import NOTHING_APPLIED
 from pillarbox.broker.run import Run, held_bytes
 
 if TYPE_CHECKING:
@@ -61,12 +63,7 @@ class Queue:
         auto_delete: bool = False,
         owner: object | None = None,
         arguments: Mapping[str, Any] | None = None,
-        ttl_ms: int | None = None,
-        expires_ms: int | None = None,
         priority_max: int = 0,
-        limits: Limits | None = None,
-        dead_letters: DeadLetterRule | None = None,
-        delivery_limit: int | None = None,
         single_active: bool = False,
     ) -> None:
         self._changes = changes
@@ -77,22 +74,25 @@ class Queue:
         self.owner = owner
         """The connection that has it exclusively, if any."""
         self.arguments = dict(arguments or {})
-        self.ttl_ms = ttl_ms
-        self.expires_ms = expires_ms
         self.priority_max = priority_max
         """The highest priority that makes a difference; 0: none does."""
-        self.limits = limits
-        self.dead_letters = dead_letters
+        self.applied = NOTHING_APPLIED
+        """The policies that count for it (R95)."""
+        # What may change while the queue lives; see `adopt`.
+        self.ttl_ms: int | None = None
+        self.expires_ms: int | None = None
+        self.limits: Limits | None = None
+        self.dead_letters: DeadLetterRule | None = None
         """Where messages go that die here; None: nowhere."""
-        self.delivery_limit = delivery_limit
+        self.delivery_limit: int | None = None
         """How often a message may come back before it dies (R52); None: nobody counts."""
+        self.ack_timeout_ms: int | None = None
+        """How long a delivery may stay unanswered (R54); 0: for ever, None: as long as in other queues."""
         self.expiry: object | None = None
         """What deletes the queue when nobody has used it for so long: a timer keeps nothing alive."""
         self.journaled = durable and owner is None and changes.journaled
         self.counters = QueueCounters()
         self.stamp = Stamp()
-        self.ack_timeout_ms = own_timeout_ms(self.arguments)
-        """How long a delivery may stay unanswered (R54); 0: for ever, None: as long as in other queues."""
         self.single_active = single_active
         """One consumer gets everything, the others wait for it to go (R51)."""
         self.consumers: list[Consumer] = []
@@ -111,7 +111,8 @@ class Queue:
         """Stands in `changes.dirty`."""
         self._blocks = 0
         """How often a consumer was taken out of the turns."""
-        self.timed = ttl_ms is not None
+        self.timed = False
+        """Messages may have a time to live, their own or the queue's."""
         self._timer_ms: int | None = None
         self._waiting: list[Callable[[], None]] = []
         """Who wants to know when cold messages have come."""
@@ -126,6 +127,22 @@ class Queue:
             f"<Queue {self.name} ready={self.ready_count} unacked={self.unacked_count} "
             f"next={following} consumers={self.consumer_count}>"
         )
+
+    def adopt(self, settings: Mapping[str, Any], dead_letters: DeadLetterRule | None) -> None:
+        """Work by these settings from now on: arguments, merged with policies. What waits here feels them too."""
+        self.ttl_ms = settings.get("x-message-ttl")
+        self.expires_ms = settings.get("x-expires")
+        self.limits = limits_of(settings)
+        self.dead_letters = dead_letters
+        self.delivery_limit = delivery_limit_of(settings)
+        self.ack_timeout_ms = own_timeout_ms(settings)
+        self.timed = self.timed or self.ttl_ms is not None
+        self.wake()
+
+    @property
+    def kind(self) -> str:
+        """Its type (R43)."""
+        return str(self.arguments.get("x-queue-type", "classic"))
 
     # --- lanes -------------------------------------------------------------------------------------
 

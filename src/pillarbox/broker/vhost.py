@@ -25,7 +25,8 @@ from pillarbox.broker.arguments import (
 )
 from pillarbox.broker.deadletter import DeadLetterRule
 from pillarbox.broker.exchange import Binding, Exchange, Route, binding_identity
-from pillarbox.broker.limits import delivery_limit_of, limits_of
+from pillarbox.broker.expiry import QueueExpiry
+from pillarbox.broker.policy import Applied, Policies, Policy, check_policy, effective
 from pillarbox.broker.queue import Queue
 from pillarbox.broker.routing import KINDS
 from pillarbox.engine.base import NO_EXPIRATION
@@ -46,6 +47,7 @@ PREDECLARED = {
     "amq.rabbitmq.trace": "topic",
 }
 RESERVED_PREFIX = "amq."
+_POLICY_KINDS = ("policy", "operator_policy")
 
 
 class VHost:
@@ -60,6 +62,7 @@ class VHost:
         """Queues of direct replies: reached by name through the default exchange, and in no listing."""
         self.inbound: dict[Queue | Exchange, dict[Binding, None]] = {}
         """The bindings that lead to each destination."""
+        self.policies, self.operator_policies = Policies(), Policies()
         self._naming: dict[str, dict[Exchange, None]] = {}
         """Exchanges by the name of their alternate, whether that exists or not (R25)."""
         for exchange, kind in PREDECLARED.items():
@@ -182,10 +185,7 @@ class VHost:
             random=self._core.random,
         )
         self.exchanges[name] = exchange
-        alternate = exchange.arguments.get("alternate-exchange")
-        if alternate is not None:
-            self._naming.setdefault(alternate, {})[exchange] = None
-            exchange.set_alternate(self.exchanges.get(alternate))
+        self._govern_exchange(exchange, self._applied_to("exchange", name))
         for source in self._naming.get(name, ()):
             source.set_alternate(exchange)
         return exchange
@@ -228,15 +228,27 @@ class VHost:
             self._unlink(binding)
         for source in self._naming.get(exchange.name, ()):
             source.set_alternate(None)
-        alternate = exchange.arguments.get("alternate-exchange")
-        if alternate is not None:
-            exchange.set_alternate(None)
-            del self._naming[alternate][exchange]
-            if not self._naming[alternate]:
-                del self._naming[alternate]
+        self._name_alternate(exchange, None)
         self._remove_inbound(exchange)
         if exchange.durable:
             self._core.undefine("exchange", kept.key_of(self.name, exchange.name))
+
+    def _govern_exchange(self, exchange: Exchange, applied: Applied) -> None:
+        """Have an exchange work by its arguments and these policies."""
+        exchange.applied = applied
+        self._name_alternate(exchange, effective(exchange.arguments, applied).get("alternate-exchange"))
+
+    def _name_alternate(self, exchange: Exchange, name: str | None) -> None:
+        """Have what an exchange cannot route go to the exchange of this name, while there is one."""
+        former = exchange.alternate_name
+        if former is not None:
+            del self._naming[former][exchange]
+            if not self._naming[former]:
+                del self._naming[former]
+        exchange.alternate_name = name
+        if name is not None:
+            self._naming.setdefault(name, {})[exchange] = None
+        exchange.set_alternate(None if name is None else self.exchanges.get(name))
 
     # --- queues ------------------------------------------------------------------------------------
 
@@ -291,26 +303,30 @@ class VHost:
             auto_delete=auto_delete,
             owner=owner,
             arguments=arguments,
-            ttl_ms=arguments.get("x-message-ttl"),
-            expires_ms=arguments.get("x-expires"),
             priority_max=arguments.get("x-max-priority", 0),
-            limits=limits_of(arguments),
-            dead_letters=self._dead_letters(arguments),
-            delivery_limit=delivery_limit_of(arguments),
             single_active=arguments.get("x-single-active-consumer", False),
         )
         self.queues[name] = queue
-        if queue.expires_ms is not None:
-            expiry = queue.expiry = QueueExpiry(self, queue)
-            self._core.scheduler.at(queue.used_ms + queue.expires_ms, expiry)
+        self._govern_queue(queue, self._applied_to(queue.kind, name))
         return queue
 
-    def _dead_letters(self, arguments: Mapping[str, Any]) -> DeadLetterRule | None:
-        """Where the arguments of a queue say that its dead letters go (R48)."""
-        exchange = arguments.get("x-dead-letter-exchange")
+    def _govern_queue(self, queue: Queue, applied: Applied) -> None:
+        """Have a queue work by its arguments and these policies."""
+        settings = effective(queue.arguments, applied)
+        expires_ms = queue.expires_ms
+        queue.applied = applied
+        queue.adopt(settings, self._dead_letters(settings))
+        if queue.expires_ms not in (None, expires_ms):
+            queue.used_ms = self._core.changes.now_ms
+            expiry = queue.expiry = QueueExpiry(self._core.scheduler, queue, self.remove_queue)
+            expiry.start()
+
+    def _dead_letters(self, settings: Mapping[str, Any]) -> DeadLetterRule | None:
+        """Where the settings of a queue say that its dead letters go (R48)."""
+        exchange = settings.get("x-dead-letter-exchange")
         if exchange is None:
             return None
-        return DeadLetterRule(self, exchange, arguments.get("x-dead-letter-routing-key"))
+        return DeadLetterRule(self, exchange, settings.get("x-dead-letter-routing-key"))
 
     def _demand_same_queue(
         self,
@@ -370,6 +386,45 @@ class VHost:
             consumer.sink.consumer_cancelled(consumer)
         # Last, because it refuses those who wait for a message, and with them their channel and consumers.
         queue.close()
+
+    # --- policies ----------------------------------------------------------------------------------
+
+    def put_policy(self, policy: Policy, *, operator: bool = False) -> None:
+        """Make a policy (or operator policy) or replace the one of its name; it works at once.
+
+        Raises PRECONDITION_FAILED if it is not valid. Cost: O(queues + exchanges).
+        """
+        check_policy(policy, operator=operator)
+        self._core.demand_storage()
+        self._policies(operator).put(policy)
+        self._core.define(_POLICY_KINDS[operator], kept.key_of(self.name, policy.name), policy)
+        self._govern()
+
+    def remove_policy(self, name: str, *, operator: bool = False) -> bool:
+        """Remove a policy; False: there was none."""
+        if self._policies(operator).remove(name) is None:
+            return False
+        self._core.undefine(_POLICY_KINDS[operator], kept.key_of(self.name, name))
+        self._govern()
+        return True
+
+    def _policies(self, operator: bool) -> Policies:
+        return self.operator_policies if operator else self.policies
+
+    def _applied_to(self, kind: str, name: str) -> Applied:
+        return Applied(self.policies.match(kind, name), self.operator_policies.match(kind, name))
+
+    def _govern(self) -> None:
+        """Let everything work by the policies as they are now."""
+        for exchange in self.exchanges.values():
+            applied = self._applied_to("exchange", exchange.name)
+            if applied != exchange.applied:
+                self._govern_exchange(exchange, applied)
+        for queue in self.queues.values():
+            applied = self._applied_to(queue.kind, queue.name)
+            if applied != queue.applied:
+                self._govern_queue(queue, applied)
+        self._core.wake()
 
     # --- bindings ----------------------------------------------------------------------------------
 
@@ -474,6 +529,10 @@ class VHost:
 
     # --- restart -----------------------------------------------------------------------------------
 
+    def restore_policy(self, policy: Policy, *, operator: bool) -> None:
+        """Before exchanges and queues, which are made to fit."""
+        self._policies(operator).put(policy)
+
     def restore_exchange(self, definition: kept.ExchangeDefinition) -> None:
         self._add_exchange(
             definition.name,
@@ -496,26 +555,6 @@ class VHost:
         binding = Binding(source, destination, definition.key, definition.arguments)
         source.bind(binding)
         self.inbound.setdefault(destination, {})[binding] = None
-
-
-class QueueExpiry:
-    """Deletes a queue that nobody has used for its `x-expires` (R45)."""
-
-    def __init__(self, vhost: VHost, queue: Queue) -> None:
-        self._vhost = vhost
-        self._queue = queue
-
-    def on_timer(self, now_ms: int) -> None:
-        queue = self._queue
-        if queue.deleted or queue.expires_ms is None:
-            return
-        if queue.consumers:
-            queue.used_ms = now_ms
-        due_ms = queue.used_ms + queue.expires_ms
-        if due_ms <= now_ms:
-            self._vhost.remove_queue(queue)
-        else:
-            self._vhost._core.scheduler.at(due_ms, self)
 
 
 class _Never:
