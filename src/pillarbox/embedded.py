@@ -168,6 +168,33 @@ class Broker:
 
         return self.call(look)
 
+    def set_policy(
+        self,
+        name: str,
+        pattern: str,
+        definition: dict[str, Any],
+        *,
+        priority: int = 0,
+        apply_to: str = "all",
+        vhost: str | None = None,
+        operator: bool = False,
+    ) -> None:
+        """Make a policy, or replace the one of this name, for queues and exchanges whose names fit.
+
+        `pattern` is a regular expression; `definition` maps keys such as "message-ttl" to values. Raises
+        BrokerError if any of that is not valid. `operator`: make it an operator policy.
+        """
+        from pillarbox.broker.policy import Policy
+
+        where = self.config.default_vhost if vhost is None else vhost
+        policy = Policy(where, name, pattern, definition, priority, apply_to)
+        self.call(lambda server: server.core.vhosts[where].put_policy(policy, operator=operator))
+
+    def clear_policy(self, name: str, *, vhost: str | None = None, operator: bool = False) -> bool:
+        """Remove a policy; False: there was none."""
+        where = self.config.default_vhost if vhost is None else vhost
+        return self.call(lambda server: server.core.vhosts[where].remove_policy(name, operator=operator))
+
     def advance(self, duration: str | int) -> None:
         """Move a `ManualClock` on and let everything happen that is due by then."""
         clock = self.clock

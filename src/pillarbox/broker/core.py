@@ -366,7 +366,7 @@ class Core:
         self.changes.now_ms = now_ms
 
     def tick(self, now_ms: int) -> int | None:
-        """Do everything that the input since the last tick makes possible; return when the next timer is due."""
+        """Do everything that the input since the last tick makes possible; return when the next is due."""
         changes = self.changes
         changes.now_ms = now_ms
         scheduler = self.scheduler

@@ -103,13 +103,18 @@ class Key(NamedTuple):
     """Operator policies have it."""
 
 
+_STRATEGY = _one_of("at-most-once", "at-least-once")
+_OVERFLOW = _one_of("drop-head", "reject-publish", "reject-publish-dlx")
+_LEADER = _one_of("client-local", "balanced")
+_MASTER = _one_of("client-local", "min-masters", "random")
+
 # fmt: off
 KEYS: dict[str, Key] = {
     "alternate-exchange": Key("alternate-exchange", _text, "alternate exchange name"),
     "consumer-timeout": Key("x-consumer-timeout", _count, "consumer timeout", least=True),
     "dead-letter-exchange": Key("x-dead-letter-exchange", _text, "dead letter exchange name"),
     "dead-letter-routing-key": Key("x-dead-letter-routing-key", _text, "dead letter routing key"),
-    "dead-letter-strategy": Key("x-dead-letter-strategy", _one_of("at-most-once", "at-least-once"), "dead letter strategy"),
+    "dead-letter-strategy": Key("x-dead-letter-strategy", _STRATEGY, "dead letter strategy"),
     "delivery-limit": Key("x-delivery-limit", _count, "delivery limit", least=True, operator=True),
     "expires": Key("x-expires", _some_milliseconds, "queue expiry", least=True, operator=True),
     "ha-mode": Key(None, _anything, ""),
@@ -122,11 +127,11 @@ KEYS: dict[str, Key] = {
     "max-in-memory-bytes": Key(None, _count, "maximum memory in bytes", least=True, operator=True),
     "max-in-memory-length": Key(None, _count, "maximum memory in bytes", least=True, operator=True),
     "max-length": Key("x-max-length", _count, "maximum length", least=True, operator=True),
-    "max-length-bytes": Key("x-max-length-bytes", _count, "maximum length in bytes", least=True, operator=True),
+    "max-length-bytes": Key("x-max-length-bytes", _count, "maximum length in bytes", True, True),
     "message-ttl": Key("x-message-ttl", _milliseconds, "message TTL", least=True, operator=True),
-    "overflow": Key("x-overflow", _one_of("drop-head", "reject-publish", "reject-publish-dlx"), "overflow value", operator=True),
-    "queue-leader-locator": Key(None, _one_of("client-local", "balanced"), "queue leader locator value"),
-    "queue-master-locator": Key(None, _one_of("client-local", "min-masters", "random"), "queue-master-locator value"),
+    "overflow": Key("x-overflow", _OVERFLOW, "overflow value", operator=True),
+    "queue-leader-locator": Key(None, _LEADER, "queue leader locator value"),
+    "queue-master-locator": Key(None, _MASTER, "queue-master-locator value"),
     "queue-mode": Key(None, _one_of("default", "lazy"), "queue-mode value"),
     "queue-version": Key(None, _one_of(1, 2), "queue-version value"),
     "stream-filter-size-bytes": Key("x-stream-filter-size-bytes", _some, "stream filter size"),

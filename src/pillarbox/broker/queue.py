@@ -129,7 +129,7 @@ class Queue:
         )
 
     def adopt(self, settings: Mapping[str, Any], dead_letters: DeadLetterRule | None) -> None:
-        """Work by these settings from now on: arguments, merged with policies. What waits here feels them too."""
+        """Work by these settings, arguments merged with policies, from now on, and on what waits already."""
         self.ttl_ms = settings.get("x-message-ttl")
         self.expires_ms = settings.get("x-expires")
         self.limits = limits_of(settings)
