@@ -195,6 +195,7 @@ class Server:
             heartbeat_s=config.heartbeat_s,
             handshake_timeout_ms=config.handshake_timeout_s * 1000,
             message_size_max=config.message_size_max,
+            consumer_max=config.consumer_max_per_channel,
             loopback_users=config.loopback_users,
         )
 

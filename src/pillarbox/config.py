@@ -30,6 +30,7 @@ PORT_MAX = 65_535
 """TCP knows no larger port number."""
 
 CHANNEL_MAX = 65_535
+CONSUMERS_MAX = 1_000_000
 """AMQP 0-9-1 numbers channels with an unsigned 16-bit integer; channel 0 is the connection's own."""
 
 HEARTBEAT_MAX_S = 65_535
@@ -374,6 +375,15 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             "`x-consumer-timeout`, in milliseconds, counts instead of it. 0: for ever. RabbitMQ's default is "
             "half an hour.",
             maximum=CONSUMER_TIMEOUT_MAX_S,
+        ),
+    ] = 0
+    consumer_max_per_channel: Annotated[
+        int,
+        Row(
+            LIMITS,
+            COUNT,
+            "Most consumers of one channel; one more closes the connection with 530 NOT_ALLOWED. 0: no limit.",
+            maximum=CONSUMERS_MAX,
         ),
     ] = 0
     message_size_max: Annotated[

@@ -13,6 +13,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
+from typing import Any
 
 import msgspec
 
@@ -24,6 +25,7 @@ from pillarbox.broker.deadletter import MAXLEN, DeadLetters
 from pillarbox.broker.dispatch import ROUND_MESSAGES, dispatch
 from pillarbox.broker.lane import SHADOW, Lane
 from pillarbox.broker.queue import Queue
+from pillarbox.broker.quotas import USER, VHOST, Quotas
 from pillarbox.broker.run import Run, body_bytes_of
 from pillarbox.broker.scheduler import Scheduler
 from pillarbox.broker.session import Session
@@ -74,6 +76,9 @@ class Core:
         self.confirms = Confirms()
         self.dead_letters = DeadLetters(self)
         self.users = Users()
+        self.quotas = Quotas(self)
+        self.global_parameters: dict[str, Any] = {}
+        """Values for the whole broker, by name (R97)."""
         self.vhosts: dict[str, VHost] = {}
         self.sessions: dict[Session, None] = {}
         self.definitions: dict[tuple[str, str], bytes] = {}
@@ -129,8 +134,8 @@ class Core:
     def add_vhost(self, name: str) -> VHost:
         """Make a virtual host, or return the one of this name."""
         if name not in self.vhosts:
-            self.vhosts[name] = VHost(self, name)
-            self.define("vhost", name, kept.VhostDefinition(name))
+            vhost = self.vhosts[name] = VHost(self, name)
+            self.define("vhost", name, vhost.definition())
         return self.vhosts[name]
 
     def add_user(self, name: str, password: str, tags: tuple[str, ...] = ()) -> User:
@@ -162,8 +167,14 @@ class Core:
         by_kind: dict[str, list[tuple[str, bytes]]] = {kind: [] for kind in kept.KINDS}
         for (kind, key), value in recovery.definitions.items():
             by_kind[kind].append((key, value))
-        for name, _ in by_kind["vhost"]:
+        for name, value in by_kind["vhost"]:
             self.vhosts[name] = VHost(self, name)
+            self.vhosts[name].restore(kept.decode("vhost", value))
+        for name, value in by_kind["global_parameter"]:
+            self.global_parameters[name] = kept.decode("global_parameter", value).value
+        for kind in (VHOST, USER):
+            for _, value in by_kind[kind]:
+                self.quotas.restore(kind, kept.decode(kind, value))
         for _, value in by_kind["user"]:
             user = kept.decode("user", value)
             self.users.by_name[user.name] = User(
@@ -213,6 +224,7 @@ class Core:
         if not self.users.may_enter(user, vhost):
             text = f"access to vhost '{vhost}' refused for user '{user.name}'"
             raise BrokerError(Reason.NOT_ALLOWED, text)
+        self.quotas.demand_connection(user, vhost)
         session = Session(self, user, self.vhosts[vhost], outlet)
         self.sessions[session] = None
         return session

@@ -13,12 +13,15 @@ from typing import Any
 import msgspec
 
 from pillarbox.broker.policy import Policy
+from pillarbox.broker.quotas import USER, VHOST, Limits
 
 
 class VhostDefinition(msgspec.Struct, frozen=True):
     name: str
     description: str = ""
     tags: tuple[str, ...] = ()
+    default_queue_type: str = ""
+    protected: bool = False
 
 
 class UserDefinition(msgspec.Struct, frozen=True):
@@ -69,10 +72,18 @@ class BindingDefinition(msgspec.Struct, frozen=True):
     arguments: dict[str, Any]
 
 
+class GlobalParameterDefinition(msgspec.Struct, frozen=True):
+    name: str
+    value: Any
+
+
 KINDS: dict[str, type[msgspec.Struct]] = {
+    "global_parameter": GlobalParameterDefinition,
     "vhost": VhostDefinition,
     "user": UserDefinition,
     "permission": PermissionDefinition,
+    VHOST: Limits,
+    USER: Limits,
     "policy": Policy,
     "operator_policy": Policy,
     "exchange": ExchangeDefinition,

@@ -60,6 +60,10 @@ class Session:
     def _demand(self, action: str, kind: str, name: str) -> None:
         self.core.users.demand(self.user, self.vhost.name, action, kind, name)
 
+    def demand_channel(self) -> None:
+        """Refuse one channel too many (NOT_ALLOWED)."""
+        self.core.quotas.demand_channel(self.user)
+
     def close(self) -> None:
         """Delete the exclusive queues. Consumers and deliveries are the head's to end first."""
         owned = [queue for queue in self.vhost.queues.values() if queue.owner is self] if self._owns else []

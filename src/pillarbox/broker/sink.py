@@ -18,6 +18,13 @@ class Outlet(Protocol):
     def blocked(self, reason: str) -> None:
         """Publishers are being held up, for this reason."""
 
+    @property
+    def channel_count(self) -> int:
+        """How many channels are open, where the protocol has such a thing."""
+
+    def shut_down(self, text: str) -> None:
+        """Close the connection: the broker's side wants it, for this reason."""
+
     def unblocked(self) -> None:
         """They are not any more."""
 

@@ -56,6 +56,12 @@ class VHost:
     def __init__(self, core: Core, name: str) -> None:
         self._core = core
         self.name = name
+        self.description = ""
+        self.tags: tuple[str, ...] = ()
+        self.default_queue_type = ""
+        """What a queue is that does not say so and could be it; "": classic."""
+        self.protected = False
+        """It cannot be removed."""
         self.queues: dict[str, Queue] = {}
         self.exchanges: dict[str, Exchange] = {}
         self.reply_queues: dict[str, Queue] = {}
@@ -70,6 +76,23 @@ class VHost:
 
     def __repr__(self) -> str:
         return f"<VHost {self.name!r} queues={len(self.queues)} exchanges={len(self.exchanges)}>"
+
+    def definition(self) -> kept.VhostDefinition:
+        """What is kept of it."""
+        return kept.VhostDefinition(
+            self.name, self.description, self.tags, self.default_queue_type, self.protected
+        )
+
+    def close(self) -> None:
+        """Remove everything in it: it is being removed itself."""
+        for queue in list(self.queues.values()):
+            self.remove_queue(queue)
+        for exchange in list(self.exchanges.values()):
+            if exchange.name in self.exchanges:
+                self._remove_exchange(exchange)
+        for operator in (False, True):
+            for policy in list(self._policies(operator)):
+                self.remove_policy(policy.name, operator=operator)
 
     # --- looking up --------------------------------------------------------------------------------
 
@@ -267,6 +290,8 @@ class VHost:
         The caller has seen to the name: that it is not reserved, or made by the broker.
         """
         arguments = arguments or {}
+        if self.default_queue_type and durable and not exclusive and not auto_delete:
+            arguments = {"x-queue-type": self.default_queue_type, **arguments}
         existing = self.queues.get(name)
         if existing is not None:
             self._demand_same_queue(existing, owner, durable, exclusive, auto_delete, arguments)
@@ -276,6 +301,7 @@ class VHost:
         check_queue_type(
             name, self.name, arguments, durable=durable, exclusive=exclusive, auto_delete=auto_delete
         )
+        self._core.quotas.demand_queue(self, name)
         if durable and not exclusive:
             self._core.demand_storage()
         queue = self._add_queue(
@@ -528,6 +554,10 @@ class VHost:
         return kept.key_of(self.name, binding.source.name, repr(identity))
 
     # --- restart -----------------------------------------------------------------------------------
+
+    def restore(self, definition: kept.VhostDefinition) -> None:
+        self.description, self.tags = definition.description, definition.tags
+        self.default_queue_type, self.protected = definition.default_queue_type, definition.protected
 
     def restore_policy(self, policy: Policy, *, operator: bool) -> None:
         """Before exchanges and queues, which are made to fit."""

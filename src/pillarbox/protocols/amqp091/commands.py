@@ -227,6 +227,9 @@ def basic_consume(
 ) -> None:
     if tag in channel.consumers:
         raise AmqpError(530, f"attempt to reuse consumer tag '{tag}'", m.BASIC_CONSUME)
+    limit = channel.connection.settings.consumer_max
+    if limit and len(channel.consumers) >= limit:
+        raise AmqpError(530, f"reached maximum ({limit}) of consumers per channel", m.BASIC_CONSUME)
     tag = tag or channel.core.unique_name("amq.ctag-")
     queue = _queue_name(channel, name)
     if queue == REPLY_TO:

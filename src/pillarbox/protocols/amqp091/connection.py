@@ -110,6 +110,7 @@ class Settings:
         heartbeat_s: int = 60,
         handshake_timeout_ms: int = 10_000,
         message_size_max: int = 134_217_728,
+        consumer_max: int = 0,
         loopback_users: tuple[str, ...] = ("guest",),
     ) -> None:
         self.channel_max = channel_max
@@ -118,6 +119,8 @@ class Settings:
         self.heartbeat_s = heartbeat_s
         self.handshake_timeout_ms = handshake_timeout_ms
         self.message_size_max = message_size_max
+        self.consumer_max = consumer_max
+        """Of one channel; 0: any number."""
         self.loopback_users = loopback_users
         self.server_properties = {
             "capabilities": CAPABILITIES,
@@ -353,6 +356,10 @@ class Connection:
                 text = f"number of channels opened ({limit}) has reached the negotiated channel_max ({limit})"
                 raise AmqpError(530, text)
             assert self.session is not None
+            try:
+                self.session.demand_channel()
+            except BrokerError as error:
+                raise from_broker_error(error, method_id) from None
             channel = self.channels[number] = Channel(self, self.session, number)
             return channel
         if kind == 1 and method_id not in methods.METHODS:
@@ -375,12 +382,16 @@ class Connection:
             self._finish("not AMQP 0-9-1")
             return b""
         self.state = State.START
+        server_properties = self.settings.server_properties
+        cluster_name = self.core.global_parameters.get("cluster_name")
+        if isinstance(cluster_name, str):
+            server_properties = {**server_properties, "cluster_name": cluster_name}
         self.send_method(
             0,
             methods.CONNECTION_START,
             0,
             9,
-            self.settings.server_properties,
+            server_properties,
             b"PLAIN AMQPLAIN",
             b"en_US",
         )
@@ -576,6 +587,11 @@ class Connection:
         self.send_method(
             0, methods.CONNECTION_CLOSE, error.code, wire.clipped(error.text), class_id, method_id
         )
+
+    @property
+    def channel_count(self) -> int:
+        """See `Outlet`."""
+        return len(self.channels)
 
     def shut_down(self, text: str) -> None:
         """Close from the broker's side: 320 CONNECTION_FORCED (R12)."""
