@@ -382,7 +382,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         Row(
             LIMITS,
             COUNT,
-            "Most consumers of one channel; one more closes the connection with 530 NOT_ALLOWED. 0: no limit.",
+            "Most consumers of one channel; one more closes the connection with 530 NOT_ALLOWED. 0: no "
+            "limit.",
             maximum=CONSUMERS_MAX,
         ),
     ] = 0
