@@ -64,6 +64,7 @@ class Receiver:
         self.confirms: list[tuple[int, int]] = []
         self.refusals: list[tuple[int, int]] = []
         self.cancelled: list[str] = []
+        self.timed: list[str] = []
         self.disconnected: list[str] = []
 
     def deliver(self, consumer: Consumer, run: Run, tag_first: int) -> None:
@@ -80,6 +81,9 @@ class Receiver:
 
     def consumer_cancelled(self, consumer: Consumer) -> None:
         self.cancelled.append(consumer.tag)
+
+    def time_answers(self, queue: Queue) -> None:
+        self.timed.append(queue.name)
 
     def disconnect(self, reason: Reason, text: str) -> None:
         self.disconnected.append(f"{reason.name}: {text}")

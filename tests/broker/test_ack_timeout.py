@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
-from broker_tools import Domain, message
+from broker_tools import Domain, Receiver, message
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -85,24 +87,61 @@ def test_queue_without_limit_is_not_watched() -> None:
 
 
 @pytest.mark.row("R54")
-def test_limit_of_a_queue_counts_instead_of_that_of_the_broker() -> None:
-    """Longer, shorter or none."""
-    watched = Watched(60_000, long=600_000, short=4000, never=0)
-    for name in ("long", "never", "short"):
-        watched.deliver(name)
-    watched.advance(3999)
+@pytest.mark.parametrize(("limit", "told_ms"), [(600_000, 600_000), (4000, 4000), (0, None), (None, 60_000)])
+def test_limit_of_a_queue_counts_instead_of_that_of_the_broker(
+    limit: int | None, told_ms: int | None
+) -> None:
+    """Longer, shorter or none; without one that of the broker."""
+    watched = Watched(60_000, q=limit)
+    watched.deliver("q")
+    watched.advance((told_ms or 1_000_000) - 1)
     assert watched.overdue == []
-    watched.advance(2001)
-    assert watched.overdue == [("short", 3, 4000)]
+    watched.advance(150_000)
+    assert watched.overdue == ([] if told_ms is None else [("q", 1, told_ms)])
 
 
 @pytest.mark.row("R54")
-def test_delivery_behind_one_without_limit_is_looked_at() -> None:
+def test_only_the_oldest_delivery_is_looked_at() -> None:
+    """As RabbitMQ: one that may stay for ever hides those behind it, until it is answered."""
     watched = Watched(q=4000, never=0)
     watched.deliver("never")
     watched.deliver("q")
-    watched.advance(6000)
+    watched.advance(100_000)
+    assert watched.overdue == []
+    watched.ledger.settle(1, False, Outcome.ACCEPTED)
+    watched.advance(1000)
     assert watched.overdue == [("q", 2, 4000)]
+
+
+@pytest.mark.row("R54")
+def test_look_costs_the_same_however_many_deliveries_are_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    watched = Watched(4000, q=None)
+    for _ in range(50):
+        watched.deliver("q")
+    seen: list[Entry] = []
+
+    def entries(ledger: Ledger) -> Iterator[Entry]:
+        for entry in ledger._entries:
+            seen.append(entry)
+            yield entry
+
+    monkeypatch.setattr(Ledger, "entries", entries)
+    watched.advance(2000)
+    assert len(seen) == 2, "one for each look"
+
+
+@pytest.mark.row("R54")
+def test_limit_that_comes_later_counts_for_consumers_that_are_there() -> None:
+    """As a policy sets it, and takes it away again."""
+    domain = Domain()
+    session, receiver, ledger = domain.session(), Receiver(), Ledger()
+    queue = session.declare_queue("q")
+    domain.consume(session, "q", receiver, ledger=ledger, tag="c")
+    queue.set_ack_timeout(None)
+    assert receiver.timed == []
+    queue.set_ack_timeout(4000)
+    assert receiver.timed == ["q"]
+    assert queue.ack_timeout_ms == 4000
 
 
 @pytest.mark.row("R54")

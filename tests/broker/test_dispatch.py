@@ -345,10 +345,13 @@ class DispatchMachine(RuleBasedStateMachine):
                 )
                 assert consumer.credit == consumer.prefetch - out
         for queue in self.queues:
-            priorities = [consumer.priority for consumer in queue.turns]
-            assert priorities == sorted(priorities, reverse=True)
-            assert set(queue.turns) == {consumer for consumer in queue.consumers if not consumer.blocked}
-            assert len(queue.turns) == len(set(queue.turns))
+            levels = [{consumer.priority for consumer in level} for level in queue.turns]
+            assert all(len(priorities) == 1 for priorities in levels)
+            priorities = [priority for level in levels for priority in level]
+            assert priorities == sorted(set(priorities), reverse=True)
+            turns = [consumer for level in queue.turns for consumer in level]
+            assert set(turns) == {consumer for consumer in queue.consumers if not consumer.blocked}
+            assert len(turns) == len(set(turns))
             mine = {consumer for consumer, _ in self.consumers if consumer.queue is queue}
             assert set(queue.consumers) == mine
             assert len(queue.consumers) == len(mine)

@@ -297,6 +297,25 @@ def test_unacknowledged_messages_return_in_order_when_the_channel_closes(
 
 
 @pytest.mark.row("R66")
+@pytest.mark.parametrize("whole_connection", [False, True], ids=["channel", "connection"])
+def test_everything_is_back_when_the_close_is_answered(
+    whole_connection: bool, channel: BlockingChannel, pika_to: Pika, queue: str
+) -> None:
+    """R66: also what is too much to be given back at once, and in its order."""
+    count = 1500
+    publish(channel, queue, *numbers(count + 1))
+    other = pika_to.channel()
+    assert [other.basic_get(queue)[2] for _ in range(count)] == numbers(count)
+    assert ready(channel, queue) == 1
+    if whole_connection:
+        other.connection.close()
+    else:
+        other.close()
+    assert ready(channel, queue) == count + 1
+    assert drain(channel, queue) == numbers(count + 1)
+
+
+@pytest.mark.row("R66")
 def test_unacknowledged_messages_return_when_the_connection_is_closed(
     channel: BlockingChannel, pika_to: Pika, queue: str
 ) -> None:

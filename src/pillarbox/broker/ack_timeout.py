@@ -3,11 +3,12 @@
 Nobody writes down when a delivery went out. Instead a watch looks at its ledger now and then and notes
 which tag is next: whatever has a lower tag and is still out was out then; so was all that a queue has
 delivered in which nothing happened since. So deliveries cost nothing more, and nobody is called overdue too
-early, or more than two looks too late. Off unless the broker has a limit for
-all queues or a queue has one of its own (`x-consumer-timeout`), which counts for its deliveries instead.
+early, or more than two looks too late. Off unless the broker has a limit for all queues or a queue has one
+of its own (`x-consumer-timeout`), which counts for its deliveries instead.
 
-Source: RabbitMQ 3.13 `rabbit_channel:evaluate_consumer_timeout`, which looks once a minute. A limit of 0 is
-none here. Looked at are all deliveries, where RabbitMQ looks at the oldest only.
+Source: RabbitMQ 3.13 `rabbit_channel:evaluate_consumer_timeout`, which looks once a minute. Like there, only
+the oldest delivery of a receiver is looked at: one that may stay for longer hides those behind it. A limit of
+0 is none here.
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 LOOK_MS_MAX = 60_000
 """How often a ledger is looked at, at least: as often as RabbitMQ does."""
+
+LOOK_MS_MIN = 100
+"""And at most, so that a limit of nearly nothing is no load: it is kept to this."""
 
 LOOKS = 4
 """Looks within the shortest limit, where that is less than four minutes."""
@@ -64,7 +68,7 @@ class AckTimeout:
             self._look_again(now_ms)
 
     def _look_again(self, now_ms: int) -> None:
-        self._due_ms = now_ms + min(LOOK_MS_MAX, max(1, self._shortest_ms // LOOKS))
+        self._due_ms = now_ms + min(LOOK_MS_MAX, max(LOOK_MS_MIN, self._shortest_ms // LOOKS))
         self._scheduler.at(self._due_ms, self)
 
     def _limit_ms(self, queue: Queue) -> int:
@@ -72,29 +76,29 @@ class AckTimeout:
         return self._default_ms if own_ms is None else own_ms
 
     def on_timer(self, now_ms: int) -> None:
-        """Look at the ledger. Cost: O(entries that are out)."""
+        """Look at the oldest delivery of the ledger. Cost: O(1), but for looks that it has outlived."""
         if now_ms < self._due_ms:
             # A shorter limit came between, and with it a second timer: one of them is enough.
             return
-        self._looks.append((now_ms, self._ledger.tag_next))
-        overdue = self._first_overdue(now_ms)
+        tag_next = self._ledger.tag_next
+        if not self._looks or self._looks[-1][1] < tag_next:
+            self._looks.append((now_ms, tag_next))
+        overdue = self._overdue(now_ms)
         if overdue is not None:
             self._on_overdue(*overdue)
         else:
             self._look_again(now_ms)
 
-    def _first_overdue(self, now_ms: int) -> tuple[Entry, int] | None:
-        looks = self._looks
+    def _overdue(self, now_ms: int) -> tuple[Entry, int] | None:
         oldest = next(self._ledger.entries(), None)
+        looks = self._looks
         while looks and (oldest is None or looks[0][1] <= oldest.tag_first):
             looks.popleft()
-        position = 0
-        for entry in self._ledger.entries():
-            while position < len(looks) and looks[position][1] <= entry.tag_first:
-                position += 1
-            queue = entry.lane.queue
-            limit_ms = self._limit_ms(queue)
-            # A queue in which nothing has happened since has not delivered since.
-            if limit_ms and now_ms - min(looks[position][0], queue.active_ms) >= limit_ms:
-                return entry, limit_ms
+        if oldest is None:
+            return None
+        queue = oldest.lane.queue
+        limit_ms = self._limit_ms(queue)
+        # A queue in which nothing has happened since has not delivered since.
+        if limit_ms and now_ms - min(looks[0][0], queue.active_ms) >= limit_ms:
+            return oldest, limit_ms
         return None

@@ -27,22 +27,26 @@ class Pool:
         self.credit = self.limit = credit
         self.is_limited = credit < UNLIMITED
         """Can its credit ever be used up?"""
-        self.waiting: dict[Queue, None] = {}
-        """Queues with a consumer that had its turn when the pool was used up."""
+        self.waiting: dict[Queue, dict[Consumer, None]] = {}
+        """Consumers that had their turn when the pool was used up, by queue."""
 
     def set_limit(self, limit: int) -> None:
         """Let so many deliveries be out from now on; those that are count."""
-        self.credit += limit - self.limit
-        self.limit = limit
+        self.limit, former = limit, self.limit
         self.is_limited = limit < UNLIMITED
+        self.give_back(limit - former)
 
-    def give_back(self, count: int, ledger: Ledger) -> None:
+    def wait(self, consumer: Consumer) -> None:
+        """Have a blocked consumer looked at when there is credit again."""
+        self.waiting.setdefault(consumer.queue, {})[consumer] = None
+
+    def give_back(self, count: int) -> None:
         """Add credit; whoever waits for it is looked at again."""
         self.credit += count
-        if self.credit > 0:
+        if self.waiting and self.credit > 0:
             waiting, self.waiting = self.waiting, {}
-            for queue in waiting:
-                queue.unblock(ledger)
+            for queue, consumers in waiting.items():
+                queue.unblock(consumers)
                 queue.wake()
 
 

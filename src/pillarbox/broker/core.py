@@ -26,6 +26,7 @@ from pillarbox.broker.dispatch import ROUND_MESSAGES, dispatch
 from pillarbox.broker.lane import SHADOW, Lane
 from pillarbox.broker.queue import Queue
 from pillarbox.broker.quotas import USER, VHOST, Quotas
+from pillarbox.broker.returning import Returning
 from pillarbox.broker.run import Run, body_bytes_of
 from pillarbox.broker.scheduler import Scheduler
 from pillarbox.broker.session import Session
@@ -75,6 +76,7 @@ class Core:
         self.scheduler = Scheduler()
         self.confirms = Confirms()
         self.dead_letters = DeadLetters(self)
+        self.returning = Returning(wake)
         self.users = Users()
         self.quotas = Quotas(self)
         self.global_parameters: dict[str, Any] = {}
@@ -384,6 +386,8 @@ class Core:
         scheduler = self.scheduler
         if scheduler.next_ms is not None and scheduler.next_ms <= now_ms:
             scheduler.run(now_ms)
+        if self.returning.under_way:
+            self.returning.step()
         delivered = self._dispatch() if changes.dirty else 0
         if changes.dying:
             delivered += self._forward()

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 ROUND_MESSAGES = 1000
 """Messages that one queue may hand out before others get their turn: about a millisecond's work."""
 
+DEAL_CONSUMERS = 64
+"""Consumers among which one run is dealt, so that a message never costs a look at thousands of them."""
+
 
 def dispatch(queue: Queue) -> int:
     """Deliver while there are ready messages and consumers with credit, up to `ROUND_MESSAGES`.
@@ -66,15 +69,20 @@ def _turns(queue: Queue) -> list[Consumer]:
     able: list[Consumer] = []
     tired: list[Consumer] = []
     wanted = queue.ready_count
-    for consumer in queue.turns:
-        if len(able) == wanted or (able and consumer.priority != able[0].priority):
+    if wanted > DEAL_CONSUMERS:
+        wanted = DEAL_CONSUMERS
+    for level in queue.turns:
+        for consumer in level:
+            if not consumer.outlet.writable:
+                continue
+            if consumer.credit > 0 and consumer.pool.credit > 0:
+                able.append(consumer)
+                if len(able) == wanted:
+                    break
+            else:
+                tired.append(consumer)
+        if able:
             break
-        if not consumer.outlet.writable:
-            continue
-        if consumer.credit > 0 and consumer.pool.credit > 0:
-            able.append(consumer)
-        else:
-            tired.append(consumer)
     if tired:
         queue.block(tired)
     return able
@@ -85,6 +93,9 @@ def _deal_size(consumers: list[Consumer]) -> int:
     if any(consumer.pool.is_limited for consumer in consumers):
         # Several of them may share a limited pool, so its credit is looked at again after each message.
         return 1
+    if len(consumers) == DEAL_CONSUMERS:
+        # There may be more of them: nobody gets a second message before everybody had one.
+        return DEAL_CONSUMERS
     return min([consumer.credit for consumer in consumers]) * len(consumers)
 
 

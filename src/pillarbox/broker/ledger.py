@@ -76,6 +76,7 @@ class Entry(msgspec.Struct, eq=False):
 
 
 _BY_TAG = attrgetter("tag_first")
+_LANE = attrgetter("lane")
 
 
 class Ledger:
@@ -165,6 +166,16 @@ class Ledger:
             self._trim_returned()
         return settled
 
+    def release_first(self, count: int) -> bool:
+        """Release at most this many entries, those with the lowest tags; False: nothing is out any more."""
+        entries = self._entries
+        for _ in range(min(count, len(entries))):
+            entry = entries.popleft()
+            self._settle_part(entry, entry.start, entry.stop, Outcome.RELEASED)
+        if self._returned:
+            self._trim_returned()
+        return bool(entries)
+
     def _trim_returned(self) -> None:
         """Let queues with limits drop what is too much, all at once and before consumers get any (R46).
 
@@ -245,6 +256,15 @@ class Ledger:
         """What is out, by tag."""
         return iter(self._entries)
 
+    @property
+    def entry_count(self) -> int:
+        """How many entries are out: what an answer to all of them costs."""
+        return len(self._entries)
+
+    def queues(self) -> set[Queue]:
+        """Where what is out came from. Cost: O(entries), without a Python call for each."""
+        return {lane.queue for lane in set(map(_LANE, self._entries))}
+
     def _find(self, tag: int) -> int:
         """Position of the entry that holds this tag."""
         entries = self._entries
@@ -301,14 +321,16 @@ class Ledger:
         consumer = entry.consumer
         if consumer is not None:
             consumer.credit += count
-            if consumer.pool.waiting:
-                consumer.pool.give_back(count, self)
+            pool = consumer.pool
+            if not consumer.blocked and not pool.waiting:
+                pool.credit += count
+            elif pool.is_limited:
+                # Together with those who wait for the pool alone, in the order in which they were blocked.
+                if consumer.blocked:
+                    pool.wait(consumer)
+                pool.give_back(count)
             else:
-                consumer.pool.credit += count
-            if consumer.blocked:
-                if consumer.pool.is_limited:
-                    consumer.queue.unblock(self)
-                else:
-                    consumer.queue.unblock_one(consumer)
+                pool.credit += count
+                consumer.queue.unblock_one(consumer)
             consumer.queue.wake()
         return count

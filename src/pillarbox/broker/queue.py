@@ -10,7 +10,8 @@ takes no step for them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from pillarbox.broker.changes import Changes
     from pillarbox.broker.consumer import Consumer
     from pillarbox.broker.deadletter import DeadLetterRule
-    from pillarbox.broker.ledger import Entry, Ledger
+    from pillarbox.broker.ledger import Entry
     from pillarbox.broker.limits import Limits
     from pillarbox.engine.base import Message
 
@@ -96,8 +97,12 @@ class Queue:
         self.single_active = single_active
         """One consumer gets everything, the others wait for it to go (R51)."""
         self.consumers: list[Consumer] = []
-        self.turns: list[Consumer] = []
-        """Those of them that are not blocked, in the order of their turns."""
+        self._levels: list[deque[Consumer]] = []
+        """Those of them that are not blocked, in the order of their turns: by priority, none is empty."""
+        self.turns: Sequence[deque[Consumer]] = self._levels
+        """The same, as `dispatch` sees it: nobody gets anything while messages are on their way back."""
+        self._returns = 0
+        """How many receivers that have gone are giving messages back."""
         self.standby: list[Consumer] = []
         """Consumers that wait to become the active one; there is one whenever anybody waits."""
         self.lanes = [Lane(self, changes, uid, 0)]
@@ -115,7 +120,7 @@ class Queue:
         """Messages may have a time to live, their own or the queue's."""
         self._timer_ms: int | None = None
         self._waiting: list[Callable[[], None]] = []
-        """Who wants to know when cold messages have come."""
+        """Who wants to know when cold messages have come, or those that were out are back."""
         self.unreadable = False
         """Messages could not be read back from disk."""
         self.estimated = False
@@ -183,7 +188,20 @@ class Queue:
 
     def _activate(self, consumer: Consumer) -> None:
         self.consumers.append(consumer)
-        _place(self.turns, consumer)
+        self._take_turns(consumer)
+
+    def _take_turns(self, consumer: Consumer) -> None:
+        """Let a consumer stand behind those of its priority."""
+        levels = self._levels
+        for position, level in enumerate(levels):
+            priority = level[0].priority
+            if priority == consumer.priority:
+                level.append(consumer)
+                return
+            if priority < consumer.priority:
+                levels.insert(position, deque((consumer,)))
+                return
+        levels.append(deque((consumer,)))
 
     def remove_consumers(self, ended: Container[Consumer]) -> bool:
         """Let consumers go; False: none of them was here. The first that waits becomes active (R51)."""
@@ -192,58 +210,110 @@ class Queue:
         if len(left) + len(standby) == self.consumer_count:
             return False
         self.consumers[:] = left
-        self.turns[:] = [consumer for consumer in self.turns if consumer not in ended]
+        for level in self._levels:
+            there = [consumer for consumer in level if consumer not in ended]
+            if len(there) < len(level):
+                level.clear()
+                level.extend(there)
+        self._drop_empty_levels()
         if standby and not left:
             self._activate(standby.pop(0))
         self.standby[:] = standby
         self.wake()
         return True
 
+    def dismiss_consumers(self) -> list[Consumer]:
+        """Let all consumers go, as the queue is deleted; return them."""
+        dismissed = [*self.consumers, *self.standby]
+        self.consumers, self.standby = [], []
+        self._levels.clear()
+        return dismissed
+
     def move_back(self, served: list[Consumer]) -> None:
-        """Let consumers that were served, all of one priority, stand behind the others of it."""
-        turns = self.turns
-        if len(served) == len(turns):
+        """Let consumers that were served, all of one priority, stand behind the others of it.
+
+        Cost: O(those that stood before the last of them).
+        """
+        priority = served[0].priority
+        for level in self._levels:
+            if level[0].priority == priority:
+                break
+        else:
             return
-        gone = set(served)
-        rest = [consumer for consumer in turns if consumer not in gone]
-        position = _behind(rest, served[0].priority)
-        turns[:] = rest[:position] + served + rest[position:]
+        count = len(served)
+        if count == len(level):
+            return
+        if level[0] is served[0] and level[count - 1] is served[-1]:
+            level.rotate(-count)
+            return
+        _drop_first(level, served)
+        level.extend(served)
 
     def block(self, tired: list[Consumer]) -> None:
-        """Take consumers without credit out of the turns."""
+        """Take consumers without credit out of the turns. Cost: O(those that stood before them)."""
         for consumer in tired:
             self._blocks += 1
             consumer.blocked = self._blocks
             if consumer.pool.credit <= 0:
-                consumer.pool.waiting[self] = None
-        if len(tired) == len(self.turns):
-            self.turns.clear()
-        else:
-            self.turns[:] = [consumer for consumer in self.turns if not consumer.blocked]
+                consumer.pool.wait(consumer)
+        levels = self._levels
+        if len(levels) == 1 and len(levels[0]) == len(tired):
+            levels.clear()
+            return
+        position = 0
+        for level in levels:
+            count = sum([consumer.priority == level[0].priority for consumer in tired[position:]])
+            _drop_first(level, tired[position : position + count])
+            position += count
+        self._drop_empty_levels()
+
+    def _drop_empty_levels(self) -> None:
+        self._levels[:] = [level for level in self._levels if level]
 
     def unblock_one(self, consumer: Consumer) -> None:
         """Let a consumer that has credit again stand behind those that wait already."""
         consumer.blocked = 0
-        turns = self.turns
-        if not turns or turns[-1].priority >= consumer.priority:
-            turns.append(consumer)
+        levels = self._levels
+        if not levels:
+            levels.append(deque((consumer,)))
+        elif levels[-1][0].priority == consumer.priority:
+            levels[-1].append(consumer)
         else:
-            _place(turns, consumer)
+            self._take_turns(consumer)
 
-    def unblock(self, ledger: Ledger) -> None:
-        """Let consumers of this receiver that have credit again stand behind those that wait already."""
-        waiting = [
-            consumer
-            for consumer in self.consumers
-            if consumer.blocked and consumer.ledger is ledger and consumer.credit > 0
-        ]
+    def unblock(self, consumers: Iterable[Consumer]) -> None:
+        """The same for those of several that are blocked and have credit, in the order of their turns."""
+        waiting = [consumer for consumer in consumers if consumer.blocked and consumer.credit > 0]
         if len(waiting) > 1:
             waiting.sort(key=_BLOCKED)
         for consumer in waiting:
-            if consumer.pool.credit > 0:
-                self.unblock_one(consumer)
-            else:
-                consumer.pool.waiting[self] = None
+            self.unblock_one(consumer)
+
+    def set_ack_timeout(self, limit_ms: int | None) -> None:
+        """Limit how long deliveries may stay unanswered, also those of consumers that are there already."""
+        self.ack_timeout_ms = limit_ms
+        if limit_ms:
+            for consumer in (*self.consumers, *self.standby):
+                if not consumer.no_ack:
+                    consumer.sink.time_answers(self)
+
+    def hold(self) -> None:
+        """Hand nothing out until `go_on`: messages that were out come back, before what is ready."""
+        self._returns += 1
+        self.turns = ()
+
+    def go_on(self) -> None:
+        """One of those who held the queue has given back everything."""
+        self._returns -= 1
+        if not self._returns and not self.deleted:
+            self.turns = self._levels
+            self.tell_waiting()
+            self.wake()
+
+    @property
+    def held(self) -> bool:
+        """Is nothing to be handed out now?"""
+        return self._returns > 0
 
     # --- messages ----------------------------------------------------------------------------------
 
@@ -320,7 +390,7 @@ class Queue:
     def owes_turns(self) -> bool:
         """Could consumers have had some of what is ready by now? A tick comes for them soon."""
         return bool(self.ready_count) and any(
-            consumer.credit > 0 and consumer.pool.credit > 0 for consumer in self.turns
+            consumer.credit > 0 and consumer.pool.credit > 0 for level in self.turns for consumer in level
         )
 
     def let_die(self, reason: str, messages: list[Message]) -> None:
@@ -336,8 +406,10 @@ class Queue:
         A time to live of 0 leaves a message until whoever waits for it had a chance; `at_once`: no longer.
 
         Only the head is examined (R44): a message behind one that lives longer waits for it, and so does
-        one of a lower priority.
+        one of a lower priority; and all wait for messages that are on their way back.
         """
+        if self._returns:
+            return
         for lane in self.lanes:
             lane.expire(at_once=at_once)
             if lane.released or lane.ready:
@@ -388,12 +460,16 @@ class Queue:
 
 def _place(consumers: list[Consumer], consumer: Consumer) -> None:
     """Put a consumer behind those of its priority."""
-    consumers.insert(_behind(consumers, consumer.priority), consumer)
-
-
-def _behind(consumers: list[Consumer], priority: int) -> int:
-    """Where those of this priority end."""
     position = len(consumers)
-    while position and consumers[position - 1].priority < priority:
+    while position and consumers[position - 1].priority < consumer.priority:
         position -= 1
-    return position
+    consumers.insert(position, consumer)
+
+
+def _drop_first(level: deque[Consumer], gone: list[Consumer]) -> None:
+    """Take these out of a level; they stand near its front, in this order, perhaps with others between."""
+    kept: list[Consumer] = []
+    for consumer in gone:
+        while (first := level.popleft()) is not consumer:
+            kept.append(first)
+    level.extendleft(reversed(kept))

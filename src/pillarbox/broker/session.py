@@ -271,13 +271,15 @@ class Session:
     def get(self, name: str, ledger: Ledger, *, no_ack: bool) -> tuple[Queue, Run, int] | None:
         """Take one message: the queue, a run of one and its tag; None if the queue is empty.
 
-        Raises Deferred if there are messages, but on disk.
+        Raises Deferred if there are messages, but on disk or on their way back.
         """
         self._demand("read", "queue", name)
         queue = self.vhost.queue_for(self, name)
         if queue.single_active:
             self._demand_gettable(queue)
         queue.used_ms = self.core.changes.now_ms
+        if queue.held:
+            raise Deferred(queue)
         self.core.attend(queue)
         run = queue.take(1)
         if queue.timed:
@@ -313,7 +315,7 @@ class Session:
 
 
 class Deferred(Exception):
-    """The answer needs messages that are being loaded; ask again when the queue has them (`when_loaded`)."""
+    """The answer needs messages that are to come; ask again when the queue has them (`when_loaded`)."""
 
     def __init__(self, queue: Queue) -> None:
         super().__init__(queue.name)

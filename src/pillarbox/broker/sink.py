@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from pillarbox.broker.consumer import Consumer
+    from pillarbox.broker.queue import Queue
     from pillarbox.broker.run import Run
     from pillarbox.errors import Reason
 
@@ -43,6 +44,9 @@ class Sink(Protocol):
 
     def consumer_cancelled(self, consumer: Consumer) -> None:
         """The queue went away under this consumer."""
+
+    def time_answers(self, queue: Queue) -> None:
+        """Deliveries of this queue have to be answered in time from now on (see `ack_timeout`)."""
 
     def disconnect(self, reason: Reason, text: str) -> None:
         """End the connection: what it waits for cannot be."""

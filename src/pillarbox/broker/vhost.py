@@ -406,9 +406,7 @@ class VHost:
             self._core.undefine("queue", str(queue.uid))
             for lane in queue.lanes:
                 self._core.undefine("lane", str(lane.uid))
-        consumers = [*queue.consumers, *queue.standby]
-        queue.consumers, queue.turns, queue.standby = [], [], []
-        for consumer in consumers:
+        for consumer in queue.dismiss_consumers():
             consumer.sink.consumer_cancelled(consumer)
         # Last, because it refuses those who wait for a message, and with them their channel and consumers.
         queue.close()

@@ -477,7 +477,7 @@ class Channel:
         raise BrokerError(Reason.PRECONDITION_FAILED, "channel is not transactional")
 
     def time_answers(self, queue: Queue) -> None:
-        """Close the channel when a delivery of this queue is not answered in time (R54)."""
+        """See `Sink`: close the channel when a delivery of this queue is not answered in time (R54)."""
         core = self.core
         if self._ack_timeout is None:
             self._ack_timeout = AckTimeout(
@@ -532,13 +532,20 @@ class Channel:
         class_id, method_id = error.method_id >> 16, error.method_id & 0xFFFF
         self.send_method(methods.CHANNEL_CLOSE, error.code, wire.clipped(error.text), class_id, method_id)
 
+    def answer_close(self) -> None:
+        """channel.close-ok: everything is given back, and the number is free, if nothing else ended it."""
+        channels = self.connection.channels
+        if channels.get(self.number) is self:
+            del channels[self.number]
+            self.send_method(methods.CHANNEL_CLOSE_OK)
+
     def end(self) -> None:
-        """Give back deliveries and consumers; nothing is sent."""
+        """Give back deliveries (if they are many, over some ticks) and consumers; nothing is sent."""
         self.closing = True
         self.plain = False
         self._content = None
         consumers, self.consumers = self.consumers, {}
-        self.ledger.settle_all(Outcome.RELEASED)
+        self.core.returning.give_back(self.ledger)
         self.session.cancel_all(consumers.values())
         if self.reply_queue is not None:
             self.session.drop_reply_queue(self.reply_queue)

@@ -39,8 +39,7 @@ def channel_open(channel: Channel, _: str) -> None:
 
 def channel_close(channel: Channel, *_: Any) -> None:
     channel.end()
-    channel.connection.channels.pop(channel.number, None)
-    channel.send_method(m.CHANNEL_CLOSE_OK)
+    channel.core.returning.when_done(channel.answer_close)
 
 
 def channel_flow(channel: Channel, active: bool) -> None:
@@ -208,10 +207,9 @@ def basic_qos(channel: Channel, size: int, count: int, shared: bool) -> None:
 
 def _limit_pool(channel: Channel, count: int) -> None:
     """Let all consumers of the channel together have `count` deliveries out (0: any number)."""
-    channel.pool.set_limit(count or UNLIMITED)
     for consumer in channel.consumers.values():
-        consumer.queue.unblock(channel.ledger)
         consumer.queue.wake()
+    channel.pool.set_limit(count or UNLIMITED)
 
 
 def basic_consume(

@@ -467,8 +467,15 @@ class Connection:
 
     def _close(self, code: int, text: str, class_id: int, method_id: int) -> None:
         self._end()
-        self.send_method(0, methods.CONNECTION_CLOSE_OK)
-        self._finish(f"closed by the client: {code} {text}")
+        self.state = State.CLOSED
+        self.close_reason = f"closed by the client: {code} {text}"
+        self.core.returning.when_done(self._answer_close)
+
+    def _answer_close(self) -> None:
+        """connection.close-ok: everything is given back."""
+        if not self.want_close:
+            self.send_method(0, methods.CONNECTION_CLOSE_OK)
+            self._finish(self.close_reason)
 
     def _update_secret(self, secret: bytes, reason: str) -> None:
         self.send_method(0, methods.CONNECTION_UPDATE_SECRET_OK)
