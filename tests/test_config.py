@@ -32,6 +32,8 @@ def another_value(option: Option) -> str:
         return option.row.choices[-1]
     if isinstance(option.default, bool):
         return str(not option.default).lower()
+    if isinstance(option.default, float):
+        return "0.25"
     if isinstance(option.default, int):
         return str(option.default + 1 if option.default < option.row.maximum else option.default - 1)
     return "/elsewhere"

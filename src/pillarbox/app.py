@@ -13,7 +13,6 @@ import json
 import logging
 import os
 import secrets
-import shutil
 import signal
 import socket
 import sys
@@ -30,6 +29,7 @@ from pillarbox.engine.base import Journal, JournalListener, Recovery, Snapshot
 from pillarbox.errors import BrokerError, StartupError
 from pillarbox.net.driver import Connection, Driver
 from pillarbox.net.ticker import Ticker
+from pillarbox.ops.resources import Watch, machine_bytes, process_bytes, watermark_bytes
 
 if TYPE_CHECKING:
     import ssl
@@ -42,9 +42,6 @@ BACKLOG = 1024
 UNSYNCED_BYTES_MAX = 64 << 20
 """Bytes on their way to the disk at which publishers are not read until half of it is there: more would
 only grow the memory, since the disk is what limits them then."""
-
-DISK_CHECK_MS = 5000
-"""How often the free space is looked at. At 200 MB/s a disk loses 1 GB meanwhile."""
 
 STOP_WAIT_S = 5.0
 """How long clients may take to answer the close at a graceful stop."""
@@ -79,21 +76,28 @@ class Engine(Journal, Protocol):
 
 
 class Server:
-    """A broker that runs in the current event loop. `start`, then `stop`; not to be started again."""
+    """A broker that runs in the current event loop. `start`, then `stop`; not to be started again.
 
-    def __init__(self, config: Config, *, clock: Clock | None = None) -> None:
+    `process_bytes` says how much memory the process takes, for the memory alarm. Within somebody else's
+    program that is not the broker's doing, and nothing but messages counts.
+    """
+
+    def __init__(
+        self, config: Config, *, clock: Clock | None = None, process_bytes: Callable[[], int] = lambda: 0
+    ) -> None:
         self.config = config
         self.clock = clock or SystemClock()
         self.core: Core
         self.ticker: Ticker
+        self.watch: Watch
         self.amqp_addresses: list[tuple[str, int]] = []
         self.amqps_addresses: list[tuple[str, int]] = []
         self._engine: Engine
         self._listeners: list[asyncio.AbstractServer] = []
         self._drivers: dict[Driver, None] = {}
+        self._process_bytes = process_bytes
         self._connection_max = 0
         self._held = False
-        self._disk_check_ms = 0
         self._all_closed: asyncio.Event | None = None
 
     # --- start ---------------------------------------------------------------------------------------
@@ -152,6 +156,13 @@ class Server:
             journaled=not config.memory,
             memory_budget=config.memory_budget,
             ack_timeout_ms=config.consumer_timeout_s * 1000,
+        )
+        self.watch = Watch(
+            core,
+            memory_max=watermark_bytes(config.memory_high_watermark, machine_bytes()),
+            process=self._process_bytes,
+            folder=None if config.memory else config.data,
+            disk_free_min=config.disk_free_min,
         )
         self._engine.attach(core)
         core.dead_letters.writers[ORIGIN] = dead_letter
@@ -262,11 +273,10 @@ class Server:
         return self.amqp_addresses[0][1]
 
     def _after_turn(self, now_ms: int) -> None:
-        """Hold publishers up while the disk is behind or full, and let them go on."""
-        if now_ms >= self._disk_check_ms and not self.config.memory:
-            self._disk_check_ms = now_ms + DISK_CHECK_MS
-            free = shutil.disk_usage(self.config.data).free
-            self.core.set_alarm("low on disk" if free < self.config.disk_free_min else None)
+        """Hold publishers up while the disk is behind or there is an alarm, and let them go on."""
+        watch = self.watch
+        if now_ms >= watch.next_ms or self.core.changes.resident_bytes > watch.next_bytes:
+            watch.look(now_ms)
         if not (self._held or self._engine.unsynced_bytes or self.core.alarm):
             return
         behind = (
@@ -393,7 +403,7 @@ def run(main: Any) -> Any:
 
 
 async def _serve(config: Config, announce: Callable[..., None]) -> int:
-    server = Server(config)
+    server = Server(config, process_bytes=process_bytes)
     await server.start()
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -58,6 +58,7 @@ class ConfigError(StartupError):
 # How values are written: one parser per kind, each from text to the value the program uses.
 
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", re.IGNORECASE)
+_WATERMARK = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(%?)\s*")
 _SIZE_UNITS = {
     "": 1,
     "b": 1,
@@ -79,6 +80,27 @@ def parse_size(text: str) -> int:
         raise ValueError(text)
     factor = _SIZE_UNITS[match[2].lower()]
     return int(float(match[1]) * factor) if "." in match[1] else int(match[1]) * factor
+
+
+def parse_watermark(text: str) -> float:
+    """Return a share of the memory (`0.4`, `40%`) or bytes (`2GiB`). Raises ValueError."""
+    match = _WATERMARK.fullmatch(text)
+    if match is None:
+        size = parse_size(text)
+        if size <= 1:
+            raise ValueError(text)
+        return size
+    share = float(match[1]) / (100 if match[2] else 1)
+    if share > 1:
+        if match[2] or "." in match[1]:
+            raise ValueError(text)
+        return int(match[1])
+    return share
+
+
+def show_watermark(watermark: float) -> str:
+    """Write a share of the memory, or bytes, as `parse_watermark` reads it."""
+    return str(watermark) if isinstance(watermark, float) else show_size(watermark)
 
 
 def parse_seconds(text: str) -> int:
@@ -140,6 +162,14 @@ FILE = Kind("FILE", "the path of a file", "", str, str, str)
 FLAG = Kind("", "true or false", "", parse_flag, lambda flag: "true" if flag else "false", bool | str)
 COUNT = Kind("NUMBER", "a whole number", "", int, str, int | str)
 SIZE = Kind("SIZE", "a size", "65536, 64MB or 1GiB", parse_size, show_size, int | str)
+WATERMARK = Kind(
+    "SHARE|SIZE",
+    "a share of the memory or a size",
+    "0.4, 40% or 2GiB",
+    parse_watermark,
+    show_watermark,
+    float | int | str,
+)
 SECONDS = Kind("TIME", "a time of whole seconds", "60, 90s or 5m", parse_seconds, "{}s".format, int | str)
 NAMES = Kind(
     "NAMES",
@@ -408,6 +438,18 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             minimum=1024 * 1024,
         ),
     ] = 128 * 1024 * 1024
+    memory_high_watermark: Annotated[
+        float,
+        Row(
+            LIMITS,
+            WATERMARK,
+            "When the broker takes more memory than this, publishers are blocked until it takes less than "
+            "95 % of it. Consumers go on. Up to 1 it is a share of the machine's memory, or of what the "
+            "container or control group may have; else a size. `memory_budget` is at most half of what it "
+            "leaves to messages, so that they go to the disk long before. RabbitMQ 3.13 has the same "
+            "default, RabbitMQ 4 has 0.6. 0 blocks every publisher.",
+        ),
+    ] = 0.4
     disk_free_min: Annotated[
         int,
         Row(
@@ -500,8 +542,8 @@ class Option(NamedTuple):
         row = self.row
         if row.choices:
             good = value in row.choices
-        elif isinstance(value, int) and not isinstance(value, bool):
-            good = row.minimum <= value <= row.maximum
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            good = isinstance(value, int | type(self.default)) and row.minimum <= value <= row.maximum
         else:
             good = isinstance(value, type(self.default)) and (value != "" or self.default == "")
         if not good:

@@ -8,13 +8,14 @@ import weakref
 import pytest
 from broker_tools import Domain, Outlet, Receiver, bodies, demand_counts, message, resident_bytes
 
+from pillarbox.broker.alarms import DISK, MEMORY
 from pillarbox.broker.core import CoreSnapshot
 from pillarbox.broker.ledger import Ledger, Outcome
 from pillarbox.broker.queue import Queue
 from pillarbox.broker.session import Deferred
 from pillarbox.errors import BrokerError, Reason
 
-KIB = 1024
+KIB, MIB = 1 << 10, 1 << 20
 
 
 def durable(domain: Domain, name: str = "q") -> Queue:
@@ -294,11 +295,63 @@ def test_alarm_is_told_once_and_its_end_too() -> None:
     domain = Domain()
     outlet = Outlet()
     domain.session(outlet)
-    domain.core.set_alarm("low on disk")
-    domain.core.set_alarm("low on disk")
-    domain.core.set_alarm(None)
-    domain.core.set_alarm(None)
+    assert domain.core.set_alarm(DISK, True)
+    assert not domain.core.set_alarm(DISK, True)
+    assert domain.core.set_alarm(DISK, False)
+    assert not domain.core.set_alarm(DISK, False)
     assert outlet.events == ["blocked: low on disk", "unblocked"]
+
+
+@pytest.mark.row("R11", "R73")
+def test_further_alarm_is_not_told_and_the_end_of_the_last_is() -> None:
+    """As RabbitMQ 3.10.8: who is blocked hears nothing of a second alarm; who comes later hears of both."""
+    domain = Domain()
+    outlet = Outlet()
+    domain.session(outlet)
+    domain.core.set_alarm(MEMORY, True)
+    assert domain.core.alarm == "low on memory"
+    domain.core.set_alarm(DISK, True)
+    assert domain.core.alarm == "low on disk & memory"
+    domain.core.set_alarm(MEMORY, False)
+    assert domain.core.alarm == "low on disk"
+    assert outlet.events == ["blocked: low on memory"]
+    domain.core.set_alarm(DISK, False)
+    assert outlet.events == ["blocked: low on memory", "unblocked"]
+    assert domain.core.alarm is None
+
+
+def test_relief_lets_messages_go_that_queues_had_before_memory_was_short() -> None:
+    """In steps, while the queues go on; what near consumers need stays, and so does what only memory has."""
+    domain = Domain()
+    idle, passing, used = durable(domain, "idle"), domain.vhost.declare_queue(None, "p"), durable(domain, "u")
+    for number in range(300):
+        for queue in (idle, passing, used):
+            domain.publish([queue], [message(b"%05d" % number * 200)] * 50)
+        domain.tick()
+    receiver = Receiver()
+    domain.consume(domain.session(), "u", receiver, prefetch=10)
+    domain.run()
+    held = domain.core.changes.resident_bytes
+    in_passing = sum(run.body_bytes for run in passing.ready_runs())
+    domain.core.relieve(0)
+    for _ in range(3):
+        domain.tick()
+    assert 0 < domain.core.changes.resident_bytes < held, "it goes step by step"
+    assert idle.purge() == 15_000
+    domain.publish([idle], [message(b"new")])
+    domain.run()
+    left = [run for run in used.ready_runs() if run.messages is not None]
+    assert 2 * MIB < sum(run.body_bytes for run in left) <= 5 * MIB
+    assert all(run.messages is not None for run in passing.ready_runs())
+    assert domain.core.changes.resident_bytes == resident_bytes([idle, passing, used])
+    assert in_passing < domain.core.changes.resident_bytes < in_passing + 8 * MIB
+    for queue in (idle, passing, used):
+        demand_counts(queue)
+    ledger = Ledger()
+    everything = Receiver()
+    domain.consume(domain.session(), "u", everything, ledger=ledger, no_ack=True)
+    domain.run()
+    assert len(everything.deliveries) == 15_000 - 10
 
 
 # --- nothing is kept for nothing --------------------------------------------------------------------------

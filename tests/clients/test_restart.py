@@ -213,3 +213,29 @@ def test_disk_alarm_blocks_publishers_and_nobody_else(request: pytest.FixtureReq
         assert consume(other, name).settled(0) == []
         for connection in factory.connections:
             cut(connection)  # A blocked publisher is not answered, not even its close.
+
+
+@pytest.mark.row("R11", "R73")
+def test_memory_and_disk_alarms_at_once_are_one_reason(request: pytest.FixtureRequest, name: str) -> None:
+    """R73: both are named, and nothing more is said while either is on."""
+    if (kind := chosen(request.config)) not in STARTERS:
+        pytest.skip("a broker that somebody else started has its own idea of full")
+    options = ["--disk-free-min", "1000TiB", "--memory-high-watermark", "0"]
+    full = peers.Pillarbox(options=options) if kind == "pillarbox" else peers.RabbitMQ()
+    with full:
+        if isinstance(full, peers.RabbitMQ):
+            full.ctl("set_disk_free_limit", "900000GB")
+            full.ctl("set_vm_memory_high_watermark", "0")
+        factory = Pika(Target(full.name, peers.HOST, full.amqp_port))
+        publisher, other = factory.channel(), factory.channel()
+        reasons: list[str] = []
+        publisher.connection.add_on_connection_blocked_callback(
+            lambda _, frame: reasons.append(frame.method.reason)
+        )
+        other.queue_declare(name)
+        publish(publisher, name, b"waits")
+        wait_until(publisher, lambda: reasons)
+        assert reasons == ["low on disk & memory"]
+        assert consume(other, name).settled(0) == []
+        for connection in factory.connections:
+            cut(connection)

@@ -61,6 +61,7 @@ class Line:
     def step(self) -> None:
         for _ in range(STEPS_PER_TURN):
             if len(self.unwritten) > BACKLOG_BYTES:
+                self.write()
                 break
             self.actor.step()
             self.write()

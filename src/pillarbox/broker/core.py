@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 
 from pillarbox.broker import definitions as kept
+from pillarbox.broker.alarms import Alarms
 from pillarbox.broker.auth import SALT_BYTES, Permission, User, Users, hash_password
 from pillarbox.broker.changes import Changes
 from pillarbox.broker.confirm import Confirms
@@ -27,6 +28,7 @@ from pillarbox.broker.lane import SHADOW, Lane
 from pillarbox.broker.queue import Queue
 from pillarbox.broker.quotas import USER, VHOST, Quotas
 from pillarbox.broker.returning import Returning
+from pillarbox.broker.relief import relieve
 from pillarbox.broker.run import Run, body_bytes_of
 from pillarbox.broker.scheduler import Scheduler
 from pillarbox.broker.session import Session
@@ -40,6 +42,9 @@ TICK_MESSAGES = 2000
 
 FORWARD_MESSAGES = 50
 """Dead letters after which a tick lets sockets be read again: about two milliseconds' work."""
+
+RELIEF_MESSAGES = 5000
+"""Messages let go, or queues looked at, after which a tick lets sockets be read again: a millisecond."""
 
 UNIQUE_BYTES = 16
 """Random bytes in a name that the broker chooses: nobody guesses or meets it twice."""
@@ -69,8 +74,9 @@ class Core:
         self.random = random
         self.wake = wake
         self.warn = warn
-        self._memory_budget = memory_budget
         self.ack_timeout_ms = ack_timeout_ms
+        self.memory_budget = memory_budget
+        """Bytes that messages may take in memory before the disk holds them instead."""
         self.changes = Changes(journaled=journaled)
         self.changes.now_ms = now_ms
         self.scheduler = Scheduler()
@@ -85,6 +91,7 @@ class Core:
         self.sessions: dict[Session, None] = {}
         self.definitions: dict[tuple[str, str], bytes] = {}
         """Every durable definition as it is kept, in the order in which they were made."""
+        self.alarms = Alarms()
         self.alarm: str | None = None
         """Why publishers are held up, in words; None while they are not."""
         self.held = False
@@ -94,6 +101,8 @@ class Core:
         self._ticket = 0
         self._grown: dict[Queue, None] = {}
         """Queues that took stored messages while the memory budget was used up."""
+        self._relief: Iterator[int] | None = None
+        """Lets messages go that the disk holds, some in each tick."""
         self._load_ticket = 0
         self._loads: dict[int, list[Run]] = {}
         # Uids are never used again, also not after a restart that has forgotten a deleted queue.
@@ -266,7 +275,7 @@ class Core:
         if prioritized and any(queue.priority_max for queue in queues):
             for priority, part in _by_priority(queues, messages):
                 self._append(queues, part, body_bytes_of(part), persistent, expiring, priority)
-        elif stored or self.changes.resident_bytes > self._memory_budget:
+        elif stored or self.changes.resident_bytes > self.memory_budget:
             self._append(queues, messages, body_bytes, persistent, expiring)
         else:
             for queue in queues:
@@ -336,7 +345,7 @@ class Core:
     ) -> None:
         """Append messages of one priority: in memory, stored, or spilled because memory is used up."""
         changes = self.changes
-        over = changes.resident_bytes > self._memory_budget
+        over = changes.resident_bytes > self.memory_budget
         spill = over and changes.journaled and self.failure is None
         location = Location()
         targets: list[tuple[int, int]] = []
@@ -362,16 +371,33 @@ class Core:
                 self.define("lane", str(lane.uid), kept.LaneDefinition(queue.uid, lane.priority))
         return lane
 
-    def set_alarm(self, reason: str | None) -> None:
-        """Hold publishers up for this reason, or (None) let them go on, and tell those who want to know."""
-        if reason == self.alarm:
-            return
-        self.alarm = reason
+    def set_alarm(self, resource: str, short: bool) -> bool:
+        """Note that a resource (see `alarms`) is short, or is not any more; return whether that is news.
+
+        Publishers are held up while any is. Who is told of one is not told of a further one, only of the end.
+        """
+        if not self.alarms.set(resource, short):
+            return False
+        before, self.alarm = self.alarm, self.alarms.reason
         for session in list(self.sessions):
-            if reason is None:
+            if self.alarm is None:
                 session.outlet.unblocked()
-            else:
-                session.outlet.blocked(reason)
+            elif before is None:
+                session.outlet.blocked(self.alarm)
+        return True
+
+    def relieve(self, resident_max: int) -> None:
+        """Let go of messages that the disk holds as well, of all queues, until so many bytes are in memory.
+
+        Begins now and goes on over the next ticks; begun already, it goes on as it was.
+        """
+        if self._relief is None and self.changes.resident_bytes > resident_max:
+            self._relief = relieve(self._all_queues(), self.changes, resident_max)
+            self._wake()
+
+    def _all_queues(self) -> Iterator[Queue]:
+        for vhost in list(self.vhosts.values()):
+            yield from (*vhost.queues.values(), *vhost.reply_queues.values())
 
     # --- ticks -------------------------------------------------------------------------------------
 
@@ -399,8 +425,10 @@ class Core:
             self.flush(quiet=not delivered)
         if self._grown:
             for queue in self._grown:
-                queue.unload(self._memory_budget)
+                queue.unload(self.memory_budget)
             self._grown.clear()
+        if self._relief is not None:
+            self._relieve()
         if changes.cold:
             self._load()
         if changes.dirty:
@@ -472,6 +500,17 @@ class Core:
         self._ticket += 1
         self.confirms.seal(self._ticket)
         self._journal.append(group)
+
+    def _relieve(self) -> None:
+        """Let another part of the messages go that the disk holds."""
+        assert self._relief is not None
+        done = 0
+        for count in self._relief:
+            done += count
+            if done >= RELIEF_MESSAGES:
+                self._wake()
+                return
+        self._relief = None
 
     def _load(self) -> None:
         cold, self.changes.cold = self.changes.cold, []

@@ -455,6 +455,17 @@ class Lane:
                 break
             yield run
 
+    def may_unload(self, run: Run) -> bool:
+        """Does the disk hold this run, which was ready once, and does it still wait behind the head?"""
+        location, ready = run.location, self.ready
+        return (
+            run.messages is not None
+            and location is not None
+            and location.segment >= 0
+            and bool(ready)
+            and run.sequences.start > ready[0].sequences.start
+        )
+
     def unload(self, run: Run) -> None:
         """Let go of the messages of a run, which can be loaded again."""
         run.messages = None

@@ -162,7 +162,7 @@ def check(data: bytes) -> None:
         alarm ^= op == ALARM
         for rig in (fast, slow):
             rig.turn()
-            rig.core.set_alarm("disk" if alarm else None)
+            rig.core.set_alarm("disk", alarm)
             rig.later(10)
             rig.turn()
     if script.memory_budget == BUDGETS[0]:
@@ -245,7 +245,7 @@ def _read_header(channel: int, payload: bytes) -> int:
 def _check_end(rig: Rig) -> None:
     """When the socket is gone, nothing of the connection is left in the core."""
     rig.connection.closed("over")
-    rig.core.set_alarm(None)
+    rig.core.set_alarm("disk", False)
     rig.turn()
     assert not rig.core.sessions
     for vhost in rig.core.vhosts.values():

@@ -91,9 +91,10 @@ class TwinConnection(Connection):
         return True
 
     def _must_wait(self, kind: int, payload: bytes) -> bool:
-        """Publishes wait for the end of an alarm, basic.get for room."""
+        """Contents wait for the end of an alarm, basic.get for room."""
         method = payload[:4] if kind == 1 else b""
-        if self.session is not None and self.core.alarm is not None and method == b"\x00\x3c\x00\x28":
+        content = kind in (2, 3) or method == b"\x00\x3c\x00\x28"
+        if self.session is not None and self.core.alarm is not None and content:
             self.published_while_held()
             return True
         if not self.has_room and method == b"\x00\x3c\x00\x46":

@@ -32,7 +32,7 @@ def rigs(stream: Stream, *makers: Maker) -> list[Rig]:
 
 def play(rig: Rig, turn: Turn, feed: Feed) -> bytes:
     """One turn, with what else happens in it."""
-    rig.core.set_alarm("disk" if turn.alarm else None)
+    rig.core.set_alarm("disk", turn.alarm)
     output = rig.turn(turn.data, feed)
     rig.later(10)
     return output

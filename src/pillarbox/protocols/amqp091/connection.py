@@ -249,7 +249,7 @@ class Connection:
             self._unframed = True
             raise from_frame(501, kind, b"", f"{{frame_too_large,{length},{self.frame_max - 8}}}")
         end = position + 7 + length
-        if kind == 3 and length >= STREAM_BYTES:
+        if kind == 3 and length >= STREAM_BYTES and self.core.alarm is None:
             taken = self._begin_body(number, length, data, position)
             if taken:
                 return taken
@@ -260,7 +260,7 @@ class Connection:
             self.resume = end + 1
             self._unframed = True
             raise from_frame(501, kind, payload, f"{{invalid_frame_end_marker,{data[end]}}}")
-        if self.core.alarm is not None and kind == 1 and payload[:4] == _PUBLISH and self.session is not None:
+        if self.core.alarm is not None and self.session is not None and _is_content(kind, payload):
             self.published_while_held()
             return 0
         if self.bodies_out_bytes > BACKLOG_BYTES and kind == 1 and payload[:4] == _GET:
@@ -309,7 +309,7 @@ class Connection:
             if len(data) < 7 or self._unframed:
                 return data
             kind, number, length = _frame_head(data)
-            large = kind == 3 and STREAM_BYTES <= length <= self.frame_max
+            large = kind == 3 and STREAM_BYTES <= length <= self.frame_max and self.core.alarm is None
             if not large or number != channel.number or not channel.expects_body(length):
                 return data
             self._body_bytes = length
@@ -689,6 +689,11 @@ class Connection:
             self.facts.clear()
         self.facts[properties] = facts
         return facts
+
+
+def _is_content(kind: int, payload: bytes) -> bool:
+    """Does a frame belong to a message that is being published? That is what an alarm leaves where it is."""
+    return payload[:4] == _PUBLISH if kind == 1 else kind in (2, 3)
 
 
 def _plain(response: bytes) -> tuple[str, bytes] | None:

@@ -1,0 +1,199 @@
+"""Memory and disk watched: what counts as used, when alarms ring and end. Row R73."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pillarbox.broker.changes import Changes
+from pillarbox.ops.resources import (
+    LOOK_BYTES_MIN,
+    LOOK_MS,
+    MemoryGauge,
+    Watch,
+    _group_limits,
+    machine_bytes,
+    process_bytes,
+    watermark_bytes,
+)
+
+MIB = 1 << 20
+LIMIT = 1000 * MIB
+
+
+class Machine:
+    """A process with a heap that never shrinks unless told, and the part of the core that a watch knows."""
+
+    def __init__(self, budget: int = 128 * MIB) -> None:
+        self.changes = Changes(journaled=True)
+        self.memory_budget = budget
+        self.process = self.rest = 40 * MIB
+        self.alarms: set[str] = set()
+        self.relieved: list[int] = []
+        self.said: list[str] = []
+
+    def hold(self, size: int) -> None:
+        """Let messages take so much."""
+        self.changes.resident_bytes = size
+        self.process = max(self.process, self.rest + size)
+
+    def set_alarm(self, resource: str, short: bool) -> bool:
+        news = short != (resource in self.alarms)
+        (self.alarms.add if short else self.alarms.discard)(resource)
+        return news
+
+    def relieve(self, resident_max: int) -> None:
+        self.relieved.append(resident_max)
+
+    def warn(self, sentence: str) -> None:
+        self.said.append(sentence)
+
+    def watch(self, limit: int = LIMIT) -> Watch:
+        return Watch(self, memory_max=limit, process=lambda: self.process, folder=None, disk_free_min=0)
+
+
+@given(st.lists(st.tuples(st.integers(0, 100), st.integers(0, 100), st.integers(0, 100)), min_size=1))
+def test_used_is_never_more_than_the_process_has_nor_less_than_what_is_counted(
+    steps: list[tuple[int, int, int]],
+) -> None:
+    process = 0
+    gauge = MemoryGauge(lambda: process)
+    for counted, rest, kept in steps:
+        process = counted + rest + kept
+        assert counted <= gauge.used(counted) <= process
+
+
+@given(st.lists(st.integers(0, 1000), min_size=1), st.integers(0, 1000))
+def test_what_is_kept_for_the_next_messages_is_not_used(sizes: list[int], rest: int) -> None:
+    """A heap that only grows, and nothing in it but messages and something that stays as large."""
+    machine = Machine()
+    machine.process = machine.rest = rest
+    gauge = MemoryGauge(lambda: machine.process)
+    for size in sizes:
+        machine.hold(size)
+        assert gauge.used(size) == size + rest
+
+
+def test_process_that_grows_beyond_its_peak_has_used_it() -> None:
+    """Whatever is not counted shows there: connections, routes, a heap in pieces."""
+    process = 100
+    gauge = MemoryGauge(lambda: process)
+    assert gauge.used(60) == 100
+    assert gauge.used(10) == 50
+    process = 120
+    assert gauge.used(10) == 120
+    process = 30
+    assert gauge.used(10) == 30, "given back to the system"
+
+
+@pytest.mark.row("R73")
+def test_memory_alarm_rings_at_the_watermark_and_ends_well_below() -> None:
+    machine = Machine()
+    watch = machine.watch()
+    for size, rings in ((959, False), (960, True), (959, True), (911, True), (909, False), (950, False)):
+        machine.hold(size * MIB)
+        watch.look(0)
+        assert ("memory" in machine.alarms) == rings, size
+    assert machine.process == LIMIT, "the process has given nothing back"
+    said = [sentence.split(":")[0] for sentence in machine.said]
+    assert said == ["memory alarm set", "memory alarm cleared"]
+
+
+def test_memory_alarm_asks_the_queues_to_let_go_of_as_much_as_ends_it() -> None:
+    machine = Machine()
+    watch = machine.watch()
+    machine.hold(970 * MIB)
+    watch.look(0)
+    machine.hold(machine.relieved[-1])
+    watch.look(0)
+    assert machine.alarms == set()
+
+
+def test_messages_beyond_the_budget_are_let_go_before_any_alarm() -> None:
+    machine = Machine()
+    watch = machine.watch()
+    machine.hold(127 * MIB)
+    watch.look(0)
+    assert machine.relieved == []
+    machine.hold(130 * MIB)
+    watch.look(0)
+    assert (machine.relieved, machine.alarms) == ([128 * MIB], set())
+
+
+@pytest.mark.parametrize(("limit", "budget"), [(LIMIT, 128), (200 * MIB, 80), (30 * MIB, 0)])
+def test_budget_leaves_room_below_the_watermark(limit: int, budget: int) -> None:
+    """On a small machine messages go to the disk before the alarm could ring for them."""
+    machine = Machine()
+    machine.watch(limit)
+    assert machine.memory_budget == budget * MIB
+
+
+def test_watermark_of_nothing_blocks_whatever_is_used() -> None:
+    """As RabbitMQ's: the way to turn publishing off."""
+    machine = Machine()
+    machine.process = 0
+    watch = machine.watch(0)
+    for _ in range(2):
+        watch.look(0)
+        assert machine.alarms == {"memory"}
+
+
+def test_fast_growth_is_looked_at_before_the_time_has_come() -> None:
+    machine = Machine()
+    watch = machine.watch()
+    machine.hold(100 * MIB)
+    watch.look(5000)
+    assert watch.next_ms == 5000 + LOOK_MS
+    assert watch.next_bytes == 100 * MIB + (LIMIT - 140 * MIB) // 2
+    machine.hold(959 * MIB)
+    watch.look(5000)
+    assert watch.next_bytes == 959 * MIB + LOOK_BYTES_MIN
+
+
+@pytest.mark.parametrize(
+    ("listing", "files", "limits"),
+    [
+        (
+            "0::/a/b\n",
+            {"a/b/memory.max": "max", "a/memory.max": "500\n", "memory.max": "700\n"},
+            [500, 700],
+        ),
+        ("0::/host/path\n", {"memory.max": "300\n"}, [300]),
+        (
+            "5:cpu,cpuacct:/x\n4:memory:/x\n0::/\n",
+            {
+                "memory/x/memory.limit_in_bytes": "200\n",
+                "memory/memory.limit_in_bytes": "9223372036",
+            },
+            [200, 9223372036],
+        ),
+        ("1:name=systemd:/\n", {}, []),
+    ],
+    ids=["version 2", "version 2 in a container", "version 1", "none"],
+)
+def test_limits_of_control_groups(
+    tmp_path: Path, listing: str, files: dict[str, str], limits: list[int]
+) -> None:
+    (tmp_path / "cgroup").write_text(listing)
+    for name, text in files.items():
+        file = tmp_path / "sys" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    assert list(_group_limits(tmp_path / "cgroup", tmp_path / "sys")) == limits
+
+
+def test_missing_control_groups_limit_nothing(tmp_path: Path) -> None:
+    assert list(_group_limits(tmp_path / "none", tmp_path)) == []
+
+
+def test_this_process_takes_part_of_this_machine() -> None:
+    assert MIB < process_bytes() < machine_bytes()
+
+
+def test_watermark_is_a_share_or_a_size() -> None:
+    assert watermark_bytes(0.4, 1000) == 400
+    assert watermark_bytes(1, 1000) == 1000
+    assert watermark_bytes(5 * MIB, 1000) == 5 * MIB
