@@ -11,7 +11,7 @@ from pillarbox.broker.consumer import Consumer, Pool
 from pillarbox.broker.core import Core
 from pillarbox.broker.ledger import Ledger
 from pillarbox.broker.queue import Queue
-from pillarbox.broker.run import Run, held_bytes
+from pillarbox.broker.run import Run
 from pillarbox.broker.session import Session
 from pillarbox.engine.base import NO_EXPIRATION, Address, Message
 from pillarbox.errors import Reason
@@ -292,9 +292,9 @@ def resident_bytes(queues: Sequence[Queue]) -> int:
     for queue in queues:
         for run in queue.ready_runs():
             if run.messages is not None:
-                total += held_bytes(len(run), run.body_bytes)
+                total += run.held_bytes
         for lane in queue.lanes:
-            total += sum(held_bytes(len(run), run.body_bytes) for run in lane.dying)
+            total += sum(run.held_bytes for run in lane.dying)
         for entry in queue.outstanding():
-            total += held_bytes(entry.stop - entry.start, entry.part_bytes(entry.start, entry.stop))
+            total += entry.held_bytes
     return total

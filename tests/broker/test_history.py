@@ -10,6 +10,7 @@ from broker_tools import NOW_MS, Domain, bodies, message
 from pillarbox.broker.exchange import Exchange
 from pillarbox.broker.index import NO_ENVELOPE, Envelope
 from pillarbox.broker.queue import Queue
+from pillarbox.broker.run import MESSAGE_BYTES
 from pillarbox.engine.base import MessagesFact
 
 KIND = "x-recent-history"
@@ -106,3 +107,15 @@ def test_exchanges_of_other_kinds_remember_nothing(domain: Domain) -> None:
     source = domain.vhost.declare_exchange("x", "fanout", arguments={"x-recent-history-length": 5})
     assert source.history is None
     assert source.resolve(("k",)).histories == ()
+
+
+def test_what_is_remembered_counts_as_memory_until_it_is_forgotten(domain: Domain) -> None:
+    source = domain.vhost.declare_exchange("x", KIND, arguments={"x-recent-history-length": 2})
+    changes = domain.core.changes
+    sent(source, 1)
+    one = changes.resident_bytes
+    assert one > MESSAGE_BYTES
+    sent(source, 2, 3)
+    assert changes.resident_bytes == 2 * one, "the oldest is forgotten"
+    domain.vhost.delete_exchange("x")
+    assert changes.resident_bytes == 0

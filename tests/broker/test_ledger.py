@@ -15,7 +15,7 @@ from pillarbox.broker.changes import Changes
 from pillarbox.broker.consumer import Consumer, Pool
 from pillarbox.broker.ledger import Ledger, Outcome, UnknownDelivery
 from pillarbox.broker.queue import Queue
-from pillarbox.broker.run import held_bytes
+from pillarbox.broker.run import MESSAGE_BYTES
 from pillarbox.engine.base import Location
 
 OUTCOMES = st.sampled_from(list(Outcome))
@@ -170,7 +170,7 @@ class LedgerMachine(RuleBasedStateMachine):
         assert self.pool.credit == 1000 - sum(one[1] is not None for one in self.out.values())
         sizes = [one[3] for one in self.out.values()]
         sizes += [packed // 2 for queue in self.queues for packed in self.ready[queue].values()]
-        assert self.changes.resident_bytes == held_bytes(len(sizes), sum(sizes))
+        assert self.changes.resident_bytes == sum(sizes) + len(sizes) * MESSAGE_BYTES
         facts = {uid: set().union(*ranges) for uid, ranges in self.changes.settled.items() if ranges}
         assert facts == {uid: sequences for uid, sequences in self.settled.items() if sequences}
         for ranges in self.changes.settled.values():

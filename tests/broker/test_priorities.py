@@ -21,6 +21,7 @@ from pillarbox.broker.core import CoreSnapshot
 from pillarbox.broker.lane import Lane
 from pillarbox.broker.ledger import Ledger, Outcome
 from pillarbox.broker.queue import Queue
+from pillarbox.broker.run import MESSAGE_BYTES
 from pillarbox.engine.base import NO_EXPIRATION, Message, MessagesFact
 
 ARGUMENTS = {"x-max-priority": 3}
@@ -448,7 +449,7 @@ def test_folder_of_before_priorities_keeps_its_order_and_new_messages_overtake()
     """A queue whose messages were stored without lanes has them all at priority 0."""
     domain = Domain()
     queue = declare(domain)
-    domain.core._append((queue,), rated(0, 5, 1), 9, True, False)
+    domain.core._append((queue,), rated(0, 5, 1), 9, True, False, MESSAGE_BYTES)
     domain.tick()
     domain.restart()
     domain.publish([domain.queue("q")], rated(1))

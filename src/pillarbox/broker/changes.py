@@ -35,7 +35,7 @@ class Changes:
         """Durable things are kept; otherwise no fact is ever collected."""
         self.now_ms = 0
         self.resident_bytes = 0
-        """Bodies held in memory, counted once per queue that holds them."""
+        """Memory that messages take, counted once per queue or history that holds them."""
         self.dirty: list[Queue] = []
         """Queues that may have something to deliver; each stands here at most once."""
         self.cold: list[Run] = []
@@ -48,6 +48,10 @@ class Changes:
         self.messages: list[MessagesFact] = []
         self.delivered: dict[int, int] = {}
         self.settled: dict[int, list[range]] = {}
+
+    def hold(self, size: int) -> None:
+        """Count so many bytes more (or fewer) as held in memory."""
+        self.resident_bytes += size
 
     def define(self, kind: str, key: str, value: bytes | None) -> None:
         """Note that a durable definition was made (or, with None, removed)."""

@@ -29,7 +29,7 @@ from pillarbox.broker.queue import Queue
 from pillarbox.broker.quotas import USER, VHOST, Quotas
 from pillarbox.broker.returning import Returning
 from pillarbox.broker.relief import relieve
-from pillarbox.broker.run import Run, body_bytes_of
+from pillarbox.broker.run import MESSAGE_BYTES, Run, body_bytes_of
 from pillarbox.broker.scheduler import Scheduler
 from pillarbox.broker.session import Session
 from pillarbox.broker.sink import Outlet
@@ -249,12 +249,14 @@ class Core:
         persistent: bool,
         expiring: bool,
         prioritized: bool,
+        message_bytes: int = MESSAGE_BYTES,
     ) -> tuple[bool, Sequence[int]]:
         """Append messages to queues.
 
         Returns whether the journal keeps some of them (their confirm must wait), and the positions of those
         that a full queue has refused (their publisher must be told, R47).
-        All messages are persistent, or none is; `prioritized`: at least one has a priority above 0.
+        All messages are persistent, or none is; `prioritized`: at least one has a priority above 0;
+        `message_bytes`: memory of each beside its body.
         The list is kept and must not change afterwards.
         Raises INTERNAL_ERROR if they would have to be stored and storage has failed.
         """
@@ -266,7 +268,7 @@ class Core:
         if crowded:
             if len(messages) > 1 and _go_singly(crowded, expiring=expiring, prioritized=prioritized):
                 return self._publish_singly(
-                    queues, messages, persistent=persistent, expiring=expiring, prioritized=prioritized
+                    queues, messages, message_bytes, persistent, expiring=expiring, prioritized=prioritized
                 )
             queues, refused = self._admit(queues, crowded, messages, body_bytes)
         stored = persistent and any(queue.journaled for queue in queues)
@@ -274,12 +276,14 @@ class Core:
             self.demand_storage()
         if prioritized and any(queue.priority_max for queue in queues):
             for priority, part in _by_priority(queues, messages):
-                self._append(queues, part, body_bytes_of(part), persistent, expiring, priority)
+                self._append(queues, part, body_bytes_of(part), persistent, expiring, message_bytes, priority)
         elif stored or self.changes.resident_bytes > self.memory_budget:
-            self._append(queues, messages, body_bytes, persistent, expiring)
+            self._append(queues, messages, body_bytes, persistent, expiring, message_bytes)
         else:
             for queue in queues:
-                queue.lanes[-1].push(messages, body_bytes, None, expiring=expiring)
+                queue.lanes[-1].push(
+                    messages, body_bytes, None, expiring=expiring, message_bytes=message_bytes
+                )
         for queue in crowded:
             if queue.queued:
                 dispatch(queue)
@@ -290,8 +294,9 @@ class Core:
         self,
         queues: tuple[Queue, ...],
         messages: list[Message],
-        *,
+        message_bytes: int,
         persistent: bool,
+        *,
         expiring: bool,
         prioritized: bool,
     ) -> tuple[bool, Sequence[int]]:
@@ -306,6 +311,7 @@ class Core:
                 persistent=persistent,
                 expiring=expiring,
                 prioritized=prioritized,
+                message_bytes=message_bytes,
             )
             stored = stored or kept
             if left:
@@ -341,6 +347,7 @@ class Core:
         body_bytes: int,
         persistent: bool,
         expiring: bool,
+        message_bytes: int,
         priority: int = 0,
     ) -> None:
         """Append messages of one priority: in memory, stored, or spilled because memory is used up."""
@@ -354,9 +361,16 @@ class Core:
             stored = persistent and queue.journaled
             if stored or spill:
                 targets.append((lane.uid if stored else lane.uid | SHADOW, lane.sequence_next))
-                lane.push(messages, body_bytes, location, stored=stored, expiring=expiring)
+                lane.push(
+                    messages,
+                    body_bytes,
+                    location,
+                    stored=stored,
+                    expiring=expiring,
+                    message_bytes=message_bytes,
+                )
             else:
-                lane.push(messages, body_bytes, None, expiring=expiring)
+                lane.push(messages, body_bytes, None, expiring=expiring, message_bytes=message_bytes)
         if targets:
             changes.messages.append(MessagesFact(targets, messages, location))
         if over:
@@ -393,7 +407,7 @@ class Core:
         """
         if self._relief is None and self.changes.resident_bytes > resident_max:
             self._relief = relieve(self._all_queues(), self.changes, resident_max)
-            self._wake()
+            self.wake()
 
     def _all_queues(self) -> Iterator[Queue]:
         for vhost in list(self.vhosts.values()):
@@ -508,7 +522,7 @@ class Core:
         for count in self._relief:
             done += count
             if done >= RELIEF_MESSAGES:
-                self._wake()
+                self.wake()
                 return
         self._relief = None
 

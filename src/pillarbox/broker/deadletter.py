@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from pillarbox.broker.index import NO_ENVELOPE, Envelope
-from pillarbox.broker.run import body_bytes_of
+from pillarbox.broker.run import body_bytes_of, message_bytes_of
 from pillarbox.engine.base import Address, Message
 
 if TYPE_CHECKING:
@@ -182,6 +182,7 @@ class DeadLetters:
                 persistent=persistent,
                 expiring=False,
                 prioritized=any(copy.priority for copy in copies),
+                message_bytes=message_bytes_of(copies),
             )
 
     def _letter(self, message: Message, death: Death) -> DeadLetter:

@@ -10,14 +10,13 @@ and those of every exchange from which it can be reached, so heads keep routes a
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from pillarbox.broker.arguments import value_class
-from pillarbox.broker.history import Remembered, is_kept
+from pillarbox.broker.history import History, Remembered, is_kept
 from pillarbox.broker.index import NO_ENVELOPE, Destination, Envelope, Keys, Random
 from pillarbox.broker.policy import NOTHING_APPLIED
 from pillarbox.broker.routing import KINDS
@@ -43,7 +42,7 @@ class Route(msgspec.Struct, frozen=True, eq=False):
     stamp: Stamp
     per_message: bool = False
     """Other messages with the same keys may go elsewhere: resolve again for each message."""
-    histories: tuple[deque[Remembered], ...] = ()
+    histories: tuple[History, ...] = ()
     """Of exchanges on the way that remember their messages (R30); only ever with `per_message`."""
 
     def remember(self, keys: Keys, envelope: Envelope, message: Message) -> None:
@@ -87,6 +86,7 @@ class Exchange:
         internal: bool = False,
         arguments: Mapping[str, Any] | None = None,
         random: Random,
+        hold: Callable[[int], None] = lambda size: None,
     ) -> None:
         self.name = name
         self.kind = kind
@@ -107,7 +107,7 @@ class Exchange:
         row = KINDS[kind]
         self.per_message = row.per_message(self.arguments)
         length = row.remembers(self.arguments)
-        self.history: deque[Remembered] | None = deque(maxlen=length) if length else None
+        self.history = History(length, hold) if length else None
         """The last messages, oldest first, for whoever is bound later; None if it keeps none."""
         self._index = row.make(self.arguments, random)
         self._stamp = Stamp()
@@ -174,7 +174,7 @@ class Exchange:
         Each exchange on the way that has no matching binding passes the message on to its alternate.
         """
         queues: dict[Queue, None] = {}
-        histories: list[deque[Remembered]] = []
+        histories: list[History] = []
         per_message = False
         pending: list[Exchange] = [self]
         seen = {self}

@@ -8,10 +8,13 @@ Source: RabbitMQ's plugin rabbitmq_recent_history_exchange 3.10.
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from pillarbox.broker.arguments import spelled, value_class
 from pillarbox.broker.index import Arguments, Envelope, Keys
+from pillarbox.broker.run import MESSAGE_BYTES
 from pillarbox.engine.base import Message
 from pillarbox.errors import BrokerError, Reason
 
@@ -31,6 +34,41 @@ class Remembered(NamedTuple):
     keys: Keys
     envelope: Envelope
     message: Message
+
+
+class History:
+    """The messages that an exchange remembers, oldest first, at most so many; `hold` counts their memory."""
+
+    def __init__(self, length: int, hold: Callable[[int], None]) -> None:
+        self._past: deque[Remembered] = deque(maxlen=length)
+        self._hold = hold
+
+    def __repr__(self) -> str:
+        return f"<History {len(self._past)} of {self._past.maxlen}>"
+
+    def __len__(self) -> int:
+        return len(self._past)
+
+    def __iter__(self) -> Iterator[Remembered]:
+        return iter(self._past)
+
+    def append(self, one: Remembered) -> None:
+        """Remember one more; the oldest goes when there are too many."""
+        size = _held_bytes(one.message)
+        if len(self._past) == self._past.maxlen:
+            size -= _held_bytes(self._past[0].message)
+        self._past.append(one)
+        self._hold(size)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._hold(-sum([_held_bytes(one.message) for one in self._past]))
+        self._past.clear()
+
+
+def _held_bytes(message: Message) -> int:
+    # The properties stand in the envelope a second time, decoded.
+    return MESSAGE_BYTES + len(message.body) + 2 * len(message.properties)
 
 
 def length(arguments: Arguments) -> int:

@@ -19,7 +19,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from pillarbox.broker.deadletter import DELIVERY_LIMIT, EXPIRED, MAXLEN, REJECTED, Dying
-from pillarbox.broker.run import Run, held_bytes
+from pillarbox.broker.run import MESSAGE_BYTES, Run, message_bytes_of
 from pillarbox.engine.base import NO_EXPIRATION, Location, Message, QueueState, StoredRun
 
 if TYPE_CHECKING:
@@ -90,6 +90,7 @@ class Lane:
         *,
         stored: bool = True,
         expiring: bool = False,
+        message_bytes: int = MESSAGE_BYTES,
     ) -> None:
         """Append messages that arrived in this tick; `expiring`: at least one has a time to live.
 
@@ -104,13 +105,14 @@ class Lane:
         self.sequence_next = first + count
         stored = stored and location is not None
         sequences = range(first, first + count)
-        run = Run(self, sequences, messages, body_bytes, location, False, changes.now_ms, stored)
+        now_ms = changes.now_ms
+        run = Run(self, sequences, messages, body_bytes, location, False, now_ms, stored, message_bytes)
         self.ready.append(run)
         queue.ready_count += count
         queue.ready_bytes += body_bytes
-        changes.resident_bytes += held_bytes(count, body_bytes)
+        changes.resident_bytes += body_bytes + count * message_bytes
         queue.counters.publish += count
-        queue.active_ms = changes.now_ms
+        queue.active_ms = now_ms
         if expiring:
             queue.timed = True
         if not queue.queued and (queue.turns or queue.timed):
@@ -221,8 +223,8 @@ class Lane:
 
     # --- messages gone -----------------------------------------------------------------------------
 
-    def settle(self, sequences: range, body_bytes: int, stored: bool) -> None:
-        """Forget delivered messages for good. Cost: O(1)."""
+    def settle(self, run: Run, sequences: range, body_bytes: int) -> None:
+        """Forget delivered messages of a run for good, with bodies of this size. Cost: O(1)."""
         queue = self.queue
         if queue.deleted:
             return
@@ -230,10 +232,10 @@ class Lane:
         queue.unacked_count -= count
         queue.unacked_bytes -= body_bytes
         changes = self._changes
-        changes.resident_bytes -= held_bytes(count, body_bytes)
+        changes.resident_bytes -= body_bytes + count * run.message_bytes
         queue.counters.ack += count
         queue.active_ms = changes.now_ms
-        if stored:
+        if run.stored:
             changes.settle(self.uid, sequences)
 
     def settle_unanswered(self, run: Run) -> None:
@@ -266,7 +268,7 @@ class Lane:
 
     def _gone(self, run: Run) -> None:
         if run.messages is not None:
-            self._changes.resident_bytes -= held_bytes(len(run.sequences), run.body_bytes)
+            self._changes.resident_bytes -= run.body_bytes + len(run.sequences) * run.message_bytes
         # What is asked for and gone before it comes is not wanted any more.
         run.loading = False
         if run.stored:
@@ -330,7 +332,9 @@ class Lane:
         """Let go of everything; the queue is deleted."""
         for run in self.ready_runs():
             if run.messages is not None:
-                self._changes.resident_bytes -= held_bytes(len(run.sequences), run.body_bytes)
+                self._changes.resident_bytes -= run.held_bytes
+        for entry in self.outstanding:
+            self._changes.resident_bytes -= entry.held_bytes
         self.ready.clear()
         self.released.clear()
         self.outstanding.clear()
@@ -442,7 +446,8 @@ class Lane:
             queue.ready_bytes += exact - run.body_bytes
             run.body_bytes = exact
             self._cold_runs -= 1
-            self._changes.resident_bytes += held_bytes(len(messages), exact)
+            run.message_bytes = message_bytes_of(messages)
+            self._changes.resident_bytes += run.held_bytes
             queue.wake()
 
     def unloadable(self) -> Iterator[Run]:
@@ -470,7 +475,7 @@ class Lane:
         """Let go of the messages of a run, which can be loaded again."""
         run.messages = None
         self._cold_runs += 1
-        self._changes.resident_bytes -= held_bytes(len(run.sequences), run.body_bytes)
+        self._changes.resident_bytes -= run.held_bytes
 
     def ready_runs(self) -> Iterator[Run]:
         """Everything that waits, without what was taken of the first ready run."""

@@ -66,6 +66,11 @@ class Entry(msgspec.Struct, eq=False):
     def tag_first(self) -> int:
         return self.base + self.start
 
+    @property
+    def held_bytes(self) -> int:
+        """About how much memory these messages take."""
+        return self.part_bytes(self.start, self.stop) + (self.stop - self.start) * self.run.message_bytes
+
     def part_bytes(self, start: int, stop: int) -> int:
         """Body bytes of these positions; all of them together always add up to the run's."""
         run = self.run
@@ -308,9 +313,9 @@ class Ledger:
         if outcome is Outcome.ACCEPTED:
             run = entry.run
             if count == len(run.sequences):
-                lane.settle(run.sequences, run.body_bytes, run.stored)
+                lane.settle(run, run.sequences, run.body_bytes)
             else:
-                lane.settle(run.sequences[start:stop], entry.part_bytes(start, stop), run.stored)
+                lane.settle(run, run.sequences[start:stop], entry.part_bytes(start, stop))
         elif outcome is Outcome.RELEASED:
             queue = lane.queue
             if queue.limits is not None and queue not in self._returned:

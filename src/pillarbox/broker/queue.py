@@ -21,7 +21,7 @@ from pillarbox.broker.exchange import Stamp
 from pillarbox.broker.lane import READ_AHEAD_BYTES, READ_AHEAD_MESSAGES, Lane
 from pillarbox.broker.limits import delivery_limit_of, limits_of
 from pillarbox.broker.policy import NOTHING_APPLIED
-from pillarbox.broker.run import Run, held_bytes
+from pillarbox.broker.run import Run
 
 if TYPE_CHECKING:
     from pillarbox.broker.changes import Changes
@@ -349,7 +349,6 @@ class Queue:
             lane.close()
         # Deliveries that are out know their lane and with it the queue, but not the other way round.
         self.lanes.clear()
-        self._changes.resident_bytes -= held_bytes(self.unacked_count, self.unacked_bytes)
         self.ready_count = self.ready_bytes = self.unacked_count = self.unacked_bytes = 0
 
     def ready_runs(self) -> Iterator[Run]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pillarbox.broker.lane import Lane
 
 MESSAGE_BYTES = 150
-"""Memory of a message beside its body: the objects that hold it, measured with CPython 3.11."""
+"""Memory of a message beside its body and its properties: objects, as measured with CPython 3.11."""
 
 
 def body_bytes_of(messages: list[Message]) -> int:
@@ -32,9 +32,9 @@ def body_bytes_of(messages: list[Message]) -> int:
     return sum([len(message.body) for message in messages])
 
 
-def held_bytes(count: int, body_bytes: int) -> int:
-    """About how much memory so many messages take, with bodies of this size altogether."""
-    return body_bytes + count * MESSAGE_BYTES
+def message_bytes_of(messages: list[Message]) -> int:
+    """About how much memory each of these takes beside its body, if each has its properties for itself."""
+    return MESSAGE_BYTES + sum([len(message.properties) for message in messages]) // len(messages)
 
 
 class Run(msgspec.Struct, eq=False):
@@ -48,6 +48,8 @@ class Run(msgspec.Struct, eq=False):
     redelivered: bool
     accepted_ms: int
     stored: bool
+    message_bytes: int = MESSAGE_BYTES
+    """Memory of each message beside its body, on the average of those with which it came."""
     loading: bool = False
     counts: list[int] | None = None
     """How often each message came back, where the queue counts that and any did (R52)."""
@@ -65,6 +67,11 @@ class Run(msgspec.Struct, eq=False):
         state = "cold" if self.messages is None else "hot"
         return f"<Run {self.sequences} {state} bytes={self.body_bytes} redelivered={self.redelivered}>"
 
+    @property
+    def held_bytes(self) -> int:
+        """About how much memory the messages take while they are in memory."""
+        return self.body_bytes + len(self.sequences) * self.message_bytes
+
     def one(self, position: int) -> Run:
         """The message at this position, as a run of its own: `cut` for whoever takes one at a time."""
         assert self.messages is not None, "only what is in memory is handed out"
@@ -79,6 +86,7 @@ class Run(msgspec.Struct, eq=False):
             self.redelivered,
             self.accepted_ms,
             self.stored,
+            self.message_bytes,
         )
 
     def cut(self, selection: slice) -> Run:
@@ -101,6 +109,7 @@ class Run(msgspec.Struct, eq=False):
             self.redelivered,
             self.accepted_ms,
             self.stored,
+            self.message_bytes,
         )
         part.estimated = messages is None
         if self.counts is not None:

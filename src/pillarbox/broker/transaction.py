@@ -23,7 +23,7 @@ import msgspec
 
 from pillarbox.broker.dispatch import dispatch
 from pillarbox.broker.ledger import Outcome
-from pillarbox.broker.run import held_bytes
+from pillarbox.broker.run import MESSAGE_BYTES
 from pillarbox.errors import BrokerError, Reason
 
 if TYPE_CHECKING:
@@ -43,7 +43,16 @@ _BY_TAG = attrgetter("tag_first")
 class Publication:
     """Messages of one transaction that go the same way."""
 
-    __slots__ = ("body_bytes", "exchange", "expiring", "messages", "persistent", "prioritized", "queues")
+    __slots__ = (
+        "body_bytes",
+        "exchange",
+        "expiring",
+        "held_bytes",
+        "messages",
+        "persistent",
+        "prioritized",
+        "queues",
+    )
 
     def __init__(
         self, exchange: Exchange | None, queues: tuple[Queue, ...], persistent: bool, prioritized: bool
@@ -54,7 +63,7 @@ class Publication:
         self.prioritized = prioritized
         self.expiring = False
         self.messages: list[Message] = []
-        self.body_bytes = 0
+        self.body_bytes = self.held_bytes = 0
 
 
 class Answer(NamedTuple):
@@ -85,7 +94,8 @@ class Transaction:
         self._answers: list[Answer] = []
         self._unroutable: list[Message] = []
         self.message_count = 0
-        self.body_bytes = 0
+        self.held_bytes = 0
+        """Memory that the messages take."""
 
     def __repr__(self) -> str:
         return f"<Transaction messages={self.message_count} answers={self.answer_count}>"
@@ -107,12 +117,14 @@ class Transaction:
         persistent: bool,
         expiring: bool,
         prioritized: bool,
+        message_bytes: int = MESSAGE_BYTES,
     ) -> None:
         """Take messages that go to these queues at the commit; see `Core.publish`.
 
         Raises PRECONDITION_FAILED for more than a transaction may hold.
         """
-        self._take(len(messages), body_bytes)
+        held_bytes = body_bytes + len(messages) * message_bytes
+        self._take(len(messages), held_bytes)
         last = self._publications[-1] if self._publications else None
         if (
             last is None
@@ -125,21 +137,21 @@ class Transaction:
             self._publications.append(last)
         last.messages += messages
         last.body_bytes += body_bytes
+        last.held_bytes += held_bytes
         last.expiring = last.expiring or expiring
 
     def return_unroutable(self, message: Message) -> None:
         """Have a message given back at the commit: no queue wants it, and its publisher asked to know."""
-        self._take(1, len(message.body))
+        self._take(1, MESSAGE_BYTES + len(message.properties) + len(message.body))
         self._unroutable.append(message)
 
-    def _take(self, count: int, body_bytes: int) -> None:
-        held = held_bytes(self.message_count + count, self.body_bytes + body_bytes)
-        if held > TRANSACTION_BYTES_MAX and self.message_count:
+    def _take(self, count: int, held_bytes: int) -> None:
+        if self.held_bytes + held_bytes > TRANSACTION_BYTES_MAX and self.message_count:
             text = f"transaction is larger than {TRANSACTION_BYTES_MAX} bytes"
             raise BrokerError(Reason.PRECONDITION_FAILED, text)
         self.message_count += count
-        self.body_bytes += body_bytes
-        self._core.changes.resident_bytes += held_bytes(count, body_bytes)
+        self.held_bytes += held_bytes
+        self._core.changes.resident_bytes += held_bytes
 
     def settle(self, ledger: Ledger, tag: int, multiple: bool, outcome: Outcome) -> None:
         """Answer one delivery at the commit, or all up to it (0: all there are).
@@ -227,6 +239,7 @@ class Transaction:
             persistent=publication.persistent,
             expiring=publication.expiring,
             prioritized=publication.prioritized,
+            message_bytes=(publication.held_bytes - publication.body_bytes) // len(messages),
         )
         exchange = publication.exchange
         if exchange is not None:
@@ -235,8 +248,8 @@ class Transaction:
         _deliver(queues)
 
     def _forget_messages(self) -> None:
-        self._core.changes.resident_bytes -= held_bytes(self.message_count, self.body_bytes)
-        self.message_count = self.body_bytes = 0
+        self._core.changes.resident_bytes -= self.held_bytes
+        self.message_count = self.held_bytes = 0
 
 
 def _deliver(queues: Iterable[Queue]) -> None:

@@ -29,6 +29,7 @@ from pillarbox.broker.expiry import QueueExpiry
 from pillarbox.broker.policy import Applied, Policies, Policy, check_policy, effective
 from pillarbox.broker.queue import Queue
 from pillarbox.broker.routing import KINDS
+from pillarbox.broker.run import message_bytes_of
 from pillarbox.engine.base import NO_EXPIRATION
 from pillarbox.errors import BrokerError, Reason
 
@@ -206,6 +207,7 @@ class VHost:
             internal=internal,
             arguments=arguments,
             random=self._core.random,
+            hold=self._core.changes.hold,
         )
         self.exchanges[name] = exchange
         self._govern_exchange(exchange, self._applied_to("exchange", name))
@@ -246,6 +248,8 @@ class VHost:
 
     def _remove_exchange(self, exchange: Exchange) -> None:
         del self.exchanges[exchange.name]
+        if exchange.history is not None:
+            exchange.history.clear()
         exchange.invalidate()
         for binding in list(exchange.bindings.values()):
             self._unlink(binding)
@@ -499,6 +503,7 @@ class VHost:
                 len(again.body),
                 persistent=again.persistent,
                 expiring=again.expiration_ms != NO_EXPIRATION,
+                message_bytes=message_bytes_of([again]),
                 prioritized=again.priority > 0,
             )
 

@@ -21,7 +21,6 @@ from collections.abc import Callable, Iterator
 from pillarbox.broker.auth import Permission
 from pillarbox.broker.core import Core, CoreSnapshot
 from pillarbox.broker.queue import Queue
-from pillarbox.broker.run import held_bytes
 from pillarbox.protocols.amqp091 import methods as m
 from pillarbox.protocols.amqp091 import wire
 from pillarbox.protocols.amqp091.deaths import dead_letter
@@ -788,10 +787,9 @@ class Simulation:
         for queue in self.core.vhosts["/"].queues.values():
             for run in queue.ready_runs():
                 if run.messages is not None:
-                    total += held_bytes(len(run), run.body_bytes)
+                    total += run.held_bytes
             for entry in queue.outstanding():
-                count = entry.stop - entry.start
-                total += held_bytes(count, entry.part_bytes(entry.start, entry.stop))
+                total += entry.held_bytes
         assert self.core.changes.resident_bytes == total, "memory is counted wrongly"
 
     def _demand_nothing_waits(self, channel: ClientChannel) -> None:

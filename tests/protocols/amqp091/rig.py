@@ -184,7 +184,10 @@ class Rig:
         self.connection.tick(self.now_ms)
 
     def state(self) -> dict[str, Any]:
-        """The connection and the core, as far as anybody could ever notice them."""
+        """The connection and the core, as far as anybody could ever notice them.
+
+        Without what memory is counted: that depends on what came together.
+        """
         connection = self.connection
         return {
             "connection": (connection.state, connection.close_reason, connection.want_close),
@@ -194,7 +197,6 @@ class Rig:
             "sessions": len(self.core.sessions),
             "definitions": dict(self.core.definitions),
             "vhosts": {name: _vhost(vhost) for name, vhost in self.core.vhosts.items()},
-            "resident": self.core.changes.resident_bytes,
             "groups": len(self.journal.groups),
         }
 

@@ -19,6 +19,7 @@ from pillarbox.broker.ack_timeout import AckTimeout
 from pillarbox.broker.confirm import Publisher
 from pillarbox.broker.consumer import Consumer, Pool
 from pillarbox.broker.ledger import Ledger, Outcome, UnknownDelivery
+from pillarbox.broker.run import MESSAGE_BYTES
 from pillarbox.engine.base import NO_EXPIRATION, Address, Body, Message
 from pillarbox.errors import BrokerError, Reason
 from pillarbox.protocols.amqp091 import commands, methods, wire
@@ -290,7 +291,11 @@ class Channel:
         if route.mandatory and not target.queues:
             self.unroutable(message)
         expiring = facts.expiration_ms != NO_EXPIRATION
-        self.publish_run(target, [message], len(body), facts.persistent, expiring, facts.priority > 0)
+        message_bytes = MESSAGE_BYTES + len(properties)
+        connection.unshared_bytes = 0
+        self.publish_run(
+            target, [message], len(body), facts.persistent, expiring, facts.priority > 0, message_bytes
+        )
         if remember is not None:
             remember(message)
 
@@ -328,6 +333,7 @@ class Channel:
         persistent: bool,
         expiring: bool,
         prioritized: bool,
+        message_bytes: int,
     ) -> None:
         """Hand a run of messages to the core. Raises AmqpError if they had to be stored and cannot be."""
         count = len(messages)
@@ -339,6 +345,7 @@ class Channel:
                 persistent=persistent,
                 expiring=expiring,
                 prioritized=prioritized,
+                message_bytes=message_bytes,
             )
         except BrokerError as error:
             raise from_broker_error(error, methods.BASIC_PUBLISH) from None

@@ -156,6 +156,8 @@ class Connection:
         self.channels: dict[int, Channel] = {}
         self.routes: dict[bytes, PublishRoute] = {}
         self.facts: dict[bytes, Facts] = {}
+        self.unshared_bytes = 0
+        """Bytes of property lists that were new since the last run of messages: all others are shared."""
         self.session: Session | None = None
         self.user: User | None = None
         self.client_properties: dict[str, Any] = {}
@@ -683,6 +685,7 @@ class Connection:
         """The facts of a property list, kept for the next message that has the same."""
         assert self.user is not None
         facts = examine(properties, self.user.name)
+        self.unshared_bytes += len(properties)
         if len(properties) > FACTS_BYTES_MAX:
             return facts
         if len(self.facts) >= FACTS_MAX:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from struct import Struct
 from typing import TYPE_CHECKING
 
+from pillarbox.broker.run import MESSAGE_BYTES
 from pillarbox.engine.base import NO_EXPIRATION, Message
 from pillarbox.protocols.amqp091.methods import BASIC_ACK, BASIC_PUBLISH
 
@@ -69,7 +70,13 @@ def ingest(connection: Connection, data: bytes) -> int:
             channel, target, gathered = run_channel, run_target, messages
             run_channel, run_target, messages = None, None, []
             assert target is not None
-            channel.publish_run(target, gathered, run_bytes, run_persistent, run_expiring, run_prioritized)
+            message_bytes = MESSAGE_BYTES
+            if connection.unshared_bytes:
+                message_bytes += connection.unshared_bytes // len(gathered)
+                connection.unshared_bytes = 0
+            channel.publish_run(
+                target, gathered, run_bytes, run_persistent, run_expiring, run_prioritized, message_bytes
+            )
         elif ack_channel is not None:
             channel, ack_channel = ack_channel, None
             channel.acknowledge(ack_first, ack_last)

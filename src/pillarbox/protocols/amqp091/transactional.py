@@ -62,6 +62,7 @@ class TransactionalChannel(Channel):
         persistent: bool,
         expiring: bool,
         prioritized: bool,
+        message_bytes: int,
     ) -> None:
         """Keep a run of messages until the commit. Closes the channel if they are too many."""
         if self.closing:
@@ -75,6 +76,7 @@ class TransactionalChannel(Channel):
                 persistent=persistent,
                 expiring=expiring,
                 prioritized=prioritized,
+                message_bytes=message_bytes,
             )
         except BrokerError as error:
             self.fail(from_broker_error(error, methods.BASIC_PUBLISH))
