@@ -21,7 +21,7 @@ from pillarbox.engine.base import (
     SettledFact,
 )
 from pillarbox.engine.facts import Codec
-from pillarbox.engine.record import Columns, Target
+from pillarbox.engine.record import Columns, Target, decode_address, encode_address
 from pillarbox.store.batch import decode_batch, value_spans
 from pillarbox.store.crc import pure_crc32c
 from pillarbox.store.files import StoreError
@@ -363,3 +363,12 @@ def test_another_format_is_refused_in_words() -> None:
 
 def test_crc32c_is_not_zlibs_crc32() -> None:
     assert pure_crc32c(b"123456789") == 0xE3069283 != crc32(b"123456789")
+
+
+@pytest.mark.row("R26")
+@pytest.mark.parametrize("key", ["", "k", "a\0b", "\udcff"])
+@pytest.mark.parametrize("hidden", [(), ("b",), ("", "a\0b", "é" * 120)])
+def test_address_keeps_its_hidden_keys(key: str, hidden: tuple[str, ...]) -> None:
+    found = decode_address(encode_address(Address("amqp091", "x", key, hidden)))
+    assert (found.origin, found.exchange) == ("amqp091", "x")
+    assert (found.routing_key, found.hidden_keys) == (key, hidden)

@@ -66,6 +66,8 @@ class DeadLetter(msgspec.Struct, frozen=True, eq=False):
     priority: int
     deaths: Sequence[tuple[str, str]]
     """(queue, reason) of all its deaths, the last one first."""
+    hidden_keys: tuple[str, ...] = ()
+    """Those of the keys of which receivers do not hear."""
 
 
 Writer = Callable[[Message, Death], DeadLetter]
@@ -104,7 +106,7 @@ class DeadLetters:
         self._core = core
         self.writers: dict[str, Writer] = {}
         """By the origin of messages (see `Address`)."""
-        self._addresses: dict[tuple[str, str, str], Address] = {}
+        self._addresses: dict[tuple[str, str, str, tuple[str, ...]], Address] = {}
 
     def __repr__(self) -> str:
         return f"<DeadLetters dying={len(self._core.changes.dying)}>"
@@ -194,7 +196,7 @@ class DeadLetters:
 
     def _copy(self, message: Message, letter: DeadLetter, exchange: str) -> Message:
         """The message as it is published anew: without a time to live."""
-        name = (message.address.origin, exchange, letter.keys[0])
+        name = (message.address.origin, exchange, letter.keys[0], letter.hidden_keys)
         address = self._addresses.get(name)
         if address is None:
             if len(self._addresses) >= ADDRESSES_MAX:

@@ -33,6 +33,8 @@ class Address(msgspec.Struct, frozen=True, eq=False, gc=False):
     origin: str
     exchange: str
     routing_key: str
+    hidden_keys: tuple[str, ...] = ()
+    """Further routing keys, of which receivers do not hear (BCC, R26): should the message die, they count."""
 
 
 Body = bytes | bytearray

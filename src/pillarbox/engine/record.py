@@ -30,6 +30,8 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import NamedTuple
 
+import msgspec
+
 from pillarbox.engine.base import NO_EXPIRATION, Address, Body, Message
 from pillarbox.store.crc import crc32c
 from pillarbox.store.files import StoreError
@@ -469,10 +471,17 @@ def encode_columns(targets: Sequence[Target], columns: Columns) -> bytearray:
 
 
 def encode_address(address: Address) -> bytes:
-    """Origin and exchange with their lengths, then the routing key. Names need not be valid UTF-8."""
+    """Origin and exchange with their lengths, then the routing key. Names need not be valid UTF-8.
+
+    Hidden keys, if there are any, must be; they stand behind the routing key.
+    """
     origin = address.origin.encode("utf-8", "surrogateescape")
     exchange = address.exchange.encode("utf-8", "surrogateescape")
     key = address.routing_key.encode("utf-8", "surrogateescape")
+    if address.hidden_keys:
+        # No origin has a NUL in its name: after it, the length of the routing key, which others follow.
+        origin += b"\0%d" % len(key)
+        key += msgspec.json.encode(address.hidden_keys)
     return _ADDRESS.pack(len(origin), len(exchange)) + origin + exchange + key
 
 
@@ -483,8 +492,11 @@ def decode_address(raw: bytes) -> Address:
     origin_size, exchange_size = _ADDRESS.unpack_from(raw)
     first = _ADDRESS.size + origin_size
     second = first + exchange_size
+    origin, _, key_size = raw[_ADDRESS.size : first].partition(b"\0")
+    end = second + int(key_size) if key_size else len(raw)
     return Address(
-        raw[_ADDRESS.size : first].decode("utf-8", "surrogateescape"),
+        origin.decode("utf-8", "surrogateescape"),
         raw[first:second].decode("utf-8", "surrogateescape"),
-        raw[second:].decode("utf-8", "surrogateescape"),
+        raw[second:end].decode("utf-8", "surrogateescape"),
+        msgspec.json.decode(raw[end:], type=tuple[str, ...]) if key_size else (),
     )

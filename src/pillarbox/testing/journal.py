@@ -35,6 +35,7 @@ T = TypeVar("T")
 ADDRESSES = [
     Address("amqp091", "", "q"),
     Address("amqp091", "amq.topic", "a.b"),
+    Address("amqp091", "amq.topic", "a.b", ("hidden", "key \0 é")),
     Address("stomp", "é", "\udcff"),
 ]
 NOW_MS = 1_700_000_000_000

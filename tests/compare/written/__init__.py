@@ -9,6 +9,7 @@ from __future__ import annotations
 from tests.compare.written import (
     confirms,
     consumers,
+    copies,
     deadletters,
     delivery,
     errors,
@@ -30,6 +31,7 @@ __all__ = ["ALL", "Transcript"]
 MODULES = (
     confirms,
     consumers,
+    copies,
     deadletters,
     delivery,
     errors,

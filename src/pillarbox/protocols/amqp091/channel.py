@@ -25,7 +25,7 @@ from pillarbox.errors import BrokerError, Reason
 from pillarbox.protocols.amqp091 import commands, methods, wire
 from pillarbox.protocols.amqp091.deaths import with_delivery_count
 from pillarbox.protocols.amqp091.errors import AmqpError, from_broker_error, from_wire_error
-from pillarbox.protocols.amqp091.publishing import Target, envelope_of, with_reply_to, without_header
+from pillarbox.protocols.amqp091.publishing import ORIGIN, Target, envelope_of, with_reply_to, without_header
 
 if TYPE_CHECKING:
     from pillarbox.broker.ledger import Entry
@@ -278,9 +278,9 @@ class Channel:
         facts = connection.facts.get(properties) or connection.examine(properties)
         if facts.fault is not None:
             raise AmqpError(*facts.fault, methods.BASIC_PUBLISH)
-        target, properties, remember = self._special(route, facts, properties)
+        target, address, properties, remember = self._special(route, facts, properties)
         message = Message(
-            route.address,
+            address,
             properties,
             body,
             self.core.changes.now_ms,
@@ -301,29 +301,32 @@ class Channel:
 
     def _special(
         self, route: PublishRoute, facts: Facts, properties: bytes
-    ) -> tuple[Target, bytes, Callable[[Message], None] | None]:
+    ) -> tuple[Target, Address, bytes, Callable[[Message], None] | None]:
         """Apply what a message itself says about its route: CC and BCC, its envelope, reply-to.
 
-        Returns where it goes, its properties as they are handed on, and whom to tell of it then.
+        Returns where it goes, its address and properties as they are handed on, and whom to tell of it then.
         """
         target = route.target
+        address = route.address
         remember = None
         if facts.selects_keys or route.per_message:
             envelope = envelope_of(properties, facts)
             headers = envelope.headers
-            keys = (route.address.routing_key, *_selected(headers, "CC"), *_selected(headers, "BCC"))
+            copies, hidden = _selected(headers, "CC"), _selected(headers, "BCC")
+            keys = (address.routing_key, *copies, *hidden)
             source, resolved = self.session.route(route.address.exchange, keys, envelope)
             target = self.connection.target(source, resolved.queues)
             if resolved.histories:
                 remember = partial(resolved.remember, keys, envelope)
             if "BCC" in headers:
                 properties = without_header(properties, "BCC")
+                address = Address(ORIGIN, address.exchange, address.routing_key, hidden)
         if facts.replies_directly:
             if self.reply_queue is None:
                 text = "fast reply consumer does not exist"
                 raise AmqpError(406, text, methods.BASIC_PUBLISH)
             properties = with_reply_to(properties, self.reply_queue)
-        return target, properties, remember
+        return target, address, properties, remember
 
     def publish_run(
         self,
@@ -413,6 +416,15 @@ class Channel:
                 out += (start, _tag_and_flag(tag, redelivered), end)
                 out += self.content_frames(message)
             tag += 1
+
+    def answer_get(self, queue: Queue, message: Message, tag: int, redelivered: bool) -> None:
+        """basic.get-ok with a message of this queue."""
+        address = message.address
+        self.send_method(
+            methods.BASIC_GET_OK, tag, redelivered, address.exchange, address.routing_key, queue.ready_count
+        )
+        self.connection.send(b"".join(self.content_frames(message)))
+        self.connection.handed_out(len(message.body))
 
     def _deliver_ends(self, consumer: Consumer, address: Address) -> tuple[bytes, bytes]:
         """What stands before and after tag and redelivered flag in basic.deliver; kept by the consumer."""

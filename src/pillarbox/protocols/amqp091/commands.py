@@ -289,12 +289,7 @@ def basic_get(channel: Channel, _: int, name: str, no_ack: bool) -> None:
     message = run.messages[0]
     if queue.delivery_limit is not None:
         message = with_delivery_count(message, run.counts[0] if run.counts else 0)
-    address = message.address
-    channel.send_method(
-        m.BASIC_GET_OK, tag, run.redelivered, address.exchange, address.routing_key, queue.ready_count
-    )
-    channel.connection.send(b"".join(channel.content_frames(message)))
-    channel.connection.handed_out(len(message.body))
+    channel.answer_get(queue, message, tag, run.redelivered)
 
 
 def _get_later(channel: Channel, queue: Queue, no_ack: bool) -> None:

@@ -49,15 +49,16 @@ def dead_letter(message: Message, death: Death) -> DeadLetter:
         headers |= {f"x-first-death-{name}": value for name, value in companions.items()}
     headers |= {f"x-last-death-{name}": value for name, value in companions.items()}
     deaths = headers[DEATHS] = _with_death(_list(headers.get(DEATHS)), table)
-    keys = (address.routing_key, *selected)
+    hidden = address.hidden_keys
+    keys = (address.routing_key, *selected, *hidden)
     if death.routing_key is not None:
-        keys = (death.routing_key,)
+        keys, hidden = (death.routing_key,), ()
         headers.pop("CC", None)
     headers = dict(sorted(headers.items()))
     changed = found._replace(headers=headers, expiration=None)
     envelope = Envelope(headers, lambda name: getattr(changed, name))
     properties = wire.encode_properties(changed)
-    return DeadLetter(properties, keys, envelope, found.priority or 0, _history(deaths))
+    return DeadLetter(properties, keys, envelope, found.priority or 0, _history(deaths), hidden)
 
 
 def with_delivery_count(message: Message, count: int) -> Message:
