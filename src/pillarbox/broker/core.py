@@ -171,6 +171,18 @@ class Core:
         for session in self.sessions:
             session.forget_routes()
 
+    def set_tracing(self, vhost: str, on: bool) -> None:
+        """Have copies of a virtual host's messages published (R75), or not any more; a restart forgets it.
+
+        Raises NOT_FOUND for a missing virtual host.
+        """
+        if vhost not in self.vhosts:
+            raise BrokerError(Reason.NOT_FOUND, f"no vhost '{vhost}'")
+        self.vhosts[vhost].tracing = on
+        for session in self.sessions:
+            if session.vhost.name == vhost:
+                session.trace(on)
+
     def restore(self, recovery: Recovery) -> None:
         """Take over what an engine found. Only on an empty core."""
         assert not self.vhosts

@@ -52,6 +52,8 @@ class Session:
         """The head's connection, for those who list or close connections."""
         self.forget_routes: Callable[[], None] = lambda: None
         """Called when the user's permissions have changed: routes resolved before may be forbidden now."""
+        self.trace: Callable[[bool], None] = lambda on: None
+        """Called when the virtual host's tracing is turned on or off (R75)."""
         self._owns = False
 
     def __repr__(self) -> str:

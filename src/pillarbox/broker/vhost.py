@@ -39,13 +39,15 @@ if TYPE_CHECKING:
     from pillarbox.broker.index import Envelope
 
 DEFAULT_EXCHANGE = ""
+TRACE_EXCHANGE = "amq.rabbitmq.trace"
+"""Where copies of messages go while tracing is on (R75)."""
 PREDECLARED = {
     "amq.direct": "direct",
     "amq.fanout": "fanout",
     "amq.topic": "topic",
     "amq.headers": "headers",
     "amq.match": "headers",
-    "amq.rabbitmq.trace": "topic",
+    TRACE_EXCHANGE: "topic",
 }
 RESERVED_PREFIX = "amq."
 _POLICY_KINDS = ("policy", "operator_policy")
@@ -63,6 +65,8 @@ class VHost:
         """What a queue is that does not say so and could be it; "": classic."""
         self.protected = False
         """It cannot be removed."""
+        self.tracing = False
+        """Copies of messages are published (R75); set by `Core.set_tracing`."""
         self.queues: dict[str, Queue] = {}
         self.exchanges: dict[str, Exchange] = {}
         self.reply_queues: dict[str, Queue] = {}
@@ -73,7 +77,7 @@ class VHost:
         self._naming: dict[str, dict[Exchange, None]] = {}
         """Exchanges by the name of their alternate, whether that exists or not (R25)."""
         for exchange, kind in PREDECLARED.items():
-            self._add_exchange(exchange, kind, durable=True, internal=exchange == "amq.rabbitmq.trace")
+            self._add_exchange(exchange, kind, durable=True, internal=exchange == TRACE_EXCHANGE)
 
     def __repr__(self) -> str:
         return f"<VHost {self.name!r} queues={len(self.queues)} exchanges={len(self.exchanges)}>"

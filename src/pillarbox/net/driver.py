@@ -82,7 +82,7 @@ class Connection(Protocol):
 
 
 ConnectionFactory = Callable[[str, bool, Callable[[], None]], Connection]
-"""(peer, whether it is on this host, what to call when there is output) → a connection."""
+"""(name of its ends, whether the peer is on this host, what to call when there is output) → a connection."""
 
 
 class Driver(asyncio.BufferedProtocol):
@@ -129,7 +129,8 @@ class Driver(asyncio.BufferedProtocol):
         self._transport.set_write_buffer_limits(WRITE_BUFFER_HIGH, WRITE_BUFFER_LOW)
         peer = transport.get_extra_info("peername")
         host = peer[0] if isinstance(peer, tuple) else ""
-        name = f"{host}:{peer[1]}" if isinstance(peer, tuple) else "local"
+        local = transport.get_extra_info("sockname")
+        name = f"{_shown(peer)} -> {_shown(local)}" if isinstance(peer, tuple) else "local"
         self._ticker.begin()
         self.connection = self._make_connection(name, _is_loopback(host), self._has_output)
         self._ticker.drivers[self] = None
@@ -254,6 +255,11 @@ class Driver(asyncio.BufferedProtocol):
         """Cut the socket."""
         if self._transport is not None:
             self._transport.abort()
+
+
+def _shown(address: tuple[str, int]) -> str:
+    host, port = address[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _is_loopback(host: str) -> bool:

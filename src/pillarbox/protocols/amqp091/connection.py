@@ -34,6 +34,7 @@ from pillarbox.protocols.amqp091.publishing import (
     Target,
     examine,
 )
+from pillarbox.protocols.amqp091.tracing import TracedChannel
 
 if TYPE_CHECKING:
     from pillarbox.broker.auth import User
@@ -103,6 +104,7 @@ class Settings:
         version: str = "3.13.7",
         server: str = "Pillarbox",
         cluster_name: str = "pillarbox@localhost",
+        node: str = "pillarbox@localhost",
         platform: str = "Python",
         channel_max: int = 2047,
         frame_max: int = 131_072,
@@ -113,6 +115,7 @@ class Settings:
         consumer_max: int = 0,
         loopback_users: tuple[str, ...] = ("guest",),
     ) -> None:
+        self.node = node
         self.channel_max = channel_max
         self.frame_max = frame_max
         self.frame_min = frame_min
@@ -135,7 +138,7 @@ class Settings:
 
 
 class Connection:
-    """See the module. `peer` and `local` are (host, port) for people; `loopback`: the peer is this host."""
+    """See the module. `peer` names both ends of the socket for people; `loopback`: the peer is this host."""
 
     def __init__(
         self,
@@ -193,6 +196,11 @@ class Connection:
         return f"<Connection {self.peer} {self.state.name} channels={len(self.channels)}>"
 
     # --- bytes in ----------------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """Both ends, as RabbitMQ names a connection."""
+        return self.peer
 
     def receive(self, data: bytes | memoryview) -> None:
         """Take what the socket gave and act on all whole frames in it. Nothing of `data` is kept."""
@@ -362,7 +370,8 @@ class Connection:
                 self.session.demand_channel()
             except BrokerError as error:
                 raise from_broker_error(error, method_id) from None
-            channel = self.channels[number] = Channel(self, self.session, number)
+            kind_of = TracedChannel if self.session.vhost.tracing else Channel
+            channel = self.channels[number] = kind_of(self, self.session, number)
             return channel
         if kind == 1 and method_id not in methods.METHODS:
             raise AmqpError(503, "unimplemented method", method_id)
@@ -462,10 +471,20 @@ class Connection:
         assert self.user is not None
         self.session = self.core.open_session(self.user, vhost, self)
         self.session.forget_routes = self.routes.clear
+        self.session.trace = self._trace
         self.session.head = self
         self.state = State.RUNNING
         self._deadline_ms = None
         self.send_method(0, methods.CONNECTION_OPEN_OK, "")
+
+    def _trace(self, on: bool) -> None:
+        """Make all channels such that tell the firehose (R75), or ordinary ones again.
+
+        One with transactions stays what it is, and tells nothing.
+        """
+        for channel in self.channels.values():
+            if not channel.transactional:
+                channel.__class__ = TracedChannel if on else Channel
 
     def _close(self, code: int, text: str, class_id: int, method_id: int) -> None:
         self._end()
