@@ -347,3 +347,34 @@ def test_delivery_count_leaves_all_else_as_it_was() -> None:
     found = wire.decode_properties(one.properties)
     assert found == wire.Properties(headers={"a": [2], "x-delivery-count": 2, "z": 1}, priority=3)
     assert one.body == b"x"
+
+
+@pytest.mark.row("R48")
+def test_deaths_are_counted_by_type_strategy_and_reason() -> None:
+    """As RabbitMQ 3.13 labels its counters; who drops what dies counts it too, as disabled."""
+    domain = Domain()
+    vhost = domain.vhost
+    limited = vhost.declare_queue(
+        None, "limited", arguments={"x-max-length": 2, "x-dead-letter-exchange": ""}
+    )
+    vhost.declare_queue(None, "timed", arguments={"x-message-ttl": 0})
+    plain = {"x-queue-type": "quorum", "x-delivery-limit": 1}
+    vhost.declare_queue(None, "quorum", durable=True, arguments=plain)
+    domain.publish([limited], [message(number) for number in range(5)])
+    domain.publish([domain.queue("timed")], [message(number) for number in range(4)])
+    domain.publish([domain.queue("quorum")], [message(number) for number in range(3)])
+    domain.run()
+    session, ledger = domain.session(), Ledger()
+    for _ in range(2):
+        for _ in range(3):
+            session.get("quorum", ledger, no_ack=False)
+        ledger.settle_all(Outcome.RELEASED)
+    session.get("limited", ledger, no_ack=False)
+    ledger.settle_all(Outcome.REJECTED)
+    domain.run()
+    assert domain.core.changes.deaths == {
+        ("classic", "at_most_once", "maxlen"): 3,
+        ("classic", "disabled", "expired"): 4,
+        ("quorum", "disabled", "delivery_limit"): 3,
+        ("classic", "at_most_once", "rejected"): 1,
+    }

@@ -44,6 +44,8 @@ class Changes:
         """Queues that want to be looked at, with the time."""
         self.dying: deque[Dying] = deque()
         """Messages that wait for being forwarded as dead letters, in the order in which they died."""
+        self.deaths: dict[tuple[str, str, str], int] = {}
+        """How many messages ever died, by type of queue, strategy and reason (see `deadletter`)."""
         self.definitions: list[DefinitionFact] = []
         self.messages: list[MessagesFact] = []
         self.delivered: dict[int, int] = {}

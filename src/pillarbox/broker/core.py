@@ -27,8 +27,8 @@ from pillarbox.broker.dispatch import ROUND_MESSAGES, dispatch
 from pillarbox.broker.lane import SHADOW, Lane
 from pillarbox.broker.queue import Queue
 from pillarbox.broker.quotas import USER, VHOST, Quotas
-from pillarbox.broker.returning import Returning
 from pillarbox.broker.relief import relieve
+from pillarbox.broker.returning import Returning
 from pillarbox.broker.run import MESSAGE_BYTES, Run, body_bytes_of
 from pillarbox.broker.scheduler import Scheduler
 from pillarbox.broker.session import Session

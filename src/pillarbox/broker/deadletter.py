@@ -34,6 +34,11 @@ if TYPE_CHECKING:
 REJECTED, EXPIRED, MAXLEN, DELIVERY_LIMIT = "rejected", "expired", "maxlen", "delivery_limit"
 """Why messages die, in RabbitMQ's words."""
 
+REASONS = (REJECTED, EXPIRED, MAXLEN, DELIVERY_LIMIT)
+
+DISABLED, AT_MOST_ONCE = "disabled", "at_most_once"
+"""What a queue does with what dies, as RabbitMQ 3.13 labels its counters: drops it, or forwards it."""
+
 ADDRESSES_MAX = 1024
 """Addresses of dead letters that are kept, one for each exchange and key: heads know them by identity."""
 

@@ -149,10 +149,12 @@ class Lane:
                 heappush(self.released, single)
                 queue.ready_count += 1
                 queue.ready_bytes += single.body_bytes
-            elif queue.dead_letters is None:
-                self._gone(single)
             else:
-                self._die(single, DELIVERY_LIMIT)
+                queue.count_deaths(DELIVERY_LIMIT, 1)
+                if queue.dead_letters is None:
+                    self._gone(single)
+                else:
+                    self._die(single, DELIVERY_LIMIT)
         queue.active_ms = self._changes.now_ms
         queue.wake()
         return False
@@ -251,6 +253,7 @@ class Lane:
         queue = self.queue
         if queue.deleted:
             return
+        queue.count_deaths(REJECTED, len(run.sequences))
         if queue.dead_letters is None:
             self.settle_unanswered(run)
         else:
@@ -403,6 +406,7 @@ class Lane:
         queue = self.queue
         queue.ready_count -= len(gone.sequences)
         queue.ready_bytes -= gone.body_bytes
+        queue.count_deaths(reason, len(gone.sequences))
         if queue.dead_letters is None:
             self._gone(gone)
         else:

@@ -16,7 +16,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from pillarbox.broker.ack_timeout import own_timeout_ms
-from pillarbox.broker.deadletter import Dying
+from pillarbox.broker.deadletter import AT_MOST_ONCE, DISABLED, Dying
 from pillarbox.broker.exchange import Stamp
 from pillarbox.broker.lane import READ_AHEAD_BYTES, READ_AHEAD_MESSAGES, Lane
 from pillarbox.broker.limits import delivery_limit_of, limits_of
@@ -392,8 +392,16 @@ class Queue:
             consumer.credit > 0 and consumer.pool.credit > 0 for level in self.turns for consumer in level
         )
 
+    def count_deaths(self, reason: str, count: int) -> None:
+        """Count messages that die here, whether they are forwarded or dropped."""
+        strategy = DISABLED if self.dead_letters is None else AT_MOST_ONCE
+        key = (self.kind, strategy, reason)
+        deaths = self._changes.deaths
+        deaths[key] = deaths.get(key, 0) + count
+
     def let_die(self, reason: str, messages: list[Message]) -> None:
         """Let messages that the queue never took be forwarded as its dead letters."""
+        self.count_deaths(reason, len(messages))
         if self.dead_letters is not None:
             self._changes.dying.append(Dying(self, reason, None, messages))
 
