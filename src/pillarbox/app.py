@@ -208,6 +208,8 @@ class Server:
             message_size_max=config.message_size_max,
             consumer_max=config.consumer_max_per_channel,
             loopback_users=config.loopback_users,
+            message_timestamp=config.message_timestamp,
+            message_routing_node=config.message_routing_node,
         )
 
         def make_connection(peer: str, loopback: bool, on_output: Callable[[], None]) -> Connection:

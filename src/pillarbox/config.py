@@ -384,6 +384,27 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             maximum=FRAME_SIZE_CEILING,
         ),
     ] = FRAME_SIZE_FLOOR
+    message_timestamp: Annotated[
+        str,
+        Row(
+            AMQP,
+            CHOICE,
+            "Write into each message when it came: the header `timestamp_in_ms` and the property `timestamp` "
+            "in seconds. `keep` leaves what the publisher has put there, `overwrite` does not. RabbitMQ's "
+            "`message_interceptors.incoming.set_header_timestamp.overwrite`.",
+            choices=("off", "keep", "overwrite"),
+        ),
+    ] = "off"
+    message_routing_node: Annotated[
+        str,
+        Row(
+            AMQP,
+            CHOICE,
+            "Write into each message which node took it: the header `x-routed-by`; see `message_timestamp`. "
+            "RabbitMQ's `message_interceptors.incoming.set_header_routing_node.overwrite`.",
+            choices=("off", "keep", "overwrite"),
+        ),
+    ] = "off"
     handshake_timeout_s: Annotated[
         int,
         Row(

@@ -128,3 +128,29 @@ def test_watermark_can_be_changed_while_the_broker_runs(broker: Broker) -> None:
 
     assert broker.call(lambda server: change(server, 0, MIB)) == "low on memory"
     assert broker.call(lambda server: change(server, 0.5, MIB)) is None
+
+
+@pytest.mark.row("R74")
+def test_state_shows_how_a_connection_is_held_up(broker: Broker) -> None:
+    """As RabbitMQ 3.10.8 shows it: an alarm makes all `blocking`, and who then publishes `blocked`."""
+
+    def states(server: Server) -> list[str]:
+        return sorted(session.head.flow_state for session in server.core.sessions)
+
+    def alarm(server: Server, watermark: int) -> None:
+        server.watch.memory_max = watermark
+        server.watch.look(server.clock.now_ms())
+
+    publisher, idle = Hand(), Hand()
+    with Loop([publisher, idle], broker.amqp_port) as loop:
+        loop.run(lambda: publisher.open and idle.open)
+        assert broker.call(states) == ["running", "running"]
+        broker.call(lambda server: alarm(server, 0))
+        assert broker.call(states) == ["blocking", "blocking"]
+        publisher.publish(BODY)
+        loop.run(lambda: publisher.blocked is not None)
+        assert broker.call(states) == ["blocked", "blocking"]
+        broker.call(lambda server: alarm(server, WATERMARK))
+        broker.advance(LOOK)
+        loop.run(lambda: publisher.unblocked == 1)
+        assert broker.call(states) == ["running", "running"]

@@ -18,7 +18,7 @@ import pytest
 
 from pillarbox.protocols.amqp091 import methods as m
 from pillarbox.protocols.amqp091 import wire
-from pillarbox.protocols.amqp091.connection import PROTOCOL_HEADER, State
+from pillarbox.protocols.amqp091.connection import FLOW_SHOWN_MS, PROTOCOL_HEADER, State
 
 from .rig import CAPABILITIES, Rig, login_frames, sent_methods
 
@@ -446,3 +446,22 @@ def test_frames_that_wait_for_the_disk_twice_keep_their_order() -> None:
     rig = waiting_for_disk()
     answer = outcome(rig, GET_COLD + inputs(1)["queue.purge"] + inputs(1)["confirm.select"])
     assert answer == "basic.get-ok, basic.get-ok, queue.purge-ok, confirm.select-ok"
+
+
+@pytest.mark.row("R74")
+def test_publisher_that_was_slowed_down_shows_it_for_a_while() -> None:
+    rig = Rig().log_in()
+    connection = rig.connection
+    rig.send(1, m.CHANNEL_OPEN, "")
+    assert connection.flow_state == "running"
+    rig.core.held = True
+    publish = m.method_frame(1, m.BASIC_PUBLISH, 0, "", "q", False, False)
+    rig.turn(publish + wire.content_frames(1, b"\0\0", b"body", 131_072))
+    assert connection.flow_state == "flow"
+    rig.core.held = connection.published = False
+    rig.later(FLOW_SHOWN_MS - 1)
+    assert connection.flow_state == "flow"
+    rig.later(1)
+    assert connection.flow_state == "running"
+    connection.shut_down("over")
+    assert connection.flow_state == "closing"

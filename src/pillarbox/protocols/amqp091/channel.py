@@ -25,6 +25,7 @@ from pillarbox.errors import BrokerError, Reason
 from pillarbox.protocols.amqp091 import commands, methods, wire
 from pillarbox.protocols.amqp091.deaths import with_delivery_count
 from pillarbox.protocols.amqp091.errors import AmqpError, from_broker_error, from_wire_error
+from pillarbox.protocols.amqp091.interceptors import intercept
 from pillarbox.protocols.amqp091.publishing import ORIGIN, Target, envelope_of, with_reply_to, without_header
 
 if TYPE_CHECKING:
@@ -278,6 +279,9 @@ class Channel:
         facts = connection.facts.get(properties) or connection.examine(properties)
         if facts.fault is not None:
             raise AmqpError(*facts.fault, methods.BASIC_PUBLISH)
+        if facts.intercepted:
+            now_ms = self.core.changes.now_ms
+            properties = intercept(properties, connection.settings.interceptors, now_ms)
         target, address, properties, remember = self._special(route, facts, properties)
         message = Message(
             address,

@@ -17,6 +17,8 @@ from collections.abc import Callable, Mapping
 from struct import Struct
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from pillarbox.broker.session import Session
 from pillarbox.engine.base import Address
 from pillarbox.errors import BrokerError
@@ -24,6 +26,7 @@ from pillarbox.protocols.amqp091 import methods, wire
 from pillarbox.protocols.amqp091.channel import Channel
 from pillarbox.protocols.amqp091.errors import AmqpError, from_broker_error, from_frame, from_wire_error
 from pillarbox.protocols.amqp091.ingest import FRAME_END, ingest
+from pillarbox.protocols.amqp091.interceptors import interceptors_of
 from pillarbox.protocols.amqp091.publishing import (
     FACTS_BYTES_MAX,
     FACTS_MAX,
@@ -94,6 +97,21 @@ class State(enum.Enum):
     CLOSED = enum.auto()
 
 
+STATE_NAMES = {
+    State.PROTOCOL_HEADER: "starting",
+    State.START: "starting",
+    State.TUNE: "tuning",
+    State.OPEN: "opening",
+    State.RUNNING: "running",
+    State.CLOSING: "closing",
+    State.CLOSED: "closed",
+}
+"""As RabbitMQ shows them."""
+
+FLOW_SHOWN_MS = 5000
+"""How long a publisher shows the state `flow` after it was slowed down, so that who looks can see it."""
+
+
 class Settings:
     """What a listener gives to all its connections."""
 
@@ -114,8 +132,11 @@ class Settings:
         message_size_max: int = 134_217_728,
         consumer_max: int = 0,
         loopback_users: tuple[str, ...] = ("guest",),
+        message_timestamp: str = "off",
+        message_routing_node: str = "off",
     ) -> None:
         self.node = node
+        self.interceptors = interceptors_of(message_timestamp, message_routing_node, node)
         self.channel_max = channel_max
         self.frame_max = frame_max
         self.frame_min = frame_min
@@ -178,6 +199,8 @@ class Connection:
         """Input is left where it is until there is room for the answer: the driver shall not read more."""
         self.close_reason = ""
         self.blocked_reason: str | None = None
+        self._slowed_ms = -FLOW_SHOWN_MS
+        """When it was slowed down last because the disk was behind."""
         self._paused = False
         self.bodies_out_bytes = 0
         self._targets: dict[tuple[Exchange | None, tuple[Queue, ...]], Target] = {}
@@ -560,10 +583,27 @@ class Connection:
     def blocked(self, reason: str) -> None:
         """See `Outlet`: as with RabbitMQ, who publishes is told when it publishes, and nobody else is."""
 
+    @property
+    def flow_state(self) -> str:
+        """The state that is shown to people (R74): as it is, or how a publisher is being held up.
+
+        `blocked` by an alarm, `blocking` as soon as it publishes, `flow` because the disk was behind.
+        """
+        if self.state is State.RUNNING:
+            if self.blocked_reason is not None:
+                return "blocked"
+            if self.core.alarm is not None:
+                return "blocking"
+            if self.published or self.core.changes.now_ms - self._slowed_ms < FLOW_SHOWN_MS:
+                return "flow"
+        return STATE_NAMES[self.state]
+
     def published_while_held(self) -> None:
         """Have this connection held up too, and tell it why (R11) if it wants to know."""
         self.published = True
         reason = self.core.alarm
+        if reason is None:
+            self._slowed_ms = self.core.changes.now_ms
         if reason is not None and self.blocked_reason is None:
             self.blocked_reason = reason
             if self.client_capabilities.get("connection.blocked"):
@@ -704,6 +744,8 @@ class Connection:
         """The facts of a property list, kept for the next message that has the same."""
         assert self.user is not None
         facts = examine(properties, self.user.name)
+        if self.settings.interceptors and facts.fault is None:
+            facts = msgspec.structs.replace(facts, special=True, has_headers=True, intercepted=True)
         self.unshared_bytes += len(properties)
         if len(properties) > FACTS_BYTES_MAX:
             return facts

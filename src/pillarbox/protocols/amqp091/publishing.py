@@ -73,6 +73,8 @@ class Facts(msgspec.Struct, frozen=True, eq=False):
     """Has headers that may name further routing keys (R26)."""
     replies_directly: bool = False
     """Asks for the reply by `amq.rabbitmq.reply-to` (R70)."""
+    intercepted: bool = False
+    """The broker writes something into such messages (R76)."""
     fault: tuple[int, str] | None = None
     """Reply code and text with which such a message is refused."""
 
