@@ -328,10 +328,10 @@ def test_definitions_that_cannot_be_read_are_one_line_and_exit_1(tmp_path: Path)
 @pytest.mark.parametrize(
     ("document", "told"),
     [
-        ({"queues": [{"name": "q", "vhost": "shop"}]}, "'shop' is missing"),
+        ({"queues": [{"name": "q", "vhost": "shop"}]}, "queues[0] (q): there is no virtual host 'shop'"),
         (
-            {"exchanges": [{"name": "amq.direct", "vhost": "/", "type": "topic"}]},
-            "inequivalent arg 'type' for exchange 'amq.direct' in vhost '/'",
+            {"exchanges": [{"name": "amq.mine", "vhost": "/", "type": "topic"}]},
+            "exchanges[0] (amq.mine): exchange name 'amq.mine' contains reserved prefix 'amq.*'",
         ),
     ],
 )

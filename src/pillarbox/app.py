@@ -22,11 +22,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from pillarbox.broker.auth import Permission
 from pillarbox.broker.core import Core, CoreSnapshot
-from pillarbox.broker.import_definitions import import_definitions
+from pillarbox.broker.import_definitions import DefinitionsError, import_definitions
 from pillarbox.clock import Clock, SystemClock
 from pillarbox.config import Config
 from pillarbox.engine.base import Journal, JournalListener, Recovery, Snapshot
-from pillarbox.errors import BrokerError, StartupError
+from pillarbox.errors import StartupError
 from pillarbox.net.driver import Connection, Driver
 from pillarbox.net.ticker import Ticker
 from pillarbox.ops.resources import Watch, machine_bytes, process_bytes, watermark_bytes
@@ -185,12 +185,8 @@ class Server:
     def _load_definitions(self, path: str) -> None:
         try:
             import_definitions(self.core, json.loads(Path(path).read_bytes()))
-        except (OSError, BrokerError, ValueError, KeyError, TypeError) as error:
-            reason = str(error)
-            if isinstance(error, OSError):
-                reason = error.strerror or reason
-            elif isinstance(error, KeyError):
-                reason = f"{error} is missing"
+        except (OSError, ValueError, DefinitionsError) as error:
+            reason = (isinstance(error, OSError) and error.strerror) or str(error)
             raise StartupError(f"cannot load the definitions in {path}: {reason}") from None
 
     async def _listen(self, loop: asyncio.AbstractEventLoop) -> None:

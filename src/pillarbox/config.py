@@ -326,8 +326,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         Row(
             USERS,
             FILE,
-            "A file of definitions as RabbitMQ exports them (JSON): virtual hosts, users, permissions, "
-            "exchanges, queues and bindings are added to what is there at every start. Nothing is removed.",
+            "A file of definitions as RabbitMQ exports them (JSON): virtual hosts, users, permissions, topic "
+            "permissions, policies, exchanges, queues and bindings are added to what is there at every "
+            "start. Nothing is removed.",
         ),
     ] = ""
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from pillarbox.broker import definitions as kept
 from pillarbox.broker.auth import Permission, User, hash_password
-from pillarbox.broker.import_definitions import import_definitions
+from pillarbox.broker.import_definitions import DefinitionsError, import_definitions
 from pillarbox.broker.index import Envelope
 from pillarbox.protocols.amqp091 import wire
 
@@ -301,7 +301,7 @@ def test_imported_definitions_come_back_after_a_restart() -> None:
                 "arguments": {},
             }
         ],
-        "policies": [{"name": "left alone"}],
+        "shovels of tomorrow": [{"name": "left alone"}],
     }
     domain = Domain()
     import_definitions(domain.core, document)
@@ -323,5 +323,6 @@ def test_imported_definitions_come_back_after_a_restart() -> None:
 
 def test_import_names_an_unknown_hashing_algorithm() -> None:
     document = {"users": [{"name": "eve", "password_hash": "x", "hashing_algorithm": "rot13", "tags": []}]}
-    with pytest.raises(ValueError, match="'eve': unknown hashing_algorithm 'rot13'"):
+    told = r"^users\[0\] \(eve\): unknown hashing_algorithm 'rot13'$"
+    with pytest.raises(DefinitionsError, match=told):
         import_definitions(Domain().core, document)

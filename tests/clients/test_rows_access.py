@@ -1,4 +1,4 @@
-"""Virtual hosts, users, permissions (R90-R92, R94), with what `definitions.json` says.
+"""Virtual hosts, users, permissions (R90-R94), with what `definitions.json` says.
 
 user               virtual host  configure  write                     read
 guest              all three     .*         .*                        .*
@@ -6,6 +6,9 @@ pb-limited         /             ^own-.*    ^(own|write)-.*, default  ^(own|read
 pb-limited         pb-second     (empty)    .*                        .*
 pb-sha512          /             ^$         ^$                        .*
 pb-nopermission    -             -          -                         -
+pb-topics          /             .*         .*                        .*
+
+pb-topics may publish keys that fit ^w\\.{username}\\. on amq.topic, and bind ^r\\.{client_id}.
 """
 
 from __future__ import annotations
@@ -252,3 +255,56 @@ def test_dead_letter_and_alternate_exchange_need_permissions_too(
     else:
         channel.exchange_declare(f"own-{name}", "direct", arguments=arguments)
         channel.exchange_delete(f"own-{name}")
+
+
+# Topic permissions ----------------------------------------------------------------------------------
+
+TOPICS = {"user": "pb-topics", "password": "topics-secret"}
+
+
+def withheld(key: str) -> str:
+    where = "exchange 'amq.topic' in vhost '/'"
+    return f"ACCESS_REFUSED - access to topic '{key}' in {where} refused for user 'pb-topics'"
+
+
+@pytest.mark.row("R93", "403")
+def test_topic_permission_withholds_keys_from_publishers(pika_to: Pika, name: str) -> None:
+    """R93: keys that fit `write` arrive, others close the channel, also after many that did."""
+    owner = pika_to.channel()
+    owner.queue_declare(name, exclusive=True)
+    owner.queue_bind(name, "amq.topic", f"w.*.{name}")
+    channel = pika_to.channel(**TOPICS)
+    channel.confirm_delivery()
+    for _ in range(3):
+        publish(channel, f"w.pb-topics.{name}", b"x", exchange="amq.topic")
+    with closes_channel(403, withheld(f"w.other.{name}")):
+        publish(channel, f"w.other.{name}", b"x", exchange="amq.topic")
+    assert drain(owner, name) == [b"x"] * 3
+
+
+@pytest.mark.row("R93", "403")
+def test_topic_permission_withholds_keys_from_bindings(pika_to: Pika, name: str) -> None:
+    """R93: binding and unbinding need `read`; a variable that nobody sets stands for itself."""
+    connection = pika_to.connect(**TOPICS)
+    channel = connection.channel()
+    channel.queue_declare(name, exclusive=True)
+    channel.queue_bind(name, "amq.topic", "r.{client_id}.x")
+    with closes_channel(403, withheld("r.x")):
+        channel.queue_bind(name, "amq.topic", "r.x")
+    with closes_channel(403, withheld("#")):
+        connection.channel().queue_unbind(name, "amq.topic", "#")
+
+
+@pytest.mark.row("R93")
+def test_topic_permission_counts_on_its_exchange_and_on_topic_exchanges_only(
+    pika_to: Pika, name: str
+) -> None:
+    """R93: another topic exchange is free, and so is every other type of exchange."""
+    channel = pika_to.channel(**TOPICS)
+    channel.confirm_delivery()
+    channel.exchange_declare(name, "topic", auto_delete=True)
+    channel.queue_declare(name, exclusive=True)
+    for exchange in (name, "amq.direct"):
+        channel.queue_bind(name, exchange, "anything")
+        publish(channel, "anything", b"x", exchange=exchange)
+    assert drain(channel, name) == [b"x", b"x"]

@@ -71,6 +71,8 @@ def remove_vhost(core: Core, name: str) -> bool:
     core.quotas.forget(VHOST, name)
     for user, where in [key for key in core.users.permissions if key[1] == name]:
         remove_permission(core, user, where)
+    for user, where in [key for key in core.users.topics.by_user if key[1] == name]:
+        core.clear_topic_permission(user, where)
     return True
 
 
@@ -82,6 +84,8 @@ def remove_user(core: Core, name: str) -> bool:
     core.quotas.forget(USER, name)
     for user, where in [key for key in core.users.permissions if key[0] == name]:
         remove_permission(core, user, where)
+    for user, where in [key for key in core.users.topics.by_user if key[0] == name]:
+        core.clear_topic_permission(user, where)
     _close([one for one in core.sessions if one.user.name == name], f"user '{name}' is deleted")
     return True
 

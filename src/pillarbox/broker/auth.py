@@ -17,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from pillarbox.broker.topic_permission import TopicPermissions
 from pillarbox.errors import BrokerError, Reason
 
 SALT_BYTES = 4
@@ -79,6 +80,7 @@ class Users:
     def __init__(self) -> None:
         self.by_name: dict[str, User] = {}
         self.permissions: dict[tuple[str, str], Permission] = {}
+        self.topics = TopicPermissions()
 
     def authenticate(self, name: str, password: bytes) -> User | None:
         """The user, if there is one of this name with this password."""

@@ -33,6 +33,7 @@ from pillarbox.broker.run import MESSAGE_BYTES, Run, body_bytes_of
 from pillarbox.broker.scheduler import Scheduler
 from pillarbox.broker.session import Session
 from pillarbox.broker.sink import Outlet
+from pillarbox.broker.topic_permission import TopicPermission
 from pillarbox.broker.vhost import VHost
 from pillarbox.engine.base import Journal, Location, Message, MessagesFact, QueueState, Recovery
 from pillarbox.errors import BrokerError, Reason
@@ -168,6 +169,22 @@ class Core:
             permission.user, permission.vhost, permission.configure, permission.write, permission.read
         )
         self.define("permission", kept.key_of(permission.user, permission.vhost), definition)
+        self._forget_routes()
+
+    def set_topic_permission(self, permission: TopicPermission) -> None:
+        """Set which routing keys a user may use on one topic exchange (R93)."""
+        self.users.topics.put(permission)
+        key = kept.key_of(permission.user, permission.vhost, permission.exchange)
+        self.define("topic_permission", key, permission)
+        self._forget_routes()
+
+    def clear_topic_permission(self, user: str, vhost: str, exchange: str | None = None) -> None:
+        """Lift the restriction of a user on one topic exchange, or (None) on all of a virtual host."""
+        for permission in self.users.topics.remove(user, vhost, exchange):
+            self.undefine("topic_permission", kept.key_of(user, vhost, permission.exchange))
+        self._forget_routes()
+
+    def _forget_routes(self) -> None:
         for session in self.sessions:
             session.forget_routes()
 
@@ -208,6 +225,8 @@ class Core:
             self.users.permissions[rights.user, rights.vhost] = Permission(
                 rights.user, rights.vhost, rights.configure, rights.write, rights.read
             )
+        for _, value in by_kind["topic_permission"]:
+            self.users.topics.put(kept.decode("topic_permission", value))
         for kind in ("policy", "operator_policy"):
             for _, value in by_kind[kind]:
                 policy = kept.decode(kind, value)

@@ -14,6 +14,7 @@ import msgspec
 
 from pillarbox.broker.policy import Policy
 from pillarbox.broker.quotas import USER, VHOST, Limits
+from pillarbox.broker.topic_permission import TopicPermission
 
 
 class VhostDefinition(msgspec.Struct, frozen=True):
@@ -84,6 +85,7 @@ KINDS: dict[str, type[msgspec.Struct]] = {
     "permission": PermissionDefinition,
     VHOST: Limits,
     USER: Limits,
+    "topic_permission": TopicPermission,
     "policy": Policy,
     "operator_policy": Policy,
     "exchange": ExchangeDefinition,

@@ -1,87 +1,282 @@
 """Definitions as RabbitMQ exports them, added to a broker. Nothing is ever removed.
 
-Virtual hosts, users (with their password hashes), permissions, exchanges, queues and bindings; what
-exists and is the same stays. Other keys of the document are left alone. Row R94.
+What the document has is added; what exists and is the same stays; users, permissions, policies and the
+words about a virtual host take the document's values. As with RabbitMQ, a queue or an exchange that exists
+otherwise and a binding whose ends are not there do not stand against the rest: they are left out, with a
+warning. What is wrong in itself raises `DefinitionsError`, which says where; what stands before it was added.
+
+Not here: reading files, HTTP. Rows R94, R98.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from pillarbox.broker.administration import put_global_parameter, put_vhost
 from pillarbox.broker.auth import ALGORITHMS, DEFAULT_ALGORITHM, Permission, User
+from pillarbox.broker.policy import Policy
+from pillarbox.broker.quotas import USER, VHOST
+from pillarbox.broker.topic_permission import TopicPermission
+from pillarbox.errors import BrokerError, PillarboxError, Reason
 
 if TYPE_CHECKING:
     from pillarbox.broker.core import Core
+    from pillarbox.broker.vhost import VHost
 
 Item = Mapping[str, Any]
 
+ANOTHER_CLUSTERS = "internal_cluster_id"
+"""A global parameter that RabbitMQ makes for itself: it says nothing about this broker."""
+
+
+class DefinitionsError(PillarboxError):
+    """A document of definitions that cannot be taken over: the text says which entry is wrong, and why."""
+
+
+class _Skip(Exception):
+    """This entry is left out, and the rest is not: the text says why."""
+
 
 def _vhost(core: Core, item: Item) -> None:
-    core.add_vhost(item["name"])
+    words = {**item.get("metadata", {}), **item}
+    put_vhost(
+        core,
+        _text(item, "name"),
+        description=words.get("description"),
+        tags=_names(words["tags"]) if "tags" in words else None,
+        default_queue_type=_queue_type(words.get("default_queue_type")),
+        protected=words.get("protected_from_deletion"),
+    )
+
+
+def _queue_type(word: str | None) -> str | None:
+    """RabbitMQ says `undefined` where none was chosen."""
+    return "" if word == "undefined" else word
 
 
 def _user(core: Core, item: Item) -> None:
-    tags = item.get("tags", ())
-    names = (
-        tuple(tag.strip() for tag in tags.split(",") if tag.strip()) if isinstance(tags, str) else tuple(tags)
-    )
+    name, tags = _text(item, "name"), _names(item.get("tags") or ())
     algorithm = item.get("hashing_algorithm", DEFAULT_ALGORITHM)
     if algorithm not in ALGORITHMS:
-        raise ValueError(f"user {item['name']!r}: unknown hashing_algorithm {algorithm!r}")
+        raise ValueError(f"unknown hashing_algorithm {algorithm!r}")
     if "password_hash" in item:
-        core.put_user(User(item["name"], item["password_hash"], algorithm, names))
+        core.put_user(User(name, _text(item, "password_hash"), algorithm, tags))
     else:
-        core.add_user(item["name"], item["password"], names)
+        core.add_user(name, _text(item, "password"), tags)
+    if "limits" in item:
+        core.quotas.put(USER, name, dict(item["limits"]))
 
 
 def _permission(core: Core, item: Item) -> None:
+    _demand_user(core, item)
     core.set_permission(
-        Permission(item["user"], item["vhost"], item["configure"], item["write"], item["read"])
+        Permission(
+            item["user"],
+            _of(core, item).name,
+            _pattern(item, "configure"),
+            _pattern(item, "write"),
+            _pattern(item, "read"),
+        )
+    )
+
+
+def _topic_permission(core: Core, item: Item) -> None:
+    _demand_user(core, item)
+    core.set_topic_permission(
+        TopicPermission(
+            item["user"],
+            _of(core, item).name,
+            _text(item, "exchange"),
+            _pattern(item, "write"),
+            _pattern(item, "read"),
+        )
+    )
+
+
+def _global_parameter(core: Core, item: Item) -> None:
+    if _text(item, "name") != ANOTHER_CLUSTERS:
+        put_global_parameter(core, item["name"], item["value"])
+
+
+def _parameter(core: Core, item: Item) -> None:
+    """A runtime parameter: what it is depends on its component."""
+    add = COMPONENTS.get(_text(item, "component"))
+    if add is None:
+        raise _Skip(f"parameters of the component {item['component']!r} have no effect yet")
+    add(core, _of(core, item), _text(item, "name"), item["value"])
+
+
+def _vhost_limits(core: Core, vhost: VHost, name: str, value: Any) -> None:
+    core.quotas.put(VHOST, vhost.name, dict(value))
+
+
+def _operator_policy(core: Core, vhost: VHost, name: str, value: Any) -> None:
+    vhost.put_policy(_policy_of(vhost, name, value), operator=True)
+
+
+def _policy(core: Core, item: Item) -> None:
+    vhost = _of(core, item)
+    vhost.put_policy(_policy_of(vhost, _text(item, "name"), item))
+
+
+def _policy_of(vhost: VHost, name: str, item: Item) -> Policy:
+    return Policy(
+        vhost.name,
+        name,
+        item["pattern"],
+        item["definition"],
+        item.get("priority", 0),
+        item.get("apply-to", "all"),
     )
 
 
 def _exchange(core: Core, item: Item) -> None:
-    core.vhosts[item["vhost"]].declare_exchange(
-        item["name"],
-        item["type"],
-        durable=item.get("durable", True),
-        auto_delete=item.get("auto_delete", False),
-        internal=item.get("internal", False),
-        arguments=item.get("arguments", {}),
-    )
+    vhost, name = _of(core, item), _text(item, "name")
+    try:
+        vhost.declare_exchange(
+            name,
+            _text(item, "type"),
+            durable=_flag(item, "durable", True),
+            auto_delete=_flag(item, "auto_delete", False),
+            internal=_flag(item, "internal", False),
+            arguments=item.get("arguments", {}),
+        )
+    except BrokerError as error:
+        raise _left_out(error, name in vhost.exchanges) from None
 
 
 def _queue(core: Core, item: Item) -> None:
-    core.vhosts[item["vhost"]].declare_queue(
-        None,
-        item["name"],
-        durable=item.get("durable", True),
-        auto_delete=item.get("auto_delete", False),
-        arguments=item.get("arguments", {}),
-    )
+    vhost, name = _of(core, item), _text(item, "name")
+    try:
+        vhost.declare_queue(
+            None,
+            name,
+            durable=_flag(item, "durable", True),
+            auto_delete=_flag(item, "auto_delete", False),
+            arguments=item.get("arguments", {}),
+        )
+    except BrokerError as error:
+        raise _left_out(error, name in vhost.queues) from None
+
+
+def _left_out(error: BrokerError, exists: bool) -> Exception:
+    differs = exists and error.reason in (Reason.PRECONDITION_FAILED, Reason.RESOURCE_LOCKED)
+    return _Skip(error.text) if differs else error
 
 
 def _binding(core: Core, item: Item) -> None:
-    vhost = core.vhosts[item["vhost"]]
-    find: Callable[[str], Any] = vhost.exchange if item["destination_type"] == "exchange" else vhost.queue
-    source = vhost.exchange(item["source"])
-    vhost.bind(source, find(item["destination"]), item["routing_key"], item.get("arguments", {}))
+    vhost = _of(core, item)
+    to_exchange = _text(item, "destination_type") == "exchange"
+    find: Callable[[str], Any] = vhost.exchange if to_exchange else vhost.queue
+    try:
+        source, destination = vhost.exchange(_text(item, "source")), find(_text(item, "destination"))
+    except BrokerError as error:
+        raise _Skip(error.text) from None
+    vhost.bind(source, destination, _text(item, "routing_key"), item.get("arguments", {}))
 
 
-# Key of the document → how one of its items is added; in the order in which they depend on each other.
+COMPONENTS: dict[str, Callable[[Core, VHost, str, Any], None]] = {
+    "operator_policy": _operator_policy,
+    "vhost-limits": _vhost_limits,
+}
+"""Component of a runtime parameter → how one of it is set."""
+
 SECTIONS: dict[str, Callable[[Core, Item], None]] = {
     "vhosts": _vhost,
     "users": _user,
     "permissions": _permission,
+    "topic_permissions": _topic_permission,
+    "global_parameters": _global_parameter,
+    "parameters": _parameter,
+    "policies": _policy,
     "exchanges": _exchange,
     "queues": _queue,
     "bindings": _binding,
 }
+"""Key of the document → how one of its items is added; in the order in which they depend on each other."""
+
+OF_VHOSTS = ("parameters", "policies", "exchanges", "queues", "bindings")
+"""What the document of one virtual host has; the entries need not say whose they are."""
 
 
-def import_definitions(core: Core, document: Mapping[str, Any]) -> None:
-    """Add everything in the document. Raises KeyError, ValueError or BrokerError for what cannot be."""
-    for section, add in SECTIONS.items():
-        for item in document.get(section, ()):
-            add(core, item)
+def import_definitions(core: Core, document: Any, *, vhost: str | None = None) -> None:
+    """Add everything in the document, or, with `vhost`, what it has for a virtual host to that one.
+
+    Raises DefinitionsError.
+    """
+    if not isinstance(document, Mapping):
+        raise DefinitionsError("the definitions must be a JSON object")
+    for section in SECTIONS if vhost is None else OF_VHOSTS:
+        items = document.get(section) or ()
+        if isinstance(items, str | Mapping) or not isinstance(items, Sequence):
+            raise DefinitionsError(f"{section} must be a list")
+        for number, item in enumerate(items):
+            _add(core, section, number, item, vhost)
+
+
+def _add(core: Core, section: str, number: int, item: Any, vhost: str | None) -> None:
+    where = f"{section}[{number}]"
+    if not isinstance(item, Mapping):
+        raise DefinitionsError(f"{where} must be a JSON object")
+    if vhost is not None:
+        item = {**item, "vhost": vhost}
+    if name := item.get("name") or item.get("user"):
+        where += f" ({name})"
+    try:
+        SECTIONS[section](core, item)
+    except _Skip as skipped:
+        core.warn(f"definitions: {where} is left out: {skipped}")
+    except KeyError as error:
+        raise DefinitionsError(f"{where}: {error} is missing") from None
+    except (ValueError, TypeError, AttributeError) as error:
+        raise DefinitionsError(f"{where}: {error}") from None
+    except BrokerError as error:
+        raise DefinitionsError(f"{where}: {error.text.strip()}") from None
+
+
+def _text(item: Item, key: str) -> str:
+    value = item[key]
+    if not isinstance(value, str):
+        raise ValueError(f"{key!r} must be a text, not {value!r}")
+    return value
+
+
+def _flag(item: Item, key: str, default: bool) -> bool:
+    value = item.get(key, default)
+    if not isinstance(value, bool):
+        raise ValueError(f"{key!r} must be true or false, not {value!r}")
+    return value
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    """Tags are a list, and were a text with commas before RabbitMQ 3.9."""
+    if isinstance(value, str):
+        value = value.split(",")
+    if not all(isinstance(tag, str) for tag in value):
+        raise ValueError(f"tags must be texts, not {value!r}")
+    return tuple(tag.strip() for tag in value if tag.strip())
+
+
+def _pattern(item: Item, key: str) -> str:
+    value = _text(item, key)
+    try:
+        re.compile(value)
+    except re.error as error:
+        raise ValueError(f"{key!r} must be a regular expression, not {value!r} ({error})") from None
+    return value
+
+
+def _of(core: Core, item: Item) -> VHost:
+    name = _text(item, "vhost")
+    try:
+        return core.vhosts[name]
+    except KeyError:
+        raise ValueError(f"there is no virtual host {name!r}") from None
+
+
+def _demand_user(core: Core, item: Item) -> None:
+    name = _text(item, "user")
+    if name not in core.users.by_name:
+        raise ValueError(f"there is no user {name!r}")

@@ -54,6 +54,9 @@ class Session:
         """Called when the user's permissions have changed: routes resolved before may be forbidden now."""
         self.trace: Callable[[bool], None] = lambda on: None
         """Called when the virtual host's tracing is turned on or off (R75)."""
+
+        self.topic_variables: Mapping[str, str] = {}
+        """What else stands for `{name}` in topic permissions, such as the client_id of a head."""
         self._owns = False
 
     def __repr__(self) -> str:
@@ -65,6 +68,15 @@ class Session:
     def demand_channel(self) -> None:
         """Refuse one channel too many (NOT_ALLOWED)."""
         self.core.quotas.demand_channel(self.user)
+
+    def _demand_topics(self, action: str, exchange: Exchange | None, keys: tuple[str, ...]) -> None:
+        """Refuse routing keys that topic permissions withhold (R93)."""
+        topics = self.core.users.topics
+        if topics.by_user and exchange is not None and exchange.kind == "topic":
+            for key in keys:
+                topics.demand(
+                    self.user.name, self.vhost.name, exchange.name, action, key, self.topic_variables
+                )
 
     def close(self) -> None:
         """Delete the exclusive queues. Consumers and deliveries are the head's to end first."""
@@ -109,6 +121,7 @@ class Session:
         demand_not_default(source)
         self._demand("read", "exchange", source)
         vhost = self.vhost
+        self._demand_topics("read", vhost.exchanges.get(source), (key,))
         if not add and (destination not in vhost.exchanges or source not in vhost.exchanges):
             return
         change = vhost.bind if add else vhost.unbind
@@ -163,6 +176,7 @@ class Session:
         demand_not_default(source)
         self._demand("read", "exchange", source)
         vhost = self.vhost
+        self._demand_topics("read", vhost.exchanges.get(source), (key,))
         if add:
             exchange = vhost.exchange(source)
             vhost.bind(exchange, vhost.queue_for(self, queue), key, arguments)
@@ -206,6 +220,8 @@ class Session:
         if target.internal:
             text = f"cannot publish to internal exchange '{exchange}' in vhost '{self.vhost.name}'"
             raise BrokerError(Reason.ACCESS_REFUSED, text)
+        if target.kind == "topic" and self.core.users.topics.by_user:
+            self._demand_topics("write", target, keys)
         return target, target.resolve(keys, envelope)
 
     def consume(

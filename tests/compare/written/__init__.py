@@ -22,6 +22,7 @@ from tests.compare.written import (
     quorum,
     security,
     single_active,
+    topic_permissions,
     transactions,
 )
 from tests.compare.written.registry import ALL, Transcript
@@ -44,5 +45,6 @@ MODULES = (
     quorum,
     security,
     single_active,
+    topic_permissions,
     transactions,
 )
