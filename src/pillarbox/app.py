@@ -16,7 +16,8 @@ import secrets
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -75,6 +76,15 @@ class Engine(Journal, Protocol):
     def close(self, snapshot: Snapshot | None = None) -> None: ...
 
 
+class Listener(Protocol):
+    """Sockets that accept connections until it is closed."""
+
+    @property
+    def sockets(self) -> Sequence[Any]: ...
+
+    def close(self) -> None: ...
+
+
 class Server:
     """A broker that runs in the current event loop. `start`, then `stop`; not to be started again.
 
@@ -93,7 +103,7 @@ class Server:
         self.amqp_addresses: list[tuple[str, int]] = []
         self.amqps_addresses: list[tuple[str, int]] = []
         self._engine: Engine
-        self._listeners: list[asyncio.AbstractServer] = []
+        self._listeners: list[Listener] = []
         self._drivers: dict[Driver, None] = {}
         self._process_bytes = process_bytes
         self._connection_max = 0
@@ -206,48 +216,59 @@ class Server:
             loopback_users=config.loopback_users,
             message_timestamp=config.message_timestamp,
             message_routing_node=config.message_routing_node,
+            mechanisms=config.auth_mechanisms,
         )
 
         def make_connection(peer: str, loopback: bool, on_output: Callable[[], None]) -> Connection:
             return AmqpConnection(self.core, settings, peer=peer, loopback=loopback, on_output=on_output)
 
-        def make_driver() -> Driver:
+        def make_driver(
+            peer: tuple[str, int] | None = None, identify: Callable[[Any], str | None] | None = None
+        ) -> Driver:
             return Driver(
-                self.ticker, make_connection, on_opened=self._driver_opened, on_closed=self._driver_closed
+                self.ticker,
+                make_connection,
+                peer=peer,
+                identify=identify,
+                on_opened=self._driver_opened,
+                on_closed=self._driver_closed,
             )
 
         self._connection_max = config.connection_max or connections_possible()
         self.amqp_addresses = await self._bind(loop, make_driver, config.port, None)
-        if bool(config.tls_certificate) != bool(config.tls_key):
-            raise StartupError("tls_certificate and tls_key are given together or not at all")
         if config.tls_certificate:
+            from pillarbox.net.certificates import user_of
             from pillarbox.net.tls import server_context
 
-            context = server_context(config.tls_certificate, config.tls_key, self.clock.now_ms())
-            self.amqps_addresses = await self._bind(loop, make_driver, config.tls_port, context)
+            context = server_context(
+                config.tls_certificate,
+                config.tls_key,
+                self.clock.now_ms(),
+                verify=config.tls_client_certificate,
+                authorities=config.tls_authorities,
+                by_name=config.sni_files(),
+            )
+            identify = partial(
+                user_of,
+                login_from=config.tls_login_from,
+                san_type=config.tls_login_san_type,
+                san_index=config.tls_login_san_index,
+            )
+            make_tls_driver = partial(make_driver, identify=identify)
+            self.amqps_addresses = await self._bind(loop, make_tls_driver, config.tls_port, context)
 
     async def _bind(
         self,
         loop: asyncio.AbstractEventLoop,
-        make_driver: Callable[[], Driver],
+        make_driver: Callable[..., Driver],
         port: int,
         context: ssl.SSLContext | None,
     ) -> list[tuple[str, int]]:
         """Listen on every address of the host, all on one port; return them."""
-        handshake_s = self.config.handshake_timeout_s if context is not None else None
         addresses: list[tuple[str, int]] = []
         for family, host in _addresses(self.config.host):
             try:
-                listener = await loop.create_server(
-                    make_driver,
-                    host,
-                    port,
-                    family=family,
-                    backlog=BACKLOG,
-                    reuse_address=True,
-                    ssl=context,
-                    ssl_handshake_timeout=handshake_s,
-                )
+                listener = await self._listener(loop, make_driver, family, host, port, context)
             except OSError as error:
                 if addresses and family == socket.AF_INET6:
                     # A machine without IPv6 has only the one loopback address.
@@ -262,6 +283,32 @@ class Server:
                 addresses.append((address[0], address[1]))
                 port = port or address[1]
         return addresses
+
+    async def _listener(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        make_driver: Callable[..., Driver],
+        family: socket.AddressFamily,
+        host: str,
+        port: int,
+        context: ssl.SSLContext | None,
+    ) -> Listener:
+        timeout_s = self.config.handshake_timeout_s
+        if self.config.proxy_protocol:
+            from pillarbox.net.proxy import ProxyListener
+
+            bound = socket.create_server((host, port), family=family, backlog=BACKLOG)
+            return ProxyListener(loop, [bound], make_driver, context=context, timeout_s=timeout_s)
+        return await loop.create_server(
+            make_driver,
+            host,
+            port,
+            family=family,
+            backlog=BACKLOG,
+            reuse_address=True,
+            ssl=context,
+            ssl_handshake_timeout=timeout_s if context is not None else None,
+        )
 
     # --- while it runs -------------------------------------------------------------------------------
 

@@ -198,6 +198,9 @@ class Row(NamedTuple):
     secret: bool = False
 
 
+AUTH_MECHANISMS = ("PLAIN", "AMQPLAIN", "EXTERNAL")
+"""How clients can log in at all."""
+
 LISTENING = "Listening"
 STORAGE = "Data and durability"
 USERS = "First user"
@@ -250,6 +253,69 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         str,
         Row(LISTENING, FILE, "The private key of that certificate, in PEM form, without a password."),
     ] = ""
+    tls_sni: Annotated[
+        tuple[str, ...],
+        Row(
+            LISTENING,
+            NAMES,
+            "Further certificates, for clients that ask for other names (SNI): `NAME=CERTIFICATE:KEY`, "
+            "several with commas between them. In `*.NAME` the star stands for one label.",
+        ),
+    ] = ()
+    tls_authorities: Annotated[
+        str,
+        Row(
+            LISTENING,
+            FILE,
+            "The certificates of the authorities whose client certificates are trusted, in PEM form.",
+        ),
+    ] = ""
+    tls_client_certificate: Annotated[
+        str,
+        Row(
+            LISTENING,
+            CHOICE,
+            "What clients are asked for: no certificate; one that is checked if it comes; or one that is "
+            "checked, without which nobody connects. RabbitMQ calls these verify_none, verify_peer, and "
+            "verify_peer with fail_if_no_peer_cert. The last two need `tls_authorities`.",
+            choices=("none", "optional", "required"),
+        ),
+    ] = "none"
+    tls_login_from: Annotated[
+        str,
+        Row(
+            LISTENING,
+            CHOICE,
+            "Where a checked client certificate has the name of the user who logs in by the mechanism "
+            "EXTERNAL. A distinguished name is written as in RFC 4514 (`CN=shop,O=Example`).",
+            choices=("distinguished_name", "common_name", "subject_alternative_name"),
+        ),
+    ] = "distinguished_name"
+    tls_login_san_type: Annotated[
+        str,
+        Row(
+            LISTENING,
+            CHOICE,
+            "Which type of alternative name that is, if it is one.",
+            choices=("dns", "email", "ip", "uri"),
+        ),
+    ] = "dns"
+    tls_login_san_index: Annotated[
+        int,
+        Row(
+            LISTENING, COUNT, "Which of several alternative names of that type; 0 is the first.", maximum=100
+        ),
+    ] = 0
+    proxy_protocol: Annotated[
+        bool,
+        Row(
+            LISTENING,
+            FLAG,
+            "Expect every connection to begin with a PROXY header (version 1 or 2) that says who the client "
+            "is, as load balancers write it. Whoever sends none is refused, and whoever may connect may "
+            "claim to be anybody, from this machine too: let only the load balancer reach the ports.",
+        ),
+    ] = False
 
     data: Annotated[
         str,
@@ -343,6 +409,15 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             aliases=("--as",),
         ),
     ] = "rabbitmq:3.13"
+    auth_mechanisms: Annotated[
+        tuple[str, ...],
+        Row(
+            AMQP,
+            NAMES,
+            "How clients may log in: PLAIN and AMQPLAIN with a password, EXTERNAL with a TLS certificate "
+            "that was checked (see `tls_client_certificate`), which is offered to those who have one.",
+        ),
+    ] = ("PLAIN", "AMQPLAIN", "EXTERNAL")
     heartbeat_s: Annotated[
         int,
         Row(
@@ -509,9 +584,30 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise ConfigError(
                 f"frame_min ({self.frame_min}) must not be larger than frame_max ({self.frame_max})"
             )
-        for field in ("data", "load_definitions", "tls_certificate", "tls_key"):
+        if bool(self.tls_certificate) != bool(self.tls_key):
+            raise ConfigError("tls_certificate and tls_key are given together or not at all")
+        if self.tls_client_certificate != "none" and not self.tls_authorities:
+            asked = self.tls_client_certificate
+            raise ConfigError(f'tls_client_certificate "{asked}" needs tls_authorities to check against')
+        if unknown := set(self.auth_mechanisms) - set(AUTH_MECHANISMS):
+            raise ConfigError(
+                f"auth_mechanisms must be of {', '.join(AUTH_MECHANISMS)}, not {', '.join(sorted(unknown))}"
+            )
+        self.sni_files()
+        for field in ("data", "load_definitions", "tls_certificate", "tls_key", "tls_authorities"):
             if path := getattr(self, field):
                 msgspec.structs.force_setattr(self, field, str(Path(path).expanduser()))
+
+    def sni_files(self) -> dict[str, tuple[str, str]]:
+        """The certificates of `tls_sni` and their keys, by the names that clients ask for."""
+        found: dict[str, tuple[str, str]] = {}
+        for entry in self.tls_sni:
+            name, _, pair = entry.partition("=")
+            certificate, _, key = pair.partition(":")
+            if not (name and certificate and key):
+                raise ConfigError(f'tls_sni must be NAME=CERTIFICATE:KEY, not "{entry}"')
+            found[name] = (str(Path(certificate).expanduser()), str(Path(key).expanduser()))
+        return found
 
     def __repr__(self) -> str:
         shown = (

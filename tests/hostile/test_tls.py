@@ -239,9 +239,10 @@ def test_key_with_a_password_is_refused_and_not_asked_for(folder: Path) -> None:
 
 
 def test_certificate_without_its_key_is_refused(pair: Pair) -> None:
-    done = serve("--tls-certificate", pair.certificate)
-    assert done.returncode == 1
-    assert "tls_certificate and tls_key are given together or not at all" in done.stderr
+    for half in (("--tls-certificate", pair.certificate), ("--tls-key", pair.key)):
+        done = serve(*half)
+        assert done.returncode == 2
+        assert done.stderr == "pillarbox: tls_certificate and tls_key are given together or not at all\n"
 
 
 @pytest.mark.parametrize("key", ["ec", "rsa:2048"])

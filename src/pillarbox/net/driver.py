@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 from pillarbox.net.ticker import Ticker
 
@@ -54,6 +54,8 @@ class Connection(Protocol):
     waiting: bool
     """Leaves input where it is until what there is to write is written."""
     writable: bool
+    certificate_user: str | None
+    """Whom the peer's TLS certificate speaks for."""
     bodies_out_bytes: int
     """Bytes of bodies in what there is to write."""
 
@@ -96,11 +98,17 @@ class Driver(asyncio.BufferedProtocol):
         ticker: Ticker,
         make_connection: ConnectionFactory,
         *,
+        peer: tuple[str, int] | None = None,
+        identify: Callable[[Any], str | None] | None = None,
         on_opened: Callable[[Driver], None] = lambda driver: None,
         on_closed: Callable[[Driver], None] = lambda driver: None,
     ) -> None:
         self._ticker = ticker
         self._make_connection = make_connection
+        self._peer = peer
+        """Who is at the other end, if it is not whom the socket names."""
+        self._identify = identify
+        """For a TLS socket: whom a checked certificate speaks for."""
         self._on_opened = on_opened
         self._on_closed = on_closed
         self._transport: asyncio.Transport | None = None
@@ -127,12 +135,14 @@ class Driver(asyncio.BufferedProtocol):
         if raw is not None and raw.family in (socket.AF_INET, socket.AF_INET6):
             raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._transport.set_write_buffer_limits(WRITE_BUFFER_HIGH, WRITE_BUFFER_LOW)
-        peer = transport.get_extra_info("peername")
+        peer = self._peer or transport.get_extra_info("peername")
         host = peer[0] if isinstance(peer, tuple) else ""
         local = transport.get_extra_info("sockname")
         name = f"{_shown(peer)} -> {_shown(local)}" if isinstance(peer, tuple) else "local"
         self._ticker.begin()
         self.connection = self._make_connection(name, _is_loopback(host), self._has_output)
+        if self._identify is not None:
+            self.connection.certificate_user = self._identify(transport.get_extra_info("peercert"))
         self._ticker.drivers[self] = None
 
     def get_buffer(self, sizehint: int) -> memoryview:

@@ -1,7 +1,7 @@
 """TLS for listeners: from two PEM files to a context, or one sentence for the operator.
 
 Checked at the start rather than by the first client: that both files can be read, belong together, and that
-the certificate is not over. Not here: listening, client certificates, which port.
+the certificate is not over. Not here: listening, which port, for whom a client's certificate speaks.
 
 Source: RFC 5280 section 4.1 (where a certificate says how long it is valid).
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import ssl
+from collections.abc import Mapping
 from pathlib import Path
 
 from pillarbox.errors import StartupError
@@ -20,8 +21,41 @@ _UTC_TIME, _GENERALIZED_TIME = 0x17, 0x18
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
-def server_context(certificate: str, key: str, now_ms: int) -> ssl.SSLContext:
-    """Make the context of a listener. Raises StartupError for files that no client could accept."""
+VERIFY = {"none": ssl.CERT_NONE, "optional": ssl.CERT_OPTIONAL, "required": ssl.CERT_REQUIRED}
+"""What is asked of clients: no certificate, one that is checked if it is there, or one in any case."""
+
+
+def server_context(
+    certificate: str,
+    key: str,
+    now_ms: int,
+    *,
+    verify: str = "none",
+    authorities: str = "",
+    by_name: Mapping[str, tuple[str, str]] | None = None,
+) -> ssl.SSLContext:
+    """Make the context of a listener. Raises StartupError for files that no client could accept.
+
+    `verify` and `authorities`: which client certificates are asked for and trusted. `by_name`: for names that
+    clients ask for (SNI; `*.` stands for one label), other certificates and their keys.
+    """
+    context = _context(certificate, key, now_ms, verify, authorities)
+    others = {
+        name.lower(): _context(*pair, now_ms, verify, authorities) for name, pair in (by_name or {}).items()
+    }
+    if others:
+        context.sni_callback = lambda connection, name, _: _choose(others, connection, name)
+    return context
+
+
+def _choose(others: Mapping[str, ssl.SSLContext], connection: ssl.SSLObject, name: str | None) -> None:
+    asked = (name or "").lower()
+    other = others.get(asked) or others.get("*." + asked.partition(".")[2])
+    if other is not None:
+        connection.context = other
+
+
+def _context(certificate: str, key: str, now_ms: int, verify: str, authorities: str) -> ssl.SSLContext:
     text = _read("certificate", certificate)
     _read("key", key)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -39,6 +73,14 @@ def server_context(certificate: str, key: str, now_ms: int) -> ssl.SSLContext:
     until = _valid_until(text)
     if until is not None and ssl.cert_time_to_seconds(until) * 1000 < now_ms:
         raise StartupError(f"the TLS certificate {certificate} has expired: it was valid until {until}")
+    if authorities:
+        _read("authorities", authorities)
+        try:
+            context.load_verify_locations(authorities)
+        except ssl.SSLError as error:
+            why = f"it must be a PEM file ({error.reason or error})"
+            raise StartupError(f"cannot use the TLS authorities {authorities}: {why}") from None
+    context.verify_mode = VERIFY[verify]
     return context
 
 

@@ -7,7 +7,7 @@ States: PROTOCOL_HEADER → START → (SECURE) → TUNE → OPEN → RUNNING →
 `_HANDLERS` does not list for the state is the peer's error.
 
 Source: AMQP 0-9-1 specification 2.2.4 (the connection class) and 4.2 (frames); RabbitMQ's tune checks
-and authentication failure close; rows R1-R5, R7, R9-R13.
+and authentication failure close; rows R1-R7, R9-R13.
 """
 
 from __future__ import annotations
@@ -134,6 +134,7 @@ class Settings:
         loopback_users: tuple[str, ...] = ("guest",),
         message_timestamp: str = "off",
         message_routing_node: str = "off",
+        mechanisms: tuple[str, ...] = ("PLAIN", "AMQPLAIN", "EXTERNAL"),
     ) -> None:
         self.node = node
         self.interceptors = interceptors_of(message_timestamp, message_routing_node, node)
@@ -146,6 +147,7 @@ class Settings:
         self.consumer_max = consumer_max
         """Of one channel; 0: any number."""
         self.loopback_users = loopback_users
+        self.mechanisms = mechanisms
         self.server_properties = {
             "capabilities": CAPABILITIES,
             "cluster_name": cluster_name,
@@ -174,6 +176,8 @@ class Connection:
         self.settings = settings
         self.peer = peer
         self.loopback = loopback
+        self.certificate_user: str | None = None
+        """Whom the client's TLS certificate speaks for; None without one that was checked."""
         self.on_output = on_output
         self.out: list[wire.Piece] = []
         self.state = State.PROTOCOL_HEADER
@@ -426,10 +430,23 @@ class Connection:
             0,
             9,
             server_properties,
-            b"PLAIN AMQPLAIN",
+            " ".join(self._mechanisms()).encode(),
             b"en_US",
         )
         return data[8:]
+
+    def _mechanisms(self) -> list[str]:
+        """How this peer may log in: by EXTERNAL only with a certificate (R6)."""
+        return [name for name in self.settings.mechanisms if name != EXTERNAL or self.certificate_user]
+
+    def _authenticate(self, mechanism: str, response: bytes) -> User | None:
+        """Who that is, if it may be believed."""
+        if mechanism not in self._mechanisms():
+            return None
+        if mechanism == EXTERNAL:
+            return self.core.users.by_name.get(self.certificate_user or "")
+        credentials = MECHANISMS[mechanism](response)
+        return self.core.users.authenticate(*credentials) if credentials is not None else None
 
     def _method(self, payload: bytes) -> None:
         method_id = _uint32(payload)[0]
@@ -452,10 +469,8 @@ class Connection:
         self.client_properties = properties
         capabilities = properties.get("capabilities")
         self.client_capabilities = capabilities if isinstance(capabilities, dict) else {}
-        read = MECHANISMS.get(mechanism)
-        credentials = read(response) if read is not None else None
-        user = credentials and self.core.users.authenticate(*credentials)
-        if not user:
+        user = self._authenticate(mechanism, response)
+        if user is None:
             self._refuse_login(mechanism, "")
         elif user.name in self.settings.loopback_users and not self.loopback:
             self._refuse_login(mechanism, f"User '{user.name}' can only connect via localhost. ")
@@ -781,6 +796,9 @@ def _amqplain(response: bytes) -> tuple[str, bytes] | None:
         password = password.encode()
     return (login, password) if isinstance(login, str) and isinstance(password, bytes) else None
 
+
+EXTERNAL = "EXTERNAL"
+"""The mechanism that believes the peer's TLS certificate."""
 
 MECHANISMS: dict[str, Callable[[bytes], tuple[str, bytes] | None]] = {
     "PLAIN": _plain,
