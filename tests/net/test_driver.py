@@ -125,6 +125,37 @@ def test_peer_that_lets_answers_pile_up_is_not_read_any_more(
 
 
 @each_loop
+def test_peer_that_takes_no_answer_at_all_is_cut(make_loop: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its heartbeats would not be seen, and a socket with a window of nothing stays open for ever."""
+    monkeypatch.setattr(driver_module, "ANSWERS_BYTES_MAX", 2 * MIB)
+
+    async def main() -> None:
+        net = Net(asyncio.get_running_loop())
+        async with net.listening() as port:
+            peer = await net.connect(port, receive_bytes=1 << 16)
+            while not peer.driver._stops & driver_module.STOP_ANSWERS:
+                peer.head.send(b"x" * MIB)
+                await net.next_tick()
+                await asyncio.sleep(0)
+            transport = peer.driver._transport
+            assert transport is not None
+            taken = -1
+            while taken != (taken := transport.get_write_buffer_size()):
+                await asyncio.sleep(0)
+            net.ticker.check_deadlines()
+            net.clock.advance(driver_module.UNREAD_MS - 1)
+            net.ticker.check_deadlines()
+            await asyncio.sleep(0)
+            assert not transport.is_closing()
+            net.clock.advance(1)
+            net.ticker.check_deadlines()
+            await peer.head.until(lambda: any("closed" in event for event in peer.head.events))
+            peer.close()
+
+    run(make_loop, main())
+
+
+@each_loop
 def test_head_that_stopped_its_consumers_for_this_turn_is_asked_again(make_loop: Make) -> None:
     """After so many bytes a head is not writable until they are written: nobody else would wake it."""
 

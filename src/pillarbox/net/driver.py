@@ -31,6 +31,10 @@ PARTS_LARGE = 512
 """Output of more bytes than the one in fewer parts than the other is large bodies: the socket gathers
 their parts. Anything else is put together first, which costs less than many small parts."""
 
+UNREAD_MS = 120_000
+"""How long a peer that is not read because it takes no answers may take none at all before its socket is cut:
+nothing that it sends is seen meanwhile, neither heartbeats nor its end. Two usual heartbeat intervals."""
+
 CLOSE_WAIT_MS = 5000
 """How long the last bytes to a peer may take before its socket is cut."""
 
@@ -121,6 +125,10 @@ class Driver(asyncio.BufferedProtocol):
         self._turn_bytes = 0
         self._space = self._usual_space = ticker.read_space.of(0)
         self._close_ms: int | None = None
+        self._unread_ms = 0
+        """When the peer was last seen to take something, while it is not read for that."""
+        self._unread_bytes = -1
+        """How much it had not taken then; below 0: it is read."""
         self.connection: Connection | None = None
         self.refuse = False
         """Cut the socket as soon as it is there: too many are open."""
@@ -254,12 +262,24 @@ class Driver(asyncio.BufferedProtocol):
             return
         if self._stops & ~STOP_TURN:
             connection.touch(now_ms)
+        if self._stops & STOP_ANSWERS:
+            self._demand_progress(transport, now_ms)
+        else:
+            self._unread_bytes = -1
         connection.tick(now_ms)
         if transport.is_closing():
             if self._close_ms is None:
                 self._close_ms = now_ms + CLOSE_WAIT_MS
             elif now_ms >= self._close_ms:
                 transport.abort()
+
+    def _demand_progress(self, transport: asyncio.Transport, now_ms: int) -> None:
+        """Cut the socket of a peer that takes nothing of what it asked for."""
+        unread = transport.get_write_buffer_size()
+        if unread != self._unread_bytes:
+            self._unread_bytes, self._unread_ms = unread, now_ms
+        elif now_ms - self._unread_ms >= UNREAD_MS:
+            transport.abort()
 
     def abort(self) -> None:
         """Cut the socket."""

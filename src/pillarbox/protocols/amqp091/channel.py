@@ -39,6 +39,10 @@ if TYPE_CHECKING:
 HEADS_MAX = 1024
 """Pairs of frame heads that a channel keeps, one per combination of property and body size."""
 
+KEYS_MAX = 256
+"""Routing keys in a CC or BCC header, each of which is routed by itself: a millisecond or two for all.
+RabbitMQ has no bound."""
+
 _uint32 = Struct(">I").unpack_from
 _uint16 = Struct(">H").unpack_from
 _header_start = Struct(">HHQ").unpack_from
@@ -587,5 +591,8 @@ def _selected(headers: Mapping[str, Any], name: str) -> tuple[str, ...]:
     value = headers[name]
     if not isinstance(value, list):
         text = f'invalid message: {{unacceptable_type_in_header,"{name}",{wire.type_name(value)}}}'
+        raise BrokerError(Reason.PRECONDITION_FAILED, text)
+    if len(value) > KEYS_MAX:
+        text = f"invalid message: more than {KEYS_MAX} routing keys in the header '{name}'"
         raise BrokerError(Reason.PRECONDITION_FAILED, text)
     return tuple(item for item in value if isinstance(item, str))

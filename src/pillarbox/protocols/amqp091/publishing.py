@@ -82,6 +82,7 @@ class Facts(msgspec.Struct, frozen=True, eq=False):
 def examine(properties: bytes, user: str) -> Facts:
     """The facts of a property list that this user publishes; faults are facts too."""
     try:
+        wire.demand_few_headers(properties)
         found = wire.scan(properties)
     except wire.WireError as error:
         return Facts(special=True, fault=(error.code, error.detail))

@@ -21,6 +21,7 @@ from typing import Any, Final, NamedTuple
 
 from pillarbox.protocols.amqp091.wire_tables import (
     FAULTS,
+    FIELDS_MAX,
     FRAME_ERROR,
     SHORTSTR_MAX,
     Byte,
@@ -40,6 +41,7 @@ from pillarbox.protocols.amqp091.wire_tables import (
     clipped,
     decode_table,
     decode_table_body,
+    demand_few_fields,
     encode_table,
     fault_words,
     fixed_reader,
@@ -269,6 +271,23 @@ def scan(properties: bytes) -> PropertyFacts:
     if position != len(properties) or flags & UNDEFINED:
         raise _property_error(position, properties, flags)
     return PropertyFacts(persistent, expiration, priority, user_id, reply_to, headers_position)
+
+
+def demand_few_headers(properties: bytes) -> None:
+    """Raise WireError if there are more headers than anybody needs; see `demand_few_fields`."""
+    # So many bytes would be needed at least: values of an array may have no more than a type.
+    if len(properties) <= FIELDS_MAX:
+        return
+    try:
+        flags = properties[0] << 8 | properties[1]
+        position = 2
+        for flag in (CONTENT_TYPE, CONTENT_ENCODING):
+            if flags & flag:
+                position += 1 + properties[position]
+        if flags & HEADERS:
+            demand_few_fields(properties, position)
+    except FAULTS:
+        pass  # For `scan` to say.
 
 
 def _property_error(position: int, properties: bytes, flags: int) -> WireError:
