@@ -294,7 +294,7 @@ def resident_bytes(queues: Sequence[Queue]) -> int:
             if run.messages is not None:
                 total += run.held_bytes
         for lane in queue.lanes:
-            total += sum(run.held_bytes for run in lane.dying)
+            total += sum(run.held_bytes for run in lane.dying if run.messages is not None)
         for entry in queue.outstanding():
             total += entry.held_bytes
     return total

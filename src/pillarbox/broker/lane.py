@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from heapq import heappop, heappush
+from itertools import islice
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,8 @@ READ_AHEAD_MESSAGES = 4000
 """Messages to have in memory at the head of a lane that rests on disk: a few ticks' worth."""
 READ_AHEAD_BYTES = 4 << 20
 """And no more bytes than these, so that large bodies do not fill the memory by their count."""
+OUT_LOOKED_AT = 2000
+"""Deliveries to look at in one go for what may leave the memory: some more than a tick makes."""
 SHADOW = 1 << 62
 """Set in a lane's uid for messages that were spilled; nothing is ever defined under such a uid."""
 TAKE_BYTES = 1 << 20
@@ -71,8 +74,8 @@ class Lane:
         self.released: list[Run] = []
         self.outstanding: dict[Entry, None] = {}
         self._cold_runs = 0
-        self.dying: dict[Run, None] = {}
-        """What is to be forwarded as dead letters: not ready any more, and not settled yet."""
+        self.dying: dict[Run, str] = {}
+        """What is to be forwarded as dead letters, and why: not ready any more, and not settled yet."""
 
     def __repr__(self) -> str:
         return (
@@ -127,6 +130,9 @@ class Lane:
         count = len(run)
         queue.unacked_count -= count
         queue.unacked_bytes -= run.body_bytes
+        if run.messages is None:
+            # Given up while it was out: of its parts only the engine knows how many bytes they have.
+            queue.estimated = True
         if queue.delivery_limit is not None and not self._count_return(run, queue.delivery_limit):
             return
         run.redelivered = True
@@ -234,7 +240,8 @@ class Lane:
         queue.unacked_count -= count
         queue.unacked_bytes -= body_bytes
         changes = self._changes
-        changes.resident_bytes -= body_bytes + count * run.message_bytes
+        if run.messages is not None:
+            changes.resident_bytes -= body_bytes + count * run.message_bytes
         queue.counters.ack += count
         queue.active_ms = changes.now_ms
         if run.stored:
@@ -280,17 +287,23 @@ class Lane:
     # --- dead letters and limits -------------------------------------------------------------------
 
     def _die(self, run: Run, reason: str) -> None:
-        """Let messages that are in no other place any more be forwarded as dead letters."""
-        self.dying[run] = None
-        self._changes.dying.append(Dying(self.queue, reason, run, None))
+        """Let messages that are in no other place any more be forwarded as dead letters.
+
+        What was given up while it was out has to come from disk before.
+        """
+        self.dying[run] = reason
+        if run.messages is None:
+            self._want(run)
+        else:
+            self._changes.dying.append(Dying(self.queue, reason, run, None))
 
     def split_dying(self, run: Run, count: int) -> tuple[Run, Run | None]:
         """Part the first messages of a dying run from the rest, if there is any."""
         if len(run.sequences) <= count:
             return run, None
-        del self.dying[run]
+        reason = self.dying.pop(run)
         first, rest = run.cut(slice(0, count)), run.cut(slice(count, None))
-        self.dying[first] = self.dying[rest] = None
+        self.dying[first] = self.dying[rest] = reason
         return first, rest
 
     def forwarded(self, run: Run) -> None:
@@ -386,6 +399,7 @@ class Lane:
         """
         if self.released:
             heappop(self.released)
+            run.loading = False
             if stop < len(run.sequences):
                 rest = run.cut(slice(stop, None))
                 rest.redelivered = True
@@ -447,9 +461,14 @@ class Lane:
             # A cold run carries an estimate.
             run.estimated = False
             exact = sum([len(message.body) for message in messages])
-            queue.ready_bytes += exact - run.body_bytes
+            reason = self.dying.get(run)
+            if reason is not None:
+                self._changes.dying.append(Dying(queue, reason, run, None))
+            else:
+                queue.ready_bytes += exact - run.body_bytes
+                # Of those in the heap nobody counts which are cold.
+                self._cold_runs -= not run.redelivered
             run.body_bytes = exact
-            self._cold_runs -= 1
             run.message_bytes = message_bytes_of(messages)
             self._changes.resident_bytes += run.held_bytes
             queue.wake()
@@ -480,6 +499,20 @@ class Lane:
         run.messages = None
         self._cold_runs += 1
         self._changes.resident_bytes -= run.held_bytes
+
+    def give_up(self, resident_max: int) -> None:
+        """Let go of deliveries that the disk holds as well and that nobody has answered, the newest first.
+
+        They are needed again only if they come back. Cost: at most `OUT_LOOKED_AT` entries.
+        """
+        changes = self._changes
+        for entry in islice(reversed(self.outstanding), OUT_LOOKED_AT):
+            run = entry.run
+            if run.messages is None or changes.resident_bytes <= resident_max:
+                # What is older was given up before.
+                return
+            if run.location is not None and run.location.segment >= 0:
+                changes.resident_bytes -= entry.give_up()
 
     def ready_runs(self) -> Iterator[Run]:
         """Everything that waits, without what was taken of the first ready run."""

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pillarbox.broker.run import Run, body_bytes_of
+from pillarbox.broker.run import Run
 
 if TYPE_CHECKING:
     from pillarbox.broker.consumer import Consumer
@@ -68,7 +68,9 @@ class Entry(msgspec.Struct, eq=False):
 
     @property
     def held_bytes(self) -> int:
-        """About how much memory these messages take."""
+        """About how much memory these messages take; none if they were given up."""
+        if self.run.messages is None:
+            return 0
         return self.part_bytes(self.start, self.stop) + (self.stop - self.start) * self.run.message_bytes
 
     def part_bytes(self, start: int, stop: int) -> int:
@@ -76,8 +78,18 @@ class Entry(msgspec.Struct, eq=False):
         run = self.run
         if stop - start == len(run.sequences):
             return run.body_bytes
-        assert run.messages is not None, "what is delivered stays in memory"
-        return body_bytes_of(run.messages[start:stop])
+        return run.part_bytes(start, stop)
+
+    def give_up(self) -> int:
+        """Let go of the messages, which the disk holds too, until they come back; return what is freed."""
+        held = self.held_bytes
+        if self.start or self.stop != len(self.run.sequences):
+            # A run of its own: what else there was of it is in memory, or gone.
+            self.run = self.run.cut(slice(self.start, self.stop))
+            self.base += self.start
+            self.start, self.stop = 0, len(self.run.sequences)
+        self.run.messages = None
+        return held
 
 
 _BY_TAG = attrgetter("tag_first")

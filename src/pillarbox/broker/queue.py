@@ -380,7 +380,7 @@ class Queue:
         """The first run of which only the engine knows how many bytes it has."""
         if self.estimated:
             for lane in self.lanes:
-                for run in lane.ready:
+                for run in (*lane.released, *lane.ready):
                     if run.estimated:
                         return run
             self.estimated = False
@@ -449,8 +449,11 @@ class Queue:
     def unload(self, memory_budget: int) -> None:
         """Let go of messages that the disk holds until the budget is kept, the last to be delivered first.
 
-        Near consumers some are kept. Cost: O(messages let go).
+        Near consumers some are kept; what consumers have and do not answer goes before. Cost: O(let go).
         """
+        for lane in self.lanes:
+            if lane.outstanding:
+                lane.give_up(memory_budget)
         count = self.ready_count
         size = self.ready_bytes
         changes = self._changes

@@ -96,7 +96,7 @@ class Run(msgspec.Struct, eq=False):
             return self
         messages = None
         if self.messages is None:
-            part_bytes = self.body_bytes * len(sequences) // len(self.sequences)
+            part_bytes = self._estimate(selection)
         else:
             messages = self.messages[selection]
             part_bytes = body_bytes_of(messages)
@@ -115,3 +115,17 @@ class Run(msgspec.Struct, eq=False):
         if self.counts is not None:
             part.counts = self.counts[selection]
         return part
+
+    def part_bytes(self, start: int, stop: int) -> int:
+        """Body bytes of the messages at these positions; those of all parts add up to the run's."""
+        if self.messages is None:
+            return self._estimate(slice(start, stop))
+        return body_bytes_of(self.messages[start:stop])
+
+    def _estimate(self, selection: slice) -> int:
+        """About the body bytes of a part of what is cold; parts that follow one another add up exactly."""
+        count = len(self.sequences)
+        start, stop, step = selection.indices(count)
+        if step == 1:
+            return self.body_bytes * stop // count - self.body_bytes * start // count
+        return self.body_bytes * len(self.sequences[selection]) // count
