@@ -171,6 +171,26 @@ def test_tracing_is_turned_on_and_off_for_channels_that_are_open(site: Site) -> 
     assert [trace[2] for trace in site.traces()] == [b"while", b"by a new channel"]
 
 
+@pytest.mark.row("R62", "R75")
+def test_publishes_of_a_transaction_are_copied_when_they_are_made(site: Site) -> None:
+    """Whatever becomes of it, and whether tracing or the transaction began first."""
+    before, after = site.connections[0].channel(), site.connections[0].channel()
+    before.tx_select()
+    site.trace(True)
+    after.tx_select()
+    for channel in (before, after):
+        channel.basic_publish("", "q", b"rolled back")
+        channel.tx_rollback()
+        channel.basic_publish("", "q", b"committed")
+        channel.tx_commit()
+    assert [trace[2] for trace in site.traces()] == [b"rolled back", b"committed"] * 2
+    site.trace(False)
+    before.basic_publish("", "q", b"not traced")
+    before.tx_commit()
+    assert site.traces() == []
+    assert site.channel.queue_declare("q", passive=True).method.message_count == 3
+
+
 @pytest.mark.row("R75")
 def test_firehose_is_a_virtual_hosts_own(site: Site) -> None:
     def other(on: bool) -> None:

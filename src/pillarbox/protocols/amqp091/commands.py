@@ -350,6 +350,7 @@ def tx_select(channel: Channel) -> None:
         from pillarbox.protocols.amqp091.transactional import begin
 
         begin(channel)
+        channel.session.trace(channel.session.vhost.tracing)
     channel.send_method(m.TX_SELECT_OK)
 
 

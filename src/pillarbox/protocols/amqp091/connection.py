@@ -37,7 +37,7 @@ from pillarbox.protocols.amqp091.publishing import (
     Target,
     examine,
 )
-from pillarbox.protocols.amqp091.tracing import TracedChannel
+from pillarbox.protocols.amqp091.tracing import TracedChannel, class_of
 
 if TYPE_CHECKING:
     from pillarbox.broker.auth import User
@@ -516,13 +516,9 @@ class Connection:
         self.send_method(0, methods.CONNECTION_OPEN_OK, "")
 
     def _trace(self, on: bool) -> None:
-        """Make all channels such that tell the firehose (R75), or ordinary ones again.
-
-        One with transactions stays what it is, and tells nothing.
-        """
+        """Make all channels such that tell the firehose (R75), or ordinary ones again."""
         for channel in self.channels.values():
-            if not channel.transactional:
-                channel.__class__ = TracedChannel if on else Channel
+            channel.__class__ = class_of(channel, on)
 
     def _close(self, code: int, text: str, class_id: int, method_id: int) -> None:
         self._end()

@@ -11,6 +11,7 @@ Source: RabbitMQ, "Firehose Tracer"; order and types of headers asked of 3.10.8.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from pillarbox.broker.run import MESSAGE_BYTES
@@ -100,6 +101,26 @@ class TracedChannel(Channel):
             prioritized=False,
             message_bytes=MESSAGE_BYTES + len(properties),
         )
+
+
+def class_of(channel: Channel, on: bool) -> type[Channel]:
+    """What a channel becomes when tracing is turned on or off; one with transactions keeps them."""
+    if not channel.transactional:
+        return TracedChannel if on else Channel
+    # Loaded by the first who wants transactions, so it is there.
+    from pillarbox.protocols.amqp091.transactional import TransactionalChannel
+
+    return _traced_transactional() if on else TransactionalChannel
+
+
+@cache
+def _traced_transactional() -> type[Channel]:
+    from pillarbox.protocols.amqp091.transactional import TransactionalChannel
+
+    class TracedTransactionalChannel(TracedChannel, TransactionalChannel):
+        """Tells of a message when it is published, as RabbitMQ does, whatever becomes of the transaction."""
+
+    return TracedTransactionalChannel
 
 
 def _routing_keys(address: Address, headers: dict[str, Any]) -> list[str]:
