@@ -418,6 +418,57 @@ def test_ping_finds_a_broker_that_listens_on_every_address() -> None:
         assert pillarbox("ping", env=env).returncode == 0
 
 
+@pytest.mark.parametrize("command", ["ping", "check", "backup"])
+def test_help_says_what_an_option_means_to_this_command(command: str) -> None:
+    """And not what it means to `serve`, which listens and makes folders."""
+    words = " ".join(pillarbox(command, "--help").stdout.split())
+    for name in ("host", "port", "data"):
+        row = next(option.row for option in OPTIONS if option.name == name)
+        assert row.help.replace("`", "")[:40] not in words
+
+
+# backup --------------------------------------------------------------------------------------------------
+
+
+def test_backup_of_a_running_broker_has_what_was_confirmed(tmp_path: Path) -> None:
+    data, copy = str(tmp_path / "data"), str(tmp_path / "copy")
+    with serve("--port", "0", "--data", data) as broker:
+        with connected(broker) as channel:
+            channel.queue_declare("orders", durable=True)
+            channel.confirm_delivery()
+            channel.basic_publish("", "orders", b"tea", pika.BasicProperties(delivery_mode=2))
+            done = pillarbox("backup", copy, "--data", data)
+            channel.basic_publish("", "orders", b"milk", pika.BasicProperties(delivery_mode=2))
+        assert (done.returncode, done.stderr) == (0, "")
+        assert re.fullmatch(
+            rf"{data} is copied to {copy} \(\d+ files?, \d+ bytes\); it is sound\n", done.stdout
+        )
+        broker.stop()
+    checked = pillarbox("check", copy)
+    assert checked.returncode == 0
+    assert "1 queue with 1 stored message (about" in checked.stdout
+    assert "the one record with unsettled messages is intact" in checked.stdout
+    with serve("--port", "0", "--data", copy) as broker, connected(broker) as channel:
+        assert channel.basic_get("orders", auto_ack=True)[2] == b"tea"
+        assert channel.basic_get("orders", auto_ack=True)[2] is None
+
+
+def test_backup_to_or_from_the_wrong_folder_is_one_line_and_exit_1(tmp_path: Path) -> None:
+    data, full = str(tmp_path / "data"), tmp_path / "full"
+    full.mkdir()
+    (full / "thesis.tex").write_text("years of work")
+    done = pillarbox("backup", str(tmp_path / "copy"), "--data", data)
+    assert_one_line_error(done, cli.EXIT_FAILED, f"{data} is not a Pillarbox data folder")
+    with serve("--port", "0", "--data", data) as broker:
+        broker.stop()
+    done = pillarbox("backup", str(full), "--data", data)
+    assert_one_line_error(done, cli.EXIT_FAILED, f"the folder {full} is not empty")
+    assert [path.name for path in full.iterdir()] == ["thesis.tex"]
+    (tmp_path / "data" / "novelty").mkdir()
+    done = pillarbox("backup", str(tmp_path / "copy"), "--data", data)
+    assert_one_line_error(done, cli.EXIT_FAILED, "holds novelty, which cannot be copied")
+
+
 # check ---------------------------------------------------------------------------------------------------
 
 

@@ -26,8 +26,21 @@ from pillarbox.config import (
 by_name = pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.name)
 
 
+COMPANIONS = {
+    "tls_certificate": {"tls_key": "key.pem"},
+    "tls_key": {"tls_certificate": "certificate.pem"},
+    "tls_client_certificate": {"tls_authorities": "authorities.pem"},
+}
+"""What must be given with an option."""
+
+SHAPED = {"tls_sni": "shop.example=a.pem:b.pem,*.example=c.pem:d.pem", "auth_mechanisms": "PLAIN,EXTERNAL"}
+"""Options whose values have a form of their own."""
+
+
 def another_value(option: Option) -> str:
     """Return text for a good value that is not the default."""
+    if option.name in SHAPED:
+        return SHAPED[option.name]
     if option.row.choices:
         return option.row.choices[-1]
     if isinstance(option.default, bool):
@@ -48,12 +61,12 @@ def test_option_reads_back_its_own_default(option: Option) -> None:
 
 @by_name
 def test_option_is_the_same_from_file_environment_and_flag(option: Option, tmp_path: Path) -> None:
-    text = another_value(option)
+    values = {option.name: another_value(option), **COMPANIONS.get(option.name, {})}
     file = tmp_path / "pillarbox.toml"
-    file.write_text(f'{option.name} = "{text}"\n')
+    file.write_text("".join(f'{name} = "{text}"\n' for name, text in values.items()))
     from_file = load(file=str(file)).config
-    from_environment = load(environ={option.env[0]: text}).config
-    from_flag = load(flags={option.name: text}).config
+    from_environment = load(environ={BY_NAME[name].env[0]: text for name, text in values.items()}).config
+    from_flag = load(flags=values).config
     assert from_file == from_environment == from_flag
     assert len(option.row.choices) == 1 or from_flag != DEFAULTS
 

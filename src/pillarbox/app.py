@@ -25,7 +25,7 @@ from pillarbox.broker.auth import Permission
 from pillarbox.broker.core import Core, CoreSnapshot
 from pillarbox.broker.import_definitions import DefinitionsError, import_definitions
 from pillarbox.clock import Clock, SystemClock
-from pillarbox.config import Config
+from pillarbox.config import Config, sni_files
 from pillarbox.engine.base import Journal, JournalListener, Recovery, Snapshot
 from pillarbox.errors import StartupError
 from pillarbox.net.driver import Connection, Driver
@@ -246,7 +246,7 @@ class Server:
                 self.clock.now_ms(),
                 verify=config.tls_client_certificate,
                 authorities=config.tls_authorities,
-                by_name=config.sni_files(),
+                by_name=sni_files(config.tls_sni),
             )
             identify = partial(
                 user_of,

@@ -593,21 +593,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise ConfigError(
                 f"auth_mechanisms must be of {', '.join(AUTH_MECHANISMS)}, not {', '.join(sorted(unknown))}"
             )
-        self.sni_files()
+        sni_files(self.tls_sni)
         for field in ("data", "load_definitions", "tls_certificate", "tls_key", "tls_authorities"):
             if path := getattr(self, field):
                 msgspec.structs.force_setattr(self, field, str(Path(path).expanduser()))
-
-    def sni_files(self) -> dict[str, tuple[str, str]]:
-        """The certificates of `tls_sni` and their keys, by the names that clients ask for."""
-        found: dict[str, tuple[str, str]] = {}
-        for entry in self.tls_sni:
-            name, _, pair = entry.partition("=")
-            certificate, _, key = pair.partition(":")
-            if not (name and certificate and key):
-                raise ConfigError(f'tls_sni must be NAME=CERTIFICATE:KEY, not "{entry}"')
-            found[name] = (str(Path(certificate).expanduser()), str(Path(key).expanduser()))
-        return found
 
     def __repr__(self) -> str:
         shown = (
@@ -616,6 +605,18 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             if getattr(self, option.field) != getattr(DEFAULTS, option.field)
         )
         return f"<Config {' '.join(shown) or 'all defaults'}>"
+
+
+def sni_files(entries: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """Certificates and keys by the names that clients ask for, from `NAME=CERTIFICATE:KEY`."""
+    found: dict[str, tuple[str, str]] = {}
+    for entry in entries:
+        name, _, pair = entry.partition("=")
+        certificate, _, key = pair.partition(":")
+        if not (name and certificate and key):
+            raise ConfigError(f'tls_sni must be NAME=CERTIFICATE:KEY, not "{entry}"')
+        found[name] = (str(Path(certificate).expanduser()), str(Path(key).expanduser()))
+    return found
 
 
 class Option(NamedTuple):

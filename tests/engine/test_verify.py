@@ -37,7 +37,7 @@ def test_a_good_folder_is_described() -> None:
     assert report.lines == [
         "checkpoint 1 is good",
         "the journal holds 0 records (0 bytes) in 0 segments since then",
-        "1 definitions, 1 queues with 1200 stored messages (about 12000 bytes)",
+        "1 definition, 1 queue with 1200 stored messages (about 12000 bytes)",
         "all 4 records with unsettled messages are intact",
     ]
     report = verify("/data", folder(clean=False))

@@ -82,12 +82,12 @@ def _describe(report: Report, replayed: Replayed) -> None:
     else:
         report.lines.append(f"checkpoint {replayed.checkpoint.number} is good")
     report.lines.append(
-        f"the journal holds {replayed.records} records ({replayed.bytes} bytes) in "
-        f"{len(replayed.segments)} segments since then"
+        f"the journal holds {_count(replayed.records, 'record')} ({_count(replayed.bytes, 'byte')}) in "
+        f"{_count(len(replayed.segments), 'segment')} since then"
     )
     report.lines.append(
-        f"{len(recovery.definitions)} definitions, {queues} queues with {messages} stored "
-        f"messages (about {size} bytes)"
+        f"{_count(len(recovery.definitions), 'definition')}, {_count(queues, 'queue')} with "
+        f"{_count(messages, 'stored message')} (about {_count(size, 'byte')})"
     )
     report.lines += recovery.warnings
 
@@ -107,8 +107,20 @@ def _check_messages(report: Report, recovery: Recovery, readers: Readers) -> Non
     if damaged > TROUBLES_MAX:
         report.problem(f"and {damaged - TROUBLES_MAX} more like these")
     if not damaged:
-        report.lines.append(f"all {len(wanted)} records with unsettled messages are intact")
+        report.lines.append(_intact(len(wanted)))
     readers.close()
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _intact(records: int) -> str:
+    if records == 1:
+        return "the one record with unsettled messages is intact"
+    return (
+        f"all {records} records with unsettled messages are intact" if records else "no message is unsettled"
+    )
 
 
 TROUBLES_MAX = 20

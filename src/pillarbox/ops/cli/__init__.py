@@ -34,6 +34,7 @@ COMMANDS = {
     "serve": "Run a broker.",
     "ping": "Ask a running broker whether it answers: a health check.",
     "check": "Verify a data folder that no broker is using.",
+    "backup": "Copy a data folder, also one that a broker is using.",
 }
 
 HELP_WIDTH = 100

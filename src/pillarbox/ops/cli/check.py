@@ -39,7 +39,7 @@ command = click.Command(
     params=[
         click.Argument(["folder"], required=False, metavar="[DATA]"),
         CONFIG_FILE,
-        click_option(BY_NAME["data"]),
+        click_option(BY_NAME["data"], "The data folder, if DATA does not name it."),
     ],
     help="Verify the data folder DATA, or the configured one, which no broker may be using. Nothing is "
     "changed. Exit code 0 if it is sound, 1 if not.",

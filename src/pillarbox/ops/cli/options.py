@@ -1,4 +1,4 @@
-"""From the option table to click and back: what `serve`, `ping` and `check` share.
+"""From the option table to click and back: what the subcommands share.
 
 Not here: the options themselves and the reading of values, which are `pillarbox.config`'s, so that flag,
 variable and file mean the same and are refused in the same words.
@@ -20,9 +20,12 @@ CONFIG_FILE = click.Option(
 )
 
 
-def click_option(option: Option) -> click.Option:
-    """Return the flag of one row. It hands over text, which the table knows how to read."""
-    help_text = option.row.help.replace("`", "")
+def click_option(option: Option, help_text: str = "") -> click.Option:
+    """Return the flag of one row. It hands over text, which the table knows how to read.
+
+    `help_text`: what the option means to a command other than `serve`.
+    """
+    help_text = help_text or option.row.help.replace("`", "")
     help_text += f"  [default: {option.default_text}; env: {', '.join(option.env)}]"
     if option.row.kind is FLAG:
         name = option.flag.removeprefix("--")

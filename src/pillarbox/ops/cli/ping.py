@@ -86,8 +86,10 @@ command = click.Command(
     callback=run,
     params=[
         CONFIG_FILE,
-        click_option(BY_NAME["host"]),
-        click_option(BY_NAME["port"]),
+        click_option(
+            BY_NAME["host"], "The address of the broker; one that stands for all means this machine."
+        ),
+        click_option(BY_NAME["port"], "The TCP port on which the broker listens for AMQP without TLS."),
         click.Option(
             ["--timeout"], metavar="TIME", default="5s", show_default=True, help="How long to wait."
         ),
