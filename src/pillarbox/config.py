@@ -466,8 +466,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             AMQP,
             CHOICE,
             "Write into each message when it came: the header `timestamp_in_ms` and the property `timestamp` "
-            "in seconds. `keep` leaves what the publisher has put there, `overwrite` does not. RabbitMQ's "
-            "`message_interceptors.incoming.set_header_timestamp.overwrite`.",
+            "in seconds. `keep` leaves what the publisher has put there, `overwrite` does not.",
             choices=("off", "keep", "overwrite"),
         ),
     ] = "off"
@@ -476,8 +475,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         Row(
             AMQP,
             CHOICE,
-            "Write into each message which node took it: the header `x-routed-by`; see `message_timestamp`. "
-            "RabbitMQ's `message_interceptors.incoming.set_header_routing_node.overwrite`.",
+            "Write into each message which node took it: the header `x-routed-by`; see `message_timestamp`.",
             choices=("off", "keep", "overwrite"),
         ),
     ] = "off"

@@ -251,7 +251,7 @@ def test_commit_is_confirmed_when_its_group_is_durable(domain: Domain) -> None:
 def test_commit_of_transient_messages_is_not_stored(domain: Domain) -> None:
     transaction = Transaction(domain.core)
     publish(transaction, domain.queue("q"), message("a", persistent=False), persistent=False)
-    assert transaction.commit() == (False, True, [])
+    assert transaction.commit() == (False, True, False, [])
 
 
 @pytest.mark.row("R62")
@@ -348,3 +348,74 @@ def test_time_to_live_counts_from_the_commit(domain: Domain) -> None:
     domain.advance(1001)
     domain.run()
     assert queue.ready_count == 0
+
+
+@pytest.mark.row("R62", "R47")
+def test_full_queue_refuses_at_the_commit_and_the_rest_takes_effect(domain: Domain) -> None:
+    """The head is told, and with it the client; a commit without a refusal says so too."""
+    session = domain.session()
+    full = session.declare_queue("full", arguments={"x-max-length": 1, "x-overflow": "reject-publish"})
+    transaction = Transaction(domain.core)
+    publish(transaction, full, message("a"))
+    assert not transaction.commit().refused
+    publish(transaction, full, message("b"))
+    publish(transaction, domain.queue("q"), message("c"))
+    committed = transaction.commit()
+    assert (committed.refused, committed.routed) == (True, True)
+    assert (full.ready_count, domain.queue("q").ready_count) == (1, 1)
+    assert domain.core.changes.resident_bytes == resident_bytes([full, domain.queue("q")])
+
+
+@pytest.mark.row("R62", "R46")
+def test_messages_that_a_commit_requeues_are_within_the_limit(domain: Domain) -> None:
+    """At once, before a consumer gets any of them: the oldest goes."""
+    session, ledger, receiver = domain.session(), Ledger(), Receiver()
+    queue = session.declare_queue("limited", arguments={"x-max-length": 2})
+    domain.publish([queue], [message("a"), message("b")])
+    for _ in range(2):
+        session.get("limited", ledger, no_ack=False)
+    domain.publish([queue], [message("c"), message("d")])
+    transaction = Transaction(domain.core)
+    transaction.settle(ledger, 0, True, Outcome.RELEASED)
+    transaction.commit()
+    assert queue.ready_count == 2
+    domain.consume(session, "limited", receiver)
+    domain.run()
+    assert receiver.bodies == [b"c", b"d"]
+
+
+@pytest.mark.row("R62", "R48")
+def test_rejections_of_a_transaction_die_at_the_commit() -> None:
+    """On every prefix of the journal each message is in one of the two queues, and in neither twice."""
+    domain = Domain()
+    session, ledger = domain.session(), Ledger()
+    session.declare_queue("dead", durable=True)
+    letters = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": "dead"}
+    queue = session.declare_queue("q", durable=True, arguments=letters)
+    domain.publish([queue], [message(number) for number in range(3)])
+    domain.run()
+    for _ in range(3):
+        session.get("q", ledger, no_ack=False)
+    transaction = Transaction(domain.core)
+    transaction.settle(ledger, 1, False, Outcome.REJECTED)
+    transaction.settle(ledger, 3, False, Outcome.REJECTED)
+    domain.run()
+    assert domain.queue("dead").ready_count == 0
+    before = len(domain.journal.groups)
+    transaction.commit()
+    domain.run()
+    assert (domain.queue("dead").ready_count, queue.unacked_count) == (2, 1)
+    journal = domain.journal
+    journal.synced_count = 0  # As if no sync had come to its end.
+    dead: list[bytes] = []
+    for count in range(before, len(journal.groups) + 1):
+        domain.journal, recovery = journal.reopened(count)
+        domain.core = domain._make_core()
+        domain.core.restore(recovery)
+        found = {name: Receiver() for name in ("q", "dead")}
+        for name, receiver in found.items():
+            domain.consume(domain.session(), name, receiver, no_ack=True)
+        domain.run()
+        dead = found["dead"].bodies
+        assert sorted(found["q"].bodies + dead) == [b"0", b"1", b"2"]
+    assert dead == [b"0", b"2"]

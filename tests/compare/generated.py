@@ -482,11 +482,58 @@ def transacting() -> tuple[Sequence, Draw]:
     return prelude, draw
 
 
+def combining() -> tuple[Sequence, Draw]:
+    """Everything that may happen to a message in its queue, at once (R44, R46-R48, R50, R51, R62, R66).
+
+    Times to live, priorities, limits, dead letters, requeues and single active consumers. Two channels have
+    transactions, two others have consumers: where a commit both brings messages and gives a consumer credit,
+    in RabbitMQ either may come first.
+    """
+    queue = some("q1", "q1", "q2", "q3", "q4", "dead")
+    tag = some("c1", "c2")
+    kinds = some(
+        *(None, None, {"delivery_mode": 2}, {"priority": 2}, {"priority": 1, "delivery_mode": 2}),
+        {"expiration": "0"},
+    )
+    end = some("tx.commit", "tx.commit", "tx.commit", "tx.rollback")
+    index = some(0, 0, 1, -1)
+    rank = some({}, {}, {"x-priority": 1})
+    others, all_four = some("b1", "c1"), some("a1", "a1", "a2", "b1", "c1")
+    draw = weighted(
+        (14, make(publish, key=queue, on=TWO, properties=kinds, body=some(None, None, "1234567890"))),
+        (3, make(publish, key=queue, on=TWO, properties=PERSISTENT, count=COUNTS)),
+        (2, make(publish, key="", exchange="amq.fanout", on=TWO, properties=PERSISTENT)),
+        (12, make(op, name=end, on=ONE)),
+        (10, make(get, queue=queue, on=TWO, no_ack=rarely(True, 4))),
+        (4, make(consume, queue=queue, tag=tag, on=others, no_ack=rarely(True, 5), arguments=rank)),
+        (3, make(cancel, tag=tag, on=others)),
+        (2, make(qos, count=some(1, 1, 2, 3), on=others)),
+        (7, make(nack, delivery=index, on=all_four, multiple=rarely(True, 3), requeue=False)),
+        (12, settling(all_four)),
+        (2, make(close_channel, on=all_four)),
+        (1, make(op, on=some("a", "b", "c"), name="disconnect")),
+        (1, make(op, on=TWO, name="queue.purge", queue=queue)),
+    )
+    letters = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": "dead"}
+    alone = {"x-single-active-consumer": True}
+    prelude = [
+        declare("dead", durable=True, arguments={"x-max-priority": 2, "x-max-length": 4}),
+        declare("q1", durable=True, arguments={**letters, **alone, "x-max-length": 3, "x-max-priority": 2}),
+        declare("q2", arguments={**letters, "x-max-length": 2, "x-overflow": "reject-publish-dlx"}),
+        declare("q3", arguments={**letters, "x-message-ttl": 0, "x-dead-letter-routing-key": "q1"}),
+        declare("q4", durable=True, arguments={**letters, **alone, "x-max-length-bytes": 20}),
+        *(bind(name, "amq.fanout") for name in ("q1", "q2", "q4")),
+        *(qos(1, on=on) for on in ("b1", "c1")),
+        *(op(on, "tx.select") for on in ("a1", "a2")),
+    ]
+    return prelude, draw
+
+
 THEMES = {
     theme.__name__: theme
     for theme in (
         *(routing, consuming, prefetching, confirming, living, mixed, prioritizing, alternating),
-        *(limiting, dying, standing_by, transacting),
+        *(limiting, dying, standing_by, transacting, combining),
     )
 }
 

@@ -262,6 +262,8 @@ class Ledger:
         for entry in entries:
             self.count += entry.stop - entry.start
             self._settle_part(entry, entry.start, entry.stop, outcome)
+        if self._returned:
+            self._trim_returned()
 
     def put_back(self, entries: Iterable[Entry]) -> None:
         """Let deliveries that were taken out be answered again."""

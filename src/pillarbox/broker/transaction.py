@@ -10,7 +10,8 @@ Not here: routing (a message goes to the queues that were found when it was publ
 its client.
 
 Source: AMQP 0-9-1 class tx (90); RabbitMQ's tx.commit and tx.rollback; row R62. Invariants: a commit changes
-everything or raises before it has changed anything; nothing of a transaction is seen before its commit.
+everything or raises before it has changed anything, except that a full queue may refuse messages (R47), which
+its client is told; nothing of a transaction is seen before its commit.
 """
 
 from __future__ import annotations
@@ -81,6 +82,8 @@ class Committed(NamedTuple):
     """The journal keeps some of it: whoever was promised something waits for the group."""
     routed: bool
     """It brought messages to queues."""
+    refused: bool
+    """A full queue has refused some of its messages (R47); all else took effect."""
     unroutable: list[Message]
     """Messages that no queue took and that their publisher wants back."""
 
@@ -191,14 +194,14 @@ class Transaction:
         answers, self._answers = self._answers, []
         unroutable, self._unroutable = self._unroutable, []
         self._forget_messages()
-        routed = False
+        routed = refused = False
         for publication in publications:
-            self._publish(publication)
+            refused = self._publish(publication) or refused
             routed = routed or bool(publication.queues)
         for answer in answers:
             answer.ledger.settle_withdrawn(sorted(answer.entries, key=_BY_TAG), answer.outcome)
             _deliver(dict.fromkeys([entry.lane.queue for entry in answer.entries]))
-        return Committed(stored, routed, unroutable)
+        return Committed(stored, routed, refused, unroutable)
 
     def rollback(self) -> None:
         """Drop the messages and put the deliveries back into their ledgers, unanswered."""
@@ -222,7 +225,8 @@ class Transaction:
             for entry in answer.entries
         )
 
-    def _publish(self, publication: Publication) -> None:
+    def _publish(self, publication: Publication) -> bool:
+        """Bring messages to their queues; return whether a full queue has refused some of them."""
         core = self._core
         now_ms = core.changes.now_ms
         messages = publication.messages
@@ -232,7 +236,7 @@ class Transaction:
         queues = publication.queues
         if any(queue.deleted for queue in queues):
             queues = tuple([queue for queue in queues if not queue.deleted])
-        core.publish(
+        _, refused = core.publish(
             queues,
             messages,
             publication.body_bytes,
@@ -246,6 +250,7 @@ class Transaction:
             exchange.counters.publish_in += len(messages)
             exchange.counters.publish_out += len(messages) * len(queues)
         _deliver(queues)
+        return bool(refused)
 
     def _forget_messages(self) -> None:
         self._core.changes.resident_bytes -= self.held_bytes

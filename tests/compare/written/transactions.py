@@ -316,3 +316,95 @@ def commands_after_a_commit_of_answers() -> Sequence:
         publish("nobody", mandatory=True),
         at_once(COMMIT_FRAME, PUBLISH_FRAMES, COMMIT_FRAME, expect=(1, "tx.commit-ok")),
     ]
+
+
+LETTERS = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": "dead"}
+
+
+@transcript("R62", "R47", "406")
+def messages_refused_by_a_commit() -> Sequence:
+    """A full queue refuses at the commit; the rest takes effect, answers too, and the channel is closed."""
+    full = {"x-max-length": 1, "x-overflow": "reject-publish"}
+    return [
+        declare("full", durable=True, arguments=full),
+        declare("q1", durable=True),
+        publish("q1", on="a2", properties=PERSISTENT),
+        SELECT,
+        get("q1"),
+        publish("full", count=2),
+        publish("q1", properties=PERSISTENT, count=2),
+        ack(0),
+        COMMIT,
+        get("q1", on="a2", no_ack=True),
+        get("q1", on="a2", no_ack=True),
+        get("full", on="a2", no_ack=True),
+        get("full", on="a2", no_ack=True),
+    ]
+
+
+@transcript("R62", "R47", "R48", "406")
+def messages_refused_by_a_commit_die() -> Sequence:
+    """With reject-publish-dlx what was refused is a dead letter as well; a rollback refuses nothing."""
+    full = {**LETTERS, "x-max-length": 1, "x-overflow": "reject-publish-dlx"}
+    return [
+        declare("dead", durable=True),
+        declare("full", durable=True, arguments=full),
+        SELECT,
+        publish("full", count=2),
+        ROLLBACK,
+        publish("full", count=2),
+        COMMIT,
+        get("dead", on="a2", no_ack=True),
+    ]
+
+
+@transcript("R62", "R46", "R48")
+def messages_dropped_by_a_commit() -> Sequence:
+    """What a commit brings pushes out what is older, and what it requeues counts again."""
+    return [
+        declare("dead", durable=True),
+        declare("q1", durable=True, arguments={**LETTERS, "x-max-length": 2}),
+        publish("q1", on="a2", count=2),
+        SELECT,
+        get("q1"),
+        publish("q1", count=2),
+        nack(0),
+        COMMIT,
+        *(get("q1", on="a2", no_ack=True) for _ in range(2)),
+        *(get("dead", on="a2", no_ack=True) for _ in range(2)),
+    ]
+
+
+@transcript("R62", "R48")
+def rejections_in_a_transaction() -> Sequence:
+    """What is rejected dies at the commit, in the order of the commit, and not at a rollback."""
+    return [
+        declare("dead", durable=True),
+        declare("q1", durable=True, arguments=LETTERS),
+        publish("q1", on="a2", properties=PERSISTENT, count=4),
+        SELECT,
+        *(get("q1") for _ in range(4)),
+        reject(0, requeue=False),
+        ROLLBACK,
+        reject(2, requeue=False),
+        nack(0, requeue=False),
+        get("dead", on="a2", no_ack=True),
+        COMMIT,
+        *(get("dead", on="a2", no_ack=True) for _ in range(3)),
+    ]
+
+
+@transcript("R62", "R44", "R48")
+def expiry_in_a_transaction() -> Sequence:
+    """A message whose time is over at once dies when it is committed."""
+    return [
+        declare("dead", durable=True),
+        declare("q1", durable=True, arguments=LETTERS),
+        SELECT,
+        publish("q1", properties=properties(expiration="0")),
+        publish("q1"),
+        get("dead", on="a2", no_ack=True),
+        COMMIT,
+        get("dead", on="a2", no_ack=True),
+        get("q1", on="a2", no_ack=True),
+    ]

@@ -7,8 +7,10 @@ is sent, what comes before it, and what may not come meanwhile.
 Behaviour, as RabbitMQ 3.13 has it: a message is routed when it is published, so a missing exchange is refused
 at once; basic.return comes at the commit, before commit-ok. An unknown tag is refused at once, and so is one
 that is answered in this transaction already. A rollback makes what was answered unanswered again. basic.get,
-consumers without acknowledgements and basic.recover are not part of transactions. The end of the channel is
-a rollback. Not as RabbitMQ: a direct reply (R70) waits for the commit too, where RabbitMQ lets it go at once.
+consumers without acknowledgements and basic.recover are not part of transactions. If a full queue refuses
+messages (R47), the rest of the commit takes effect, and the channel is closed with 406. The end of the
+channel is a rollback. Not as RabbitMQ: a direct reply (R70) waits for the commit too, where RabbitMQ lets it
+go at once.
 
 Source: AMQP 0-9-1 class tx (90); RabbitMQ's `rabbit_channel`; row R62. Invariant: commit-ok leaves when all
 that the commit has stored is durable.
@@ -43,6 +45,8 @@ class TransactionalChannel(Channel):
     """Counts commits: what the journal confirms to it is a commit."""
     committing: bool
     """Between a tx.commit that brings messages to queues and its commit-ok."""
+    partial: bool
+    """A full queue has refused some of what is being committed."""
 
     def frame(self, kind: int, payload: bytes) -> None:
         """As every channel does, but nothing other than the end of the channel may overtake a commit."""
@@ -119,6 +123,7 @@ class TransactionalChannel(Channel):
             self.send_return(message)
         if committed.routed:
             self.committing = True
+            self.partial = committed.refused
             self.plain = False
         elif committed.stored:
             # RabbitMQ answers at once when nothing was published, so what comes next is no fault: it waits.
@@ -134,8 +139,11 @@ class TransactionalChannel(Channel):
             return
         if self.committing:
             self.committing = False
-            self.plain = True
-            self.send_method(methods.TX_COMMIT_OK)
+            if self.partial:
+                self.fail(AmqpError(406, "partial tx completion", methods.TX_COMMIT))
+            else:
+                self.plain = True
+                self.send_method(methods.TX_COMMIT_OK)
         else:
             self.go_on(lambda: self.send_method(methods.TX_COMMIT_OK))
 
@@ -156,4 +164,4 @@ def begin(channel: Channel) -> None:
     assert isinstance(channel, TransactionalChannel)
     channel.transaction = Transaction(channel.core)
     channel.committer = Publisher(channel)
-    channel.committing = False
+    channel.committing = channel.partial = False
