@@ -178,6 +178,7 @@ def test_help_loads_no_broker(arguments: list[str]) -> None:
         (["serve", "--port", "70000"], ["--port", "65535", "70000"]),
         (["serve", "--memory-budget", "lots"], ["--memory-budget", "64MB", "lots"]),
         (["serve", "--heartbeat", "soon"], ["--heartbeat", "60", "soon"]),
+        (["serve", "--as", "rabbitmq:2"], ["--profile", "rabbitmq:3.13, rabbitmq:4.3", "rabbitmq:2"]),
         (["serve", "--durability", "none"], ["--durability", "fsync", "none"]),
         (["serve", "--config", "/nowhere.toml"], ["/nowhere.toml", "No such file"]),
         (["ping", "--timeout", "never"], ["--timeout", "never"]),

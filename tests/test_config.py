@@ -48,7 +48,8 @@ def another_value(option: Option) -> str:
     if isinstance(option.default, float):
         return "0.25"
     if isinstance(option.default, int):
-        return str(option.default + 1 if option.default < option.row.maximum else option.default - 1)
+        higher = max(option.default, option.row.minimum) + 1
+        return str(higher if higher <= option.row.maximum else option.default - 1)
     return "/elsewhere"
 
 

@@ -31,6 +31,7 @@ from pillarbox.errors import StartupError
 from pillarbox.net.driver import Connection, Driver
 from pillarbox.net.ticker import Ticker
 from pillarbox.ops.resources import Watch, machine_bytes, process_bytes, watermark_bytes
+from pillarbox.profiles import PROFILES
 
 if TYPE_CHECKING:
     import ssl
@@ -63,7 +64,6 @@ FILES_RESERVED = 256
 failed for good."""
 
 ALL = ".*"
-VERSIONS = {"rabbitmq:3.13": "3.13.7"}
 
 
 class Engine(Journal, Protocol):
@@ -153,7 +153,7 @@ class Server:
         return recovery
 
     def _make_core(self, loop: asyncio.AbstractEventLoop, recovery: Recovery) -> None:
-        from pillarbox.protocols.amqp091.deaths import dead_letter
+        from pillarbox.protocols.amqp091.deaths import OWN_DEATHS, dead_letter, dead_letter_anew
         from pillarbox.protocols.amqp091.publishing import ORIGIN
 
         config = self.config
@@ -166,6 +166,7 @@ class Server:
             journaled=not config.memory,
             memory_budget=config.memory_budget,
             ack_timeout_ms=config.consumer_timeout_s * 1000,
+            profile=PROFILES[config.profile],
         )
         self.watch = Watch(
             core,
@@ -175,7 +176,7 @@ class Server:
             disk_free_min=config.disk_free_min,
         )
         self._engine.attach(core)
-        core.dead_letters.writers[ORIGIN] = dead_letter
+        core.dead_letters.writers |= {ORIGIN: dead_letter, OWN_DEATHS: dead_letter_anew}
         self.ticker = Ticker(
             loop,
             self.clock,
@@ -204,8 +205,9 @@ class Server:
         from pillarbox.protocols.amqp091.connection import Settings
 
         config = self.config
+        profile = self.core.profile
         settings = Settings(
-            version=VERSIONS[config.profile],
+            version=profile.version,
             channel_max=config.channel_max,
             frame_max=config.frame_max,
             frame_min=config.frame_min,
@@ -216,7 +218,7 @@ class Server:
             loopback_users=config.loopback_users,
             message_timestamp=config.message_timestamp,
             message_routing_node=config.message_routing_node,
-            mechanisms=config.auth_mechanisms,
+            mechanisms=config.auth_mechanisms or profile.mechanisms,
         )
 
         def make_connection(peer: str, loopback: bool, on_output: Callable[[], None]) -> Connection:

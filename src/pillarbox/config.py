@@ -22,6 +22,7 @@ import msgspec
 
 from pillarbox.clock import duration_ms
 from pillarbox.errors import StartupError
+from pillarbox.profiles import DEFAULT, PROFILES
 
 ENV_PREFIX = "PILLARBOX_"
 CONFIG_FILE_ENV = "PILLARBOX_CONFIG"
@@ -196,9 +197,11 @@ class Row(NamedTuple):
     env_also: str = ""
     """Another product's environment variable with the same meaning."""
     secret: bool = False
+    by_profile: bool = False
+    """0 stands for what the profile says, which has a field of the same name."""
 
 
-AUTH_MECHANISMS = ("PLAIN", "AMQPLAIN", "EXTERNAL")
+AUTH_MECHANISMS = ("PLAIN", "AMQPLAIN", "EXTERNAL", "ANONYMOUS")
 """How clients can log in at all."""
 
 LISTENING = "Listening"
@@ -404,20 +407,23 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             AMQP,
             CHOICE,
             "Which release of RabbitMQ to stand in for: the version that clients are told, and the behaviour "
-            "in which releases differ. Clients choose their own ways by it.",
-            choices=("rabbitmq:3.13",),
+            "in which releases differ. Clients choose their own ways by it. `rabbitmq:3.13` takes whatever "
+            "clients do, and the log names those that do what RabbitMQ 4.3 refuses; `rabbitmq:4.3` refuses "
+            "it.",
+            choices=tuple(PROFILES),
             aliases=("--as",),
         ),
-    ] = "rabbitmq:3.13"
+    ] = DEFAULT
     auth_mechanisms: Annotated[
         tuple[str, ...],
         Row(
             AMQP,
             NAMES,
             "How clients may log in: PLAIN and AMQPLAIN with a password, EXTERNAL with a TLS certificate "
-            "that was checked (see `tls_client_certificate`), which is offered to those who have one.",
+            "that was checked (see `tls_client_certificate`), which is offered to those who have one, "
+            "ANONYMOUS as user guest with the password guest. Empty: what the profile offers.",
         ),
-    ] = ("PLAIN", "AMQPLAIN", "EXTERNAL")
+    ] = ()
     heartbeat_s: Annotated[
         int,
         Row(
@@ -454,12 +460,13 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         Row(
             AMQP,
             SIZE,
-            "The smallest `frame_max` that a client may ask for. RabbitMQ 4.1 and later refuse less than "
-            "8192, which shuts out old clients.",
+            "The smallest `frame_max` that a client may ask for. 0 is what the profile says: 4096 with "
+            "`rabbitmq:3.13`, 8192 with `rabbitmq:4.3`, which shuts out old clients.",
             minimum=FRAME_SIZE_FLOOR,
             maximum=FRAME_SIZE_CEILING,
+            by_profile=True,
         ),
-    ] = FRAME_SIZE_FLOOR
+    ] = 0
     message_timestamp: Annotated[
         str,
         Row(
@@ -518,11 +525,12 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             LIMITS,
             SIZE,
             "The largest body of a message. A larger one closes its channel with 406 PRECONDITION_FAILED. "
-            "RabbitMQ 3.13 has the same default, RabbitMQ 4 has 16 MiB.",
+            "0 is what the profile says: 128 MiB with `rabbitmq:3.13`, 16 MiB with `rabbitmq:4.3`.",
             minimum=1,
             maximum=MESSAGE_SIZE_CEILING,
+            by_profile=True,
         ),
-    ] = 128 * 1024 * 1024
+    ] = 0
     memory_budget: Annotated[
         int,
         Row(
@@ -578,6 +586,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     def __post_init__(self) -> None:
         for option in OPTIONS:
             option.check(getattr(self, option.field), source=option.field)
+        profile = PROFILES[self.profile]
+        if not self.message_size_max:
+            msgspec.structs.force_setattr(self, "message_size_max", profile.message_size_max)
+        if not self.frame_min:
+            msgspec.structs.force_setattr(self, "frame_min", min(profile.frame_min, self.frame_max))
         if self.frame_min > self.frame_max:
             raise ConfigError(
                 f"frame_min ({self.frame_min}) must not be larger than frame_max ({self.frame_max})"
@@ -639,7 +652,7 @@ class Option(NamedTuple):
 
     @property
     def default_text(self) -> str:
-        return self.row.kind.show(self.default) or "none"
+        return "as the profile" if self.row.by_profile else self.row.kind.show(self.default) or "none"
 
     @property
     def expected(self) -> str:
@@ -661,6 +674,7 @@ class Option(NamedTuple):
             good = value in row.choices
         elif isinstance(value, int | float) and not isinstance(value, bool):
             good = isinstance(value, int | type(self.default)) and row.minimum <= value <= row.maximum
+            good = good or (row.by_profile and value == 0)
         else:
             good = isinstance(value, type(self.default)) and (value != "" or self.default == "")
         if not good:

@@ -16,7 +16,7 @@ from pillarbox.broker.ledger import Ledger, Outcome
 from pillarbox.broker.queue import Queue
 from pillarbox.engine.base import Address, Message
 from pillarbox.protocols.amqp091 import wire
-from pillarbox.protocols.amqp091.deaths import COUNT_MAX, dead_letter, with_delivery_count
+from pillarbox.protocols.amqp091.deaths import COUNT_MAX, dead_letter, with_headers
 from pillarbox.protocols.amqp091.publishing import ORIGIN
 
 LETTERS = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": "dead"}
@@ -343,7 +343,7 @@ def test_classic_queue_counts_nothing() -> None:
 @pytest.mark.row("R52")
 def test_delivery_count_leaves_all_else_as_it_was() -> None:
     properties = wire.encode_properties(wire.Properties(headers={"z": 1, "a": [2]}, priority=3))
-    one = with_delivery_count(Message(Address(ORIGIN, "", "q"), properties, b"x", 0), 2)
+    one = with_headers(Message(Address(ORIGIN, "", "q"), properties, b"x", 0), {"x-delivery-count": 2})
     found = wire.decode_properties(one.properties)
     assert found == wire.Properties(headers={"a": [2], "x-delivery-count": 2, "z": 1}, priority=3)
     assert one.body == b"x"

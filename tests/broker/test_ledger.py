@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from pillarbox.broker.changes import Changes
 from pillarbox.broker.consumer import Consumer, Pool
-from pillarbox.broker.ledger import Ledger, Outcome, UnknownDelivery
+from pillarbox.broker.ledger import GIVEN_BACK, Ledger, Outcome, UnknownDelivery
 from pillarbox.broker.queue import Queue
 from pillarbox.broker.run import MESSAGE_BYTES
 from pillarbox.engine.base import Location
@@ -135,7 +135,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def _expect(self, tags: list[int], outcome: Outcome) -> None:
         for tag in tags:
             queue, _, sequence, size, stored = self.out.pop(tag)
-            if outcome is Outcome.RELEASED:
+            if outcome in GIVEN_BACK:
                 self.ready[queue][sequence] = size * 2 + stored
             elif stored:
                 self.settled[queue.uid].add(sequence)

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from pillarbox.broker.core import CoreSnapshot
-from pillarbox.broker.ledger import Ledger, Outcome
+from pillarbox.broker.ledger import GIVEN_BACK, Ledger, Outcome
 from pillarbox.broker.limits import Limits, limits_of
 from pillarbox.broker.queue import Queue
 from pillarbox.engine.base import Message
@@ -146,7 +146,7 @@ class LimitMachine(RuleBasedStateMachine):
         self.ledger.settle(tag, multiple, outcome)
         tags = [each for each in sorted(self.out) if each <= tag] if multiple else [tag]
         for one in [self.out.pop(each) for each in tags]:
-            if outcome is Outcome.RELEASED:
+            if outcome in GIVEN_BACK:
                 insort(self.ready, one)
             elif outcome is Outcome.REJECTED:
                 self._die(one, "rejected")

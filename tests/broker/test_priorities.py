@@ -19,7 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from pillarbox.broker.core import CoreSnapshot
 from pillarbox.broker.lane import Lane
-from pillarbox.broker.ledger import Ledger, Outcome
+from pillarbox.broker.ledger import GIVEN_BACK, Ledger, Outcome
 from pillarbox.broker.queue import Queue
 from pillarbox.broker.run import MESSAGE_BYTES
 from pillarbox.engine.base import NO_EXPIRATION, Message, MessagesFact
@@ -192,7 +192,7 @@ class PriorityMachine(RuleBasedStateMachine):
 
     def _settled(self, tag: int, outcome: Outcome) -> None:
         number = self.tags.pop(tag)
-        if outcome is Outcome.RELEASED:
+        if outcome in GIVEN_BACK:
             self.messages[number] = replace(self.messages[number], out=False, redelivered=True)
         else:
             del self.messages[number]

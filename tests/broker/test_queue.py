@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from pillarbox.broker.core import CoreSnapshot
-from pillarbox.broker.ledger import Ledger, Outcome
+from pillarbox.broker.ledger import GIVEN_BACK, Ledger, Outcome
 from pillarbox.broker.queue import Queue
 from pillarbox.engine.base import NO_EXPIRATION
 
@@ -219,7 +219,7 @@ class QueueMachine(RuleBasedStateMachine):
 
     def _settled(self, tag: int, outcome: Outcome) -> None:
         sequence = self.tags.pop(tag)
-        if outcome is Outcome.RELEASED:
+        if outcome in GIVEN_BACK:
             self.messages[sequence] = replace(self.messages[sequence], out=False, redelivered=True)
         else:
             del self.messages[sequence]

@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from pillarbox.broker import transaction as module
 from pillarbox.broker.confirm import Publisher
-from pillarbox.broker.ledger import Ledger, Outcome, UnknownDelivery
+from pillarbox.broker.ledger import GIVEN_BACK, Ledger, Outcome, UnknownDelivery
 from pillarbox.broker.queue import Queue
 from pillarbox.broker.transaction import Transaction
 from pillarbox.engine.base import Message
@@ -158,12 +158,10 @@ class TransactionMachine(RuleBasedStateMachine):
         for published in self.published:
             self._arrive(published)
         for name, number, outcome in answers:
-            if outcome is Outcome.RELEASED:
+            if outcome in GIVEN_BACK:
                 self.ready[name].add(number)
         assert committed.routed == any(published.names for published in self.published)
-        gone = [
-            number for name, number, outcome in answers if outcome is not Outcome.RELEASED and name == "kept"
-        ]
+        gone = [number for name, number, outcome in answers if outcome not in GIVEN_BACK and name == "kept"]
         stored = any(one.persistent and "kept" in one.names for one in self.published)
         assert committed.stored == (stored or any(number in self.persistent for number in gone))
         self.published, self.answered = [], []

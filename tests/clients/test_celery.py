@@ -29,6 +29,8 @@ WAIT_S = 60.0
 class Worker:
     """A `celery worker` process with its own queue; the context ends when the worker has stopped."""
 
+    application = "celery_app"
+
     def __init__(self, broker: Target, folder: Path, *options: str, **environment: str) -> None:
         self.folder = folder
         self.queue = environment.get("CELERY_QUEUE") or f"celery-{secrets.token_hex(4)}"
@@ -42,7 +44,7 @@ class Worker:
 
     def __enter__(self) -> Self:
         reader, writer = os.pipe()
-        command = [sys.executable, "-m", "celery", "-A", "celery_app", "worker", "--loglevel", "INFO"]
+        command = [sys.executable, "-m", "celery", "-A", self.application, "worker", "--loglevel", "INFO"]
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
                 [*command, "--hostname", f"{secrets.token_hex(4)}@%h", *self.options],

@@ -91,10 +91,14 @@ class Users:
         """May the user open a connection to this virtual host at all?"""
         return (user.name, vhost) in self.permissions
 
+    def allows(self, user: User, vhost: str, action: str, name: str) -> bool:
+        """May the user do this to the thing of this name?"""
+        permission = self.permissions.get((user.name, vhost))
+        return permission is not None and permission.allows(action, name or "amq.default")
+
     def demand(self, user: User, vhost: str, action: str, kind: str, name: str) -> None:
         """Raise BrokerError(ACCESS_REFUSED) unless the user may do this to the `kind` of this name."""
-        shown = name or "amq.default"
-        permission = self.permissions.get((user.name, vhost))
-        if permission is None or not permission.allows(action, shown):
+        if not self.allows(user, vhost, action, name):
+            shown = name or "amq.default"
             text = f"access to {kind} '{shown}' in vhost '{vhost}' refused for user '{user.name}'"
             raise BrokerError(Reason.ACCESS_REFUSED, text)

@@ -37,6 +37,7 @@ from pillarbox.broker.topic_permission import TopicPermission
 from pillarbox.broker.vhost import VHost
 from pillarbox.engine.base import Journal, Location, Message, MessagesFact, QueueState, Recovery
 from pillarbox.errors import BrokerError, Reason
+from pillarbox.profiles import DEFAULT, PROFILES, Profile
 
 TICK_MESSAGES = 2000
 """Deliveries after which a tick lets sockets be read again: about two milliseconds' work."""
@@ -70,6 +71,7 @@ class Core:
         journaled: bool = True,
         memory_budget: int = 128 << 20,
         ack_timeout_ms: int = 0,
+        profile: Profile = PROFILES[DEFAULT],
     ) -> None:
         self._journal = journal
         self.random = random
@@ -78,6 +80,8 @@ class Core:
         self.ack_timeout_ms = ack_timeout_ms
         self.memory_budget = memory_budget
         """Bytes that messages may take in memory before the disk holds them instead."""
+        self.profile = profile
+        """Which release of RabbitMQ the broker stands in for."""
         self.changes = Changes(journaled=journaled)
         self.changes.now_ms = now_ms
         self.scheduler = Scheduler()

@@ -73,6 +73,8 @@ class DeadLetter(msgspec.Struct, frozen=True, eq=False):
     """(queue, reason) of all its deaths, the last one first."""
     hidden_keys: tuple[str, ...] = ()
     """Those of the keys of which receivers do not hear."""
+    origin: str | None = None
+    """In place of the message's own (see `Address`)."""
 
 
 Writer = Callable[[Message, Death], DeadLetter]
@@ -201,7 +203,8 @@ class DeadLetters:
 
     def _copy(self, message: Message, letter: DeadLetter, exchange: str) -> Message:
         """The message as it is published anew: without a time to live."""
-        name = (message.address.origin, exchange, letter.keys[0], letter.hidden_keys)
+        origin = letter.origin or message.address.origin
+        name = (origin, exchange, letter.keys[0], letter.hidden_keys)
         address = self._addresses.get(name)
         if address is None:
             if len(self._addresses) >= ADDRESSES_MAX:

@@ -122,8 +122,11 @@ class Lane:
             queue.queued = True
             changes.dirty.append(queue)
 
-    def release(self, run: Run) -> None:
-        """Put delivered messages back to their original place; they will be `redelivered`."""
+    def release(self, run: Run, *, failed: bool = False) -> None:
+        """Put delivered messages back to their original place; they will be `redelivered`.
+
+        `failed`: their receiver went away without an answer.
+        """
         queue = self.queue
         if queue.deleted:
             return
@@ -133,7 +136,7 @@ class Lane:
         if run.messages is None:
             # Given up while it was out: of its parts only the engine knows how many bytes they have.
             queue.estimated = True
-        if queue.delivery_limit is not None and not self._count_return(run, queue.delivery_limit):
+        if queue.delivery_limit is not None and not self._count_return(run, queue.delivery_limit, failed):
             return
         run.redelivered = True
         heappush(self.released, run)
@@ -142,12 +145,17 @@ class Lane:
         queue.active_ms = self._changes.now_ms
         queue.wake()
 
-    def _count_return(self, run: Run, limit: int) -> bool:
+    def _count_return(self, run: Run, limit: int, failed: bool) -> bool:
         """Note that messages came back once more; False if any did too often (R52) and all are dealt with."""
-        counts = run.counts = [count + 1 for count in run.counts or [0] * len(run.sequences)]
+        queue = self.queue
+        never = [0] * len(run.sequences)
+        counts = run.counts = [count + 1 for count in run.counts or never]
+        if not queue.requeues_count:
+            if failed:
+                run.failures = [count + 1 for count in run.failures or never]
+            counts = run.failures or never
         if max(counts) <= limit:
             return True
-        queue = self.queue
         for position, count in enumerate(counts):
             single = run.cut(slice(position, position + 1))
             if count <= limit:
@@ -218,7 +226,7 @@ class Lane:
             # Only after a restart: what was delivered before it was given back when its consumer went.
             part.redelivered = True
             if self.queue.delivery_limit is not None:
-                part.counts = [1] * count
+                part.counts = part.failures = [1] * count
         return part
 
     def delivered(self, run: Run) -> None:

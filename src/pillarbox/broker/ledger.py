@@ -33,8 +33,14 @@ class Outcome(enum.Enum):
     ACCEPTED = enum.auto()
     RELEASED = enum.auto()
     """Back to its place in the queue, to be delivered again."""
+    MODIFIED = enum.auto()
+    """The same, and the delivery counts as failed: the receiver went away without an answer."""
     REJECTED = enum.auto()
     """Dead-lettered where the queue says so, else dropped."""
+
+
+GIVEN_BACK = (Outcome.RELEASED, Outcome.MODIFIED)
+"""Outcomes after which the message is ready again."""
 
 
 class UnknownDelivery(Exception):
@@ -184,11 +190,11 @@ class Ledger:
         return settled
 
     def release_first(self, count: int) -> bool:
-        """Release at most this many entries, those with the lowest tags; False: nothing is out any more."""
+        """Give back at most this many entries, lowest tags first, as failed; False: nothing is out now."""
         entries = self._entries
         for _ in range(min(count, len(entries))):
             entry = entries.popleft()
-            self._settle_part(entry, entry.start, entry.stop, Outcome.RELEASED)
+            self._settle_part(entry, entry.start, entry.stop, Outcome.MODIFIED)
         if self._returned:
             self._trim_returned()
         return bool(entries)
@@ -330,11 +336,11 @@ class Ledger:
                 lane.settle(run, run.sequences, run.body_bytes)
             else:
                 lane.settle(run, run.sequences[start:stop], entry.part_bytes(start, stop))
-        elif outcome is Outcome.RELEASED:
+        elif outcome is not Outcome.REJECTED:
             queue = lane.queue
             if queue.limits is not None and queue not in self._returned:
                 self._returned[queue] = queue.owes_turns()
-            lane.release(entry.run.cut(slice(start, stop)))
+            lane.release(entry.run.cut(slice(start, stop)), failed=outcome is Outcome.MODIFIED)
         else:
             lane.reject(entry.run.cut(slice(start, stop)))
         consumer = entry.consumer

@@ -89,6 +89,8 @@ class Queue:
         """How often a message may come back before it dies (R52); None: nobody counts."""
         self.ack_timeout_ms: int | None = None
         """How long a delivery may stay unanswered (R54); 0: for ever, None: as long as in other queues."""
+        self.requeues_count = True
+        """Does it count that a receiver gave a message back? Otherwise only that one went away with it."""
         self.expiry: object | None = None
         """What deletes the queue when nobody has used it for so long: a timer keeps nothing alive."""
         self.journaled = durable and owner is None and changes.journaled

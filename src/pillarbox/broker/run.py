@@ -53,6 +53,8 @@ class Run(msgspec.Struct, eq=False):
     loading: bool = False
     counts: list[int] | None = None
     """How often each message came back, where the queue counts that and any did (R52)."""
+    failures: list[int] | None = None
+    """How often of these its receiver had gone away, where the queue counts that apart."""
     estimated: bool = False
     """Cold, and `body_bytes` is about right: what was settled of its record, or cut off, is not known."""
 
@@ -114,6 +116,8 @@ class Run(msgspec.Struct, eq=False):
         part.estimated = messages is None
         if self.counts is not None:
             part.counts = self.counts[selection]
+            if self.failures is not None:
+                part.failures = self.failures[selection]
         return part
 
     def part_bytes(self, start: int, stop: int) -> int:

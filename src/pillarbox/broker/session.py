@@ -15,6 +15,7 @@ from pillarbox.broker.arguments import check_consumer_arguments
 from pillarbox.broker.consumer import Consumer, Pool
 from pillarbox.broker.exchange import Exchange, Route
 from pillarbox.broker.index import NO_ENVELOPE, Envelope
+from pillarbox.broker.permitted import demand_permitted
 from pillarbox.broker.queue import Queue
 from pillarbox.broker.vhost import (
     DEFAULT_EXCHANGE,
@@ -23,6 +24,7 @@ from pillarbox.broker.vhost import (
     demand_not_reserved,
 )
 from pillarbox.errors import BrokerError, Reason
+from pillarbox.profiles import NEWEST, PASSIVE_WITHOUT_PERMISSION, Feature
 
 if TYPE_CHECKING:
     from pillarbox.broker.auth import User
@@ -39,6 +41,9 @@ REPLY_TO = "amq.rabbitmq.reply-to"
 
 NO_ARGUMENTS: Mapping[str, Any] = {}
 
+NAME_SHOWN = 100
+"""Characters of a name that the log shows: clients choose names."""
+
 
 class Session:
     """See the module. `outlet` is the connection's way out; it is also the owner of exclusive queues."""
@@ -54,9 +59,11 @@ class Session:
         """Called when the user's permissions have changed: routes resolved before may be forbidden now."""
         self.trace: Callable[[bool], None] = lambda on: None
         """Called when the virtual host's tracing is turned on or off (R75)."""
-
         self.topic_variables: Mapping[str, str] = {}
         """What else stands for `{name}` in topic permissions, such as the client_id of a head."""
+        self.describe: Callable[[], str] = lambda: f"a client of user {user.name!r}"
+        """The client in words, for the operator."""
+        self._noted: set[Feature] = set()
         self._owns = False
 
     def __repr__(self) -> str:
@@ -77,6 +84,25 @@ class Session:
                 topics.demand(
                     self.user.name, self.vhost.name, exchange.name, action, key, self.topic_variables
                 )
+
+    def permits(self, feature: Feature, name: str = "") -> bool:
+        """May clients do this, with the thing of this name? If so, the operator hears of it once (I7)."""
+        if feature in self.core.profile.refused:
+            return False
+        if feature not in self._noted:
+            self._noted.add(feature)
+            thing = f" ({name[:NAME_SHOWN]!r})" if name else ""
+            self.core.warn(f"{self.describe()} {feature.done}{thing}: {NEWEST} {feature.refused}")
+        return True
+
+    def _demand_any(self, kind: str, name: str) -> None:
+        """See that the user has some permission on what it asks for."""
+        actions = ("read", "write", "configure")
+        users, user, vhost = self.core.users, self.user, self.vhost.name
+        if not any(users.allows(user, vhost, action, name) for action in actions) and not self.permits(
+            PASSIVE_WITHOUT_PERMISSION, name
+        ):
+            self._demand("configure", kind, name)
 
     def close(self) -> None:
         """Delete the exclusive queues. Consumers and deliveries are the head's to end first."""
@@ -104,6 +130,7 @@ class Session:
     def find_exchange(self, name: str) -> Exchange:
         """The exchange, for a passive declaration."""
         demand_not_default(name)
+        self._demand_any("exchange", name)
         return self.vhost.exchange(name)
 
     def delete_exchange(self, name: str, *, if_unused: bool) -> None:
@@ -151,10 +178,18 @@ class Session:
             self._demand("read", "queue", name)
             self._demand("write", "exchange", dead_letters)
         self._owns = self._owns or exclusive
-        return self.vhost.declare_queue(self, name, exclusive=exclusive, arguments=arguments, **attributes)
+
+        def permit() -> None:
+            durable = attributes.get("durable", False)
+            demand_permitted(self, name, arguments, durable=durable, exclusive=exclusive)
+
+        return self.vhost.declare_queue(
+            self, name, exclusive=exclusive, arguments=arguments, permit=permit, **attributes
+        )
 
     def find_queue(self, name: str) -> Queue:
         """The queue, for a passive declaration."""
+        self._demand_any("queue", name)
         queue = self.vhost.queue_for(self, name)
         self.core.attend(queue)
         return queue
@@ -244,6 +279,9 @@ class Session:
             self._demand("read", "queue", name)
             queue = self.vhost.queue_for(self, name)
         check_consumer_arguments(name, self.vhost.name, arguments)
+        if pool.is_limited and queue.arguments.get("x-queue-type") == "quorum":
+            text = f"queue '{name}' in vhost '{self.vhost.name}' does not support global qos"
+            raise BrokerError(Reason.NOT_IMPLEMENTED, text)
         if (exclusive and (queue.consumers or queue.single_active)) or (
             queue.consumers and queue.consumers[0].exclusive
         ):

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from pillarbox.broker.dispatch import dispatch
-from pillarbox.broker.ledger import Outcome
+from pillarbox.broker.ledger import GIVEN_BACK, Outcome
 from pillarbox.broker.run import MESSAGE_BYTES
 from pillarbox.errors import BrokerError, Reason
 
@@ -221,7 +221,7 @@ class Transaction:
         return any(
             entry.run.stored and not entry.lane.queue.deleted
             for answer in self._answers
-            if answer.outcome is not Outcome.RELEASED
+            if answer.outcome not in GIVEN_BACK
             for entry in answer.entries
         )
 

@@ -26,6 +26,7 @@ from pillarbox.broker.arguments import (
 from pillarbox.broker.deadletter import DeadLetterRule
 from pillarbox.broker.exchange import Binding, Exchange, Route, binding_identity
 from pillarbox.broker.expiry import QueueExpiry
+from pillarbox.broker.permitted import adapt
 from pillarbox.broker.policy import Applied, Policies, Policy, check_policy, effective
 from pillarbox.broker.queue import Queue
 from pillarbox.broker.routing import KINDS
@@ -292,10 +293,12 @@ class VHost:
         exclusive: bool = False,
         auto_delete: bool = False,
         arguments: Mapping[str, Any] | None = None,
+        permit: Callable[[], None] = lambda: None,
     ) -> Queue:
         """Make a queue, or check that the one of this name is the same (PRECONDITION_FAILED).
 
-        The caller has seen to the name: that it is not reserved, or made by the broker.
+        The caller has seen to the name: that it is not reserved, or made by the broker. `permit` may refuse
+        a new queue when its arguments are known to be good.
         """
         arguments = arguments or {}
         if self.default_queue_type and durable and not exclusive and not auto_delete:
@@ -309,6 +312,7 @@ class VHost:
         check_queue_type(
             name, self.name, arguments, durable=durable, exclusive=exclusive, auto_delete=auto_delete
         )
+        permit()
         self._core.quotas.demand_queue(self, name)
         if durable and not exclusive:
             self._core.demand_storage()
@@ -350,6 +354,7 @@ class VHost:
         expires_ms = queue.expires_ms
         queue.applied = applied
         queue.adopt(settings, self._dead_letters(settings))
+        adapt(queue, settings, self._core.profile)
         if queue.expires_ms not in (None, expires_ms):
             queue.used_ms = self._core.changes.now_ms
             expiry = queue.expiry = QueueExpiry(self._core.scheduler, queue, self.remove_queue)

@@ -15,6 +15,8 @@ from functools import partial
 from struct import Struct
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from pillarbox.broker.ack_timeout import AckTimeout
 from pillarbox.broker.confirm import Publisher
 from pillarbox.broker.consumer import Consumer, Pool
@@ -22,8 +24,9 @@ from pillarbox.broker.ledger import Ledger, Outcome, UnknownDelivery
 from pillarbox.broker.run import MESSAGE_BYTES
 from pillarbox.engine.base import NO_EXPIRATION, Address, Body, Message
 from pillarbox.errors import BrokerError, Reason
+from pillarbox.profiles import LARGE_MESSAGE
 from pillarbox.protocols.amqp091 import commands, methods, wire
-from pillarbox.protocols.amqp091.deaths import with_delivery_count
+from pillarbox.protocols.amqp091.deaths import OWN_DEATHS, with_counts
 from pillarbox.protocols.amqp091.errors import AmqpError, from_broker_error, from_wire_error
 from pillarbox.protocols.amqp091.interceptors import intercept
 from pillarbox.protocols.amqp091.publishing import ORIGIN, Target, envelope_of, with_reply_to, without_header
@@ -176,7 +179,10 @@ class Channel:
                 raise AmqpError(505, text, methods.BASIC_PUBLISH)
             _, _, content.size = _header_start(payload)
             content.properties = payload[12:]
-            limit = self.connection.settings.message_size_max
+            settings = self.connection.settings
+            limit = settings.message_size_max
+            if content.size > settings.message_size_noted and content.size <= limit:
+                self.session.permits(LARGE_MESSAGE)
             if content.size > limit:
                 text = f"message size {content.size} is larger than configured max size {limit}"
                 raise AmqpError(406, text, methods.BASIC_PUBLISH)
@@ -287,6 +293,8 @@ class Channel:
             now_ms = self.core.changes.now_ms
             properties = intercept(properties, connection.settings.interceptors, now_ms)
         target, address, properties, remember = self._special(route, facts, properties)
+        if facts.has_deaths:
+            address = msgspec.structs.replace(address, origin=OWN_DEATHS)
         message = Message(
             address,
             properties,
@@ -398,7 +406,7 @@ class Channel:
         messages = run.messages
         assert messages is not None
         if run.counts is not None:
-            messages = [with_delivery_count(*pair) for pair in zip(messages, run.counts, strict=True)]
+            messages = with_counts(messages, run)
         for message in messages:
             if message.address is not address:
                 address = message.address

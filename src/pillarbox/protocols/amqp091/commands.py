@@ -16,8 +16,9 @@ from pillarbox.broker.consumer import UNLIMITED
 from pillarbox.broker.ledger import Outcome
 from pillarbox.broker.session import REPLY_TO, Deferred
 from pillarbox.errors import BrokerError, Reason
+from pillarbox.profiles import GLOBAL_PREFETCH
 from pillarbox.protocols.amqp091 import methods as m
-from pillarbox.protocols.amqp091.deaths import with_delivery_count
+from pillarbox.protocols.amqp091.deaths import with_count_at_get
 from pillarbox.protocols.amqp091.errors import AmqpError
 
 if TYPE_CHECKING:
@@ -196,7 +197,7 @@ def basic_qos(channel: Channel, size: int, count: int, shared: bool) -> None:
     """Not shared: for consumers to come (each its own); shared: for all of this channel together (R65)."""
     if size:
         raise AmqpError(540, f"prefetch_size!=0 ({size})", m.BASIC_QOS)
-    if shared:
+    if shared and channel.session.permits(GLOBAL_PREFETCH):
         _limit_pool(channel, count)
     else:
         # The way of RabbitMQ: a limit for each consumer to come ends the one for all together.
@@ -288,7 +289,7 @@ def basic_get(channel: Channel, _: int, name: str, no_ack: bool) -> None:
     assert run.messages is not None
     message = run.messages[0]
     if queue.delivery_limit is not None:
-        message = with_delivery_count(message, run.counts[0] if run.counts else 0)
+        message = with_count_at_get(message, run)
     channel.answer_get(queue, message, tag, run.redelivered)
 
 

@@ -22,6 +22,7 @@ import msgspec
 from pillarbox.broker.session import Session
 from pillarbox.engine.base import Address
 from pillarbox.errors import BrokerError
+from pillarbox.profiles import LARGE_MESSAGE_BYTES, REPUBLISHED_DEATHS, SMALL_FRAME_BYTES, SMALL_FRAMES
 from pillarbox.protocols.amqp091 import methods, wire
 from pillarbox.protocols.amqp091.channel import Channel
 from pillarbox.protocols.amqp091.errors import AmqpError, from_broker_error, from_frame, from_wire_error
@@ -65,6 +66,9 @@ basic.get waits."""
 
 PAYLOAD_MIN = {1: 4, 2: 14, 3: 0, 8: 0}
 """Types of frames, with the least that must be in one: a method's id, a content header without properties."""
+
+SAID_SHOWN = 100
+"""Characters that the log shows of what a client says about itself."""
 
 STREAM_BYTES = 16 << 10
 """Body frames from this size on are taken in the pieces in which they arrive: below, putting a frame
@@ -146,6 +150,7 @@ class Settings:
         self.message_size_max = message_size_max
         self.consumer_max = consumer_max
         """Of one channel; 0: any number."""
+        self.message_size_noted = min(message_size_max, LARGE_MESSAGE_BYTES)
         self.loopback_users = loopback_users
         self.mechanisms = mechanisms
         self.server_properties = {
@@ -510,6 +515,9 @@ class Connection:
         self.session = self.core.open_session(self.user, vhost, self)
         self.session.forget_routes = self.routes.clear
         self.session.trace = self._trace
+        self.session.describe = self._describe
+        if self.frame_max < SMALL_FRAME_BYTES:
+            self.session.permits(SMALL_FRAMES)
         self.session.head = self
         self.state = State.RUNNING
         self._deadline_ms = None
@@ -519,6 +527,15 @@ class Connection:
         """Make all channels such that tell the firehose (R75), or ordinary ones again."""
         for channel in self.channels.values():
             channel.__class__ = class_of(channel, on)
+
+    def _describe(self) -> str:
+        """The client for the operator: the name that it gave, what program it is, where it comes from."""
+        said = self.client_properties
+        name, product, version = (
+            str(said.get(key, ""))[:SAID_SHOWN] for key in ("connection_name", "product", "version")
+        )
+        program = f"{product} {version}".strip() or "an unknown program"
+        return f"client {name!r} ({program!r}) from {self.peer}"
 
     def _close(self, code: int, text: str, class_id: int, method_id: int) -> None:
         self._end()
@@ -751,6 +768,13 @@ class Connection:
             target = self._targets[exchange, queues] = Target(exchange, queues)
         return target
 
+    def _examine_deaths(self, facts: Facts) -> Facts:
+        """A client publishes what has died before: not every release counts on from there."""
+        assert self.session is not None
+        if facts.fault is not None or self.session.permits(REPUBLISHED_DEATHS):
+            return facts
+        return msgspec.structs.replace(facts, special=True, has_deaths=True)
+
     def examine(self, properties: bytes) -> Facts:
         """The facts of a property list, kept for the next message that has the same."""
         assert self.user is not None
@@ -758,6 +782,8 @@ class Connection:
         if self.settings.interceptors and facts.fault is None:
             facts = msgspec.structs.replace(facts, special=True, has_headers=True, intercepted=True)
         self.unshared_bytes += len(properties)
+        if facts.has_headers and b"\x07x-death" in properties:
+            facts = self._examine_deaths(facts)
         if len(properties) > FACTS_BYTES_MAX:
             return facts
         if len(self.facts) >= FACTS_MAX:
@@ -796,9 +822,16 @@ def _amqplain(response: bytes) -> tuple[str, bytes] | None:
 EXTERNAL = "EXTERNAL"
 """The mechanism that believes the peer's TLS certificate."""
 
+
+def _anonymous(response: bytes) -> tuple[str, bytes]:
+    """SASL ANONYMOUS (RFC 4505), whose trace is for nobody: the account that everybody knows."""
+    return "guest", b"guest"
+
+
 MECHANISMS: dict[str, Callable[[bytes], tuple[str, bytes] | None]] = {
     "PLAIN": _plain,
     "AMQPLAIN": _amqplain,
+    "ANONYMOUS": _anonymous,
 }
 
 # (state, method) → what to do; None as the state: in every state but CLOSING and CLOSED.

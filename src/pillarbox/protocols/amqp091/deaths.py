@@ -1,5 +1,5 @@
 """What the broker writes into the properties of messages: `x-death` and its companions (R48), and
-`x-delivery-count` (R52).
+`x-delivery-count` and `x-acquired-count` (R52).
 
 `x-death` is an array of tables, the latest death first, one table for each pair of queue and reason, which
 counts. `x-first-death-*` and `x-last-death-*` say queue, reason and exchange of the first and the last
@@ -12,8 +12,8 @@ all else asked of 3.10.8. Invariant: whatever a client has put into these header
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -21,9 +21,17 @@ from pillarbox.broker.deadletter import REJECTED, DeadLetter, Death
 from pillarbox.broker.index import Envelope
 from pillarbox.engine.base import Message
 from pillarbox.protocols.amqp091 import wire
+from pillarbox.protocols.amqp091.publishing import ORIGIN
+
+if TYPE_CHECKING:
+    from pillarbox.broker.run import Run
+
+OWN_DEATHS = "amqp091:own-deaths"
+"""Origin of messages whose `x-death` the publisher wrote and nobody counts on from."""
 
 DEATHS = "x-death"
 DELIVERY_COUNT = "x-delivery-count"
+ACQUIRED_COUNT = "x-acquired-count"
 COUNT_MAX = (1 << 63) - 2
 """Beyond it a count does not grow: a client may have written any number."""
 
@@ -61,10 +69,46 @@ def dead_letter(message: Message, death: Death) -> DeadLetter:
     return DeadLetter(properties, keys, envelope, found.priority or 0, _history(deaths), hidden)
 
 
-def with_delivery_count(message: Message, count: int) -> Message:
-    """A message as it is delivered by a queue that counts how often it came back (R52)."""
+def dead_letter_anew(message: Message, death: Death) -> DeadLetter:
+    """The `Writer` for `OWN_DEATHS`: as if the message had not died before."""
     found = wire.decode_properties(message.properties)
-    headers = {**(found.headers or {}), DELIVERY_COUNT: wire.Long(count)}
+    headers = {key: value for key, value in (found.headers or {}).items() if key != DEATHS}
+    properties = wire.encode_properties(found._replace(headers=headers))
+    letter = dead_letter(msgspec.structs.replace(message, properties=properties), death)
+    # From now on its deaths are the broker's words.
+    return msgspec.structs.replace(letter, origin=ORIGIN)
+
+
+def with_counts(messages: Iterable[Message], run: Run) -> list[Message]:
+    """Messages that came back as a queue delivers them that counts that (R52)."""
+    counts = run.counts or []
+    if run.lane.queue.requeues_count:
+        return [
+            with_headers(message, {DELIVERY_COUNT: wire.Long(count)})
+            for message, count in zip(messages, counts, strict=True)
+        ]
+    return [
+        with_headers(
+            message,
+            {ACQUIRED_COUNT: wire.Long(count)} | ({DELIVERY_COUNT: wire.Long(failed)} if failed else {}),
+        )
+        for message, count, failed in zip(messages, counts, run.failures or [0] * len(counts), strict=True)
+    ]
+
+
+def with_count_at_get(message: Message, run: Run) -> Message:
+    """The message for basic.get, which tells of a first time too where every return counts."""
+    if run.counts is not None:
+        return with_counts([message], run)[0]
+    if run.lane.queue.requeues_count:
+        return with_headers(message, {DELIVERY_COUNT: wire.Long(0)})
+    return message
+
+
+def with_headers(message: Message, counts: dict[str, Any]) -> Message:
+    """The message with these headers besides its own."""
+    found = wire.decode_properties(message.properties)
+    headers = {**(found.headers or {}), **counts}
     properties = wire.encode_properties(found._replace(headers=dict(sorted(headers.items()))))
     return msgspec.structs.replace(message, properties=properties)
 

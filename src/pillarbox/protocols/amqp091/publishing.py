@@ -75,6 +75,8 @@ class Facts(msgspec.Struct, frozen=True, eq=False):
     """Asks for the reply by `amq.rabbitmq.reply-to` (R70)."""
     intercepted: bool = False
     """The broker writes something into such messages (R76)."""
+    has_deaths: bool = False
+    """Has an `x-death` from which nobody is to count on."""
     fault: tuple[int, str] | None = None
     """Reply code and text with which such a message is refused."""
 
