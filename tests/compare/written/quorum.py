@@ -144,3 +144,21 @@ def arguments_of_quorum_queues() -> Sequence:
         quorum("q2", on="c1", **{strategy: "at-most-once"}),
         quorum("q2", on="c2"),
     ]
+
+
+@transcript("R65", "540")
+def quorum_queues_and_a_prefetch_for_the_channel() -> Sequence:
+    """Refused while the channel has one; a prefetch of each consumer is none."""
+    return [
+        quorum("q1"),
+        quorum("q2"),
+        publish("q1", count=3),
+        qos(1, on="a1"),
+        consume("q1", "c1", on="a1"),
+        ack(0, on="a1"),
+        qos(0, global_=True, on="a2"),
+        consume("q2", "c2", on="a2"),
+        qos(2, global_=True, on="b1"),
+        get("q1", on="b1", no_ack=True),
+        consume("q2", "c3", on="b1"),
+    ]
