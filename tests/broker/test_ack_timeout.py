@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from pillarbox.broker.ack_timeout import AckTimeout, own_timeout_ms
 from pillarbox.broker.ledger import Entry, Ledger, Outcome
+from pillarbox.broker.policy import Policy
 
 
 class Watched:
@@ -130,18 +131,20 @@ def test_look_costs_the_same_however_many_deliveries_are_out(monkeypatch: pytest
     assert len(seen) == 2, "one for each look"
 
 
-@pytest.mark.row("R54")
+@pytest.mark.row("R54", "R95")
 def test_limit_that_comes_later_counts_for_consumers_that_are_there() -> None:
     """As a policy sets it, and takes it away again."""
     domain = Domain()
     session, receiver, ledger = domain.session(), Receiver(), Ledger()
     queue = session.declare_queue("q")
     domain.consume(session, "q", receiver, ledger=ledger, tag="c")
-    queue.set_ack_timeout(None)
+    domain.vhost.put_policy(Policy("/", "p", "q", {"max-length": 5}))
     assert receiver.timed == []
-    queue.set_ack_timeout(4000)
+    domain.vhost.put_policy(Policy("/", "p", "q", {"consumer-timeout": 4000}))
     assert receiver.timed == ["q"]
     assert queue.ack_timeout_ms == 4000
+    domain.vhost.remove_policy("p")
+    assert queue.ack_timeout_ms is None
 
 
 @pytest.mark.row("R54")

@@ -142,7 +142,7 @@ class Queue:
         self.limits = limits_of(settings)
         self.dead_letters = dead_letters
         self.delivery_limit = delivery_limit_of(settings)
-        self.ack_timeout_ms = own_timeout_ms(settings)
+        self.set_ack_timeout(own_timeout_ms(settings))
         self.timed = self.timed or self.ttl_ms is not None
         self.wake()
 

@@ -258,10 +258,13 @@ class Transaction:
 
 
 def _deliver(queues: Iterable[Queue]) -> None:
-    """Let consumers have what came, before the next part of the commit brings or gives back more.
+    """Let consumers have what came, and what is left expire, before the next part of the commit comes.
 
-    So a queue hands out in the order in which RabbitMQ does, which acts upon the parts one by one.
+    So a queue does everything in the order in which RabbitMQ does, which acts upon the parts one by one.
     """
     for queue in queues:
         if queue.queued and not queue.deleted:
             dispatch(queue)
+            if queue.timed:
+                queue.expire(at_once=True)
+            queue.trim()

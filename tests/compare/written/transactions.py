@@ -396,7 +396,7 @@ def rejections_in_a_transaction() -> Sequence:
 
 @transcript("R62", "R44", "R48")
 def expiry_in_a_transaction() -> Sequence:
-    """A message whose time is over at once dies when it is committed."""
+    """A message whose time is over at once dies when it is committed, before the commit requeues older ones."""
     return [
         declare("dead", durable=True),
         declare("q1", durable=True, arguments=LETTERS),
@@ -404,6 +404,11 @@ def expiry_in_a_transaction() -> Sequence:
         publish("q1", properties=properties(expiration="0")),
         publish("q1"),
         get("dead", on="a2", no_ack=True),
+        COMMIT,
+        get("dead", on="a2", no_ack=True),
+        get("q1"),
+        publish("q1", properties=properties(expiration="0")),
+        nack(0),
         COMMIT,
         get("dead", on="a2", no_ack=True),
         get("q1", on="a2", no_ack=True),
