@@ -396,7 +396,7 @@ def rejections_in_a_transaction() -> Sequence:
 
 @transcript("R62", "R44", "R48")
 def expiry_in_a_transaction() -> Sequence:
-    """A message whose time is over at once dies when it is committed, before the commit requeues older ones."""
+    """A message whose time is over dies when it is committed, before the commit requeues older ones."""
     return [
         declare("dead", durable=True),
         declare("q1", durable=True, arguments=LETTERS),
