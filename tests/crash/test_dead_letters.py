@@ -56,6 +56,8 @@ class Life:
         self.waiting: list[tuple[int, int]] = []
         """(ticket, number) of what is not confirmed yet."""
         self.ledger = Ledger()
+        self.numbers: dict[tuple[int, int], int] = {}
+        """What was delivered, by lane and sequence."""
         recovery = self.storage.open()
         self.core = Core(
             self.storage.journal,
@@ -93,12 +95,16 @@ class Life:
             if run is not None:
                 self.ledger.add(None, run)
                 run.lane.delivered(run)
+                # Noted here: what is out may leave the memory.
+                numbers = [int(one.body.rstrip(b".")) for one in run.messages or []]
+                places = [(run.lane.uid, sequence) for sequence in run.sequences]
+                self.numbers.update(zip(places, numbers, strict=True))
         elif action < 0.75 and self.ledger.count:
             outcome = chance.choice((Outcome.REJECTED, Outcome.REJECTED, Outcome.RELEASED, Outcome.ACCEPTED))
             entry = next(iter(self.ledger.entries()))
             if outcome is Outcome.ACCEPTED:
-                part = entry.run.cut(slice(entry.start, entry.stop))
-                self.settled |= {int(one.body.rstrip(b".")) for one in part.messages or []}
+                part = entry.run.sequences[entry.start : entry.stop]
+                self.settled |= {self.numbers[entry.lane.uid, sequence] for sequence in part}
             self.ledger.settle(entry.base + entry.stop - 1, True, outcome)
         elif action < 0.8:
             self.now_ms += 6
