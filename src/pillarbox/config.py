@@ -26,6 +26,8 @@ from pillarbox.profiles import DEFAULT, PROFILES
 
 ENV_PREFIX = "PILLARBOX_"
 CONFIG_FILE_ENV = "PILLARBOX_CONFIG"
+RABBITMQ_SUFFIX = ".conf"
+"""A file of this name is a rabbitmq.conf, not TOML."""
 
 PORT_MAX = 65_535
 """TCP knows no larger port number."""
@@ -731,11 +733,12 @@ def load(
     file = file or environ.get(CONFIG_FILE_ENV) or None
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
-    for name, written in (read_file(file) if file else {}).items():
+    warnings: list[str] = []
+    for name, written, source in _settings(file, warnings) if file else ():
         option = BY_NAME.get(name)
         if option is None:
             raise ConfigError(f'{file}: unknown option "{name}"{_suggestion(name, BY_NAME)}')
-        values[option.field] = option.read(written, source=f"{file}: {name}")
+        values[option.field] = option.read(written, source=source)
         sources[name] = cast(str, file)
     for option in OPTIONS:
         # The stronger variable comes first in `env`, so it is read last.
@@ -748,7 +751,18 @@ def load(
         option = BY_NAME[name]
         values[option.field] = option.read(written, source=option.flag)
         sources[name] = option.flag
-    return Loaded(Config(**values), sources, _unknown_variables(environ))
+    return Loaded(Config(**values), sources, warnings + _unknown_variables(environ))
+
+
+def _settings(file: str, warnings: list[str]) -> Iterable[tuple[str, object, str]]:
+    """What a file sets: option, value as it is written, and where that stands."""
+    if file.endswith(RABBITMQ_SUFFIX):
+        from pillarbox.rabbitmq_conf import translate
+
+        given, told = translate(file)
+        warnings += told
+        return given
+    return [(name, written, f"{file}: {name}") for name, written in read_file(file).items()]
 
 
 def read_file(file: str) -> dict[str, object]:

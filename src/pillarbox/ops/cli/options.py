@@ -15,8 +15,9 @@ from pillarbox.config import CONFIG_FILE_ENV, FLAG, OPTIONS, Config, ConfigError
 
 CONFIG_FILE = click.Option(
     ["--config", "config_file"],
-    metavar="FILE.toml",
-    help=f"A TOML file with any options of `pillarbox serve`.  [env: {CONFIG_FILE_ENV}]".replace("`", '"'),
+    metavar="FILE",
+    help='A TOML file with any options of "pillarbox serve", or a rabbitmq.conf (its name ends in .conf).  '
+    f"[env: {CONFIG_FILE_ENV}]",
 )
 
 

@@ -1,0 +1,246 @@
+"""`rabbitmq.conf`: RabbitMQ's own configuration file, read as far as Pillarbox has the same (R99).
+
+One line sets one key: `key = value`, `#` begins a comment. `KEYS` says which options of ours a key sets;
+`WITHOUT_EFFECT` which are known and change nothing here. Anything else is warned about, by name, because
+nobody can tell whether it matters.
+
+Not here: what the options mean. Source: RabbitMQ's configuration guide and its schema of 3.13.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import NamedTuple
+
+from pillarbox.config import ConfigError
+
+
+class Setting(NamedTuple):
+    """One line: where it stands, and what it says."""
+
+    line: int
+    key: str
+    value: str
+
+
+class Given(NamedTuple):
+    """An option of ours that a line sets, as text for the option table, and where that stands."""
+
+    option: str
+    text: str
+    source: str
+
+
+class WrongValue(ValueError):
+    """The end of a sentence: what the value must be."""
+
+
+Convert = Callable[[str], Mapping[str, str]]
+"""A value → options of ours, by name, and their values as text. Raises WrongValue."""
+
+_SETTING = re.compile(r"\s*([^#=\s]+)\s*=\s*(.*?)\s*")
+
+
+def read(file: str) -> Iterator[Setting]:
+    """Yield the settings of a file. Raises ConfigError in words, with the line."""
+    try:
+        text = Path(file).expanduser().read_text("utf-8")
+    except OSError as error:
+        raise ConfigError(f"cannot read {file}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{file} is not UTF-8 text") from None
+    for number, line in enumerate(text.splitlines(), 1):
+        stripped = line.strip()
+        if not stripped or stripped.startswith("#"):
+            continue
+        match = _SETTING.fullmatch(re.sub(r"\s#.*$", "", line))
+        if match is None:
+            raise ConfigError(f'{file}:{number}: expected "key = value", found "{stripped}"')
+        value = match[2]
+        if len(value) > 1 and value[0] == value[-1] == "'":
+            value = value[1:-1]
+        yield Setting(number, match[1], value)
+
+
+def translate(file: str) -> tuple[list[Given], list[str]]:
+    """What a file sets, and what the operator should know about the rest. Raises ConfigError."""
+    given: list[Given] = []
+    warnings: list[str] = []
+    lists: dict[str, list[str]] = {}
+    for line, key, value in read(file):
+        source = f"{file}:{line}: {key}"
+        for pattern, convert in KEYS.items():
+            if not fnmatchcase(key, pattern):
+                continue
+            try:
+                options = convert(value)
+            except WrongValue as error:
+                raise ConfigError(f'{source} must be {error}, not "{value}"') from None
+            for option, text in options.items():
+                if pattern in LISTS:
+                    lists.setdefault(option, []).append(text)
+                    text = ",".join(each for each in lists[option] if each != "none") or "none"
+                given.append(Given(option, text, source))
+            break
+        else:
+            known = any(fnmatchcase(key, pattern) for pattern in WITHOUT_EFFECT)
+            what = "has no effect on Pillarbox" if known else "is unknown to Pillarbox and ignored"
+            warnings.append(f"{source} {what}")
+    return _combined(given), warnings
+
+
+def _combined(given: list[Given]) -> list[Given]:
+    """The last line for each option; two of RabbitMQ's keys together say what certificates clients show."""
+    last = {each.option: each for each in given}
+    verify, fail = last.pop("verify", None), last.pop("fail_if_no_peer_cert", None)
+    if verify is not None and verify.text == "verify_peer":
+        asked = "required" if fail is not None and fail.text == "true" else "optional"
+        last["tls_client_certificate"] = Given("tls_client_certificate", asked, verify.source)
+    return list(last.values())
+
+
+# --- how values are converted -----------------------------------------------------------------------------
+
+
+def _to(option: str) -> Convert:
+    return lambda value: {option: value}
+
+
+def _flag(option: str) -> Convert:
+    return _word(option, {"true": "true", "false": "false"})
+
+
+def _word(option: str, words: Mapping[str, str]) -> Convert:
+    def convert(value: str) -> Mapping[str, str]:
+        if value not in words:
+            raise WrongValue(f"one of {', '.join(words)}" if len(words) > 1 else next(iter(words)))
+        return {option: words[value]}
+
+    return convert
+
+
+def _port(option: str, host: str | None) -> Convert:
+    def convert(value: str) -> Mapping[str, str]:
+        """`5672`, `127.0.0.1:5672` or `::1:5672`."""
+        address, _, port = value.rpartition(":")
+        if not port.isdecimal():
+            raise WrongValue("a port or ADDRESS:PORT")
+        found = {option: port}
+        if address and host:
+            found[host] = address.strip("[]")
+        return found
+
+    return convert
+
+
+def _milliseconds(option: str) -> Convert:
+    def convert(value: str) -> Mapping[str, str]:
+        if value in ("undefined", "false", "infinity"):
+            return {option: "0"}
+        if not value.isdecimal() or int(value) % 1000:
+            raise WrongValue("whole seconds in milliseconds")
+        return {option: f"{int(value) // 1000}s"}
+
+    return convert
+
+
+def _memory_share(value: str) -> Mapping[str, str]:
+    try:
+        share = float(value)
+    except ValueError:
+        raise WrongValue("a share of the memory, such as 1.5") from None
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return {"disk_free_min": str(int(share * machine))}
+
+
+_LEVELS = {
+    "debug": "debug",
+    "info": "info",
+    "notice": "info",
+    "warning": "warning",
+    "error": "error",
+    "critical": "error",
+    "none": "error",
+}
+
+
+def _plain_port_stays(value: str) -> Mapping[str, str]:
+    raise WrongValue("left out, because the port without TLS cannot be closed")
+
+
+KEYS: dict[str, Convert] = {
+    "listeners.tcp": _plain_port_stays,
+    "listeners.tcp.*": _port("port", "host"),
+    "listeners.ssl.*": _port("tls_port", None),
+    "default_user": _to("default_user"),
+    "default_pass": _to("default_pass"),
+    "default_vhost": _to("default_vhost"),
+    "disk_free_limit.absolute": _to("disk_free_min"),
+    "disk_free_limit.relative": _memory_share,
+    "vm_memory_high_watermark.relative": _to("memory_high_watermark"),
+    "vm_memory_high_watermark.absolute": _to("memory_high_watermark"),
+    "consumer_timeout": _milliseconds("consumer_timeout"),
+    "heartbeat": _to("heartbeat"),
+    "handshake_timeout": _milliseconds("handshake_timeout"),
+    "channel_max": _to("channel_max"),
+    "consumer_max_per_channel": _to("consumer_max_per_channel"),
+    "connection_max": _to("connection_max"),
+    "frame_max": _to("frame_max"),
+    "max_message_size": _to("message_size_max"),
+    "loopback_users.guest": _word("loopback_users", {"true": "guest", "false": "none"}),
+    "loopback_users": _word("loopback_users", {"none": "none"}),
+    "log.level": _word("log_level", _LEVELS),
+    "log.console.level": _word("log_level", _LEVELS),
+    "log.file.level": _word("log_level", _LEVELS),
+    "ssl_options.certfile": _to("tls_certificate"),
+    "ssl_options.keyfile": _to("tls_key"),
+    "ssl_options.cacertfile": _to("tls_authorities"),
+    "ssl_options.verify": _word("verify", {"verify_peer": "verify_peer", "verify_none": "verify_none"}),
+    "ssl_options.fail_if_no_peer_cert": _flag("fail_if_no_peer_cert"),
+    "ssl_cert_login_from": _to("tls_login_from"),
+    "ssl_cert_login_san_type": _to("tls_login_san_type"),
+    "ssl_cert_login_san_index": _to("tls_login_san_index"),
+    "auth_mechanisms.*": _to("auth_mechanisms"),
+    "proxy_protocol": _flag("proxy_protocol"),
+    "load_definitions": _to("load_definitions"),
+    "definitions.local.path": _to("load_definitions"),
+    "management.load_definitions": _to("load_definitions"),
+}
+"""Key of RabbitMQ, `*` standing for any name → what it sets here. The first that fits counts."""
+
+LISTS = frozenset(("auth_mechanisms.*",))
+"""Keys of which each line adds to a list."""
+
+WITHOUT_EFFECT = (
+    "auth_backends.*",
+    "channel_operation_timeout",
+    "cluster_*",
+    "collect_statistics*",
+    "default_permissions.*",
+    "default_user_tags.*",
+    "definitions.import_backend",
+    "definitions.skip_if_unchanged",
+    "disk_free_limit.*",
+    "log.*",
+    "management.*",
+    "management_agent.*",
+    "mqtt.*",
+    "net_ticktime",
+    "num_acceptors.*",
+    "password_hashing_module",
+    "prometheus.*",
+    "queue_index_embed_msgs_below",
+    "queue_master_locator",
+    "reverse_dns_lookups",
+    "ssl_options.*",
+    "stomp.*",
+    "stream.*",
+    "tcp_listen_options.*",
+    "total_memory_available_override_value",
+    "vm_memory_*",
+)
+"""Keys that are RabbitMQ's and change nothing here, or not yet."""

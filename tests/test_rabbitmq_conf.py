@@ -1,0 +1,157 @@
+"""`rabbitmq.conf`: the keys that users set mean the same here, and nothing is passed over in silence (R99)."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pillarbox.config import BY_NAME, ConfigError, Loaded, load
+from pillarbox.rabbitmq_conf import KEYS, WITHOUT_EFFECT
+from tests.test_cli import assert_one_line_error, connected, environment, pillarbox, serve
+
+pytestmark = pytest.mark.row("R99")
+
+MEMORY = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def read(tmp_path: Path, *lines: str) -> Loaded:
+    file = tmp_path / "rabbitmq.conf"
+    file.write_text("\n".join(lines))
+    return load(file=str(file))
+
+
+PAIR = ("ssl_options.certfile = /c.pem", "ssl_options.keyfile = /k.pem")
+PEERS = (*PAIR, "ssl_options.cacertfile = /a.pem")
+
+
+@pytest.mark.parametrize(
+    ("lines", "options"),
+    [
+        (("listeners.tcp.default = 5673",), {"port": 5673}),
+        (("listeners.tcp.1 = 0.0.0.0:5673",), {"port": 5673, "host": "0.0.0.0"}),
+        (("listeners.tcp.local = ::1:5673",), {"port": 5673, "host": "::1"}),
+        (("listeners.ssl.default = 5681",), {"tls_port": 5681}),
+        (
+            ("default_user = shop", "default_pass = s3#cret"),
+            {"default_user": "shop", "default_pass": "s3#cret"},
+        ),
+        (("default_vhost = v  # a comment",), {"default_vhost": "v"}),
+        (("disk_free_limit.absolute = 2GB",), {"disk_free_min": 2_000_000_000}),
+        (("disk_free_limit.absolute = 50000",), {"disk_free_min": 50_000}),
+        (("disk_free_limit.relative = 1.5",), {"disk_free_min": int(1.5 * MEMORY)}),
+        (("vm_memory_high_watermark.relative = 0.6",), {"memory_high_watermark": 0.6}),
+        (("vm_memory_high_watermark.absolute = 2GiB",), {"memory_high_watermark": 2 << 30}),
+        (("consumer_timeout = 1800000",), {"consumer_timeout_s": 1800}),
+        (("heartbeat = 30",), {"heartbeat_s": 30}),
+        (("handshake_timeout = 5000",), {"handshake_timeout_s": 5}),
+        (("channel_max = 128",), {"channel_max": 128}),
+        (("frame_max = 262144",), {"frame_max": 262_144}),
+        (("max_message_size = 1048576",), {"message_size_max": 1 << 20}),
+        (("loopback_users = none",), {"loopback_users": ()}),
+        (("loopback_users.guest = false",), {"loopback_users": ()}),
+        (("loopback_users.guest = true",), {"loopback_users": ("guest",)}),
+        (("log.console.level = warning",), {"log_level": "warning"}),
+        (("log.file.level = notice",), {"log_level": "info"}),
+        (PAIR, {"tls_certificate": "/c.pem", "tls_key": "/k.pem", "tls_client_certificate": "none"}),
+        ((*PEERS, "ssl_options.verify = verify_none"), {"tls_client_certificate": "none"}),
+        ((*PEERS, "ssl_options.verify = verify_peer"), {"tls_client_certificate": "optional"}),
+        (
+            (*PEERS, "ssl_options.fail_if_no_peer_cert = true", "ssl_options.verify = verify_peer"),
+            {"tls_client_certificate": "required", "tls_authorities": "/a.pem"},
+        ),
+        (("ssl_cert_login_from = common_name",), {"tls_login_from": "common_name"}),
+        (
+            ("auth_mechanisms.1 = PLAIN", "auth_mechanisms.2 = EXTERNAL"),
+            {"auth_mechanisms": ("PLAIN", "EXTERNAL")},
+        ),
+        (("proxy_protocol = true",), {"proxy_protocol": True}),
+        (("load_definitions = /etc/d.json",), {"load_definitions": "/etc/d.json"}),
+        (("management.load_definitions = /etc/d.json",), {"load_definitions": "/etc/d.json"}),
+        (("## heading", "", "  # heartbeat = 1", "heartbeat=2"), {"heartbeat_s": 2}),
+        (("default_pass = '  x  '",), {"default_pass": "  x  "}),
+        (("heartbeat = 1", "heartbeat = 2"), {"heartbeat_s": 2}),
+    ],
+    ids=str,
+)
+def test_key_sets_its_option(tmp_path: Path, lines: tuple[str, ...], options: dict[str, Any]) -> None:
+    loaded = read(tmp_path, *lines)
+    assert {name: getattr(loaded.config, name) for name in options} == options
+    assert loaded.warnings == []
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        (("", "heartbeat = soon"), ":2: heartbeat must be a time of whole seconds"),
+        (
+            ("listeners.tcp.default = here",),
+            ':1: listeners.tcp.default must be a port or ADDRESS:PORT, not "here"',
+        ),
+        (("listeners.tcp = none",), None),
+        (
+            ("listeners.tcp.default = 70000",),
+            ":1: listeners.tcp.default must be a whole number from 0 to 65535",
+        ),
+        (("disk_free_limit.absolute = much",), ":1: disk_free_limit.absolute must be a size"),
+        (("disk_free_limit.relative = much",), ":1: disk_free_limit.relative must be a share of the memory"),
+        (("consumer_timeout = 1500",), ":1: consumer_timeout must be whole seconds in milliseconds"),
+        (("proxy_protocol = yes",), ':1: proxy_protocol must be one of true, false, not "yes"'),
+        (("loopback_users = guest",), ":1: loopback_users must be none"),
+        (("log.console.level = loud",), ":1: log.console.level must be one of debug, info"),
+        (("ssl_options.verify = sure",), ":1: ssl_options.verify must be one of verify_peer, verify_none"),
+        (("# fine", "heartbeat 60"), ':2: expected "key = value", found "heartbeat 60"'),
+        (("ssl_options.certfile = c.pem",), "tls_certificate and tls_key are given together"),
+    ],
+    ids=str,
+)
+def test_wrong_value_is_told_with_file_and_line(
+    tmp_path: Path, lines: tuple[str, ...], told: str | None
+) -> None:
+    if told is None:
+        assert "listeners.tcp is unknown" in read(tmp_path, *lines).warnings[0]
+        return
+    with pytest.raises(ConfigError) as caught:
+        read(tmp_path, *lines)
+    assert told in str(caught.value)
+
+
+def test_unknown_key_is_warned_about_by_name_and_so_is_one_without_effect(tmp_path: Path) -> None:
+    loaded = read(tmp_path, "heartbeet = 1", "management.tcp.port = 15672", "heartbeat = 7")
+    file = tmp_path / "rabbitmq.conf"
+    assert loaded.warnings == [
+        f"{file}:1: heartbeet is unknown to Pillarbox and ignored",
+        f"{file}:2: management.tcp.port has no effect on Pillarbox",
+    ]
+    assert loaded.config.heartbeat_s == 7
+
+
+def test_environment_wins_over_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "rabbitmq.conf"
+    file.write_text("default_user = file")
+    loaded = load(file=str(file), environ={"RABBITMQ_DEFAULT_USER": "environment"})
+    assert loaded.config.default_user == "environment"
+
+
+def test_no_key_is_in_both_tables() -> None:
+    assert not set(KEYS) & set(WITHOUT_EFFECT)
+    assert "port" in BY_NAME
+
+
+def test_broker_starts_with_a_rabbitmq_conf(tmp_path: Path) -> None:
+    """A real client logs in as the user that it names; what is not understood is in the log."""
+    file = tmp_path / "rabbitmq.conf"
+    file.write_text("listeners.tcp.default = 0\ndefault_user = shop\ndefault_pass = s3cret\nvm_swap = 1\n")
+    with serve("--config", str(file), "--data", str(tmp_path / "data"), env=environment()) as broker:
+        with connected(broker, "shop:s3cret") as channel:
+            assert channel.is_open
+        _, stderr = broker.stop()
+    assert f"pillarbox: warning: {file}:4: vm_swap is unknown to Pillarbox and ignored" in stderr
+
+
+def test_wrong_line_is_one_line_and_exit_2(tmp_path: Path) -> None:
+    file = tmp_path / "rabbitmq.conf"
+    file.write_text("\nheartbeat = soon\n")
+    assert_one_line_error(pillarbox("serve", "--config", str(file)), 2, f"{file}:2: heartbeat must be")
