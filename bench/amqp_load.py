@@ -27,12 +27,24 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
-from bench.amqp_wire import RECEIVE_SIZE, Address, Confirms, RawConnection, ack, message
+from bench.amqp_wire import (
+    RECEIVE_SIZE,
+    TX_COMMIT,
+    TX_COMMIT_OK,
+    Address,
+    Confirms,
+    RawConnection,
+    ack,
+    message,
+    method,
+    reject,
+)
 from bench.machine import cpu_s, rss_mb, rss_peak_mb
 
 MARK: Final = b"\x01\xfeMARK\xfe\x01"  # Ends every body: seen whole, the body has arrived whole.
 STAMP_SIZE: Final = 8  # When the message was due (CLOCK_MONOTONIC, nanoseconds), just before the mark.
 EXCHANGE: Final = "load-fanout"
+DEAD: Final = "load-dead"
 READ_SIZE: Final = 1 << 20
 POLL_S: Final = 0.05  # How soon an idle consumer settles what is left and notices the end.
 STALLED_S: Final = 60.0  # No progress at all for this long fails the load.
@@ -69,6 +81,10 @@ class Load:
     backlog: bool = option(False, "publish all, then consume all")
     rate: int = option(0, "messages a second of each publisher, for latency")
     queue_type: str = option("", "x-queue-type of the queues, such as quorum")
+    arguments: str = option("", "arguments of the queues, such as x-message-ttl=60000,x-max-priority=5")
+    priorities: int = option(0, "give messages the priorities 0 to this, in turn")
+    reject: bool = option(False, "the consumers reject everything, and others get the dead letters")
+    commit: bool = option(False, "publish in transactions, one for each write")
     tls: bool = option(False, "connect by TLS")
     trickle: int = option(0, "slow connections beside: each publishes and consumes one message a second")
     client: str = option("raw", "who speaks: raw, pika, aio-pika, celery")
@@ -76,6 +92,11 @@ class Load:
     @property
     def queue_count(self) -> int:
         return self.fanout or self.queues
+
+    @property
+    def queue_arguments(self) -> str:
+        letters = f"x-dead-letter-exchange=,x-dead-letter-routing-key={DEAD}"
+        return ",".join(filter(None, [self.arguments, letters if self.reject else ""]))
 
     @property
     def consumer_count(self) -> int:
@@ -138,14 +159,19 @@ def encode_batch(load: Load, worker: int, frame_max: int) -> bytes:
     """Return the frames of one write of publisher `worker`."""
     body = make_body(load.size)
 
-    def encode(exchange: str, key: str) -> bytes:
-        return message(exchange, key, body, persistent=load.persistent, frame_max=frame_max)
+    def encode(exchange: str, key: str, priority: int = 0) -> bytes:
+        return message(
+            exchange, key, body, persistent=load.persistent, frame_max=frame_max, priority=priority
+        )
 
     if load.keys:
         return b"".join(encode(EXCHANGE, f"key.{worker}.{number}") for number in range(load.keys))
     if load.spread:
         return b"".join(encode("", queue_name(number)) for number in range(load.queues))
-    return encode(EXCHANGE if load.fanout else "", queue_name(worker % load.queues)) * load.batch
+    key = queue_name(worker % load.queues)
+    if load.priorities:
+        return b"".join(encode("", key, number % (load.priorities + 1)) for number in range(load.batch))
+    return encode(EXCHANGE if load.fanout else "", key) * load.batch
 
 
 def publish(load: Load, address: Address, worker: int, share: Share) -> None:
@@ -187,6 +213,19 @@ def publish_confirmed(load: Load, address: Address, worker: int, share: Share) -
     connection.close()
 
 
+def publish_transacted(load: Load, address: Address, worker: int, share: Share) -> None:
+    """Publish a batch, commit it, wait for the answer."""
+    connection = RawConnection(address)
+    connection.select_transactions()
+    batch = encode_batch(load, worker, connection.frame_max) + method(TX_COMMIT)
+    share.begin()
+    for number in range(load.per_publisher // load.batch_size):
+        connection.socket.sendall(batch)
+        connection.expect(TX_COMMIT_OK)
+        share.counted((number + 1) * load.batch_size)
+    connection.close()
+
+
 def publish_paced(load: Load, address: Address, worker: int, share: Share) -> None:
     """Send `load.rate` messages a second; each carries the time when it was *due*.
 
@@ -219,16 +258,30 @@ def receive(sock: socket.socket) -> bytes:
 
 
 def acknowledgements(load: Load, acked: int, count: int) -> bytes:
-    """Return what settles the deliveries acked+1..count, if it is time to settle them."""
+    """Return what settles the deliveries acked+1..count."""
     if load.ack_each:
         return b"".join([ack(tag, multiple=False) for tag in range(acked + 1, count + 1)])
     return ack(count, multiple=True)
 
 
 def consume(load: Load, address: Address, worker: int, share: Share) -> None:
+    """Receive what is published, or its dead letters where others reject it."""
+    queue = DEAD if load.reject else queue_name(worker % load.queues)
+    consume_from(queue, load, address, share, lambda acked, count: acknowledgements(load, acked, count))
+
+
+def reject_all(load: Load, address: Address, worker: int, share: Share) -> None:
+    """Reject what is published, many at once."""
+    queue = queue_name(worker % load.queues)
+    consume_from(queue, load, address, share, lambda acked, count: reject(count))
+
+
+def consume_from(
+    queue: str, load: Load, address: Address, share: Share, settle: Callable[[int, int], bytes]
+) -> None:
     """Count marks until told to stop; settle after a quarter of the prefetch, or when nothing comes."""
     connection = RawConnection(address)
-    connection.consume(queue_name(worker % load.queues), prefetch=load.prefetch)
+    connection.consume(queue, prefetch=load.prefetch)
     # What is read stands behind the last bytes of the read before it, where a mark may have begun.
     sock, keep = connection.socket, len(MARK) - 1
     buffer = bytearray(keep + READ_SIZE)
@@ -256,10 +309,10 @@ def consume(load: Load, address: Address, worker: int, share: Share) -> None:
                 share.counted(count)
             due = settles and count - acked >= settle_at
         if due:
-            sock.sendall(acknowledgements(load, acked, count))
+            sock.sendall(settle(acked, count))
             acked = count
     if settles and count > acked:
-        sock.sendall(acknowledgements(load, acked, count))
+        sock.sendall(settle(acked, count))
     connection.close()
 
 
@@ -330,6 +383,8 @@ def workers_of(load: Load) -> tuple[Worker, Worker]:
         return CLIENTS[load.client]
     if load.rate:
         return publish_paced, consume_timed
+    if load.commit:
+        return publish_transacted, consume
     return (publish_confirmed if load.confirm else publish), consume
 
 
@@ -342,6 +397,7 @@ class Team:
         self.publishers: list[Share] = []
         self.consumers: list[Share] = []
         self.tricklers: list[Share] = []
+        self.rejecters: list[Share] = []
 
     def add(self, worker: Worker, shares: list[Share], latencies: int = 0) -> None:
         share = Share(latencies)
@@ -373,7 +429,7 @@ class Team:
 
     def finish(self) -> None:
         """Tell the workers to stop and wait until they have settled and closed."""
-        for share in self.consumers + self.tricklers:
+        for share in self.consumers + self.tricklers + self.rejecters:
             share.stop.set()
         for process in self.processes:
             process.join(STALLED_S)
@@ -415,7 +471,9 @@ def set_up(load: Load, control: RawConnection) -> None:
     """Make the load's queues and bindings anew."""
     tear_down(load, control)
     for number in range(load.queue_count):
-        control.declare_queue(queue_name(number), queue_type=load.queue_type)
+        control.declare_queue(queue_name(number), queue_type=load.queue_type, arguments=load.queue_arguments)
+    if load.reject:
+        control.declare_queue(DEAD)
     if load.fanout or load.keys:
         control.declare_fanout(EXCHANGE)
         for number in range(load.queue_count):
@@ -424,6 +482,7 @@ def set_up(load: Load, control: RawConnection) -> None:
 
 def tear_down(load: Load, control: RawConnection) -> None:
     control.delete_exchange(EXCHANGE)
+    control.delete_queue(DEAD)
     for number in range(load.queue_count):
         control.delete_queue(queue_name(number))
 
@@ -438,7 +497,9 @@ def play_together(load: Load, team: Team, control: RawConnection, pid: int) -> F
         team.add(publisher, team.publishers)
     if load.trickle:
         team.add(trickle, team.tricklers, 1_000_000)
-    everyone = team.consumers + team.publishers + team.tricklers
+    for _ in range(load.consumer_count if load.reject else 0):
+        team.add(reject_all, team.rejecters)
+    everyone = team.consumers + team.publishers + team.tricklers + team.rejecters
     team.await_ready(everyone)
     cpu_before = cpu_s(pid) if pid else 0.0
     start(everyone)

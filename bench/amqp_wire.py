@@ -42,8 +42,13 @@ BASIC_CONSUME: Final[Method] = (60, 20)
 BASIC_CONSUME_OK: Final[Method] = (60, 21)
 BASIC_PUBLISH: Final[Method] = (60, 40)
 BASIC_ACK: Final[Method] = (60, 80)
+BASIC_NACK: Final[Method] = (60, 120)
 CONFIRM_SELECT: Final[Method] = (85, 10)
 CONFIRM_SELECT_OK: Final[Method] = (85, 11)
+TX_SELECT: Final[Method] = (90, 10)
+TX_SELECT_OK: Final[Method] = (90, 11)
+TX_COMMIT: Final[Method] = (90, 20)
+TX_COMMIT_OK: Final[Method] = (90, 21)
 
 FRAME_MAX_OFFERED = 131072  # What RabbitMQ offers; a broker without a limit gets it as well.
 RECEIVE_SIZE = 1 << 18
@@ -60,6 +65,11 @@ def short_string(text: str) -> bytes:
 
 def long_string(octets: bytes) -> bytes:
     return struct.pack(">I", len(octets)) + octets
+
+
+def field_value(text: str) -> bytes:
+    """Return a value of a field table: a number, if it is one."""
+    return b"I" + struct.pack(">i", int(text)) if text.isdigit() else b"S" + long_string(text.encode())
 
 
 def frame(kind: int, channel: int, payload: bytes) -> bytes:
@@ -86,6 +96,11 @@ def message(
 
 def ack(tag: int, *, multiple: bool) -> bytes:
     return method(BASIC_ACK, struct.pack(">QB", tag, multiple))
+
+
+def reject(tag: int) -> bytes:
+    """Give back every delivery up to this one, for good."""
+    return method(BASIC_NACK, struct.pack(">QB", tag, 1))
 
 
 CLOSED: Final = method(CONNECTION_CLOSE_OK, channel=0)
@@ -160,10 +175,24 @@ class RawConnection:
         self.socket.sendall(method(name, arguments))
         return self.expect(answer)
 
-    def declare_queue(self, name: str, *, durable: bool = True, queue_type: str = "") -> None:
-        kind = short_string("x-queue-type") + b"S" + long_string(queue_type.encode()) if queue_type else b""
+    def declare_queue(
+        self, name: str, *, durable: bool = True, queue_type: str = "", arguments: str = ""
+    ) -> None:
+        """Declare a queue; `arguments` are KEY=VALUE with commas between them, a number where it is one."""
+        pairs = [pair.split("=", 1) for pair in arguments.split(",") if pair]
+        if queue_type:
+            pairs.append(["x-queue-type", queue_type])
+        table = b"".join(
+            short_string(key)
+            + (
+                b"I" + struct.pack(">i", int(value))
+                if value.isdigit()
+                else b"S" + long_string(value.encode())
+            )
+            for key, value in pairs
+        )
         flags = bytes([2 if durable else 0])
-        self.call(QUEUE_DECLARE, b"\0\0" + short_string(name) + flags + long_string(kind), QUEUE_DECLARE_OK)
+        self.call(QUEUE_DECLARE, b"\0\0" + short_string(name) + flags + long_string(table), QUEUE_DECLARE_OK)
 
     def ready(self, name: str) -> int:
         """Return the number of ready messages by a passive declare (answered after every earlier publish)."""
@@ -185,6 +214,9 @@ class RawConnection:
     def bind(self, queue: str, exchange: str, routing_key: str = "") -> None:
         arguments = b"\0\0" + short_string(queue) + short_string(exchange) + short_string(routing_key)
         self.call(QUEUE_BIND, arguments + b"\0" + long_string(b""), QUEUE_BIND_OK)
+
+    def select_transactions(self) -> None:
+        self.call(TX_SELECT, b"", TX_SELECT_OK)
 
     def select_confirms(self) -> None:
         self.call(CONFIRM_SELECT, b"\0", CONFIRM_SELECT_OK)
