@@ -154,6 +154,7 @@ class Server:
 
     def _make_core(self, loop: asyncio.AbstractEventLoop, recovery: Recovery) -> None:
         from pillarbox.protocols.amqp091.deaths import OWN_DEATHS, dead_letter, dead_letter_anew
+        from pillarbox.protocols.amqp091.delays import TIMETABLE
         from pillarbox.protocols.amqp091.publishing import ORIGIN
 
         config = self.config
@@ -177,6 +178,7 @@ class Server:
         )
         self._engine.attach(core)
         core.dead_letters.writers |= {ORIGIN: dead_letter, OWN_DEATHS: dead_letter_anew}
+        core.schedules.timetables[ORIGIN] = TIMETABLE
         self.ticker = Ticker(
             loop,
             self.clock,

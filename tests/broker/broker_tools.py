@@ -16,6 +16,7 @@ from pillarbox.broker.session import Session
 from pillarbox.engine.base import NO_EXPIRATION, Address, Message
 from pillarbox.errors import Reason
 from pillarbox.protocols.amqp091.deaths import dead_letter
+from pillarbox.protocols.amqp091.delays import TIMETABLE
 from pillarbox.protocols.amqp091.publishing import ORIGIN
 from pillarbox.testing.memory_journal import MemoryJournal
 
@@ -164,6 +165,7 @@ class Domain:
         )
         self.journal.attach(core)
         core.dead_letters.writers[ORIGIN] = dead_letter
+        core.schedules.timetables[ORIGIN] = TIMETABLE
         return core
 
     def _bytes(self, count: int) -> bytes:

@@ -30,6 +30,7 @@ from pillarbox.broker.quotas import USER, VHOST, Quotas
 from pillarbox.broker.relief import relieve
 from pillarbox.broker.returning import Returning
 from pillarbox.broker.run import MESSAGE_BYTES, Run, body_bytes_of
+from pillarbox.broker.schedule import Schedules
 from pillarbox.broker.scheduler import Scheduler
 from pillarbox.broker.session import Session
 from pillarbox.broker.sink import Outlet
@@ -88,6 +89,7 @@ class Core:
         self.confirms = Confirms()
         self.dead_letters = DeadLetters(self)
         self.returning = Returning(wake)
+        self.schedules = Schedules(self)
         self.users = Users()
         self.quotas = Quotas(self)
         self.global_parameters: dict[str, Any] = {}
@@ -238,6 +240,9 @@ class Core:
         for _, value in by_kind["exchange"]:
             exchange = kept.decode("exchange", value)
             self.vhosts[exchange.vhost].restore_exchange(exchange)
+        for key, value in by_kind["schedule"]:
+            self._uid_next = max(self._uid_next, int(key))
+            self.schedules.restore(int(key), kept.decode("schedule", value), recovery)
         queues: dict[int, Queue] = {}
         for key, value in by_kind["queue"]:
             definition = kept.decode("queue", value)
@@ -441,12 +446,13 @@ class Core:
         Begins now and goes on over the next ticks; begun already, it goes on as it was.
         """
         if self._relief is None and self.changes.resident_bytes > resident_max:
-            self._relief = relieve(self._all_queues(), self.changes, resident_max)
+            self._relief = relieve(self.all_queues(), self.changes, resident_max)
             self.wake()
 
-    def _all_queues(self) -> Iterator[Queue]:
+    def all_queues(self) -> Iterator[Queue]:
         for vhost in list(self.vhosts.values()):
             yield from (*vhost.queues.values(), *vhost.reply_queues.values())
+            yield from [one.schedule.queue for one in vhost.exchanges.values() if one.schedule is not None]
 
     # --- ticks -------------------------------------------------------------------------------------
 
@@ -463,6 +469,8 @@ class Core:
             scheduler.run(now_ms)
         if self.returning.under_way:
             self.returning.step()
+        if self.schedules.due:
+            self.schedules.fire()
         delivered = self._dispatch() if changes.dirty else 0
         if changes.dying:
             delivered += self._forward()
@@ -609,13 +617,12 @@ class CoreSnapshot:
         return dict(self._core.definitions)
 
     def queues(self) -> Iterator[QueueState]:
-        for vhost in list(self._core.vhosts.values()):
-            for queue in (*vhost.queues.values(), *vhost.reply_queues.values()):
-                for lane in list(queue.lanes):
-                    if not queue.deleted:
-                        # A state may show only what the journal was given.
-                        self._core.flush()
-                        yield from lane.states()
+        for queue in self._core.all_queues():
+            for lane in list(queue.lanes):
+                if not queue.deleted:
+                    # A state may show only what the journal was given.
+                    self._core.flush()
+                    yield from lane.states()
 
 
 def _go_singly(crowded: list[Queue], *, expiring: bool, prioritized: bool) -> bool:

@@ -64,6 +64,13 @@ class LaneDefinition(msgspec.Struct, frozen=True):
     priority: int
 
 
+class ScheduleDefinition(msgspec.Struct, frozen=True):
+    """The messages that wait in a durable exchange; the key is the uid under which they are kept."""
+
+    vhost: str
+    exchange: str
+
+
 class BindingDefinition(msgspec.Struct, frozen=True):
     vhost: str
     source: str
@@ -91,6 +98,7 @@ KINDS: dict[str, type[msgspec.Struct]] = {
     "exchange": ExchangeDefinition,
     "queue": QueueDefinition,
     "lane": LaneDefinition,
+    "schedule": ScheduleDefinition,
     "binding": BindingDefinition,
 }
 

@@ -19,10 +19,12 @@ from pillarbox.broker.arguments import value_class
 from pillarbox.broker.history import History, Remembered, is_kept
 from pillarbox.broker.index import NO_ENVELOPE, Destination, Envelope, Keys, Random
 from pillarbox.broker.policy import NOTHING_APPLIED
-from pillarbox.broker.routing import KINDS
+from pillarbox.broker.routing import kind_of
+from pillarbox.broker.schedule_header import delay_of
 
 if TYPE_CHECKING:
     from pillarbox.broker.queue import Queue
+    from pillarbox.broker.schedule import Schedule
     from pillarbox.engine.base import Message
 
 
@@ -104,7 +106,9 @@ class Exchange:
         self.alternate_name: str | None = None
         self.alternate: Exchange | None = None
         """Where messages go that no binding matches (R25), while there is such an exchange."""
-        row = KINDS[kind]
+        row = self.row = kind_of(kind, self.arguments)
+        self.schedule: Schedule | None = None
+        """Where messages wait that ask for a delay (R28); None if it delays none."""
         self.per_message = row.per_message(self.arguments)
         length = row.remembers(self.arguments)
         self.history = History(length, hold) if length else None
@@ -183,6 +187,10 @@ class Exchange:
             per_message = per_message or exchange.per_message
             if exchange.history is not None and is_kept(envelope):
                 histories.append(exchange.history)
+            if exchange.schedule is not None and delay_of(envelope.headers):
+                # It is routed when its time has come; until then it counts as routed.
+                queues[exchange.schedule.queue] = None
+                continue
             destination: Destination | None = None
             for destination in exchange._index.match(keys, envelope):
                 if not isinstance(destination, Exchange):

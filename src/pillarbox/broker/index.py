@@ -90,3 +90,5 @@ class Kind(NamedTuple):
     """Refuse a binding (key, arguments, destination, whether that is an exchange) likewise."""
     remembers: Callable[[Arguments], int] = nothing
     """How many of its last messages it keeps for whoever is bound later."""
+    delays: bool = False
+    """Do messages wait in it as long as they ask (R28)?"""

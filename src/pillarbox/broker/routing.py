@@ -18,6 +18,7 @@ from pillarbox.errors import BrokerError, Reason
 
 MULTI_WORD = "#"
 ONE_WORD = "*"
+DELAYED, DELAYED_TYPE = "x-delayed-message", "x-delayed-type"
 
 
 class DirectIndex:
@@ -198,6 +199,17 @@ def check_match_mode(key: str, arguments: Arguments, destination: Destination, t
         raise BrokerError(Reason.PRECONDITION_FAILED, text)
 
 
+def check_delayed_type(name: str, vhost: str, arguments: Arguments) -> None:
+    """Refuse a delayed exchange (R28) that does not say as what other kind it routes."""
+    inner = arguments.get(DELAYED_TYPE)
+    if not isinstance(inner, str):
+        text = f"Invalid argument, '{DELAYED_TYPE}' must be an existing exchange type"
+        raise BrokerError(Reason.PRECONDITION_FAILED, text)
+    if inner not in KINDS or inner == DELAYED:
+        raise BrokerError(Reason.PRECONDITION_FAILED, f"unknown exchange type '{inner}'")
+    KINDS[inner].check(name, vhost, arguments)
+
+
 KINDS: dict[str, Kind] = {
     "direct": Kind(lambda arguments, random: DirectIndex()),
     "fanout": Kind(lambda arguments, random: FanoutIndex()),
@@ -224,4 +236,13 @@ KINDS: dict[str, Kind] = {
         check=history.check_length,
         remembers=history.length,
     ),
+    DELAYED: Kind(lambda arguments, random: FanoutIndex(), check=check_delayed_type, delays=True),
 }
+
+
+def kind_of(kind: str, arguments: Arguments) -> Kind:
+    """How an exchange of this kind, declared with these arguments, routes."""
+    row = KINDS[kind]
+    if not row.delays:
+        return row
+    return KINDS[arguments[DELAYED_TYPE]]._replace(per_message=always, delays=True)

@@ -187,6 +187,7 @@ class VHost:
         exchange = self._add_exchange(
             name, kind, durable=durable, auto_delete=auto_delete, internal=internal, arguments=arguments
         )
+        self._core.schedules.add(self, exchange)
         if durable:
             definition = kept.ExchangeDefinition(
                 self.name, name, kind, auto_delete, internal, exchange.arguments
@@ -255,6 +256,7 @@ class VHost:
         del self.exchanges[exchange.name]
         if exchange.history is not None:
             exchange.history.clear()
+        self._core.schedules.remove(exchange)
         exchange.invalidate()
         for binding in list(exchange.bindings.values()):
             self._unlink(binding)
@@ -469,7 +471,7 @@ class VHost:
         self, source: Exchange, destination: Queue | Exchange, key: str, arguments: Mapping[str, Any]
     ) -> None:
         """Bind; the same binding again is no error (R31)."""
-        KINDS[source.kind].check_binding(key, arguments, destination, isinstance(destination, Exchange))
+        source.row.check_binding(key, arguments, destination, isinstance(destination, Exchange))
         binding = Binding(source, destination, key, dict(arguments))
         if self._is_durable(binding) and not self.is_bound(source, destination, key, arguments):
             self._core.demand_storage()

@@ -19,7 +19,7 @@ import msgspec
 
 NO_EXPIRATION = -1
 
-UID_KINDS = frozenset(("queue", "lane"))
+UID_KINDS = frozenset(("queue", "lane", "schedule"))
 """Kinds of definitions whose key is a decimal uid, under which there are messages."""
 
 

@@ -24,6 +24,7 @@ from pillarbox.broker.queue import Queue
 from pillarbox.protocols.amqp091 import methods as m
 from pillarbox.protocols.amqp091 import wire
 from pillarbox.protocols.amqp091.deaths import dead_letter
+from pillarbox.protocols.amqp091.delays import TIMETABLE
 from pillarbox.protocols.amqp091.publishing import ORIGIN
 from pillarbox.testing.simulated_client import PERSISTENT, TRANSIENT, Client, ClientChannel, Subscription
 from pillarbox.testing.simulated_queues import NEVER, Letter, SimulatedQueue, Where, place_of
@@ -102,6 +103,7 @@ class Simulation:
         )
         self._storage.attach(self.core)
         self.core.dead_letters.writers[ORIGIN] = dead_letter
+        self.core.schedules.timetables[ORIGIN] = TIMETABLE
         confirms = self.core.confirms
         synced = confirms.synced
 

@@ -1,0 +1,246 @@
+"""Delayed messages (R28): order, routing, memory, restarts; against a sorted list."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from broker_tools import Domain, demand_counts
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pillarbox.broker.queue import Queue
+from pillarbox.broker.schedule import Schedule
+from pillarbox.broker.schedule_header import DELAY_MAX_MS, delay_of
+from pillarbox.engine.base import Address, Message
+from pillarbox.errors import BrokerError
+from pillarbox.protocols.amqp091 import wire
+from pillarbox.protocols.amqp091.publishing import ORIGIN, envelope_of, examine, headers_of
+
+ADDRESS = Address(ORIGIN, "later", "q")
+
+
+def properties_of(headers: dict[str, Any], *, persistent: bool = True) -> bytes:
+    empty = wire.decode_properties(b"\0\0")
+    return wire.encode_properties(empty._replace(headers=headers, delivery_mode=2 if persistent else 1))
+
+
+def build(domain: Domain, *, durable: bool = True) -> Queue:
+    """Declare an exchange that delays and a queue bound to it."""
+    vhost = domain.vhost
+    vhost.declare_exchange(
+        "later", "x-delayed-message", durable=durable, arguments={"x-delayed-type": "direct"}
+    )
+    queue: Queue = vhost.declare_queue(None, "q", durable=True)
+    vhost.bind(vhost.exchanges["later"], queue, "q", {})
+    return queue
+
+
+def schedule(domain: Domain) -> Schedule:
+    found = domain.vhost.exchanges["later"].schedule
+    assert found is not None
+    return found  # type: ignore[no-any-return]
+
+
+def send(domain: Domain, delays_ms: list[int], first: int = 0, *, persistent: bool = True) -> bool:
+    """Publish numbered messages, those that go the same way together."""
+    stored = False
+    for position, delay_ms in enumerate(delays_ms):
+        headers = {"x-delay": delay_ms} if delay_ms else {}
+        properties = properties_of(headers, persistent=persistent)
+        facts = examine(properties, "guest")
+        assert facts.fault is None
+        envelope = envelope_of(properties, facts)
+        _, route = domain.session().route("later", ("q",), envelope)
+        body = b"%d" % (first + position)
+        one = Message(ADDRESS, properties, body, domain.now_ms, persistent=persistent)
+        stored |= domain.publish(route.queues, [one], persistent=persistent)
+    return stored
+
+
+def arrived(queue: Queue) -> list[int]:
+    """Take everything out of a queue."""
+    numbers: list[int] = []
+    while queue.ready_count:
+        run = queue.take(100)
+        assert run is not None
+        assert run.messages is not None
+        numbers += [int(message.body) for message in run.messages]
+        run.lane.settle(run, run.sequences, run.body_bytes)
+    return numbers
+
+
+@pytest.mark.row("R28")
+def test_delayed_messages_fire_by_due_time_then_by_arrival() -> None:
+    """R28: not before, and never twice."""
+    domain = Domain()
+    queue = build(domain)
+    assert send(domain, [30, 10, 20, 10, 0])
+    domain.run()
+    assert arrived(queue) == [4]
+    domain.advance(9)
+    domain.run()
+    assert arrived(queue) == []
+    domain.advance(1)
+    domain.run()
+    assert arrived(queue) == [1, 3]
+    domain.advance(20)
+    domain.run()
+    assert arrived(queue) == [2, 0]
+    assert schedule(domain).waiting_count == 0
+    assert domain.core.changes.resident_bytes == 0
+
+
+@pytest.mark.row("R28")
+@pytest.mark.parametrize(
+    ("value", "delay_ms"),
+    [
+        (0, 0),
+        (-5, 0),
+        (1, 1),
+        (DELAY_MAX_MS, DELAY_MAX_MS),
+        (DELAY_MAX_MS + 1, 0),
+        ("250", 250),
+        (2.9, 2),
+        ("soon", 0),
+        (True, 0),
+        (None, 0),
+        ([1], 0),
+        (float("inf"), 0),
+    ],
+)
+def test_delay_is_within_the_plugins_range(value: object, delay_ms: int) -> None:
+    """R28: what is out of range or no number is no delay."""
+    assert delay_of({"x-delay": value}) == delay_ms
+    assert delay_of({}) == 0
+
+
+@pytest.mark.row("R28")
+def test_header_is_negated_and_the_message_is_not_delayed_again() -> None:
+    """R28: so an exchange behind it that delays as well hands it on."""
+    domain = Domain()
+    queue = build(domain)
+    vhost = domain.vhost
+    again = vhost.declare_exchange("again", "x-delayed-message", arguments={"x-delayed-type": "fanout"})
+    vhost.unbind(vhost.exchanges["later"], queue, "q", {})
+    vhost.bind(vhost.exchanges["later"], again, "q", {})
+    vhost.bind(again, queue, "", {})
+    send(domain, [50])
+    domain.advance(50)
+    domain.run()
+    run = queue.take(1)
+    assert run is not None
+    assert run.messages is not None
+    assert headers_of(run.messages[0].properties) == {"x-delay": -50}
+
+
+@pytest.mark.row("R28")
+def test_transient_message_waits_in_memory_and_ends_with_the_process() -> None:
+    domain = Domain()
+    queue = build(domain)
+    assert not send(domain, [10], persistent=False)
+    domain.run()
+    domain.advance(10)
+    domain.run()
+    assert arrived(queue) == [0]
+    send(domain, [10], persistent=False)
+    domain.run()
+    domain.restart()
+    domain.run()
+    assert schedule(domain).waiting_count == 0
+
+
+@pytest.mark.row("R28")
+def test_deleted_exchange_takes_its_messages_along() -> None:
+    domain = Domain()
+    queue = build(domain)
+    send(domain, [10, 20])
+    domain.run()
+    domain.vhost.delete_exchange("later")
+    domain.run()
+    domain.advance(100)
+    domain.run()
+    assert arrived(queue) == []
+    assert domain.core.changes.resident_bytes == 0
+    domain.restart()
+    assert "later" not in domain.vhost.exchanges
+    assert not [key for key in domain.core.definitions if key[0] == "schedule"]
+
+
+@pytest.mark.row("R28")
+def test_delayed_type_must_be_another_kind_that_exists() -> None:
+    """R28: 406 otherwise, by the rules of that kind too."""
+    vhost = Domain().vhost
+    for arguments, text in (
+        ({}, "Invalid argument, 'x-delayed-type' must be an existing exchange type"),
+        ({"x-delayed-type": 1}, "Invalid argument, 'x-delayed-type' must be an existing exchange type"),
+        ({"x-delayed-type": "x-none"}, "unknown exchange type 'x-none'"),
+        ({"x-delayed-type": "x-delayed-message"}, "unknown exchange type 'x-delayed-message'"),
+    ):
+        with pytest.raises(BrokerError) as caught:
+            vhost.declare_exchange("later", "x-delayed-message", arguments=arguments)
+        assert caught.value.text == text
+    assert "later" not in vhost.exchanges
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("send"), st.lists(st.integers(0, 60), min_size=1, max_size=6)),
+        st.tuples(st.just("advance"), st.integers(1, 40)),
+        st.tuples(st.sampled_from(("run", "restart")), st.none()),
+    ),
+    max_size=30,
+)
+
+
+@pytest.mark.row("R28")
+@settings(max_examples=150, deadline=None)
+@given(steps=STEPS, budget=st.sampled_from((0, 500, 1 << 30)))
+def test_schedule_equals_a_sorted_list(steps: list[tuple[str, Any]], budget: int) -> None:
+    """R28: whatever rests on disk, and through restarts, everything fires once, when due and in order."""
+    domain = Domain(memory_budget=budget)
+    queue = build(domain)
+    waiting: list[tuple[int, int]] = []
+    sent = 0
+    for action, value in steps:
+        if action == "send":
+            send(domain, [delay + 1 for delay in value], sent)
+            waiting += [(domain.now_ms + delay + 1, sent + place) for place, delay in enumerate(value)]
+            sent += len(value)
+        elif action == "advance":
+            domain.advance(value)
+        elif action == "run":
+            pass
+        else:
+            domain.run()
+            take(domain, queue, waiting)
+            if action == "restart":
+                domain.restart()
+                queue = domain.queue("q")
+        domain.run()
+        take(domain, queue, waiting)
+    domain.advance(1000)
+    domain.run()
+    take(domain, queue, waiting)
+    assert waiting == []
+    assert schedule(domain).waiting_count == 0
+    assert domain.core.changes.resident_bytes == 0
+
+
+def take(domain: Domain, queue: Queue, waiting: list[tuple[int, int]]) -> None:
+    """Everything that is due by now must be in the queue, in order."""
+    due = sorted(one for one in waiting if one[0] <= domain.now_ms)
+    waiting[:] = [one for one in waiting if one[0] > domain.now_ms]
+    demand_counts(queue)
+    got: list[int] = []
+    while queue.ready_count:
+        run = queue.take(100)
+        if run is None:
+            domain.run()
+            continue
+        assert run.messages is not None
+        got += [int(message.body) for message in run.messages]
+        run.lane.settle(run, run.sequences, run.body_bytes)
+    assert got == [number for _, number in due]
+    domain.run()
+    assert schedule(domain).waiting_count == len(waiting)
