@@ -178,7 +178,7 @@ class Server:
         )
         self._engine.attach(core)
         core.dead_letters.writers |= {ORIGIN: dead_letter, OWN_DEATHS: dead_letter_anew}
-        core.schedules.timetables[ORIGIN] = TIMETABLE
+        core.schedules.timetables |= {ORIGIN: TIMETABLE, OWN_DEATHS: TIMETABLE}
         self.ticker = Ticker(
             loop,
             self.clock,

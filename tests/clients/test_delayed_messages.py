@@ -144,6 +144,19 @@ def test_mandatory_says_nothing_of_a_delayed_message(clock: ManualClock, connect
         assert get(channel) is None
 
 
+@pytest.mark.row("R28", "R48")
+def test_a_message_that_died_before_is_delayed_too(clock: ManualClock, connect: Connect) -> None:
+    """R28: a consumer that publishes a dead letter anew for a later try, with its `x-death`."""
+    with Broker(clock=clock) as broker:
+        channel = connect(broker)
+        declare(channel)
+        headers = {"x-delay": 10, "x-death": [{"queue": "q", "reason": "rejected", "count": 1}]}
+        channel.basic_publish("later", "key", b"again", pika.BasicProperties(headers=headers))
+        assert get(channel) is None
+        broker.advance(10)
+        assert get(channel) == ("again", {**headers, "x-delay": -10})
+
+
 @pytest.mark.row("R28", "406")
 @pytest.mark.parametrize(
     ("arguments", "text"),

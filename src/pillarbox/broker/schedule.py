@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from pillarbox.broker import definitions as kept
-from pillarbox.broker.index import Envelope
+from pillarbox.broker.index import NO_ENVELOPE, Envelope
 from pillarbox.broker.lane import SHADOW, Lane
 from pillarbox.broker.queue import Queue
 from pillarbox.broker.run import MESSAGE_BYTES, Run, body_bytes_of, message_bytes_of
@@ -399,9 +399,11 @@ class Schedule:
         routed: list[tuple[tuple[Queue, ...], bool, bool, Message]] = []
         for message in messages:
             timetable = core.schedules.timetables.get(message.address.origin)
-            if timetable is None:
-                continue
-            fired, keys, envelope = timetable.fire(message, now_ms)
+            fired, keys, envelope = (
+                Fired(message, (message.address.routing_key,), NO_ENVELOPE)
+                if timetable is None
+                else timetable.fire(message, now_ms)
+            )
             route = self._exchange.resolve(keys, envelope)
             route.remember(keys, envelope, fired)
             self._exchange.counters.publish_out += len(route.queues)
