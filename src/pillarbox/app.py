@@ -27,6 +27,7 @@ from pillarbox.broker.import_definitions import DefinitionsError, import_definit
 from pillarbox.clock import Clock, SystemClock
 from pillarbox.config import Config, sni_files
 from pillarbox.engine.base import Journal, JournalListener, Recovery, Snapshot
+from pillarbox.engine.logs import Logs
 from pillarbox.errors import StartupError
 from pillarbox.net.driver import Connection, Driver
 from pillarbox.net.ticker import Ticker
@@ -68,6 +69,8 @@ ALL = ".*"
 
 class Engine(Journal, Protocol):
     """What the composition root needs of an engine beyond the journal."""
+
+    logs: Logs
 
     def open(self) -> Recovery: ...
 
@@ -156,6 +159,7 @@ class Server:
         from pillarbox.protocols.amqp091.deaths import OWN_DEATHS, dead_letter, dead_letter_anew
         from pillarbox.protocols.amqp091.delays import TIMETABLE
         from pillarbox.protocols.amqp091.publishing import ORIGIN
+        from pillarbox.protocols.amqp091.records import RecordCodec
 
         config = self.config
         core = self.core = Core(
@@ -168,6 +172,7 @@ class Server:
             memory_budget=config.memory_budget,
             ack_timeout_ms=config.consumer_timeout_s * 1000,
             profile=PROFILES[config.profile],
+            logs=self._engine.logs,
         )
         self.watch = Watch(
             core,
@@ -179,6 +184,7 @@ class Server:
         self._engine.attach(core)
         core.dead_letters.writers |= {ORIGIN: dead_letter, OWN_DEATHS: dead_letter_anew}
         core.schedules.timetables |= {ORIGIN: TIMETABLE, OWN_DEATHS: TIMETABLE}
+        core.streams.codec = RecordCodec()
         self.ticker = Ticker(
             loop,
             self.clock,

@@ -195,6 +195,22 @@ class Broker:
         where = self.config.default_vhost if vhost is None else vhost
         return self.call(lambda server: server.core.vhosts[where].remove_policy(name, operator=operator))
 
+    def add_super_stream(
+        self, name: str, partitions: int, *, vhost: str | None = None, **arguments: Any
+    ) -> list[str]:
+        """Make an exchange and so many streams bound to it; return their names, which are `name-0` and so on.
+
+        `arguments` are those of each stream, `x_max_age` for `x-max-age`. Raises BrokerError if there is
+        something of one of the names.
+        """
+        from pillarbox.broker.super_stream import add_super_stream
+
+        where = self.config.default_vhost if vhost is None else vhost
+        own = {key.replace("_", "-"): value for key, value in arguments.items()}
+        return self.call(
+            lambda server: add_super_stream(server.core.vhosts[where], name, partitions, arguments=own)
+        )
+
     def advance(self, duration: str | int) -> None:
         """Move a `ManualClock` on and let everything happen that is due by then."""
         clock = self.clock

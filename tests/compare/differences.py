@@ -147,6 +147,62 @@ DIFFERENCES = (
     ),
 )
 
+STREAM_OFFSET = (
+    "PRECONDITION_FAILED - invalid arg 'x-stream-offset' for queue 's1' in vhost '/': "
+    "{{invalid_stream_offset_arg,{{{},{}}}}}"
+)
+STREAM_NACK = (
+    "NOT_IMPLEMENTED - basic.nack and basic.reject not supported by stream queues queue 's1' in vhost '/'"
+)
+
+STREAM_DIFFERENCES = (
+    *(
+        Difference(
+            transcript,
+            "RabbitMQ 3.10 crashes (541) on an offset that it cannot read; here it is the 406 that it gives "
+            "to an interval that it cannot read.",
+            "measured on 3.10.8; rabbit_stream_queue:parse_offset_arg",
+            {2: {"a1": [["channel.close", 406, STREAM_OFFSET.format(kind, value), "60/20"]]}},
+        )
+        for transcript, kind, value in (
+            ("offset_that_is_no_word", "longstr", '<<"soon">>'),
+            ("offset_that_is_a_boolean", "bool", "true"),
+            ("offset_that_is_a_table", "table", "[]"),
+        )
+    ),
+    Difference(
+        "recover_gives_nothing_back",
+        "RabbitMQ crashes (541) when deliveries of a stream are to come back by basic.recover; here it is "
+        "the 540 that basic.nack gets.",
+        "measured on 3.10.8; rabbit_stream_queue:settle",
+        {6: closed(540, STREAM_NACK, "60/110")},
+    ),
+    Difference(
+        "deleted",
+        "RabbitMQ says that a deleted stream had no messages; here it says how many.",
+        "measured on 3.10.8",
+        {5: {"a1": [["queue.delete-ok", 1], ["basic.cancel", "c1"]], "queues": {"s1": "gone"}}},
+    ),
+    Difference(
+        "deleted_only_if_empty",
+        "RabbitMQ deletes a stream with messages although it was told to only if it is empty.",
+        "measured on 3.10.8",
+        {
+            3: {
+                "a1": [
+                    ["channel.close", 406, "PRECONDITION_FAILED - queue 's1' in vhost '/' not empty", "50/40"]
+                ]
+            }
+        },
+    ),
+    Difference(
+        "declared_again",
+        "RabbitMQ knows how many messages a stream has only some seconds later; here it is always known.",
+        "measured on 3.10.8",
+        {3: {"a1": [["queue.declare-ok", "s1", 1, 0]]}, 4: {"a1": [["queue.declare-ok", "s1", 1, 0]]}},
+    ),
+)
+
 TURNS = (
     "R71: RabbitMQ gives credit back and delivers consumer by consumer when one answer settles deliveries "
     "of several consumers of a channel; here all credit comes back first, so another of them may be next"
@@ -163,6 +219,7 @@ PENDING = {
     "committing-22": DIES,
 }
 
+DIFFERENCES += STREAM_DIFFERENCES
 BY_TRANSCRIPT = {difference.transcript: difference for difference in DIFFERENCES}
 
 

@@ -123,7 +123,7 @@ class Life:
         ]
         queue = self.queue(name)
         self.core.publish((queue,), batch, size * count, persistent=True, expiring=False, prioritized=False)
-        self.waiting += [(self.core._ticket + 1, number) for number in numbers]
+        self.waiting += [(self.core.ticket + 1, number) for number in numbers]
 
     def compare(self) -> None:
         """Take everything out, and demand that it is what it must be."""
@@ -131,11 +131,11 @@ class Life:
         # What is still to move would be found twice by somebody who looks at one queue after the other.
         idle = 0
         while idle < 20:
-            before = (self.core._ticket, len(self.core.changes.dying))
+            before = (self.core.ticket, len(self.core.changes.dying))
             self.now_ms += 6
             self.core.tick(self.now_ms)
             worked = [self.storage.step() for _ in range(20)]
-            same = before == (self.core._ticket, len(self.core.changes.dying))
+            same = before == (self.core.ticket, len(self.core.changes.dying))
             idle = idle + 1 if same and not any(worked) else 0
         for name in QUEUES:
             queue = self.queue(name)

@@ -6,6 +6,7 @@ width was on the wire; so do floating point numbers; a missing `x-queue-type` eq
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -33,10 +34,13 @@ COMPARED_QUEUE_ARGUMENTS = (
     "x-queue-master-locator",
     "x-delivery-limit",
     "x-dead-letter-strategy",
+    "x-max-age",
+    "x-stream-max-segment-size-bytes",
+    "x-stream-filter-size-bytes",
 )
 """Arguments of queues that a redeclaration must repeat, in the order in which RabbitMQ looks at them."""
 
-QUEUE_TYPES = ("classic", "quorum")
+QUEUE_TYPES = ("classic", "quorum", "stream")
 
 DEFAULTS = {"x-queue-type": "classic"}
 """What a missing argument equals on redeclaration."""
@@ -100,6 +104,17 @@ def _queue_version(value: Any) -> str | None:
     return _integer(value) or (None if value in (1, 2) else f"\"unsupported queue version '{value}'\"")
 
 
+def _filter_size(value: Any) -> str | None:
+    """A Bloom filter's bytes in each chunk (R82): taken and without effect, since filters here are exact."""
+    return _integer(value) or (None if 16 <= value <= 255 else f"{{value_out_of_range,{value}}}")
+
+
+def _age(value: Any) -> str | None:
+    if not isinstance(value, str):
+        return f"{{unacceptable_type,{type_name(value)}}}"
+    return None if re.fullmatch(r"0*[1-9][0-9]*[YMDhms]", value) else "invalid_max_age"
+
+
 # Argument → a function that says in words what is wrong with a value, or None.
 QUEUE_ARGUMENTS: dict[str, Callable[[Any], str | None]] = {
     "x-queue-type": _queue_type,
@@ -117,6 +132,9 @@ QUEUE_ARGUMENTS: dict[str, Callable[[Any], str | None]] = {
     "x-max-in-memory-length": _not_negative,
     "x-max-in-memory-bytes": _not_negative,
     "x-quorum-initial-group-size": _positive,
+    "x-max-age": _age,
+    "x-stream-max-segment-size-bytes": _not_negative,
+    "x-stream-filter-size-bytes": _filter_size,
 }
 
 # Arguments of one type of queue that others refuse (T10).
@@ -127,9 +145,22 @@ QUORUM_ONLY = (
     "x-max-in-memory-bytes",
     "x-dead-letter-strategy",
 )
-STREAM_ONLY = ("x-max-age", "x-stream-max-segment-size-bytes")
+STREAM_ONLY = ("x-max-age", "x-stream-max-segment-size-bytes", "x-stream-filter-size-bytes")
 CLASSIC_ONLY = ("x-max-priority", "x-queue-mode")
-REFUSED = {"classic": (*QUORUM_ONLY, *STREAM_ONLY), "quorum": (*CLASSIC_ONLY, *STREAM_ONLY)}
+NOT_STREAM = (
+    "x-message-ttl",
+    "x-expires",
+    "x-max-length",
+    "x-overflow",
+    "x-dead-letter-exchange",
+    "x-dead-letter-routing-key",
+    "x-single-active-consumer",
+)
+REFUSED = {
+    "classic": (*QUORUM_ONLY, *STREAM_ONLY),
+    "quorum": (*CLASSIC_ONLY, *STREAM_ONLY),
+    "stream": (*QUORUM_ONLY, *CLASSIC_ONLY, *NOT_STREAM),
+}
 
 
 def check_queue_arguments(name: str, vhost: str, arguments: Mapping[str, Any]) -> None:
@@ -155,8 +186,8 @@ def check_queue_arguments(name: str, vhost: str, arguments: Mapping[str, Any]) -
 def check_queue_type(
     name: str, vhost: str, arguments: Mapping[str, Any], *, durable: bool, exclusive: bool, auto_delete: bool
 ) -> None:
-    """Raise BrokerError(PRECONDITION_FAILED) for an attribute that a quorum queue cannot have (R43)."""
-    if arguments.get("x-queue-type") != "quorum":
+    """Raise BrokerError(PRECONDITION_FAILED) for an attribute that this type of queue cannot have (R43)."""
+    if arguments.get("x-queue-type") not in ("quorum", "stream"):
         return
     for fault, found in (
         ("non-durable", not durable),
@@ -170,14 +201,20 @@ def check_queue_type(
 
 def check_consumer_arguments(queue: str, vhost: str, arguments: Mapping[str, Any]) -> None:
     """The same for the arguments of a consumer."""
-    where = f"queue '{queue}' in vhost '{vhost}'"
+    check_values(queue, vhost, arguments)
+    if "x-stream-offset" in arguments:
+        where = f"queue '{queue}' in vhost '{vhost}'"
+        text = f"invalid arg 'x-stream-offset' for {where} of queue type rabbit_classic_queue"
+        raise BrokerError(Reason.PRECONDITION_FAILED, text)
+
+
+def check_values(queue: str, vhost: str, arguments: Mapping[str, Any]) -> None:
+    """The same for what any consumer may give."""
     for key, check in CONSUMER_ARGUMENTS.items():
         problem = check(arguments[key]) if key in arguments else None
         if problem is not None:
-            raise BrokerError(Reason.PRECONDITION_FAILED, f"invalid arg '{key}' for {where}: {problem}")
-    if "x-stream-offset" in arguments:
-        text = f"invalid arg 'x-stream-offset' for {where} of queue type rabbit_classic_queue"
-        raise BrokerError(Reason.PRECONDITION_FAILED, text)
+            text = f"invalid arg '{key}' for queue '{queue}' in vhost '{vhost}': {problem}"
+            raise BrokerError(Reason.PRECONDITION_FAILED, text)
 
 
 CONSUMER_ARGUMENTS: dict[str, Callable[[Any], str | None]] = {

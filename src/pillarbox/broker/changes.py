@@ -46,6 +46,8 @@ class Changes:
         """Messages that wait for being forwarded as dead letters, in the order in which they died."""
         self.deaths: dict[tuple[str, str, str], int] = {}
         """How many messages ever died, by type of queue, strategy and reason (see `deadletter`)."""
+        self.logs_grown = False
+        """Streams took messages, which wait for their logs."""
         self.definitions: list[DefinitionFact] = []
         self.messages: list[MessagesFact] = []
         self.delivered: dict[int, int] = {}

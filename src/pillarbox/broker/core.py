@@ -34,9 +34,11 @@ from pillarbox.broker.schedule import Schedules
 from pillarbox.broker.scheduler import Scheduler
 from pillarbox.broker.session import Session
 from pillarbox.broker.sink import Outlet
+from pillarbox.broker.streams import JOURNAL, Streams
 from pillarbox.broker.topic_permission import TopicPermission
 from pillarbox.broker.vhost import VHost
 from pillarbox.engine.base import Journal, Location, Message, MessagesFact, QueueState, Recovery
+from pillarbox.engine.logs import Logs
 from pillarbox.errors import BrokerError, Reason
 from pillarbox.profiles import DEFAULT, PROFILES, Profile
 
@@ -73,6 +75,7 @@ class Core:
         memory_budget: int = 128 << 20,
         ack_timeout_ms: int = 0,
         profile: Profile = PROFILES[DEFAULT],
+        logs: Logs | None = None,
     ) -> None:
         self._journal = journal
         self.random = random
@@ -90,6 +93,7 @@ class Core:
         self.dead_letters = DeadLetters(self)
         self.returning = Returning(wake)
         self.schedules = Schedules(self)
+        self.streams = Streams(self, logs)
         self.users = Users()
         self.quotas = Quotas(self)
         self.global_parameters: dict[str, Any] = {}
@@ -105,7 +109,8 @@ class Core:
         """Publishers are being held up: by an alarm, or because the disk is behind."""
         self.failure: str | None = None
         """Why nothing can be stored any more."""
-        self._ticket = 0
+        self.ticket = self.synced_ticket = 0
+        """Of the last group, and of the last one that the journal has made durable."""
         self._grown: dict[Queue, None] = {}
         """Queues that took stored messages while the memory budget was used up."""
         self._relief: Iterator[int] | None = None
@@ -116,7 +121,7 @@ class Core:
         self._uid_next = now_ms << 20
 
     def __repr__(self) -> str:
-        return f"<Core vhosts={len(self.vhosts)} sessions={len(self.sessions)} ticket={self._ticket}>"
+        return f"<Core vhosts={len(self.vhosts)} sessions={len(self.sessions)} ticket={self.ticket}>"
 
     # --- definitions -------------------------------------------------------------------------------
 
@@ -252,6 +257,7 @@ class Core:
             queues[definition.queue].add_lane(int(key), definition.priority)
         for queue in queues.values():
             self._restore_messages(queue, recovery)
+        self.streams.keep_only(set(queues))
         for _, value in by_kind["binding"]:
             binding = kept.decode("binding", value)
             self.vhosts[binding.vhost].restore_binding(binding)
@@ -328,7 +334,7 @@ class Core:
             if queue.queued:
                 dispatch(queue)
             queue.trim()
-        return stored, refused
+        return stored or self.changes.logs_grown, refused
 
     def _publish_singly(
         self,
@@ -399,7 +405,7 @@ class Core:
         for queue in queues:
             lane = self._lane(queue, priority) if priority and queue.priority_max else queue.lanes[-1]
             stored = persistent and queue.journaled
-            if stored or spill:
+            if stored or (spill and not queue.in_log):
                 targets.append((lane.uid if stored else lane.uid | SHADOW, lane.sequence_next))
                 lane.push(
                     messages,
@@ -474,11 +480,13 @@ class Core:
         delivered = self._dispatch() if changes.dirty else 0
         if changes.dying:
             delivered += self._forward()
+        if self.streams.dirty:
+            delivered += self.streams.serve(TICK_MESSAGES)
         if changes.timed:
             for due_ms, queue in changes.timed:
                 self.scheduler.at(due_ms, queue)
             changes.timed.clear()
-        if changes.has_facts or self.confirms.listed:
+        if changes.has_facts or self.confirms.listed or changes.logs_grown:
             self.flush(quiet=not delivered)
         if self._grown:
             for queue in self._grown:
@@ -547,16 +555,22 @@ class Core:
         `quiet`: nothing else was done in this tick.
         """
         changes = self.changes
-        lone = quiet and self.confirms.waiting == 1 and changes.is_small
-        group = changes.take_group(self._ticket + 1, lone=lone)
-        if group is None or self.failure is not None:
+        grown, changes.logs_grown = changes.logs_grown, False
+        lone = quiet and self.confirms.waiting == 1 and changes.is_small and not grown
+        group = changes.take_group(self.ticket + 1, lone=lone)
+        if (group is None and not grown) or self.failure is not None:
             # After a failure facts are known to memory alone (see `demand_storage`).
-            self.confirms.seal(self._ticket)
+            self.confirms.seal(self.ticket)
             return
         # Sealed first: the engine may answer at once.
-        self._ticket += 1
-        self.confirms.seal(self._ticket)
-        self._journal.append(group)
+        self.ticket += 1
+        self.confirms.seal(self.ticket)
+        if grown:
+            self.streams.append(self.ticket)
+        if group is not None:
+            if self.streams.any:
+                self.streams.began(JOURNAL, self.ticket)
+            self._journal.append(group)
 
     def _relieve(self) -> None:
         """Let another part of the messages go that the disk holds."""
@@ -585,6 +599,9 @@ class Core:
 
     def synced(self, ticket: int) -> None:
         """See `JournalListener`."""
+        self.synced_ticket = ticket
+        if self.streams.any:
+            ticket = self.streams.passed(JOURNAL, ticket)
         self.confirms.synced(ticket)
 
     def loaded(self, ticket: int, records: Sequence[Sequence[tuple[int, Message]]]) -> None:
@@ -603,7 +620,8 @@ class Core:
 
     def failed(self, reason: str) -> None:
         """See `JournalListener`."""
-        self.failure = reason
+        if self.failure is None:
+            self.failure = reason
         self.confirms.fail(reason)
 
 

@@ -79,6 +79,10 @@ class Entry(msgspec.Struct, eq=False):
             return 0
         return self.part_bytes(self.start, self.stop) + (self.stop - self.start) * self.run.message_bytes
 
+    def has(self, tag: int) -> bool:
+        """Does this tag belong to it?"""
+        return self.start <= tag - self.base < self.stop
+
     def part_bytes(self, start: int, stop: int) -> int:
         """Body bytes of these positions; all of them together always add up to the run's."""
         run = self.run

@@ -16,6 +16,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from pillarbox.broker.ack_timeout import own_timeout_ms
+from pillarbox.broker.arguments import check_consumer_arguments
 from pillarbox.broker.deadletter import AT_MOST_ONCE, DISABLED, Dying
 from pillarbox.broker.exchange import Stamp
 from pillarbox.broker.lane import READ_AHEAD_BYTES, READ_AHEAD_MESSAGES, Lane
@@ -25,7 +26,7 @@ from pillarbox.broker.run import Run
 
 if TYPE_CHECKING:
     from pillarbox.broker.changes import Changes
-    from pillarbox.broker.consumer import Consumer
+    from pillarbox.broker.consumer import Consumer, Pool
     from pillarbox.broker.deadletter import DeadLetterRule
     from pillarbox.broker.ledger import Entry
     from pillarbox.broker.limits import Limits
@@ -53,6 +54,9 @@ class QueueCounters:
 
 class Queue:
     """See the module. Made by `vhost`; `uid` is never used again, `name` may be."""
+
+    in_log = False
+    """Its messages rest in a partition log and neither in memory nor in the journal: see `stream`."""
 
     def __init__(
         self,
@@ -175,6 +179,15 @@ class Queue:
         if not self.queued and (self.ready_count or self.timed):
             self.queued = True
             self._changes.dirty.append(self)
+
+    def check_consumer(
+        self, vhost: str, arguments: Mapping[str, Any], *, no_ack: bool, prefetch: int, pool: Pool
+    ) -> None:
+        """Refuse a consumer that this kind of queue cannot have."""
+        check_consumer_arguments(self.name, vhost, arguments)
+
+    def demand_returnable(self) -> None:
+        """Refuse deliveries that come back, where the queue cannot take any."""
 
     @property
     def consumer_count(self) -> int:

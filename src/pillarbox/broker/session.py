@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from pillarbox.broker.arguments import check_consumer_arguments
 from pillarbox.broker.consumer import Consumer, Pool
 from pillarbox.broker.exchange import Exchange, Route
 from pillarbox.broker.index import NO_ENVELOPE, Envelope
@@ -167,8 +166,8 @@ class Session:
         """Make or check a queue; see `VHost.declare_queue`."""
         if name:
             demand_not_reserved("queue", name)
-        elif arguments.get("x-queue-type") == "quorum":
-            text = "Cannot declare a server-named queue for type rabbit_quorum_queue"
+        elif (kind := arguments.get("x-queue-type")) in ("quorum", "stream"):
+            text = f"Cannot declare a server-named queue for type rabbit_{kind}_queue"
             raise BrokerError(Reason.PRECONDITION_FAILED, text)
         else:
             name = self.core.unique_name("amq.gen-")
@@ -278,12 +277,13 @@ class Session:
         if queue is None:
             self._demand("read", "queue", name)
             queue = self.vhost.queue_for(self, name)
-        check_consumer_arguments(name, self.vhost.name, arguments)
+        queue.check_consumer(self.vhost.name, arguments, no_ack=no_ack, prefetch=prefetch, pool=pool)
         if pool.is_limited and queue.arguments.get("x-queue-type") == "quorum":
             text = f"queue '{name}' in vhost '{self.vhost.name}' does not support global qos"
             raise BrokerError(Reason.NOT_IMPLEMENTED, text)
-        if (exclusive and (queue.consumers or queue.single_active)) or (
-            queue.consumers and queue.consumers[0].exclusive
+        if not queue.in_log and (
+            (exclusive and (queue.consumers or queue.single_active))
+            or (queue.consumers and queue.consumers[0].exclusive)
         ):
             text = f"queue '{name}' in vhost '{self.vhost.name}' in exclusive use"
             raise BrokerError(Reason.ACCESS_REFUSED, text)

@@ -201,7 +201,7 @@ class Transaction:
         for answer in answers:
             answer.ledger.settle_withdrawn(sorted(answer.entries, key=_BY_TAG), answer.outcome)
             _deliver(dict.fromkeys([entry.lane.queue for entry in answer.entries]))
-        return Committed(stored, routed, refused, unroutable)
+        return Committed(stored or core.changes.logs_grown, routed, refused, unroutable)
 
     def rollback(self) -> None:
         """Drop the messages and put the deliveries back into their ledgers, unanswered."""

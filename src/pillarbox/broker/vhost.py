@@ -31,6 +31,7 @@ from pillarbox.broker.policy import Applied, Policies, Policy, check_policy, eff
 from pillarbox.broker.queue import Queue
 from pillarbox.broker.routing import KINDS
 from pillarbox.broker.run import message_bytes_of
+from pillarbox.broker.stream import StreamQueue
 from pillarbox.engine.base import NO_EXPIRATION
 from pillarbox.errors import BrokerError, Reason
 
@@ -335,8 +336,25 @@ class VHost:
         owner: object | None,
         arguments: Mapping[str, Any],
     ) -> Queue:
-        queue = Queue(
-            self._core.changes,
+        queue = self._make_queue(uid, name, durable, auto_delete, owner, arguments)
+        self.queues[name] = queue
+        self._govern_queue(queue, self._applied_to(queue.kind, name))
+        return queue
+
+    def _make_queue(
+        self,
+        uid: int,
+        name: str,
+        durable: bool,
+        auto_delete: bool,
+        owner: object | None,
+        arguments: Mapping[str, Any],
+    ) -> Queue:
+        core = self._core
+        if arguments.get("x-queue-type") == "stream":
+            return StreamQueue(core.changes, uid, name, core.streams, self.name, arguments=arguments)
+        return Queue(
+            core.changes,
             uid,
             name,
             durable=durable,
@@ -346,9 +364,6 @@ class VHost:
             priority_max=arguments.get("x-max-priority", 0),
             single_active=arguments.get("x-single-active-consumer", False),
         )
-        self.queues[name] = queue
-        self._govern_queue(queue, self._applied_to(queue.kind, name))
-        return queue
 
     def _govern_queue(self, queue: Queue, applied: Applied) -> None:
         """Have a queue work by its arguments and these policies."""

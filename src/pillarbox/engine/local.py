@@ -20,6 +20,7 @@ import msgspec
 from pillarbox.engine.base import Group, JournalListener, Location, Message, Recovery, Snapshot
 from pillarbox.engine.checkpoint import Checkpoint
 from pillarbox.engine.facts import Codec
+from pillarbox.engine.logs import Logs
 from pillarbox.engine.replay import Replay, repair
 from pillarbox.engine.schedulers import Scheduler
 from pillarbox.errors import StartupError
@@ -91,6 +92,7 @@ class LocalEngine:
         self._allocate_bytes = allocate_bytes
         self._codec = Codec()
         self._readers = Readers(files, folder)
+        self.logs = Logs(files, folder, scheduler, sync=self._sync)
         self._listener: JournalListener | None = None
         self._failure: str | None = None
         self._pending: deque[_Pending] = deque()
@@ -164,6 +166,7 @@ class LocalEngine:
             self.checkpoint(snapshot)
             run_until(lambda: self._checkpoint is None or self._failure is not None)
         run_until(lambda: not self._loads and not self._removing)
+        self.logs.close()
         self._committer.stop()
         self._scheduler.close()
         self._readers.close()

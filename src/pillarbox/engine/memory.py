@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pillarbox.engine.base import Group, JournalListener, Location, Recovery, Snapshot
+from pillarbox.engine.logs import Logs
 from pillarbox.engine.schedulers import Scheduler
+from pillarbox.store.memory_files import MemoryFiles
 
 
 class MemoryEngine:
@@ -17,6 +19,7 @@ class MemoryEngine:
 
     def __init__(self, scheduler: Scheduler) -> None:
         self._scheduler = scheduler
+        self.logs = Logs(MemoryFiles(), "", scheduler, sync=False)
         self._listener: JournalListener | None = None
         self._ticket: int | None = None
 
@@ -29,6 +32,7 @@ class MemoryEngine:
     def close(self, snapshot: Snapshot | None = None) -> None:
         """Answer what is still owed."""
         self._answer()
+        self.logs.close()
         self._scheduler.close()
 
     def append(self, group: Group) -> None:

@@ -113,6 +113,16 @@ class Record(NamedTuple):
     headers: list[tuple[bytes, bytes | None]]
 
 
+class RawRecord(NamedTuple):
+    """A record whose headers are still encoded: readers meet the same ones over and over."""
+
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes
+    headers: bytes
+
+
 class EncodedBatch(NamedTuple):
     """A batch as chunks that together make it up; chunk 0 begins with the header, and is a bytearray that may
     be patched in place."""
@@ -420,6 +430,77 @@ def decode_records(data: bytes, position: int, end: int, header: BatchHeader) ->
         records.append(Record(header.base_offset + delta, moment, key, value, headers))
     if position != end:
         raise BatchError(f"{end - position} bytes after the last record")
+    return records
+
+
+def encode_prepared(
+    records: Sequence[tuple[bytes, Buffer, bytes, int]], *, timestamp_ms: int
+) -> EncodedBatch:
+    """Encode records whose key and headers are encoded already: the hot path of stream queues.
+
+    Each is (key field, value, header fields with their count, timestamp); see `key_field`, `header_fields`.
+    `timestamp_ms` is that of the first. Values are copied once.
+    """
+    varints = _VARINTS
+    parts: list[Buffer] = []
+    size = HEADER_SIZE
+    newest = timestamp_ms
+    for delta, (key, value, headers, moment) in enumerate(records):
+        late = _VARINTS[0] if moment == timestamp_ms else encode_varint(moment - timestamp_ms)
+        newest = moment if moment > newest else newest
+        place = varints[delta] if delta < 1024 else _varint(delta)
+        count = len(value)
+        length = varints[count] if count < 1024 else _varint(count)
+        count += 1 + len(late) + len(place) + len(key) + len(length) + len(headers)
+        head = varints[count] if count < 1024 else _varint(count)
+        size += len(head) + count
+        parts += (head, b"\0", late, place, key, length, value, headers)
+    payload = b"".join(parts)
+    return _finish([b"", payload], size, [], len(records), 0, -1, timestamp_ms, newest, 0)
+
+
+def key_field(key: bytes | None) -> bytes:
+    """A record's key as it is written."""
+    return _field(key)
+
+
+def header_fields(headers: Sequence[tuple[bytes, bytes | None]]) -> bytes:
+    """A record's headers as they are written, their number in front."""
+    fields = [encode_varint(len(name)) + name + _field(content) for name, content in headers]
+    return encode_varint(len(headers)) + b"".join(fields)
+
+
+def read_header_fields(data: bytes) -> list[tuple[bytes, bytes | None]]:
+    """What `header_fields` has written. BatchError for anything else."""
+    headers, position = _read_headers(data, 0, len(data))
+    if position != len(data):
+        raise BatchError(f"{len(data) - position} bytes after the last header")
+    return headers
+
+
+def split_records(data: Buffer, position: int, header: BatchHeader) -> list[RawRecord]:
+    """The records of an uncompressed batch, their headers left encoded: the hot path of readers.
+
+    The batch's checksum held when it was taken in or recovered. BatchError for what does not fit.
+    """
+    end = position + header.size
+    position += HEADER_SIZE
+    data = bytes(data)
+    base_offset, base_timestamp = header.base_offset, header.base_timestamp
+    log_append = header.attributes & LOG_APPEND_TIME
+    records: list[RawRecord] = []
+    for _ in range(header.record_count):
+        size, position = decode_varint(data, position, end)
+        stop = position + size
+        if size < 0 or stop > end:
+            raise BatchError(f"a record at byte {position} claims {size} bytes")
+        late, position = decode_varint(data, position + 1, stop)
+        delta, position = decode_varint(data, position, stop)
+        key, position = _read_field(data, position, stop)
+        value, position = _read_field(data, position, stop)
+        moment = header.max_timestamp if log_append else base_timestamp + late
+        records.append(RawRecord(base_offset + delta, moment, key, value or b"", data[position:stop]))
+        position = stop
     return records
 
 

@@ -150,7 +150,7 @@ class Simulation:
     @property
     def ticket(self) -> int:
         """The group that will carry what happens now."""
-        return self.core._ticket + 1
+        return self.core.ticket + 1
 
     def _end_turn(self) -> None:
         """Tick and let every client read, if a turn has begun or a timer is due."""
@@ -840,7 +840,7 @@ class Simulation:
             self.begun = True
             self._end_turn()
             self.core.flush()
-            synced = self.core._ticket
+            synced = self.core.ticket
             self._storage.stop(CoreSnapshot(self.core))
         else:
             synced = self.synced_ticket

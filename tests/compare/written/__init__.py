@@ -22,6 +22,7 @@ from tests.compare.written import (
     quorum,
     security,
     single_active,
+    streams,
     topic_permissions,
     transactions,
 )
@@ -45,6 +46,7 @@ MODULES = (
     quorum,
     security,
     single_active,
+    streams,
     topic_permissions,
     transactions,
 )

@@ -71,6 +71,9 @@ class Content:
 class Channel:
     """See the module; it is the `Sink` of its consumers and of its publisher."""
 
+    reads_streams = False
+    """Has, or had, a consumer of a stream, to which nothing can be given back."""
+
     transactional = False
     """Publishes and answers wait for a commit: see `transactional`."""
 
@@ -498,6 +501,8 @@ class Channel:
 
     def settle(self, tag: int, multiple: bool, outcome: Outcome, method_id: int) -> None:
         """basic.ack, nack and reject one by one."""
+        if self.reads_streams and outcome is not Outcome.ACCEPTED:
+            commands.demand_returnable(self, tag, multiple)
         try:
             self.ledger.settle(tag, multiple, outcome)
         except UnknownDelivery as error:

@@ -247,6 +247,8 @@ def basic_consume(
     )
     if not no_ack and (channel.core.ack_timeout_ms or consumer.queue.ack_timeout_ms):
         channel.time_answers(consumer.queue)
+    if consumer.queue.in_log:
+        channel.reads_streams = True
     consumer.head = {}
     channel.consumers[tag] = consumer
     if not nowait:
@@ -316,9 +318,19 @@ def basic_nack(channel: Channel, tag: int, multiple: bool, requeue: bool) -> Non
     channel.settle(tag, multiple, Outcome.RELEASED if requeue else Outcome.REJECTED, m.BASIC_NACK)
 
 
+def demand_returnable(channel: Channel, tag: int, multiple: bool) -> None:
+    """Refuse to give anything back to a stream: it is still there (R81)."""
+    for entry in channel.ledger.entries():
+        covered = entry.tag_first <= tag or not tag if multiple else entry.has(tag)
+        if covered:
+            entry.lane.queue.demand_returnable()
+
+
 def _recover(channel: Channel, requeue: bool, method_id: int) -> None:
     if not requeue:
         raise AmqpError(540, "requeue=false", method_id)
+    if channel.reads_streams:
+        demand_returnable(channel, 0, True)
     channel.ledger.settle_all(Outcome.RELEASED)
 
 

@@ -1,0 +1,173 @@
+"""All streams of a broker: their turns, their confirms, their clock.
+
+A tick's messages for streams go into their logs when its group goes into the journal, under the same ticket;
+what was published in the tick is confirmed when the journal and every log have reported it. A log that is
+slow holds up the confirms behind it, since publishers get theirs in order, and nothing else.
+
+Not here: what one stream does (`stream`). Invariant: while there is no stream, nothing here is called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from pillarbox.engine.logs import LogListener, LogOptions, Logs, PartitionLog, Slice
+from pillarbox.errors import BrokerError, Reason
+
+if TYPE_CHECKING:
+    from pillarbox.broker.core import Core
+    from pillarbox.broker.stream import StreamQueue
+    from pillarbox.engine.base import Message
+
+JOURNAL = "journal"
+"""Stands for the journal where logs stand for themselves."""
+
+HOUSEKEEPING_MS = 10_000
+"""How often logs let time pass: retention by age, the sync of idle logs. Finer ages make little sense where
+whole segments go."""
+
+
+class StreamCodec(Protocol):
+    """What a head does with messages on their way into a log and out of it."""
+
+    def encode(self, messages: list[Message]) -> Iterator[bytes]:
+        """As record batches of a bounded size, in order, one record for each message."""
+
+    def decode(self, found: Slice) -> tuple[int, list[Message], list[str | None]]:
+        """The first offset, the messages as readers get them, and what filters compare."""
+
+
+class Streams:
+    """See the module."""
+
+    def __init__(self, core: Core, logs: Logs | None) -> None:
+        self._core = core
+        self._logs = logs
+        self.codec: StreamCodec
+        self.dirty: list[StreamQueue] = []
+        """Streams whose readers may get something; each stands here at most once."""
+        self.grown: dict[StreamQueue, None] = {}
+        """Streams that took messages in this tick."""
+        self._open: dict[StreamQueue, None] = {}
+        self._owing: dict[object, tuple[int, int]] = {}
+        """Who owes an answer, the journal or a log: (all up to here is durable, the last asked for)."""
+        self._ticket = 0
+        self._timed = False
+
+    def __repr__(self) -> str:
+        return f"<Streams open={len(self._open)} owing={len(self._owing)}>"
+
+    # --- logs --------------------------------------------------------------------------------------
+
+    @property
+    def durability(self) -> Literal["fsync", "os"]:
+        return self._store().durability
+
+    def _store(self) -> Logs:
+        if self._logs is None:
+            raise BrokerError(Reason.NOT_IMPLEMENTED, "this broker keeps no streams")
+        return self._logs
+
+    def open_log(self, uid: int, options: LogOptions, queue: StreamQueue) -> PartitionLog:
+        """Open the log of a stream, or make it."""
+        listener: LogListener = queue
+        core = self._core
+        try:
+            log = self._store().open(uid, options, listener, now_ms=core.changes.now_ms)
+        except OSError as error:
+            text = f"the log of a stream cannot be opened: {error.strerror or error}"
+            raise BrokerError(Reason.INTERNAL_ERROR, text) from None
+        if not self._open and core.synced_ticket < core.ticket:
+            # From here on somebody asks what the journal owes.
+            self._owing[JOURNAL] = (core.synced_ticket, core.ticket)
+        self._open[queue] = None
+        if not self._timed:
+            self._timed = True
+            core.scheduler.at(core.changes.now_ms + HOUSEKEEPING_MS, self)
+        return log
+
+    def forget(self, queue: StreamQueue) -> None:
+        """A stream was deleted: nobody waits for it, and its log goes."""
+        self._open.pop(queue, None)
+        self.grown.pop(queue, None)
+        if queue in self._owing:
+            self._owing[queue] = (self._core.ticket, self._core.ticket)
+            self.committed(queue, self._core.ticket)
+        self._store().remove(queue.uid)
+
+    def keep_only(self, uids: set[int]) -> None:
+        """After a start: remove the logs of all other uids."""
+        if self._logs is not None:
+            self._logs.keep_only(uids)
+
+    def on_timer(self, now_ms: int) -> None:
+        """Let time pass in all logs."""
+        for queue in self._open:
+            queue.log.tick(now_ms)
+            queue.keep_time(now_ms)
+        self._timed = bool(self._open)
+        if self._timed:
+            self._core.scheduler.at(now_ms + HOUSEKEEPING_MS, self)
+
+    # --- a tick ------------------------------------------------------------------------------------
+
+    def take_ticket(self) -> int:
+        """A ticket for a question to a log."""
+        self._ticket += 1
+        return self._ticket
+
+    def wake(self) -> None:
+        self._core.wake()
+
+    def demand_storage(self) -> None:
+        self._core.demand_storage()
+
+    def serve(self, budget: int) -> int:
+        """Let readers have what there is; return how many messages. What is left waits for the next tick."""
+        dirty, self.dirty = self.dirty, []
+        done = 0
+        for queue in dirty:
+            queue.queued = False
+            if done < budget:
+                done += queue.serve(max(1, budget // len(dirty)))
+            else:
+                queue.wake()
+        return done
+
+    def append(self, ticket: int) -> None:
+        """Give logs what this tick brought; `ticket` is that of the tick's group."""
+        grown, self.grown = self.grown, {}
+        for queue in grown:
+            self.began(queue, ticket)
+            queue.append_taken(ticket)
+
+    # --- confirms ----------------------------------------------------------------------------------
+
+    @property
+    def any(self) -> bool:
+        return bool(self._open or self._owing)
+
+    def began(self, who: object, ticket: int) -> None:
+        """The journal, or a log, owes an answer to this ticket."""
+        through, _ = self._owing.get(who, (ticket - 1, 0))
+        self._owing[who] = (through, ticket)
+
+    def passed(self, who: object, ticket: int) -> int:
+        """It has answered; return the ticket up to which nobody owes anything."""
+        owed = self._owing.get(who)
+        if owed is not None:
+            if ticket >= owed[1]:
+                del self._owing[who]
+            else:
+                self._owing[who] = (ticket, owed[1])
+        return min((through for through, _ in self._owing.values()), default=self._core.ticket)
+
+    def committed(self, queue: StreamQueue, ticket: int) -> None:
+        """A log has all up to this ticket as durable as it was asked to be."""
+        self._core.confirms.synced(self.passed(queue, ticket))
+        self._core.wake()
+
+    def failed(self, reason: str) -> None:
+        """A log can store nothing more, which ends all storing, as when the journal fails."""
+        self._core.failed(reason)

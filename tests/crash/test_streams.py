@@ -1,0 +1,124 @@
+"""Streams through crashes (R80): what was confirmed is there, at its offset, whatever the disk had by then."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from pillarbox.broker.core import Core
+from pillarbox.broker.stream import StreamQueue
+from pillarbox.engine.base import Address, Message
+from pillarbox.engine.local import LocalEngine
+from pillarbox.engine.schedulers import InlineScheduler
+from pillarbox.protocols.amqp091.publishing import ORIGIN
+from pillarbox.protocols.amqp091.records import RecordCodec
+from pillarbox.store.batch import decode_batch
+from pillarbox.testing.faults import Image, SimulatedFiles, crash_images
+from pillarbox.testing.journal import ShuffledScheduler
+
+NOW_MS = 1_700_000_000_000
+ADDRESS = Address(ORIGIN, "", "s")
+
+
+class Life:
+    """A core on simulated files with a stream and a queue that get the same messages."""
+
+    def __init__(self, files: SimulatedFiles, scheduler: InlineScheduler) -> None:
+        self.files, self.scheduler = files, scheduler
+        self.engine = LocalEngine("/data", files, scheduler, allocate_bytes=0)
+        recovery = self.engine.open()
+        self.core = Core(self.engine, now_ms=NOW_MS, random=bytes, wake=lambda: None, logs=self.engine.logs)
+        self.core.streams.codec = RecordCodec()
+        self.engine.attach(self.core)
+        self.core.restore(recovery)
+        self.published = self.confirmed = 0
+        self.waiting: list[tuple[int, int]] = []
+        synced = self.core.confirms.synced
+
+        def note(ticket: int) -> None:
+            while self.waiting and self.waiting[0][0] <= ticket:
+                self.confirmed = self.waiting.pop(0)[1]
+                files.note(("confirmed", self.confirmed))
+            synced(ticket)
+
+        self.core.confirms.synced = note  # type: ignore[method-assign]
+
+    def publish(self, count: int) -> None:
+        first = self.published
+        self.published += count
+        bodies = [b"%d" % number for number in range(first, self.published)]
+        messages = [Message(ADDRESS, b"\0\0", body, NOW_MS) for body in bodies]
+        queue = self.core.vhosts["/"].queues["s"]
+        stored, _ = self.core.publish(
+            (queue,), messages, sum(map(len, bodies)), persistent=False, expiring=False, prioritized=False
+        )
+        assert stored, "a publisher to a stream always waits"
+        self.core.tick(NOW_MS)
+        self.waiting.append((self.core.ticket, self.published))
+
+    def bodies(self) -> list[bytes]:
+        """What the stream has for readers, in order; proves that offsets count from 0 without a gap."""
+        queue = self.core.vhosts["/"].queues["s"]
+        assert isinstance(queue, StreamQueue)
+        self.scheduler.run_until_idle()
+        found: list[bytes] = []
+        answers: dict[int, object] = {}
+        queue.loaded = lambda ticket, found: answers.__setitem__(ticket, found)  # type: ignore[method-assign]
+        while len(found) < queue.log.committed:
+            read = queue.log.read(len(found), 1 << 20, 1)
+            if read is None:
+                self.scheduler.run_until_idle()
+                read = answers.pop(1)  # type: ignore[assignment]
+            assert read is not None
+            assert read.offset_first == len(found)
+            for chunk in read.chunks:
+                position = 0
+                while position < len(chunk):
+                    header, records = decode_batch(bytes(chunk), position)
+                    found += [record.value or b"" for record in records]
+                    position += header.size
+        return found
+
+
+def confirmed_by(files: SimulatedFiles, done: int) -> int:
+    notes = [one.note[1] for one in list(files.log)[:done] if one.kind == "note"]
+    return max(notes, default=0)
+
+
+@pytest.mark.row("R80")
+@pytest.mark.parametrize("seed", range(6))
+def test_no_crash_takes_what_a_stream_has_confirmed(seed: int) -> None:
+    """After every operation: killed, power cut, torn; offsets without a gap, nothing invented."""
+    chance = random.Random(seed)
+    files = SimulatedFiles()
+    life = Life(files, ShuffledScheduler(chance))
+    life.core.add_vhost("/")
+    arguments = {"x-queue-type": "stream", "x-stream-max-segment-size-bytes": 400}
+    life.core.vhosts["/"].declare_queue(None, "s", durable=True, arguments=arguments)
+    life.core.tick(NOW_MS)
+    life.scheduler.run_until_idle()
+    for _ in range(12):
+        life.publish(chance.choice((1, 2, 7)))
+        for _ in range(chance.choice((0, 1, 4, 20))):
+            life.scheduler.step()
+    life.scheduler.run_until_idle()
+    assert life.confirmed == life.published > 12
+    every = [b"%d" % number for number in range(life.published)]
+    states = confirmed_states = 0
+    for done, image in crash_images(files.start, list(files.log), seed=seed, mixtures=1):
+        confirmed = confirmed_by(files, done)
+        again = reopened(image)
+        if "/" not in again.core.vhosts or "s" not in again.core.vhosts["/"].queues:
+            assert not confirmed
+            continue
+        found = again.bodies()
+        assert found == every[: len(found)]
+        assert len(found) >= confirmed
+        states += 1
+        confirmed_states += confirmed > 0
+    assert states > confirmed_states > 20
+
+
+def reopened(image: Image) -> Life:
+    return Life(SimulatedFiles(image), InlineScheduler())
