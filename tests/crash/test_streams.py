@@ -1,4 +1,4 @@
-"""Streams through crashes (R80): what was confirmed is there, at its offset, whatever the disk had by then."""
+"""Streams through crashes (R80): what was confirmed is there, at its offset, whatever the disk had."""
 
 from __future__ import annotations
 
