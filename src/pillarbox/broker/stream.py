@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Container, Mapping
-from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -24,9 +23,9 @@ import msgspec
 from pillarbox.broker.arguments import check_values
 from pillarbox.broker.lane import Lane
 from pillarbox.broker.queue import Queue
-from pillarbox.broker.run import Run
+from pillarbox.broker.run import MESSAGE_BYTES, Run
 from pillarbox.broker.stream_offset import Begin, interval_ms, read_begin
-from pillarbox.engine.base import Address, Location, Message
+from pillarbox.engine.base import Location, Message
 from pillarbox.engine.logs import NOT_FOUND, LogOptions, OffsetOutOfRange, Slice
 from pillarbox.errors import BrokerError, Reason
 
@@ -48,9 +47,6 @@ CHUNKS_SHARED = 4
 
 TURN_MESSAGES = 200
 """Messages that one reader gets before the next one has its turn."""
-
-_NOTHING = Message(Address("", "", ""), b"", b"", 0)
-"""Stands in the ledger for what a reader has: the log has it, so nobody needs it a second time."""
 
 
 class Chunk(msgspec.Struct, eq=False):
@@ -100,17 +96,18 @@ class StreamLane(Lane):
         *,
         stored: bool = True,
         expiring: bool = False,
+        message_bytes: int = MESSAGE_BYTES,
     ) -> None:
         self.queue.take_in(messages, body_bytes)
 
     def delivered(self, run: Run) -> None:
         self.queue.unacked_count += len(run.sequences)
 
-    def settle(self, sequences: range, body_bytes: int, stored: bool) -> None:
+    def settle(self, run: Run, sequences: range, body_bytes: int) -> None:
         self.queue.unacked_count -= len(sequences)
         self.queue.counters.ack += len(sequences)
 
-    def release(self, run: Run) -> None:
+    def release(self, run: Run, *, failed: bool = False) -> None:
         """The reader goes; whether it has dealt with them is its own affair."""
         self.queue.unacked_count -= len(run.sequences)
 
@@ -408,7 +405,8 @@ class StreamQueue(Queue):
         tag = consumer.ledger.add(consumer, run)
         self.unacked_count += count
         consumer.sink.deliver(consumer, run, tag)
-        run.messages = list(repeat(_NOTHING, count))
+        # The log has them: nobody needs them a second time, and a silent reader keeps nothing in memory.
+        run.messages = None
 
     # --- chunks ------------------------------------------------------------------------------------
 
