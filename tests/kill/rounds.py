@@ -236,7 +236,7 @@ class Folder:
 
     def _look_at_log(self) -> None:
         printed = self.broker.printed()
-        if re.search(r"Traceback|Exception|ERROR", printed):
+        if re.search(r"Traceback|Exception| (ERROR|CRITICAL) ", printed):
             raise Wrong("the broker's log speaks of an error")
         self.counts["torn tails"] += printed.count("the journal ends in the middle of a write")
 

@@ -85,7 +85,7 @@ class Changes:
         facts = self.messages
         return len(facts) == 1 and len(facts[0].messages) <= SMALL_MESSAGES and not self.definitions
 
-    def take_group(self, ticket: int, *, lone: bool) -> Group | None:
+    def take_group(self, ticket: int, *, lone: bool, waited: bool) -> Group | None:
         """All facts since the last call, as one group; None if there are none."""
         if not self.has_facts:
             return None
@@ -96,6 +96,7 @@ class Changes:
             [DeliveredFact(uid, sequence) for uid, sequence in self.delivered.items()],
             [SettledFact(uid, ranges) for uid, ranges in self.settled.items()],
             lone,
+            waited or bool(self.definitions),
         )
         self.definitions, self.messages, self.delivered, self.settled = [], [], {}, {}
         return group

@@ -43,6 +43,8 @@ class Confirms:
     def __init__(self) -> None:
         self.listed: list[Publisher] = []
         """Publishers with something to seal."""
+        self.stored = False
+        """Some of that goes to the journal: somebody will wait for its group."""
         self._sealed: deque[tuple[int, Publisher, int, int, bool]] = deque()
         """(ticket, publisher, first number, last number, whether they were refused)"""
 
@@ -58,7 +60,8 @@ class Confirms:
             first = publisher.published + 1
             publisher.refused += [first + position for position in refused]
         publisher.published += count
-        publisher.stored |= stored
+        if stored:
+            publisher.stored = self.stored = True
         if not publisher.listed:
             publisher.listed = True
             self.listed.append(publisher)
@@ -66,6 +69,7 @@ class Confirms:
     def seal(self, ticket: int) -> None:
         """Tie what was accepted since the last call to the group with this ticket."""
         listed, self.listed = self.listed, []
+        self.stored = False
         for publisher in listed:
             first, last = publisher.sealed + 1, publisher.published
             publisher.sealed = last

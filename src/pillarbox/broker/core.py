@@ -557,7 +557,8 @@ class Core:
         changes = self.changes
         grown, changes.logs_grown = changes.logs_grown, False
         lone = quiet and self.confirms.waiting == 1 and changes.is_small and not grown
-        group = changes.take_group(self.ticket + 1, lone=lone)
+        waited = grown or self.confirms.stored
+        group = changes.take_group(self.ticket + 1, lone=lone, waited=waited)
         if (group is None and not grown) or self.failure is not None:
             # After a failure facts are known to memory alone (see `demand_storage`).
             self.confirms.seal(self.ticket)

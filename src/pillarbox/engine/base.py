@@ -120,6 +120,8 @@ class Group(msgspec.Struct, eq=False):
     lone: bool = False
     """A single publisher waits for these few messages and nothing else happened in the tick: an engine may
     make the group durable before `append` returns, if that is sure to be quick."""
+    waited: bool = True
+    """Somebody hears of it when it is durable; if nobody does, it has a little time."""
 
 
 class StoredRun(msgspec.Struct, eq=False, gc=False):

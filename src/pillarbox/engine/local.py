@@ -38,6 +38,8 @@ CHECKPOINT_RECORDS = 100_000
 """Records after which a checkpoint is due: replay costs some microseconds for each, however small."""
 CHECKPOINT_RUNS = 1_000_000
 """The same for (record, queue) pairs, of which a fan-out makes many per record."""
+LINGERING_BYTES_MAX = 1 << 20
+"""Bytes that are not durable beyond which nothing lingers any more."""
 BEHIND_FACTOR = 4
 """Checkpoints' worth of records that may pile up before publishers are slowed: some 150 MB of memory."""
 URGENCY_MAX = 5
@@ -160,6 +162,7 @@ class LocalEngine:
         Blocks. The listener is still told what became durable meanwhile.
         """
         run_until = self._scheduler.run_until
+        self._committer.hurry()
         run_until(lambda: not self._pending or self._failure is not None)
         run_until(lambda: self._checkpoint is None or self._failure is not None)
         if snapshot is not None and self._failure is None:
@@ -200,7 +203,7 @@ class LocalEngine:
         self._runs_since += runs
         self.unsynced_bytes += encoded.size
         entry = Entry(serial, self._segment, position, encoded.chunks)
-        if group.lone and not self._pending:
+        if group.lone:
             self._pending.append(_Pending(serial, group.ticket, entry.segment, position, encoded.size))
             self._answer_now = True
             if self._committer.commit_now(entry):
@@ -208,7 +211,8 @@ class LocalEngine:
                 return
             self._answer_now = False
             self._pending.pop()
-        self._submit(entry, group.ticket, encoded.size)
+        urgent = group.waited or self.unsynced_bytes > LINGERING_BYTES_MAX
+        self._submit(entry, group.ticket, encoded.size, urgent=urgent)
 
     def load(self, ticket: int, requests: Sequence[Request]) -> None:
         """Bring back cold messages; answered by `loaded`, later if one of them is not written yet."""
@@ -221,6 +225,7 @@ class LocalEngine:
             written = self._pending[0].segment, self._pending[0].position
             if any((location.segment, location.position) >= written for _, _, location in requests):
                 self._waiters.append((self._serial, begin))
+                self._committer.hurry()
                 return
         begin()
 
@@ -252,9 +257,9 @@ class LocalEngine:
 
     # --- commits -----------------------------------------------------------------------------------
 
-    def _submit(self, entry: Entry, ticket: int, size: int) -> None:
+    def _submit(self, entry: Entry, ticket: int, size: int, *, urgent: bool = True) -> None:
         self._pending.append(_Pending(entry.ticket, ticket, entry.segment, entry.position, size))
-        self._committer.submit(entry)
+        self._committer.submit(entry, urgent=urgent)
 
     def _on_done_elsewhere(self, serial: int) -> None:
         if self._answer_now:

@@ -7,6 +7,7 @@ tests are deterministic and may stop between any two steps.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -64,6 +65,9 @@ class _InlineWorker:
         if not self._awake:
             self._awake = True
             self._scheduler.call_soon(self._run)
+
+    def wake_within(self, seconds: float) -> None:
+        self.wake()
 
     def _run(self) -> None:
         self._awake = False
@@ -127,19 +131,26 @@ def _result_of(work: Callable[[], T]) -> T | BaseException:
 class _ThreadWorker:
     def __init__(self, work: Callable[[], None], name: str) -> None:
         self._work = work
-        self._wakes: SimpleQueue[bool] = SimpleQueue()
+        self._wakes: SimpleQueue[bool | float] = SimpleQueue()
+        """True: now; False: for the last time; a number: within so many seconds."""
         self.wake = lambda put=self._wakes.put: put(True)
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
         get, empty, work = self._wakes.get, self._wakes.empty, self._work
-        going = True
-        while going:
-            going = get()
-            while going and not empty():
-                going = get()
+        asked: bool | float = True
+        while asked is not False:
+            asked = get()
+            if asked is not True and asked is not False:
+                with contextlib.suppress(Empty):
+                    asked = get(timeout=asked)
+            while asked is not False and not empty():
+                asked = get()
             work()
+
+    def wake_within(self, seconds: float) -> None:
+        self._wakes.put(seconds)
 
     def stop(self) -> None:
         self._wakes.put(False)

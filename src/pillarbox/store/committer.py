@@ -32,10 +32,18 @@ SYNC_MEMORY = 8
 """How many commits the moving average looks back: one of 10 ms forbids the next 25 or so."""
 
 
+LINGER_S = 0.01
+"""How long a group may wait for company that nobody waits for: acknowledgements, publishes without confirms.
+Each sync that is not made for it is one that others need not wait for."""
+
+
 class Worker(Protocol):
     """Runs one function, in a thread of its own or not, whenever it was woken."""
 
     def wake(self) -> None: ...
+
+    def wake_within(self, seconds: float) -> None:
+        """Run it by then, or as soon as it is woken."""
 
     def stop(self) -> None:
         """Run what was asked for and end."""
@@ -85,26 +93,41 @@ class Committer:
         """Everything written is synced: the next write may begin with a barrier."""
         self._sync_us = 0
         """How long a commit takes, as a moving average."""
+        self._lingering = False
+        """The worker knows that something is pending that is not urgent."""
         self._working = threading.Lock()
         """Held while a commit is under way, by whichever thread makes it."""
         self._worker = worker(self.work)
 
-    def submit(self, entry: Entry) -> None:
+    def submit(self, entry: Entry, *, urgent: bool = True) -> None:
+        """Take an entry; one that is not urgent is written with the next that is, or within `LINGER_S`."""
         self._pending.append(entry)
-        self._worker.wake()
+        if urgent:
+            self._worker.wake()
+        elif not self._lingering:
+            self._lingering = True
+            self._worker.wake_within(LINGER_S)
+
+    def hurry(self) -> None:
+        """Somebody waits for what was not urgent."""
+        if self._pending:
+            self._worker.wake()
 
     def commit_now(self, entry: Entry) -> bool:
-        """Commit one entry here, if nothing is under way and syncs are quick; False if it was not done.
+        """Commit one entry here, and what is pending, if nothing is under way and syncs are quick.
+
+        False if it was not done.
 
         A lone publisher that waits for each confirm then waits for the disk alone, and not for two threads
         to take turns as well. One slow sync sends everything back to the worker until syncs are quick again.
         """
-        if self._pending or self._sync_us > QUICK_SYNC_US or not self._working.acquire(blocking=False):
+        if self._sync_us > QUICK_SYNC_US or not self._working.acquire(blocking=False):
             return False
         try:
             if self._broken:
                 return False
-            self._try_commit([entry])
+            pending = self._pending
+            self._try_commit([*(pending.popleft() for _ in range(len(pending))), entry])
         finally:
             self._working.release()
         return True
@@ -121,6 +144,8 @@ class Committer:
     def work(self) -> None:
         """Commit until nothing is pending."""
         pending = self._pending
+        # Lowered before anything is taken: what comes from here on is taken too, or wakes the worker again.
+        self._lingering = False
         while pending:
             with self._working:
                 entries = [pending.popleft() for _ in range(len(pending))]

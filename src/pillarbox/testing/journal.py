@@ -83,6 +83,9 @@ class _LaneWorker:
         if not self._lane:
             self._lane.append(self._work)
 
+    def wake_within(self, seconds: float) -> None:
+        self.wake()
+
     def stop(self) -> None:
         self._lane.clear()
         self._work()

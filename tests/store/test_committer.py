@@ -1,0 +1,144 @@
+"""The committer: what is urgent and what waits for company, and who hurries it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from pillarbox.engine.schedulers import LoopScheduler
+from pillarbox.store.committer import LINGER_S, Committer, Entry, Worker
+from pillarbox.testing.faults import SimulatedFiles
+
+WAIT_S = 30.0
+
+
+class Asked:
+    """A worker that writes down what it was asked, and works when the test says so."""
+
+    def __init__(self, work: Callable[[], None]) -> None:
+        self.work = work
+        self.calls: list[float | None] = []
+
+    def wake(self) -> None:
+        self.calls.append(None)
+
+    def wake_within(self, seconds: float) -> None:
+        self.calls.append(seconds)
+
+    def stop(self) -> None:
+        self.work()
+
+
+class Bench:
+    def __init__(self) -> None:
+        self.files = SimulatedFiles()
+        self.files.make_folder("d")
+        self.files.make_folder("d/journal")
+        self.done: list[int] = []
+        self.worker = Asked(lambda: None)
+        self.position = 0
+        self.committer = Committer(
+            self.files, "d", self._worker, self.done.append, pytest.fail, barrier=1, sync=True
+        )
+
+    def _worker(self, work: Callable[[], None]) -> Worker:
+        self.worker = Asked(work)
+        return self.worker
+
+    def entry(self, number: int) -> Entry:
+        chunk = bytearray(100)
+        entry = Entry(number, 1, self.position, [chunk])
+        self.position += len(chunk)
+        return entry
+
+    def syncs(self) -> int:
+        return sum(operation.kind == "sync" for operation in self.files.log)
+
+
+def test_what_is_not_urgent_asks_once_for_some_time() -> None:
+    bench = Bench()
+    for number in range(3):
+        bench.committer.submit(bench.entry(number), urgent=False)
+    assert bench.worker.calls == [LINGER_S]
+    bench.worker.work()
+    assert (bench.done, bench.syncs()) == ([2], 1)
+    bench.committer.submit(bench.entry(3), urgent=False)
+    assert bench.worker.calls == [LINGER_S, LINGER_S]
+
+
+def test_what_is_urgent_takes_along_what_is_not() -> None:
+    """In the order in which it was submitted, in one write and one sync."""
+    bench = Bench()
+    bench.committer.submit(bench.entry(0), urgent=False)
+    bench.committer.submit(bench.entry(1))
+    assert bench.worker.calls == [LINGER_S, None]
+    bench.worker.work()
+    assert (bench.done, bench.syncs()) == ([1], 1)
+    assert sum(operation.kind == "write" for operation in bench.files.log) == 1
+
+
+def test_commit_on_the_spot_takes_along_what_is_not_urgent() -> None:
+    bench = Bench()
+    bench.committer.submit(bench.entry(0), urgent=False)
+    assert bench.committer.commit_now(bench.entry(1))
+    assert (bench.done, bench.syncs()) == ([1], 1)
+    bench.worker.work()
+    assert bench.done == [1]
+
+
+def test_hurry_wakes_only_if_something_is_pending() -> None:
+    bench = Bench()
+    bench.committer.hurry()
+    assert bench.worker.calls == []
+    bench.committer.submit(bench.entry(0), urgent=False)
+    bench.committer.hurry()
+    assert bench.worker.calls == [LINGER_S, None]
+
+
+class Ran:
+    """A thread's work, counted."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.happened = threading.Semaphore(0)
+
+    def __call__(self) -> None:
+        self.count += 1
+        self.happened.release()
+
+
+@pytest.fixture
+def ran() -> Ran:
+    return Ran()
+
+
+def test_thread_works_by_itself_when_the_time_is_over(ran: Ran) -> None:
+    worker = LoopScheduler(_Loop()).worker(ran)
+    worker.wake_within(0.001)
+    assert ran.happened.acquire(timeout=WAIT_S)
+    worker.stop()
+
+
+def test_thread_that_was_given_time_works_at_once_when_it_is_woken(ran: Ran) -> None:
+    worker = LoopScheduler(_Loop()).worker(ran)
+    worker.wake_within(1000 * WAIT_S)
+    worker.wake()
+    assert ran.happened.acquire(timeout=WAIT_S)
+    worker.stop()
+    assert ran.count >= 2, "a last time when it ends"
+
+
+def test_thread_that_was_given_time_ends_at_once(ran: Ran) -> None:
+    worker = LoopScheduler(_Loop()).worker(ran)
+    worker.wake_within(1000 * WAIT_S)
+    worker.stop()
+    assert ran.count == 1
+
+
+class _Loop:
+    """Nobody calls back here."""
+
+    def call_soon_threadsafe(self, callback: Callable[[], None]) -> None:
+        raise AssertionError("a worker has nothing to tell the loop")
