@@ -278,3 +278,18 @@ def test_super_stream_is_an_exchange_and_its_partitions() -> None:
             reader = Reader(pika_here.channel(), f"orders-{partition}")
             assert reader.wait(2) == [(0, str(partition).encode()), (1, str(partition + 3).encode())]
         pika_here.close()
+
+
+@pytest.mark.row("R80")
+def test_stream_after_stream_confirms() -> None:
+    """What a deleted stream has stored is not waited for by the next one."""
+    with Broker() as broker:
+        pika_here = Pika(Target("pillarbox", "127.0.0.1", broker.amqp_port))
+        for _ in range(3):
+            channel = pika_here.channel()
+            channel.confirm_delivery()
+            channel.queue_declare("s", durable=True, arguments=STREAM)
+            fill(channel, "s", 3)
+            assert Reader(pika_here.channel(), "s").wait(3) == numbered(0, 2)
+            channel.queue_delete("s")
+        pika_here.close()

@@ -109,8 +109,10 @@ class Core:
         """Publishers are being held up: by an alarm, or because the disk is behind."""
         self.failure: str | None = None
         """Why nothing can be stored any more."""
-        self.ticket = self.synced_ticket = 0
-        """Of the last group, and of the last one that the journal has made durable."""
+        self.ticket = 0
+        """Of the last tick that brought something to keep."""
+        self.journal_ticket = self.synced_ticket = 0
+        """Of the last group that the journal was given, and of the last one that it has made durable."""
         self._grown: dict[Queue, None] = {}
         """Queues that took stored messages while the memory budget was used up."""
         self._relief: Iterator[int] | None = None
@@ -569,6 +571,7 @@ class Core:
         if grown:
             self.streams.append(self.ticket)
         if group is not None:
+            self.journal_ticket = self.ticket
             if self.streams.any:
                 self.streams.began(JOURNAL, self.ticket)
             self._journal.append(group)

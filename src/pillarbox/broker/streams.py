@@ -74,13 +74,13 @@ class Streams:
         listener: LogListener = queue
         core = self._core
         try:
-            log = self._store().open(uid, options, listener, now_ms=core.changes.now_ms)
+            log = self._store().open_log(uid, options, listener, now_ms=core.changes.now_ms)
         except OSError as error:
             text = f"the log of a stream cannot be opened: {error.strerror or error}"
             raise BrokerError(Reason.INTERNAL_ERROR, text) from None
-        if not self._open and core.synced_ticket < core.ticket:
+        if not self._open and core.synced_ticket < core.journal_ticket:
             # From here on somebody asks what the journal owes.
-            self._owing[JOURNAL] = (core.synced_ticket, core.ticket)
+            self._owing[JOURNAL] = (core.synced_ticket, core.journal_ticket)
         self._open[queue] = None
         if not self._timed:
             self._timed = True

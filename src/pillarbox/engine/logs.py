@@ -53,7 +53,7 @@ class Logs:
     def __repr__(self) -> str:
         return f"<Logs {self._folder} open={len(self._open)}>"
 
-    def open(self, uid: int, options: LogOptions, listener: LogListener, *, now_ms: int) -> PartitionLog:
+    def open_log(self, uid: int, options: LogOptions, listener: LogListener, *, now_ms: int) -> PartitionLog:
         """Open the log with this uid, or make it. Blocks for a few file operations, more after a crash."""
         if self._strands is None:
             self._strands = Strands(self._strand(), self._strand(), self._strand())
