@@ -94,7 +94,7 @@ class Life:
             properties = properties_of(self.chance.randint(1, DELAY_MAX_MS))
             body = str(self.published).encode().ljust(size, b".")
             batch.append(Message(ADDRESS, properties, body, self.now_ms, -1, True))
-            self.waiting.append((self.core._ticket + 1, self.published))
+            self.waiting.append((self.core.ticket + 1, self.published))
         envelope = envelope_of(batch[0].properties, examine(batch[0].properties, "guest"))
         route = self.core.vhosts["/"].route("later", ("q",), envelope)
         self.core.publish(
