@@ -27,7 +27,8 @@ from pillarbox.store.crc import pure_crc32c
 from pillarbox.store.files import StoreError
 
 TEXT = st.text(max_size=6) | st.just("\udcff\udc80")
-ADDRESSES = st.lists(st.builds(Address, TEXT, TEXT, TEXT), min_size=1, max_size=3)
+ORIGIN = TEXT.filter(lambda text: "\0" not in text)  # The name of a protocol.
+ADDRESSES = st.lists(st.builds(Address, ORIGIN, TEXT, TEXT), min_size=1, max_size=3)
 
 
 @st.composite
