@@ -210,7 +210,7 @@ class Server:
 
     async def _listen(self, loop: asyncio.AbstractEventLoop) -> None:
         from pillarbox.protocols.amqp091.connection import Connection as AmqpConnection
-        from pillarbox.protocols.amqp091.connection import Settings
+        from pillarbox.protocols.amqp091.handshake import Settings
 
         config = self.config
         profile = self.core.profile

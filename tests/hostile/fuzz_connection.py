@@ -17,7 +17,8 @@ from pillarbox.broker.auth import Permission
 from pillarbox.broker.core import Core
 from pillarbox.engine.base import Recovery
 from pillarbox.protocols.amqp091 import methods, wire
-from pillarbox.protocols.amqp091.connection import Connection, Settings, State
+from pillarbox.protocols.amqp091.connection import Connection
+from pillarbox.protocols.amqp091.handshake import Settings, State
 from pillarbox.testing.memory_journal import MemoryJournal
 
 NAMES = (

@@ -13,7 +13,8 @@ from pillarbox.broker.auth import Permission
 from pillarbox.broker.core import Core, CoreSnapshot
 from pillarbox.engine.local import LocalEngine
 from pillarbox.engine.schedulers import InlineScheduler
-from pillarbox.protocols.amqp091.connection import Connection, Settings
+from pillarbox.protocols.amqp091.connection import Connection
+from pillarbox.protocols.amqp091.handshake import Settings
 from pillarbox.store.files import Files
 
 from .wire import Client

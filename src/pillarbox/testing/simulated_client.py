@@ -13,7 +13,8 @@ from typing import Any, Protocol
 from pillarbox.broker.core import Core
 from pillarbox.protocols.amqp091 import methods as m
 from pillarbox.protocols.amqp091 import wire
-from pillarbox.protocols.amqp091.connection import PROTOCOL_HEADER, Connection, Settings
+from pillarbox.protocols.amqp091.connection import Connection
+from pillarbox.protocols.amqp091.handshake import PROTOCOL_HEADER, Settings
 from pillarbox.testing.simulated_queues import Letter, SimulatedQueue
 
 SETTINGS = Settings()

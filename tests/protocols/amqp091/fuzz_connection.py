@@ -39,7 +39,8 @@ from pamqp import frame as oracle_frame
 from pillarbox.protocols.amqp091 import methods as m
 from pillarbox.protocols.amqp091 import wire
 from pillarbox.protocols.amqp091.channel import HEADS_MAX
-from pillarbox.protocols.amqp091.connection import PROTOCOL_HEADER, Connection, Settings, State
+from pillarbox.protocols.amqp091.connection import Connection
+from pillarbox.protocols.amqp091.handshake import PROTOCOL_HEADER, Settings, State
 from pillarbox.protocols.amqp091.publishing import FACTS_BYTES_MAX, FACTS_MAX, ROUTES_MAX
 
 from . import twin

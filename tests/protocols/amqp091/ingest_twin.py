@@ -10,8 +10,9 @@ from __future__ import annotations
 import struct
 
 from pillarbox.protocols.amqp091 import methods
-from pillarbox.protocols.amqp091.connection import ACCEPTED_HEADERS, Connection, State
+from pillarbox.protocols.amqp091.connection import Connection
 from pillarbox.protocols.amqp091.errors import AmqpError
+from pillarbox.protocols.amqp091.handshake import ACCEPTED_HEADERS, State, begin
 from pillarbox.protocols.amqp091.wire import octets_text
 
 CLOSE_OK = methods.method_frame(0, methods.CONNECTION_CLOSE_OK)
@@ -41,7 +42,7 @@ class TwinConnection(Connection):
         """Do what the first octets say; False if more must come first."""
         if self.framing_lost:
             if CLOSE_OK in self._tail:
-                self._finish("closed by the broker")
+                self.finish("closed by the broker")
             return False
         if self.state is State.PROTOCOL_HEADER:
             return self._step_header()
@@ -56,7 +57,7 @@ class TwinConnection(Connection):
         if len(given) < 8 and given in [header[: len(given)] for header in ACCEPTED_HEADERS]:
             return False
         rest = self._tail[8:]
-        self._protocol_header(given)
+        begin(self, given)
         self._tail = rest
         return True
 

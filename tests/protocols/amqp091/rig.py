@@ -22,7 +22,8 @@ from pillarbox.broker.run import Run
 from pillarbox.engine.base import Recovery
 from pillarbox.protocols.amqp091 import methods, wire
 from pillarbox.protocols.amqp091.channel import Channel
-from pillarbox.protocols.amqp091.connection import PROTOCOL_HEADER, Connection, Settings, State
+from pillarbox.protocols.amqp091.connection import Connection
+from pillarbox.protocols.amqp091.handshake import PROTOCOL_HEADER, Settings, State
 from pillarbox.testing.memory_journal import MemoryJournal
 
 NOW_MS = 1_700_000_000_000

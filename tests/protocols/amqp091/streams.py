@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pillarbox.protocols.amqp091 import methods as m
 from pillarbox.protocols.amqp091 import wire
-from pillarbox.protocols.amqp091.connection import PROTOCOL_HEADER
+from pillarbox.protocols.amqp091.handshake import PROTOCOL_HEADER
 
 from .rig import login_frames
 

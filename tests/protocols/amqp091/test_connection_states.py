@@ -18,7 +18,8 @@ import pytest
 
 from pillarbox.protocols.amqp091 import methods as m
 from pillarbox.protocols.amqp091 import wire
-from pillarbox.protocols.amqp091.connection import FLOW_SHOWN_MS, PROTOCOL_HEADER, State
+from pillarbox.protocols.amqp091.connection import FLOW_SHOWN_MS
+from pillarbox.protocols.amqp091.handshake import PROTOCOL_HEADER, State
 
 from .rig import CAPABILITIES, Rig, login_frames, sent_methods
 

@@ -13,7 +13,7 @@ import pytest
 
 from pillarbox.protocols.amqp091 import methods as m
 from pillarbox.protocols.amqp091 import wire
-from pillarbox.protocols.amqp091.connection import Settings
+from pillarbox.protocols.amqp091.handshake import Settings
 
 from . import fuzz_connection
 from .rig import Rig

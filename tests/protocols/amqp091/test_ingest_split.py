@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from pillarbox.protocols.amqp091 import methods as m
 from pillarbox.protocols.amqp091 import wire
-from pillarbox.protocols.amqp091.connection import PROTOCOL_HEADER, Connection, Settings, State
+from pillarbox.protocols.amqp091.connection import Connection
+from pillarbox.protocols.amqp091.handshake import PROTOCOL_HEADER, Settings, State
 
 from .rig import Feed, Maker, Rig, byte_by_byte, cut_at, every, login_frames, whole
 from .streams import PRELUDE, Stream, Turn, hot_streams, streams

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from pillarbox.protocols.amqp091 import methods as m
 from pillarbox.protocols.amqp091 import wire
-from pillarbox.protocols.amqp091.connection import Connection, Settings
+from pillarbox.protocols.amqp091.connection import Connection
+from pillarbox.protocols.amqp091.handshake import Settings
 
 from .ingest_twin import TwinConnection
 from .rig import Maker, Rig, cut_at, every, sent_methods

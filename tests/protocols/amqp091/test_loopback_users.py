@@ -9,7 +9,8 @@ from pillarbox.broker.core import Core
 from pillarbox.engine.memory import MemoryEngine
 from pillarbox.engine.schedulers import InlineScheduler
 from pillarbox.protocols.amqp091 import methods
-from pillarbox.protocols.amqp091.connection import PROTOCOL_HEADER, Connection, Settings
+from pillarbox.protocols.amqp091.connection import Connection
+from pillarbox.protocols.amqp091.handshake import PROTOCOL_HEADER, Settings
 
 TELLS_FAILURES = {"capabilities": {"authentication_failure_close": True}}
 

@@ -1,7 +1,8 @@
-"""One AMQP 0-9-1 connection: handshake, frames, channels, its close and its heartbeats. Sans I/O.
+"""One AMQP 0-9-1 connection: frames, channels, its close and its heartbeats. Sans I/O.
 
 Bytes come in through `receive`, leave through `out`; `on_output` asks the driver to take them. Channels do
-the work; the hot path in is `ingest`. Not here: what a method means on a channel, permissions, queues.
+the work; the hot path in is `ingest`. Not here: what comes before open-ok (`handshake`), what a
+method means on a channel, permissions, queues.
 
 States: PROTOCOL_HEADER → START → (SECURE) → TUNE → OPEN → RUNNING → CLOSING → CLOSED. A method that
 `_HANDLERS` does not list for the state is the peer's error.
@@ -12,7 +13,6 @@ and authentication failure close; rows R1-R7, R9-R13.
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Callable, Mapping
 from struct import Struct
 from typing import TYPE_CHECKING, Any
@@ -22,12 +22,20 @@ import msgspec
 from pillarbox.broker.session import Session
 from pillarbox.engine.base import Address
 from pillarbox.errors import BrokerError
-from pillarbox.profiles import LARGE_MESSAGE_BYTES, REPUBLISHED_DEATHS, SMALL_FRAME_BYTES, SMALL_FRAMES
+from pillarbox.profiles import REPUBLISHED_DEATHS
 from pillarbox.protocols.amqp091 import methods, wire
 from pillarbox.protocols.amqp091.channel import Channel
 from pillarbox.protocols.amqp091.errors import AmqpError, from_broker_error, from_frame, from_wire_error
+from pillarbox.protocols.amqp091.handshake import (
+    ACCEPTED_HEADERS,
+    FRAME_MAX_BEFORE_TUNE,
+    HANDSHAKE,
+    STATE_NAMES,
+    Settings,
+    State,
+    begin,
+)
 from pillarbox.protocols.amqp091.ingest import FRAME_END, ingest
-from pillarbox.protocols.amqp091.interceptors import interceptors_of
 from pillarbox.protocols.amqp091.publishing import (
     FACTS_BYTES_MAX,
     FACTS_MAX,
@@ -46,19 +54,8 @@ if TYPE_CHECKING:
     from pillarbox.broker.exchange import Exchange
     from pillarbox.broker.queue import Queue
 
-PROTOCOL_HEADER = b"AMQP\x00\x00\x09\x01"
-# Headers of the drafts, 0-9 and 0-8, that old clients send and that RabbitMQ takes for 0-9-1.
-ACCEPTED_HEADERS = (PROTOCOL_HEADER, b"AMQP\x01\x01\x00\x09", b"AMQP\x01\x01\x08\x00")
-
 CLOSE_TIMEOUT_MS = 10_000
 """How long a peer may take to answer connection.close before its socket is cut."""
-
-LOGIN_FAILURE_DELAY_MS = 1000
-"""A refused login without the capability to be told is cut after this long, which slows guessing down."""
-
-FRAME_MAX_BEFORE_TUNE = 8192
-"""The largest frame before the login is over: what strangers send must be cheap to read. RabbitMQ has 4096,
-from 4.1 on 8192, because tokens have grown."""
 
 BACKLOG_BYTES = 1 << 20
 """Body bytes handed out and not yet written after which consumers of this connection get no more, and
@@ -67,9 +64,6 @@ basic.get waits."""
 PAYLOAD_MIN = {1: 4, 2: 14, 3: 0, 8: 0}
 """Types of frames, with the least that must be in one: a method's id, a content header without properties."""
 
-SAID_SHOWN = 100
-"""Characters that the log shows of what a client says about itself."""
-
 STREAM_BYTES = 16 << 10
 """Body frames from this size on are taken in the pieces in which they arrive: below, putting a frame
 together costs less than keeping track of it."""
@@ -77,92 +71,8 @@ together costs less than keeping track of it."""
 _frame_head = Struct(">BHI").unpack_from
 _uint32 = Struct(">I").unpack_from
 
-CAPABILITIES = {
-    "publisher_confirms": True,
-    "exchange_exchange_bindings": True,
-    "basic.nack": True,
-    "consumer_cancel_notify": True,
-    "connection.blocked": True,
-    "consumer_priorities": True,
-    "authentication_failure_close": True,
-    "per_consumer_qos": True,
-    "direct_reply_to": True,
-}
-
-
-class State(enum.Enum):
-    PROTOCOL_HEADER = enum.auto()
-    START = enum.auto()
-    TUNE = enum.auto()
-    OPEN = enum.auto()
-    RUNNING = enum.auto()
-    CLOSING = enum.auto()
-    """We sent connection.close and wait for close-ok."""
-    CLOSED = enum.auto()
-
-
-STATE_NAMES = {
-    State.PROTOCOL_HEADER: "starting",
-    State.START: "starting",
-    State.TUNE: "tuning",
-    State.OPEN: "opening",
-    State.RUNNING: "running",
-    State.CLOSING: "closing",
-    State.CLOSED: "closed",
-}
-"""As RabbitMQ shows them."""
-
 FLOW_SHOWN_MS = 5000
 """How long a publisher shows the state `flow` after it was slowed down, so that who looks can see it."""
-
-
-class Settings:
-    """What a listener gives to all its connections."""
-
-    def __init__(
-        self,
-        *,
-        product: str = "RabbitMQ",
-        version: str = "3.13.7",
-        server: str = "Pillarbox",
-        cluster_name: str = "pillarbox@localhost",
-        node: str = "pillarbox@localhost",
-        platform: str = "Python",
-        channel_max: int = 2047,
-        frame_max: int = 131_072,
-        frame_min: int = 4096,
-        heartbeat_s: int = 60,
-        handshake_timeout_ms: int = 10_000,
-        message_size_max: int = 134_217_728,
-        consumer_max: int = 0,
-        loopback_users: tuple[str, ...] = ("guest",),
-        message_timestamp: str = "off",
-        message_routing_node: str = "off",
-        mechanisms: tuple[str, ...] = ("PLAIN", "AMQPLAIN", "EXTERNAL"),
-    ) -> None:
-        self.node = node
-        self.interceptors = interceptors_of(message_timestamp, message_routing_node, node)
-        self.channel_max = channel_max
-        self.frame_max = frame_max
-        self.frame_min = frame_min
-        self.heartbeat_s = heartbeat_s
-        self.handshake_timeout_ms = handshake_timeout_ms
-        self.message_size_max = message_size_max
-        self.consumer_max = consumer_max
-        """Of one channel; 0: any number."""
-        self.message_size_noted = min(message_size_max, LARGE_MESSAGE_BYTES)
-        self.loopback_users = loopback_users
-        self.mechanisms = mechanisms
-        self.server_properties = {
-            "capabilities": CAPABILITIES,
-            "cluster_name": cluster_name,
-            "copyright": "Copyright the Pillarbox authors",
-            "information": "Licensed under the Apache License 2.0",
-            "platform": platform,
-            "product": product,
-            "version": version,
-            "x_server": server,
-        }
 
 
 class Connection:
@@ -222,7 +132,7 @@ class Connection:
         self._unframed = False
         """A frame was wrong in size or end: what follows cannot be told into frames."""
         self._started_ms = self._received_ms = self._sent_ms = core.changes.now_ms
-        self._deadline_ms: int | None = self._started_ms + settings.handshake_timeout_ms
+        self.deadline_ms: int | None = self._started_ms + settings.handshake_timeout_ms
 
     def __repr__(self) -> str:
         return f"<Connection {self.peer} {self.state.name} channels={len(self.channels)}>"
@@ -247,7 +157,8 @@ class Connection:
             if len(data) < 8 and any(header.startswith(data) for header in ACCEPTED_HEADERS):
                 self._tail = data
                 return
-            data = self._protocol_header(data)
+            self._tail = b""
+            data = begin(self, data)
         while True:
             if self.state is State.CLOSED:
                 self._tail = b""
@@ -269,7 +180,7 @@ class Connection:
     def _seek_close_ok(self, data: bytes) -> None:
         """Since where frames begin is not known any more, look for close-ok, whatever stands around it."""
         if self.state is State.CLOSING and _CLOSE_OK_FRAME in data:
-            self._finish("closed by the broker")
+            self.finish("closed by the broker")
         self._tail = data[1 - len(_CLOSE_OK_FRAME) :] if self.state is State.CLOSING else b""
 
     def next_frame(self, data: bytes, position: int) -> int:
@@ -368,7 +279,7 @@ class Connection:
                 raise from_frame(505, kind, payload)
         elif self.state is State.CLOSING:
             if kind == 1 and number == 0 and payload[:4] == _CLOSE_OK:
-                self._finish("closed by the broker")
+                self.finish("closed by the broker")
             elif kind == 1 and number == 0 and payload[:4] == _CLOSE:
                 # Both sides closed at once, and the peer may wait for this before it says close-ok.
                 self.send_method(0, methods.CONNECTION_CLOSE_OK)
@@ -416,42 +327,7 @@ class Connection:
         del self.channels[number]
         self.channel_frame(1, number, payload)
 
-    # --- the handshake and the methods of channel 0 ---------------------------------------------------
-
-    def _protocol_header(self, data: bytes) -> bytes:
-        self._tail = b""
-        if data[:8] not in ACCEPTED_HEADERS:
-            self.send(PROTOCOL_HEADER)
-            self._finish("not AMQP 0-9-1")
-            return b""
-        self.state = State.START
-        server_properties = self.settings.server_properties
-        cluster_name = self.core.global_parameters.get("cluster_name")
-        if isinstance(cluster_name, str):
-            server_properties = {**server_properties, "cluster_name": cluster_name}
-        self.send_method(
-            0,
-            methods.CONNECTION_START,
-            0,
-            9,
-            server_properties,
-            " ".join(self._mechanisms()).encode(),
-            b"en_US",
-        )
-        return data[8:]
-
-    def _mechanisms(self) -> list[str]:
-        """How this peer may log in: by EXTERNAL only with a certificate (R6)."""
-        return [name for name in self.settings.mechanisms if name != EXTERNAL or self.certificate_user]
-
-    def _authenticate(self, mechanism: str, response: bytes) -> User | None:
-        """Who that is, if it may be believed."""
-        if mechanism not in self._mechanisms():
-            return None
-        if mechanism == EXTERNAL:
-            return self.core.users.by_name.get(self.certificate_user or "")
-        credentials = MECHANISMS[mechanism](response)
-        return self.core.users.authenticate(*credentials) if credentials is not None else None
+    # --- the methods of channel 0 ----------------------------------------------------------------------
 
     def _method(self, payload: bytes) -> None:
         method_id = _uint32(payload)[0]
@@ -461,7 +337,7 @@ class Connection:
         if handler is None:
             if self.state is State.RUNNING:
                 raise AmqpError(504, "unexpected method in connection state running", method_id)
-            self._abort(f"unexpected {methods.METHODS[method_id].name} during the handshake")
+            self.abort(f"unexpected {methods.METHODS[method_id].name} during the handshake")
             return
         try:
             handler(self, *methods.decode(method_id, payload, 4))
@@ -470,72 +346,10 @@ class Connection:
         except BrokerError as error:
             raise from_broker_error(error, method_id) from None
 
-    def _start_ok(self, properties: Any, mechanism: str, response: bytes, locale: str) -> None:
-        self.client_properties = properties
-        capabilities = properties.get("capabilities")
-        self.client_capabilities = capabilities if isinstance(capabilities, dict) else {}
-        user = self._authenticate(mechanism, response)
-        if user is None:
-            self._refuse_login(mechanism, "")
-        elif user.name in self.settings.loopback_users and not self.loopback:
-            self._refuse_login(mechanism, f"User '{user.name}' can only connect via localhost. ")
-        else:
-            self.user = user
-            self.state = State.TUNE
-            settings = self.settings
-            self.send_method(
-                0, methods.CONNECTION_TUNE, settings.channel_max, settings.frame_max, settings.heartbeat_s
-            )
-
-    def _refuse_login(self, mechanism: str, why: str) -> None:
-        """R7: told to clients that understand it, else the socket is cut after a while."""
-        if self.client_capabilities.get("authentication_failure_close"):
-            text = (
-                f"Login was refused using authentication mechanism {mechanism}. {why}"
-                "For details see the broker logfile."
-            )
-            raise AmqpError(403, text, hard=True)
-        self._abort("login refused", LOGIN_FAILURE_DELAY_MS)
-
-    def _tune_ok(self, channel_max: int, frame_max: int, heartbeat_s: int) -> None:
-        """The client may lower what was offered; asking for more, or for no limit, is refused (R3)."""
-        settings = self.settings
-        too_many = settings.channel_max and not 0 < channel_max <= settings.channel_max
-        too_large = frame_max > settings.frame_max or frame_max == 0
-        if too_many or too_large or frame_max < settings.frame_min:
-            self._abort(f"tune-ok refused: channel_max={channel_max} frame_max={frame_max}")
-            return
-        self.channel_max = channel_max
-        self.frame_max = frame_max
-        self.heartbeat_s = heartbeat_s
-        self.state = State.OPEN
-
-    def _open(self, vhost: str, capabilities: str, insist: bool) -> None:
-        assert self.user is not None
-        self.session = self.core.open_session(self.user, vhost, self)
-        self.session.forget_routes = self.routes.clear
-        self.session.trace = self._trace
-        self.session.describe = self._describe
-        if self.frame_max < SMALL_FRAME_BYTES:
-            self.session.permits(SMALL_FRAMES)
-        self.session.head = self
-        self.state = State.RUNNING
-        self._deadline_ms = None
-        self.send_method(0, methods.CONNECTION_OPEN_OK, "")
-
-    def _trace(self, on: bool) -> None:
+    def trace(self, on: bool) -> None:
         """Make all channels such that tell the firehose (R75), or ordinary ones again."""
         for channel in self.channels.values():
             channel.__class__ = class_of(channel, on)
-
-    def _describe(self) -> str:
-        """The client for the operator: the name that it gave, what program it is, where it comes from."""
-        said = self.client_properties
-        name, product, version = (
-            str(said.get(key, ""))[:SAID_SHOWN] for key in ("connection_name", "product", "version")
-        )
-        program = f"{product} {version}".strip() or "an unknown program"
-        return f"client {name!r} ({program!r}) from {self.peer}"
 
     def _close(self, code: int, text: str, class_id: int, method_id: int) -> None:
         self._end()
@@ -547,7 +361,7 @@ class Connection:
         """connection.close-ok: everything is given back."""
         if not self.want_close:
             self.send_method(0, methods.CONNECTION_CLOSE_OK)
-            self._finish(self.close_reason)
+            self.finish(self.close_reason)
 
     def _update_secret(self, secret: bytes, reason: str) -> None:
         self.send_method(0, methods.CONNECTION_UPDATE_SECRET_OK)
@@ -650,13 +464,13 @@ class Connection:
 
     def tick(self, now_ms: int) -> None:
         """Heartbeats and deadlines; called about once a second."""
-        if self._deadline_ms is not None and now_ms >= self._deadline_ms:
-            self._finish("timeout")
+        if self.deadline_ms is not None and now_ms >= self.deadline_ms:
+            self.finish("timeout")
             return
         if self.heartbeat_s and self.state is State.RUNNING:
             interval_ms = self.heartbeat_s * 1000
             if now_ms - self._received_ms > 2 * interval_ms:
-                self._finish(f"missed heartbeats from client, timeout: {self.heartbeat_s}s")
+                self.finish(f"missed heartbeats from client, timeout: {self.heartbeat_s}s")
             elif now_ms - self._sent_ms >= interval_ms // 2:
                 self._sent_ms = now_ms
                 self.send(wire.HEARTBEAT_FRAME)
@@ -674,11 +488,11 @@ class Connection:
         self._end()
         if self.state in (State.START, State.TUNE) and error.code != 403:
             # Like RabbitMQ: whoever cannot even log in is told nothing.
-            self._finish(error.text)
+            self.finish(error.text)
             return
         self.state = State.CLOSING
         self.close_reason = error.text
-        self._deadline_ms = self.core.changes.now_ms + CLOSE_TIMEOUT_MS
+        self.deadline_ms = self.core.changes.now_ms + CLOSE_TIMEOUT_MS
         class_id, method_id = error.method_id >> 16, error.method_id & 0xFFFF
         self.send_method(
             0, methods.CONNECTION_CLOSE, error.code, wire.clipped(error.text), class_id, method_id
@@ -694,27 +508,27 @@ class Connection:
         if self.state is State.RUNNING:
             self.fail(AmqpError(320, text))
         else:
-            self._finish(text)
+            self.finish(text)
 
     def closed(self, reason: str) -> None:
         """The socket is gone."""
-        self._finish(reason)
+        self.finish(reason)
 
-    def _abort(self, reason: str, delay_ms: int = 0) -> None:
+    def abort(self, reason: str, delay_ms: int = 0) -> None:
         """Cut the socket without a word, now or after a while; meanwhile nothing is listened to."""
         self._end()
         self.close_reason = reason
         if delay_ms:
             self.state = State.CLOSED
-            self._deadline_ms = self.core.changes.now_ms + delay_ms
+            self.deadline_ms = self.core.changes.now_ms + delay_ms
         else:
-            self._finish(reason)
+            self.finish(reason)
 
-    def _finish(self, reason: str) -> None:
+    def finish(self, reason: str) -> None:
         self._end()
         self.close_reason = self.close_reason or reason
         self.state = State.CLOSED
-        self._deadline_ms = None
+        self.deadline_ms = None
         if not self.want_close:
             self.want_close = True
             self.on_output()
@@ -797,48 +611,9 @@ def _is_content(kind: int, payload: bytes) -> bool:
     return payload[:4] == _PUBLISH if kind == 1 else kind in (2, 3)
 
 
-def _plain(response: bytes) -> tuple[str, bytes] | None:
-    """SASL PLAIN (RFC 4616): authorisation identity NUL name NUL password."""
-    parts = response.split(b"\0")
-    if len(parts) != 3 or parts[0]:
-        return None
-    return parts[1].decode("utf-8", "replace"), parts[2]
-
-
-def _amqplain(response: bytes) -> tuple[str, bytes] | None:
-    """AMQPLAIN: a field table without its size, with LOGIN and PASSWORD."""
-    try:
-        table = wire.decode_table_body(response)
-    except wire.WireError:
-        return None
-    login, password = table.get("LOGIN"), table.get("PASSWORD")
-    if isinstance(login, bytes):
-        login = login.decode("utf-8", "replace")
-    if isinstance(password, str):
-        password = password.encode()
-    return (login, password) if isinstance(login, str) and isinstance(password, bytes) else None
-
-
-EXTERNAL = "EXTERNAL"
-"""The mechanism that believes the peer's TLS certificate."""
-
-
-def _anonymous(response: bytes) -> tuple[str, bytes]:
-    """SASL ANONYMOUS (RFC 4505), whose trace is for nobody: the account that everybody knows."""
-    return "guest", b"guest"
-
-
-MECHANISMS: dict[str, Callable[[bytes], tuple[str, bytes] | None]] = {
-    "PLAIN": _plain,
-    "AMQPLAIN": _amqplain,
-    "ANONYMOUS": _anonymous,
-}
-
 # (state, method) → what to do; None as the state: in every state but CLOSING and CLOSED.
 _HANDLERS: dict[tuple[State | None, int], Callable[..., None]] = {
-    (State.START, methods.CONNECTION_START_OK): Connection._start_ok,
-    (State.TUNE, methods.CONNECTION_TUNE_OK): Connection._tune_ok,
-    (State.OPEN, methods.CONNECTION_OPEN): Connection._open,
+    **HANDSHAKE,
     (State.RUNNING, methods.CONNECTION_UPDATE_SECRET): Connection._update_secret,
     (State.RUNNING, methods.CONNECTION_BLOCKED): Connection._blocked_by_peer,
     (State.RUNNING, methods.CONNECTION_UNBLOCKED): Connection._blocked_by_peer,
