@@ -611,12 +611,13 @@ class Core:
     def loaded(self, ticket: int, records: Sequence[Sequence[tuple[int, Message]]]) -> None:
         """See `JournalListener`."""
         for run, pairs in zip(self._loads.pop(ticket), records, strict=True):
-            run.lane.loaded(run, [message for _, message in pairs])
+            run.lane.loaded(run, pairs)
             run.lane.queue.tell_waiting()
         self.wake()
 
     def merged(self, uid: int, sequences: range, location: Location) -> None:
-        """See `JournalListener`: the old locations stay good, so nothing has to be done."""
+        """See `JournalListener`: the old locations stay good, so only schedules, with many, do anything."""
+        self.schedules.merged(uid, sequences)
 
     def checkpointed(self) -> None:
         """See `JournalListener`."""

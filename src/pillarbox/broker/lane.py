@@ -13,7 +13,7 @@ Counts of the queue always equal what the runs of its lanes add up to (a test re
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from heapq import heappop, heappush
 from itertools import islice
 from operator import itemgetter
@@ -457,9 +457,10 @@ class Lane:
             if messages >= READ_AHEAD_MESSAGES or held >= READ_AHEAD_BYTES:
                 break
 
-    def loaded(self, run: Run, messages: list[Message]) -> None:
+    def loaded(self, run: Run, pairs: Sequence[tuple[int, Message]]) -> None:
         """The messages of a cold run are here; if not all are, they cannot be read and stay cold."""
         queue = self.queue
+        messages = [message for _, message in pairs]
         if len(messages) < len(run.sequences):
             queue.unreadable = True
         elif run.loading and not queue.deleted:

@@ -3,7 +3,9 @@
 A schedule is a hidden queue, so its messages are stored, spilled, confirmed and recovered as those of any
 queue; in no listing, without consumers, and known to the journal by a definition of kind `schedule`. Its lane
 hands messages out by due time, those of one moment as they came. The index in memory is a heap of
-numbers, due time and sequence in one; bodies may rest on disk and are asked for when they are due.
+numbers, due time and sequence in one; bodies may rest on disk and are asked for when they are due. When a
+checkpoint merges small records, the blocks that name them become one, so that what waits costs little more
+than its number, however it was published.
 
 Firing routes messages from the schedule's exchange, and settles them here at the same moment: both stand in
 one group of the journal, so a crash neither loses nor doubles them. After a restart every record is read once
@@ -16,9 +18,9 @@ Invariant: a sequence stands in the heap exactly as long as it is unsettled, onc
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from heapq import heapify, heappop, heappush
 from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
@@ -30,7 +32,7 @@ from pillarbox.broker.index import NO_ENVELOPE, Envelope
 from pillarbox.broker.lane import SHADOW, Lane
 from pillarbox.broker.queue import Queue
 from pillarbox.broker.run import MESSAGE_BYTES, Run, body_bytes_of, message_bytes_of
-from pillarbox.engine.base import NO_EXPIRATION, Location, Message, QueueState, StoredRun
+from pillarbox.engine.base import NO_EXPIRATION, Address, Location, Message, QueueState, StoredRun
 
 if TYPE_CHECKING:
     from pillarbox.broker.changes import Changes
@@ -44,6 +46,13 @@ FIRE_MESSAGES = 200
 
 READ_MESSAGES = 4000
 """Messages whose records are read at a time, after a restart and ahead of what is due."""
+
+BLOCK_BYTES = 480
+"""About what a block takes, with its run and location. A gap takes a byte for each sequence in it, so blocks
+with a larger gap between them stay apart."""
+
+NOTHING = Message(Address("", "", ""), b"", b"", 0)
+"""Stands in a block's messages for one that is gone."""
 
 _SEQUENCE_BITS = 48
 _SEQUENCE_MASK = (1 << _SEQUENCE_BITS) - 1
@@ -73,12 +82,32 @@ class _Block(msgspec.Struct, eq=False):
     left: int
     gone: bytearray | None = None
     """A flag for each message; None: all are left."""
+    known: bool = True
+    """Its due times stand in the heap."""
 
     def positions(self) -> Iterator[int]:
         gone = self.gone
         for position in range(len(self.run.sequences)):
             if gone is None or not gone[position]:
                 yield position
+
+    def flags(self) -> bytes | bytearray:
+        """Which messages are gone."""
+        return bytes(len(self.run.sequences)) if self.gone is None else self.gone
+
+    def place(self, pairs: Sequence[tuple[int, Message]]) -> list[Message] | None:
+        """What a record holds of this block, by position; None: some that are left are missing."""
+        sequences, gone = self.run.sequences, self.gone
+        if gone is None:
+            return [message for _, message in pairs] if len(pairs) == len(sequences) else None
+        messages = [NOTHING] * len(sequences)
+        found = 0
+        for sequence, message in pairs:
+            position = sequence - sequences.start
+            if not gone[position]:
+                messages[position] = message
+                found += 1
+        return messages if found == self.left else None
 
     def ranges(self) -> Iterator[range]:
         """The sequences that are left, in unbroken stretches."""
@@ -204,8 +233,13 @@ class ScheduleLane(Lane):
             run = block.run
             if block.gone is None:
                 block.gone = bytearray(len(run.sequences))
-            block.gone[sequence - run.sequences.start] = 1
+                # Others may share the list with which they came.
+                run.messages = list(run.messages or ())
+            position = sequence - run.sequences.start
+            block.gone[position] = 1
             block.left -= 1
+            if run.messages is not None:
+                run.messages[position] = NOTHING
             size = len(message.body)
             queue.ready_count -= 1
             queue.ready_bytes -= size
@@ -228,19 +262,21 @@ class ScheduleLane(Lane):
 
     # --- memory and disk ---------------------------------------------------------------------------
 
-    def loaded(self, run: Run, messages: list[Message]) -> None:
+    def loaded(self, run: Run, pairs: Sequence[tuple[int, Message]]) -> None:
         """A record is here: for its due times, or because a message in it is due."""
         if self.queue.deleted or not run.loading:
             return
         run.loading = False
         block = self._block_of(run.sequences.start)
-        if len(messages) < len(run.sequences):
+        messages = block.place(pairs)
+        if messages is None:
             self.queue.unreadable = True
             return
-        exact = sum(len(messages[position].body) for position in block.positions())
+        left = [messages[position] for position in block.positions()]
+        exact = body_bytes_of(left)
         self.queue.ready_bytes += exact - run.body_bytes
         run.body_bytes = exact
-        run.message_bytes = message_bytes_of(messages)
+        run.message_bytes = message_bytes_of(left)
         run.messages = messages
         self._hot[block] = None
         self._changes.resident_bytes += self._held_bytes(block)
@@ -251,10 +287,11 @@ class ScheduleLane(Lane):
     def _read(self, block: _Block, messages: list[Message]) -> None:
         """Learn the due times of a record that a restart has left; when it was the last, begin."""
         del self._reading[block]
+        block.known = True
         due_ms = self._schedule.due_ms
+        first = block.run.sequences.start
         self._heap += [
-            due_ms(message) << _SEQUENCE_BITS | sequence
-            for sequence, message in zip(block.run.sequences, messages, strict=True)
+            due_ms(messages[position]) << _SEQUENCE_BITS | first + position for position in block.positions()
         ]
         self._schedule.relieve()
         if not self._reading:
@@ -292,6 +329,69 @@ class ScheduleLane(Lane):
     def _held_bytes(self, block: _Block) -> int:
         return block.run.body_bytes + block.left * block.run.message_bytes
 
+    def merged(self, sequences: range) -> None:
+        """Small records with these sequences rest in one now: let their blocks be one."""
+        first = bisect_left(self._starts, sequences.start)
+        end = bisect_left(self._starts, sequences.stop)
+        blocks = self._blocks[first:end]
+        left = [block for block in blocks if block.left]
+        self._empty -= len(blocks) - len(left)
+        joined = [self._join(part) for part in _neighbours(left)]
+        self._blocks[first:end] = joined
+        self._starts[first:end] = [block.run.sequences.start for block in joined]
+
+    def _join(self, parts: list[_Block]) -> _Block:
+        """Neighbours in the same record, as one block; in memory if all of them are."""
+        if len(parts) == 1:
+            return parts[0]
+        changes = self._changes
+        hot = all(block.run.messages is not None for block in parts)
+        whole = all(block.gone is None for block in parts)
+        messages: list[Message] = []
+        gone = bytearray()
+        first = end = parts[0].run.sequences.start
+        left = body_bytes = message_bytes = 0
+        for block in parts:
+            run = block.run
+            gap = run.sequences.start - end
+            end = run.sequences.stop
+            left += block.left
+            body_bytes += run.body_bytes
+            message_bytes += run.message_bytes * block.left
+            whole = whole and not gap
+            gone += b"\1" * gap
+            gone += block.flags()
+            if run.messages is not None:
+                changes.resident_bytes -= self._held_bytes(block)
+                del self._hot[block]
+                messages += [NOTHING] * gap
+                messages += run.messages
+            elif run.loading:
+                # Its answer is for what it was; whoever waits for it asks again.
+                run.loading = False
+                self._schedule.rouse()
+        run = parts[0].run
+        joined = _Block(
+            Run(
+                self,
+                range(first, end),
+                messages if hot else None,
+                body_bytes,
+                run.location,
+                False,
+                run.accepted_ms,
+                run.stored,
+                -(-message_bytes // left),
+            ),
+            left,
+            None if whole else gone,
+            parts[0].known,
+        )
+        if hot:
+            changes.resident_bytes += self._held_bytes(joined)
+            self._hot[joined] = None
+        return joined
+
     def expire(self, *, at_once: bool) -> None:
         """Times to live begin when a message fires."""
 
@@ -325,11 +425,39 @@ class ScheduleLane(Lane):
     def restore(self, state: QueueState) -> None:
         """Take over what an engine found; everything is cold, and has to be read once."""
         super().restore(state)
-        for run in self.ready:
-            self._unread.append(self._add(run))
+        found = [_Block(run, len(run.sequences), None, False) for run in self.ready]
         self.ready.clear()
+        self._blocks = [self._join(part) for part in _neighbours(found)]
+        self._starts = [block.run.sequences.start for block in self._blocks]
+        self._unread.extend(self._blocks)
         self._cold_runs = 0
         self._read_on()
+
+
+def _neighbours(blocks: list[_Block]) -> Iterator[list[_Block]]:
+    """Blocks in parts, each of which may be one."""
+    part: list[_Block] = []
+    for block in blocks:
+        if part and not _may_join(part[-1], block):
+            yield part
+            part = []
+        part.append(block)
+    if part:
+        yield part
+
+
+def _may_join(one: _Block, other: _Block) -> bool:
+    """Do two neighbours rest in the same record, and is one block less than two?"""
+    a, b = one.run, other.run
+    return (
+        a.location is not None
+        and b.location is not None
+        and a.location.segment >= 0
+        and (a.location.segment, a.location.position) == (b.location.segment, b.location.position)
+        and a.stored is b.stored
+        and one.known is other.known
+        and b.sequences.start - a.sequences.stop < BLOCK_BYTES
+    )
 
 
 class Schedule:
@@ -432,6 +560,7 @@ class Schedules:
         """By the origin of messages (see `Address`)."""
         self.due: dict[Schedule, None] = {}
         """Schedules that may have something to fire."""
+        self._by_uid: dict[int, Schedule] = {}
 
     def __repr__(self) -> str:
         return f"<Schedules due={len(self.due)}>"
@@ -441,6 +570,7 @@ class Schedules:
         if not exchange.row.delays:
             return
         schedule = exchange.schedule = Schedule(self._core, exchange, self._core.take_uid())
+        self._by_uid[schedule.queue.uid] = schedule
         if exchange.durable:
             definition = kept.ScheduleDefinition(vhost.name, exchange.name)
             self._core.define("schedule", str(schedule.queue.uid), definition)
@@ -449,11 +579,17 @@ class Schedules:
         """Give an exchange its schedule and the messages that an engine found."""
         vhost = self._core.vhosts[definition.vhost]
         exchange = vhost.exchanges[definition.exchange]
-        schedule = exchange.schedule = Schedule(self._core, exchange, uid)
+        schedule = exchange.schedule = self._by_uid[uid] = Schedule(self._core, exchange, uid)
         state = recovery.queues.get(uid)
         if state is not None:
             schedule.lane.restore(state)
             schedule.rouse()
+
+    def merged(self, uid: int, sequences: range) -> None:
+        """Small records of a queue, if it is a schedule, have become one."""
+        schedule = self._by_uid.get(uid & ~SHADOW)
+        if schedule is not None:
+            schedule.lane.merged(sequences)
 
     def remove(self, exchange: Exchange) -> None:
         """Drop the schedule of an exchange that is being deleted, with all that waits."""
@@ -462,6 +598,7 @@ class Schedules:
             return
         exchange.schedule = None
         self.due.pop(schedule, None)
+        del self._by_uid[schedule.queue.uid]
         if exchange.durable:
             self._core.undefine("schedule", str(schedule.queue.uid))
         schedule.queue.close()
