@@ -11,7 +11,7 @@ from collections import Counter
 
 import pytest
 
-from pillarbox.broker.core import Core
+from pillarbox.broker.core import Core, CoreSnapshot
 from pillarbox.engine.base import Address, Message
 from pillarbox.protocols.amqp091 import wire
 from pillarbox.protocols.amqp091.delays import TIMETABLE
@@ -147,3 +147,49 @@ def test_delayed_messages_fire_once_whatever_crashes(seed: int) -> None:
         life.begin()
         life.compare()
     assert life.fired
+
+
+@pytest.mark.row("R28")
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("budget", [0, 4000, 1 << 30])
+def test_messages_published_one_by_one_share_entries_after_a_checkpoint(seed: int, budget: int) -> None:
+    """R28: what is left of records that were merged, in memory or not, is one entry, and fires."""
+    life = Life(seed)
+    life.core.memory_budget = budget
+    schedule = life.core.vhosts["/"].exchanges["later"].schedule
+    assert schedule is not None
+    lane = schedule.lane
+    for _ in range(3):
+        for _ in range(300):
+            life.publish(1)
+            life.core.tick(life.now_ms)
+            if life.chance.random() < 0.05:
+                # Some become due, and leave gaps.
+                life.now_ms += 1
+                life.core.tick(life.now_ms)
+            while life.storage.step():
+                pass
+        assert schedule.waiting_count > 150
+        for _ in range(2):
+            # The first may have been under way and not have seen everything.
+            life.storage.journal.checkpoint(CoreSnapshot(life.core))
+            while life.storage.step():
+                life.core.tick(life.now_ms)
+        blocks = [block for block in lane._blocks if block.left]
+        assert len(blocks) < 40
+        assert sum(block.left for block in blocks) == schedule.waiting_count
+        assert life.core.changes.resident_bytes == resident_bytes(life.core)
+    life.compare()
+    assert life.core.changes.resident_bytes == resident_bytes(life.core) == 0
+
+
+def resident_bytes(core: Core) -> int:
+    """What all messages take, recounted."""
+    vhost = core.vhosts["/"]
+    schedule = vhost.exchanges["later"].schedule
+    assert schedule is not None
+    lane = schedule.lane
+    total = sum(lane._held_bytes(block) for block in lane._blocks if block.run.messages is not None)
+    for queue in vhost.queues.values():
+        total += sum(run.held_bytes for run in queue.ready_runs() if run.messages is not None)
+    return total
