@@ -1,4 +1,4 @@
-"""Sizes: ten million waiting messages, ten thousand queues, a thousand connections, start, longest tick.
+"""Sizes: ten million waiting messages, a million delayed, ten thousand queues, a thousand connections, start.
 
     python -m bench.scale                             everything, Pillarbox only; writes scale.json
     python -m bench.scale --only waiting --part 0.01  a hundredth of the size, to see that it works
@@ -27,6 +27,7 @@ from typing import Any
 
 from bench.amqp_load import STALLED_S, Load, LoadError, measure, receive
 from bench.amqp_wire import Address, Confirms, RawConnection, ack, message
+from bench.delayed import delayed
 from bench.machine import cpu_s, reset_rss_peak, rss_mb, rss_peak_mb
 from bench.peers import PEERS, Peer, Pillarbox, found
 
@@ -283,6 +284,7 @@ MEASUREMENTS: dict[str, Callable[[type[Peer], float], Figures]] = {
     "queues": queues,
     "ticks": ticks,
     "waiting": waiting,
+    "delayed": delayed,
 }
 
 
