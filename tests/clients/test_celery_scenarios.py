@@ -67,14 +67,18 @@ def test_global_prefetch_bounds_what_a_worker_holds(broker: Target, tmp_path: Pa
 @pytest.mark.row("R65", "T3")
 def test_eta_tasks_raise_the_global_prefetch_and_lower_it_again(broker: Target, tmp_path: Path) -> None:
     """R65: each held task raises the channel's limit by one, with basic.qos beside a running consumer."""
-    order = tmp_path / "order"
     with Scenario(broker, tmp_path, "classic", "--concurrency", "1") as worker, worker.tasks() as tasks:
-        since = time.time()
-        held = [tasks.note.apply_async((str(order), "late"), countdown=2) for _ in range(6)]
-        now = [tasks.note.delay(str(order), "now") for _ in range(6)]
-        for result in now:
-            result.get(timeout=WAIT_S)
-        assert all(result.get(timeout=WAIT_S) - since >= 2 for result in held)
+        for countdown_s in (2, 10, 30):
+            order = tmp_path / f"order {countdown_s}"
+            since = time.time()
+            held = [tasks.note.apply_async((str(order), "late"), countdown=countdown_s) for _ in range(6)]
+            now = [tasks.note.delay(str(order), "now") for _ in range(6)]
+            for result in now:
+                result.get(timeout=WAIT_S)
+            in_time = time.time() - since < countdown_s
+            assert all(result.get(timeout=WAIT_S) - since >= countdown_s for result in held)
+            if in_time:
+                break  # Held tasks that fell due meanwhile, on a busy machine, show nothing: once more.
         assert lines(order) == ["now"] * 6 + ["late"] * 6
         assert tasks.note.delay(str(order), "after").get(timeout=WAIT_S)
 
