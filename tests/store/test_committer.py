@@ -37,10 +37,11 @@ class Bench:
         self.files.make_folder("d")
         self.files.make_folder("d/journal")
         self.done: list[int] = []
+        self.failures: list[str] = []
         self.worker = Asked(lambda: None)
         self.position = 0
         self.committer = Committer(
-            self.files, "d", self._worker, self.done.append, pytest.fail, barrier=1, sync=True
+            self.files, "d", self._worker, self.done.append, self.failures.append, barrier=1, sync=True
         )
 
     def _worker(self, work: Callable[[], None]) -> Worker:
@@ -86,6 +87,22 @@ def test_commit_on_the_spot_takes_along_what_is_not_urgent() -> None:
     assert (bench.done, bench.syncs()) == ([1], 1)
     bench.worker.work()
     assert bench.done == [1]
+
+
+def test_defect_fails_the_journal_as_a_full_disk_does(caplog: pytest.LogCaptureFixture) -> None:
+    """Whoever waits for a confirm hears that none will come; the log has what we did wrong."""
+    bench = Bench()
+    wrong = bench.entry(1)
+    wrong.chunks = ["no bytes"]  # type: ignore[list-item]
+    bench.committer.submit(wrong)
+    bench.committer.submit(bench.entry(2))
+    bench.worker.work()
+    bench.committer.submit(bench.entry(3))
+    bench.worker.work()
+    assert bench.done == []
+    assert len(bench.failures) == 1
+    assert bench.failures[0].startswith("writing the journal failed: AssertionError")
+    assert "Traceback" in caplog.text
 
 
 def test_hurry_wakes_only_if_something_is_pending() -> None:

@@ -5,12 +5,13 @@ Purpose: `submit` is called on the loop's thread and never waits; `work` runs wh
 way the next pile grows, so the batch size adapts to the disk without a timer.
 
 Invariants: entries are written in the order in which they were submitted. `done(ticket)` is called after
-the write, and with `sync` after the sync, of everything up to that ticket. After the first OSError
+the write, and with `sync` after the sync, of everything up to that ticket. After the first error
 nothing is written any more, `failed` is called once, and a sync is never tried again.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections import deque
@@ -23,6 +24,8 @@ from pillarbox.clock import monotonic_ns
 from pillarbox.store.batch import set_leader_epoch
 from pillarbox.store.files import Files
 from pillarbox.store.folder import JOURNAL, segment_path
+
+_log = logging.getLogger(__name__)
 
 Chunk = bytes | bytearray
 
@@ -157,12 +160,20 @@ class Committer:
         try:
             self._commit(entries)
         except OSError as error:
-            self._broken = True
-            self._failed(f"writing the journal failed: {error.strerror or error}")
+            self._break(error.strerror or str(error))
+            return
+        except Exception as error:
+            # A mistake of ours must not leave those who wait for a confirm without any answer.
+            _log.exception("the journal's writer has a defect")
+            self._break(repr(error))
             return
         self._done(entries[-1].ticket)
         took_us = (monotonic_ns() - started_ns) // 1000
         self._sync_us += (took_us - self._sync_us) // SYNC_MEMORY
+
+    def _break(self, reason: str) -> None:
+        self._broken = True
+        self._failed(f"writing the journal failed: {reason}")
 
     def _commit(self, entries: list[Entry]) -> None:
         chunks: list[Chunk] = []
