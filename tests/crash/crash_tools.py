@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 
-from pillarbox.engine.base import Recovery
+from pillarbox.engine.base import Recovery, ReturnedFact
 from pillarbox.engine.local import LocalEngine
 from pillarbox.engine.schedulers import InlineScheduler
 from pillarbox.store.files import Files
@@ -88,6 +88,8 @@ class Workload:
             uid = chance.choice(uids)
             if domain.queues[uid].sequence_next:
                 domain.deliver(uid, chance.randrange(domain.queues[uid].sequence_next))
+        elif action < 0.66:
+            self._come_back(chance.choice(uids))
         elif action < 0.85:
             self._settle(chance.choice(uids))
         elif action < 0.92:
@@ -98,6 +100,17 @@ class Workload:
             domain.load(chance.choice(uids))
         elif len(uids) > 3:
             domain.delete_queue(chance.choice(uids))
+
+    def _come_back(self, uid: int) -> None:
+        waiting = sorted(self.domain.queues[uid].bodies)
+        if waiting:
+            first = self.chance.choice(waiting[:5])
+            last = min(first + self.chance.randint(1, 9), self.domain.queues[uid].sequence_next)
+            span = range(first, last, self.chance.choice((1, 1, 2)))
+            count = self.chance.randint(1, 20)
+            held_until_ms = self.chance.choice((0, 0, 1_800_000_000_000))
+            fact = ReturnedFact(uid, span, count, self.chance.randint(0, count), held_until_ms)
+            self.domain.come_back(fact)
 
     def _settle(self, uid: int) -> None:
         waiting = sorted(self.domain.queues[uid].bodies)
@@ -161,6 +174,7 @@ def matches(found: State, expected: State) -> bool:
 def _queue_matches(found: QueueView, expected: QueueView) -> bool:
     return (
         found.bodies == expected.bodies
+        and found.returned == expected.returned
         and found.delivered_through == expected.delivered_through
         and found.sequence_next >= expected.sequence_next
     )
@@ -190,4 +204,4 @@ def _short(view: QueueView | None) -> str:
     if view is None:
         return "missing"
     bodies = {sequence: body[:8] for sequence, body in view.bodies.items()}
-    return f"next={view.sequence_next} delivered={view.delivered_through} {bodies}"
+    return f"next={view.sequence_next} delivered={view.delivered_through} {bodies} {view.returned}"

@@ -18,10 +18,12 @@ from pillarbox.engine.base import (
     Location,
     Message,
     MessagesFact,
+    ReturnedFact,
     SettledFact,
 )
 from pillarbox.engine.facts import Codec
 from pillarbox.engine.record import Columns, Target, decode_address, encode_address
+from pillarbox.engine.returned import decode_returned, encode_returned
 from pillarbox.store.batch import decode_batch, value_spans
 from pillarbox.store.crc import pure_crc32c
 from pillarbox.store.files import StoreError
@@ -246,6 +248,15 @@ RANGES = st.lists(
 )
 
 
+COUNT = st.integers(0, 2**62)
+RANGES_OF_SOME = st.builds(
+    lambda start, count, step: range(start, start + count * step, step),
+    COUNT,
+    st.integers(1, 99),
+    st.integers(1, 5),
+)
+
+
 @given(st.lists(st.tuples(st.integers(0, 2**63), RANGES), min_size=1, max_size=5))
 def test_settlements_round_trip(settled: list[tuple[int, list[range]]]) -> None:
     assert list(facts.decode_settled(facts.encode_settled(settled))) == settled
@@ -262,6 +273,11 @@ def test_deliveries_round_trip(delivered: list[tuple[int, int]]) -> None:
     assert list(facts.decode_delivered(facts.encode_delivered(delivered))) == delivered
 
 
+@given(st.lists(st.builds(ReturnedFact, st.integers(0, 2**62), RANGES_OF_SOME, COUNT, COUNT, COUNT)))
+def test_returned_messages_round_trip(returned: list[ReturnedFact]) -> None:
+    assert list(decode_returned(encode_returned(returned))) == returned
+
+
 @given(st.text(max_size=9), st.text(max_size=9), st.none() | st.binary(max_size=9))
 def test_definitions_round_trip(kind: str, key: str, value: bytes | None) -> None:
     found = facts.decode_definition(facts.encode_definition(DefinitionFact(kind, key, value)))
@@ -276,18 +292,19 @@ def test_a_group_is_one_batch_with_a_record_per_fact_and_says_where_its_messages
         [MessagesFact([(1, 0)], [message], Location()), MessagesFact([(2, 1)], [message] * 2, Location())],
         [DeliveredFact(1, 0), DeliveredFact(2, 5)],
         [SettledFact(1, [range(1)])],
+        returned=[ReturnedFact(1, range(2), 1, 1), ReturnedFact(1, range(1), 2, 1)],
     )
     encoded = Codec().encode_group(group, 40)
     assert encoded is not None
     data = b"".join(encoded.chunks)
-    assert (len(data), encoded.records) == (encoded.size, 6)
+    assert (len(data), encoded.records) == (encoded.size, 7)
     header, records = decode_batch(data)
-    assert [record.key for record in records] == [b"m", b"m", b"d", b"d", b"h", b"s"]
-    assert (header.base_offset, header.next_offset) == (40, 46)
+    assert [record.key for record in records] == [b"m", b"m", b"d", b"d", b"h", b"r", b"s"]
+    assert (header.base_offset, header.next_offset) == (40, 47)
     for (position, size, messages), count in zip(encoded.places, (1, 2), strict=True):
         assert record.read_head(data, position).messages == messages == count
         record.check_value(data[position : position + size], record.read_head(data, position))
-    assert len(value_spans(data, 0, header)) == 6
+    assert len(value_spans(data, 0, header)) == 7
 
 
 @given(
@@ -344,7 +361,9 @@ def test_a_group_without_facts_is_nothing() -> None:
     assert Codec().encode_group(Group(1, [], [], [], []), 0) is None
 
 
-@pytest.mark.parametrize("decode", [facts.decode_definition, facts.decode_delivered, facts.decode_settled])
+@pytest.mark.parametrize(
+    "decode", [facts.decode_definition, facts.decode_delivered, facts.decode_settled, decode_returned]
+)
 @given(data=st.binary(max_size=60))
 def test_hostile_small_facts_are_refused_in_words(decode: object, data: bytes) -> None:
     try:

@@ -8,6 +8,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from pillarbox.engine.base import ReturnedFact
 from pillarbox.engine.local import LocalEngine
 from pillarbox.testing.faults import Medium, SimulatedFiles
 from pillarbox.testing.journal import ModelDomain, ShuffledScheduler
@@ -78,6 +79,18 @@ class JournalMachine(RuleBasedStateMachine):
             self.domain.deliver(uid, waiting[-1])
             for sequence in waiting[::step]:
                 self.domain.settle(uid, range(sequence, sequence + 1))
+
+    @precondition(lambda self: self.domain.queues)
+    @rule(
+        number=st.integers(0, 9),
+        span=st.builds(slice, st.integers(0, 9), st.integers(10, 400), st.integers(1, 3)),
+        numbers=st.tuples(st.integers(1, 5), st.integers(0, 5), st.integers(0, 9)),
+    )
+    def come_back(self, number: int, span: slice, numbers: tuple[int, int, int]) -> None:
+        """Facts about messages that are gone mean nothing."""
+        uid = self.uid_of(number)
+        if sequences := range(self.domain.queues[uid].sequence_next)[span]:
+            self.domain.come_back(ReturnedFact(uid, sequences, *numbers))
 
     @precondition(lambda self: len(self.domain.queues) > 1)
     @rule(number=st.integers(0, 9))
@@ -157,7 +170,12 @@ class JournalMachine(RuleBasedStateMachine):
             tuple(state.definitions.items()),
             tuple(
                 sorted(
-                    (uid, view.delivered_through, tuple(sorted(view.bodies.items())))
+                    (
+                        uid,
+                        view.delivered_through,
+                        tuple(sorted(view.bodies.items())),
+                        tuple(sorted(view.returned.items())),
+                    )
                     for uid, view in state.queues.items()
                 )
             ),

@@ -96,6 +96,19 @@ class DeliveredFact(msgspec.Struct, eq=False):
     sequence: int
 
 
+class ReturnedFact(msgspec.Struct, frozen=True):
+    """These messages of a queue that counts have come back so often, or will have when they are back from
+    whoever has them. What was delivered and has no such fact came back once, as failed."""
+
+    uid: int
+    sequences: range
+    count: int
+    failures: int
+    """How often of these the delivery counted as failed."""
+    held_until_ms: int = 0
+    """They are not ready before that time."""
+
+
 class DefinitionFact(msgspec.Struct, eq=False):
     """One definition, by kind (`queue`, `exchange`, `binding`, `user`, ...) and key, set or removed.
 
@@ -110,7 +123,7 @@ class DefinitionFact(msgspec.Struct, eq=False):
 
 class Group(msgspec.Struct, eq=False):
     """All facts of one tick: replayed whole or not at all, in this order: definitions, messages,
-    delivered, settled. `ticket` grows by one from group to group of a process."""
+    delivered, returned, settled. `ticket` grows by one from group to group of a process."""
 
     ticket: int
     definitions: list[DefinitionFact]
@@ -122,6 +135,8 @@ class Group(msgspec.Struct, eq=False):
     make the group durable before `append` returns, if that is sure to be quick."""
     waited: bool = True
     """Somebody hears of it when it is durable; if nobody does, it has a little time."""
+    returned: list[ReturnedFact] = []
+    """Later ones go before earlier ones about the same messages."""
 
 
 class StoredRun(msgspec.Struct, eq=False, gc=False):
@@ -143,6 +158,8 @@ class QueueState(msgspec.Struct, eq=False):
     delivered_through: int
     """-1: nothing was delivered yet."""
     runs: list[StoredRun]
+    returned: list[ReturnedFact] = []
+    """What is known of those that came back; later ones go before earlier ones."""
 
 
 class Recovery(msgspec.Struct, eq=False):

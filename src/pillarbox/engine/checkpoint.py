@@ -143,6 +143,7 @@ class Checkpoint:
                 # A later piece: what was appended since the first one is replayed from the journal.
                 runs = [run for run in runs if run.sequences.start < self._sequence_next]
             self._delivered_through = max(self._delivered_through, state.delivered_through)
+            self._survey.returned += state.returned
             for first in range(0, len(runs), SLICE_RUNS):
                 self._survey.add_runs(state.uid, runs[first : first + SLICE_RUNS])
                 yield None
@@ -198,6 +199,7 @@ class Checkpoint:
             self._definitions,
             self._location_rows(),
             self._queue_rows(),
+            self._survey.returned,
         )
         writer = self._writer
         yield writer.open

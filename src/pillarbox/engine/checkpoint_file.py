@@ -9,6 +9,7 @@ sections, each of them
     D  msgpack [[kind, key, value], ...]                                definitions, in order
     L  segment, position, size, messages: four i64 a record             the table of locations
     Q  msgpack [[uid, sequence_next, delivered_through, runs], ...]     a long queue in several rows
+    R  facts as a group has them (`returned`)                           messages that came back, if any did
     E  empty                                                            once, last
 
 A run is start, stop, step, place in the table, body_bytes, accepted_ms: six i64. Each location stands in the
@@ -28,7 +29,8 @@ from typing import TypeVar
 
 import msgspec
 
-from pillarbox.engine.base import Location, StoredRun
+from pillarbox.engine.base import Location, ReturnedFact, StoredRun
+from pillarbox.engine.returned import decode_returned, encode_returned
 from pillarbox.store.crc import crc32c
 from pillarbox.store.files import Files, StoreError
 
@@ -38,6 +40,7 @@ HEAD = b"C"
 DEFINITIONS = b"D"
 LOCATIONS = b"L"
 QUEUES = b"Q"
+RETURNED = b"R"
 END = b"E"
 
 SECTION_ITEMS = 500
@@ -66,6 +69,7 @@ class CheckpointFile(msgspec.Struct):
     locations: Iterable[LocationRow]
     queues: Iterable[QueueRow]
     """A queue's rows follow each other."""
+    returned: Iterable[ReturnedFact] = ()
 
 
 def pack_runs(runs: Sequence[StoredRun], places: Sequence[int]) -> bytes:
@@ -182,6 +186,8 @@ def _sections(checkpoint: CheckpointFile) -> Iterator[bytes]:
             yield _section(QUEUES, encode(queues))
             queues, size = [], 0
     yield _section(QUEUES, encode(queues))
+    for facts in _batches(checkpoint.returned):
+        yield _section(RETURNED, encode_returned(facts))
     yield _section(END, b"")
 
 
@@ -223,6 +229,10 @@ class CheckpointReader:
     def queues(self) -> Iterator[QueueRow]:
         for payload in self._payloads(QUEUES):
             yield from self._decode(payload, list[QueueRow])
+
+    def returned(self) -> Iterator[ReturnedFact]:
+        for payload in self._payloads(RETURNED):
+            yield from decode_returned(payload)
 
     def _head(self) -> tuple[int, int, int]:
         for kind, payload in self._sections():

@@ -23,7 +23,7 @@ from itertools import chain
 from typing import NamedTuple
 
 from pillarbox.engine import record
-from pillarbox.engine.base import Location, StoredRun
+from pillarbox.engine.base import Location, ReturnedFact, StoredRun
 from pillarbox.engine.checkpoint_file import pack_runs, unpack_runs
 from pillarbox.engine.record import Columns, Target
 
@@ -79,6 +79,8 @@ class Survey:
     def __init__(self) -> None:
         self.rows: list[tuple[int, int, int, list[bytes]]] = []
         """uid, sequence_next, delivered_through, packed runs in pieces."""
+        self.returned: list[ReturnedFact] = []
+        """Passed on as they are."""
         self.locations: list[Location] = []
         """One for each record; others that name the same record are in `aliases`."""
         self.aliases: dict[int, list[Location]] = {}

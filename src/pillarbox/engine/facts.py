@@ -5,7 +5,7 @@ here: the record of messages itself (`record`), where the bytes go (`local`), wh
 
 The base offset of a batch is the number of its first record, so that the batches of a journal follow each
 other without a gap. Each definition and each set of messages is a record; all `delivered` facts of a group
-share one record, and so do all `settled` facts, because they are small and many. The record's key is one
+share one record, and so do all `returned` and all `settled` facts, because they are small and many. The record's key is one
 byte, its kind; its value begins with a format byte, so that either may change later.
 
 This is the hot path of every durable publish: columns are packed whole, nothing is done per message
@@ -23,12 +23,14 @@ import msgspec
 
 from pillarbox.engine.base import DefinitionFact, Group, Message, MessagesFact
 from pillarbox.engine.record import FORMAT, RecordCodec
+from pillarbox.engine.returned import encode_returned
 from pillarbox.store.batch import encode_batch
 from pillarbox.store.files import StoreError
 
 DEFINITION = b"d"
 MESSAGES = b"m"
 DELIVERED = b"h"
+RETURNED = b"r"
 SETTLED = b"s"
 
 JOIN_BELOW_MESSAGES = 64
@@ -124,6 +126,8 @@ class Codec(RecordCodec):
             records += [(DEFINITION, encode_definition(fact)) for fact in group.definitions]
         if group.delivered:
             records.append((DELIVERED, encode_delivered([(f.uid, f.sequence) for f in group.delivered])))
+        if group.returned:
+            records.append((RETURNED, encode_returned(group.returned)))
         if group.settled:
             records.append((SETTLED, encode_settled([(f.uid, f.sequences) for f in group.settled])))
         if not records:

@@ -7,7 +7,7 @@ here: checkpoints being written (`checkpoint`), messages being decoded (never, o
 Rules: the next sequence of a queue is the highest seen in any fact or message, plus one. Facts are
 idempotent, because a checkpoint is taken queue by queue while groups go on: messages below the sequence at
 which a queue was taken are in the checkpoint already, deliveries only rise, settlements subtract from
-whatever is there. A queue whose definition is gone has no state.
+whatever is there, and of what came back the last fact about each message counts. A queue whose definition is gone has no state.
 
 Cost: a few microseconds per record, memory per stored record and not per message. Settlements are
 collected as intervals and subtracted in bulk; the pile is normalised whenever it has doubled.
@@ -22,13 +22,14 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from pillarbox.engine import facts, record
-from pillarbox.engine.base import UID_KINDS, Location, QueueState, Recovery, StoredRun
+from pillarbox.engine.base import UID_KINDS, Location, QueueState, Recovery, ReturnedFact, StoredRun
 from pillarbox.engine.checkpoint_file import (
     CheckpointReader,
     locations_of,
     read_last_checkpoint,
     unpack_runs,
 )
+from pillarbox.engine.returned import Returns, decode_returned
 from pillarbox.store.batch import BatchError, value_spans
 from pillarbox.store.files import Files, StoreError
 from pillarbox.store.folder import BACKLOG, JOURNAL, segment_ids, segment_path
@@ -98,7 +99,7 @@ class Intervals:
 class _Queue:
     """One queue while it is being replayed."""
 
-    __slots__ = ("delivered_through", "floor", "runs", "sequence_next", "settled")
+    __slots__ = ("delivered_through", "floor", "returns", "runs", "sequence_next", "settled")
 
     def __init__(self, floor: int = 0, sequence_next: int = 0, delivered_through: int = -1) -> None:
         self.floor = floor
@@ -107,6 +108,7 @@ class _Queue:
         self.delivered_through = delivered_through
         self.runs: list[tuple[range, Location, int, int]] = []
         self.settled: Intervals | None = None
+        self.returns: Returns | None = None
 
     def seen(self, sequence: int) -> None:
         if sequence >= self.sequence_next:
@@ -119,7 +121,20 @@ class _Queue:
             for sequences, location, body_bytes, accepted_ms in self._left()
         ]
         runs.sort(key=_first_of)
-        return QueueState(uid, self.sequence_next, self.delivered_through, runs)
+        returned = self.returns.left(self._is_gone) if self.returns is not None else []
+        return QueueState(uid, self.sequence_next, self.delivered_through, runs, returned)
+
+    def came_back(self, fact: ReturnedFact) -> None:
+        if self.returns is None:
+            self.returns = Returns()
+        elif self.settled is not None and self.returns.is_full:
+            self.settled.normalise()
+        self.seen(fact.sequences[-1])
+        self.returns.add(fact, self._is_gone)
+
+    def _is_gone(self, sequences: range) -> bool:
+        """Is nothing of this range left? Settlements must be normalised."""
+        return self.settled is not None and next(self.settled.missing_from(sequences), None) is None
 
     def _left(self) -> Iterator[tuple[range, Location, int, int]]:
         if self.settled is None:
@@ -209,6 +224,8 @@ class Replay:
                         runs[-1] = (joined, location, last_bytes + body_bytes, last_ms)
                         continue
                 runs.append((sequences, location, body_bytes, accepted_ms))
+        for fact in checkpoint.returned():
+            self._queue(fact.uid).came_back(fact)
 
     def _check_backlog(self, locations: list[Location], first: int) -> None:
         """Every backlog segment that the checkpoint names must be there and long enough."""
@@ -288,7 +305,7 @@ class Replay:
         )
 
     def _apply(self, group: Walked, segment: int) -> None:
-        """One group: definitions, messages, delivered, settled, in this order."""
+        """One group: definitions, messages, delivered, returned, settled, in this order."""
         data = group.data
         spans = value_spans(data, group.start, group.header)
         shift = group.position - group.start
@@ -307,6 +324,9 @@ class Replay:
                     queue = self._queue(uid)
                     queue.seen(sequence)
                     queue.delivered_through = max(queue.delivered_through, sequence)
+            elif key == facts.RETURNED:
+                for fact in decode_returned(data[start:stop]):
+                    self._queue(fact.uid).came_back(fact)
             elif key == facts.SETTLED:
                 for uid, ranges in facts.decode_settled(data[start:stop]):
                     self._settle(self._queue(uid), ranges)
@@ -357,7 +377,7 @@ class Replay:
                 queue.seen(sequences[-1])
 
 
-_KINDS = frozenset((facts.DEFINITION, facts.MESSAGES, facts.DELIVERED, facts.SETTLED))
+_KINDS = frozenset((facts.DEFINITION, facts.MESSAGES, facts.DELIVERED, facts.RETURNED, facts.SETTLED))
 
 
 def repair(files: Files, folder: str, replayed: Replayed) -> None:

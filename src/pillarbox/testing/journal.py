@@ -24,6 +24,7 @@ from pillarbox.engine.base import (
     MessagesFact,
     QueueState,
     Recovery,
+    ReturnedFact,
     SettledFact,
     StoredRun,
 )
@@ -98,6 +99,8 @@ class QueueView(NamedTuple):
     """Highest sequence in any fact, plus one."""
     delivered_through: int
     bodies: dict[int, bytes]
+    returned: dict[int, tuple[int, int, int]]
+    """Of each message that came back: how often, how often of these as failed, until when it is held."""
 
 
 @dataclass
@@ -117,6 +120,12 @@ class ModelQueue:
     delivered_through: int = -1
     bodies: dict[int, bytes] = field(default_factory=dict)
     locations: dict[int, Location] = field(default_factory=dict)
+    returned: dict[int, tuple[int, int, int]] = field(default_factory=dict)
+
+    def come_back(self, fact: ReturnedFact) -> None:
+        for sequence in fact.sequences:
+            if sequence in self.bodies:
+                self.returned[sequence] = (fact.count, fact.failures, fact.held_until_ms)
 
 
 class Confirmed(Protocol):
@@ -153,6 +162,7 @@ class ModelDomain:
         self._messages: list[MessagesFact] = []
         self._delivered: dict[int, int] = {}
         self._settled: dict[int, list[range]] = {}
+        self._returned: list[ReturnedFact] = []
 
     # --- what may happen ---------------------------------------------------------------------------
 
@@ -205,11 +215,19 @@ class ModelDomain:
             queue.delivered_through = self._delivered[uid] = sequence
             queue.sequence_seen = max(queue.sequence_seen, sequence + 1)
 
+    def come_back(self, fact: ReturnedFact) -> None:
+        """What was delivered is ready again, or held."""
+        queue = self.queues[fact.uid]
+        queue.come_back(fact)
+        queue.sequence_seen = max(queue.sequence_seen, fact.sequences[-1] + 1)
+        self._returned.append(fact)
+
     def settle(self, uid: int, sequences: range) -> None:
         queue = self.queues[uid]
         if not sequences:
             return
         for sequence in sequences:
+            queue.returned.pop(sequence, None)
             queue.bodies.pop(sequence, None)
             queue.locations.pop(sequence, None)
         self._settled.setdefault(uid, []).append(sequences)
@@ -226,7 +244,8 @@ class ModelDomain:
 
     def commit(self) -> None:
         """End the tick: append what happened as one group."""
-        if not (self._definitions or self._messages or self._delivered or self._settled):
+        facts = (self._definitions, self._messages, self._delivered, self._returned, self._settled)
+        if not any(facts):
             return
         self.ticket += 1
         group = Group(
@@ -236,6 +255,7 @@ class ModelDomain:
             [DeliveredFact(uid, sequence) for uid, sequence in self._delivered.items()],
             [SettledFact(uid, ranges) for uid, ranges in self._settled.items()],
             self.lone(),
+            returned=self._returned,
         )
         self._begin()
         self.history.append(self.state())
@@ -246,7 +266,9 @@ class ModelDomain:
         return State(
             dict(self.definitions_now),
             {
-                uid: QueueView(queue.sequence_seen, queue.delivered_through, dict(queue.bodies))
+                uid: QueueView(
+                    queue.sequence_seen, queue.delivered_through, dict(queue.bodies), dict(queue.returned)
+                )
                 for uid, queue in self.queues.items()
             },
         )
@@ -305,7 +327,13 @@ class ModelDomain:
             if queue is None:
                 continue
             runs = self._runs(queue)
-            yield QueueState(uid, queue.sequence_next, queue.delivered_through, runs[: self.piece_runs])
+            returned = [
+                ReturnedFact(uid, range(sequence, sequence + 1), *numbers)
+                for sequence, numbers in queue.returned.items()
+            ]
+            yield QueueState(
+                uid, queue.sequence_next, queue.delivered_through, runs[: self.piece_runs], returned
+            )
             last = runs[: self.piece_runs][-1].sequences[-1] if runs else -1
             while uid in self.queues:
                 self.commit()
@@ -344,6 +372,8 @@ class ModelDomain:
                     assert sequence not in queue.locations, f"queue {uid} has {sequence} twice: {state.runs}"
                     queue.locations[sequence] = run.location
                     queue.bodies[sequence] = b""
+            for fact in state.returned:
+                queue.come_back(fact)
         self.history = [self.state()]
 
     def adopt(self, uid: int, ticket: int) -> None:

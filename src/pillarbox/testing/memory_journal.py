@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Sequence
 
+import msgspec
+
 from pillarbox.engine.base import (
     UID_KINDS,
     Group,
@@ -19,6 +21,7 @@ from pillarbox.engine.base import (
     Message,
     QueueState,
     Recovery,
+    ReturnedFact,
     Snapshot,
     StoredRun,
 )
@@ -39,7 +42,7 @@ class Record:
 class Kept:
     """One queue while it is replayed: every unsettled sequence, and where its message rests."""
 
-    __slots__ = ("delivered_through", "floor", "places", "sequence_next")
+    __slots__ = ("delivered_through", "floor", "places", "returned", "sequence_next")
 
     def __init__(self) -> None:
         self.sequence_next = 0
@@ -47,6 +50,14 @@ class Kept:
         """Messages below it were looked at by the checkpoint: there, or settled by then."""
         self.delivered_through = -1
         self.places: dict[int, int] = {}
+        self.returned: dict[int, ReturnedFact] = {}
+        """The last fact about each message that came back."""
+
+    def came_back(self, fact: ReturnedFact) -> None:
+        for sequence in fact.sequences:
+            self.seen(sequence)
+            single = range(sequence, sequence + 1)
+            self.returned[sequence] = msgspec.structs.replace(fact, sequences=single)
 
     def seen(self, sequence: int) -> None:
         self.sequence_next = max(self.sequence_next, sequence + 1)
@@ -220,9 +231,11 @@ class Replay:
         for run in state.runs:
             for sequence in run.sequences:
                 queue.places[sequence] = run.location.position
+        for fact in state.returned:
+            queue.came_back(fact)
 
     def apply(self, group: Group) -> None:
-        """Definitions, messages, delivered, settled, in this order."""
+        """Definitions, messages, delivered, returned, settled, in this order."""
         for definition in group.definitions:
             key = (definition.kind, definition.key)
             if definition.value is not None:
@@ -242,6 +255,8 @@ class Replay:
             queue = self._queue(delivered.uid)
             queue.seen(delivered.sequence)
             queue.delivered_through = max(queue.delivered_through, delivered.sequence)
+        for returned in group.returned:
+            self._queue(returned.uid).came_back(returned)
         for settled in group.settled:
             queue = self._queue(settled.uid)
             for sequences in settled.sequences:
@@ -256,7 +271,8 @@ class Replay:
         for uid, queue in self.queues.items():
             if any((kind, str(uid)) in self.definitions for kind in UID_KINDS):
                 runs = list(_stored_runs(queue.places, records, locations))
-                states[uid] = QueueState(uid, queue.sequence_next, queue.delivered_through, runs)
+                returned = [fact for sequence, fact in queue.returned.items() if sequence in queue.places]
+                states[uid] = QueueState(uid, queue.sequence_next, queue.delivered_through, runs, returned)
         return Recovery(self.definitions, states, [])
 
 
