@@ -34,6 +34,8 @@ class QueueState(NamedTuple):
     unacknowledged: int
     consumers: int
     ready_bytes: int
+    delayed: int = 0
+    """Came back and wait until they are ready again (`x-delayed-retry-type`)."""
 
 
 class Broker:
@@ -164,7 +166,13 @@ class Broker:
 
         def look(server: Server) -> QueueState:
             queue = server.core.vhosts[where].queues[name]
-            return QueueState(queue.ready_count, queue.unacked_count, queue.consumer_count, queue.ready_bytes)
+            return QueueState(
+                queue.ready_count,
+                queue.unacked_count,
+                queue.consumer_count,
+                queue.ready_bytes,
+                queue.delayed_count,
+            )
 
         return self.call(look)
 

@@ -114,8 +114,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     delivery_limit: int | None
     """How often a message may come back to a quorum queue that does not say it; None: any number of times."""
     requeues_count: bool
-    """Do answers that give a message back count towards that limit? Otherwise only receivers that went away
-    without an answer do, and `x-acquired-count` stands beside `x-delivery-count`."""
+    """Does every return count towards that limit? Otherwise only deliveries that failed do (basic.reject,
+    receivers that went away without an answer), and `x-acquired-count` stands beside `x-delivery-count`."""
     refused: frozenset[Feature]
     """What clients may not do."""
 

@@ -316,7 +316,7 @@ def test_counts_are_kept_message_by_message() -> None:
 
 @pytest.mark.row("R52")
 def test_message_that_was_out_before_a_restart_came_back_once() -> None:
-    """What it came back before that is not kept."""
+    """Given back or not: `test_attempts` tells these apart."""
     domain = Domain()
     queue = declare(domain, "q", queue_type="quorum", delivery_limit=5)
     domain.publish([queue], [message(1)])

@@ -11,7 +11,7 @@ from typing import Any
 import pika
 import pytest
 from broker_target import STARTERS, Target, chosen, peers
-from pika_tools import Pika, consume, cut, drain, exists, publish, wait_until
+from pika_tools import Pika, consume, cut, drain, exists, publish, ready, wait_until
 
 PERSISTENT = pika.DeliveryMode.Persistent.value
 
@@ -239,3 +239,48 @@ def test_memory_and_disk_alarms_at_once_are_one_reason(request: pytest.FixtureRe
         assert consume(other, name).settled(0) == []
         for connection in factory.connections:
             cut(connection)
+
+
+@pytest.mark.row("R52")
+@pytest.mark.parametrize("end", ["stop", "kill"])
+def test_counts_of_returned_messages_survive_restarts(
+    peer: peers.Peer, pika_here: Pika, name: str, end: str
+) -> None:
+    """R52: given back, out when the broker goes, given back: the third time is more than the limit of 2."""
+    dead = f"{name}-dead"
+    arguments = {
+        "x-queue-type": "quorum",
+        "x-delivery-limit": 2,
+        "x-dead-letter-exchange": "",
+        "x-dead-letter-routing-key": dead,
+    }
+    channel = pika_here.channel()
+    channel.confirm_delivery()
+    channel.queue_declare(dead, durable=True)
+    channel.queue_declare(name, durable=True, arguments=arguments)
+    publish(channel, name, b"poison", delivery_mode=PERSISTENT)
+    for count, give_back in enumerate((True, False, True)):
+        method, properties, _ = channel.basic_get(name)
+        assert method is not None
+        assert (properties.headers or {}).get("x-delivery-count", 0) == count
+        if give_back:
+            channel.basic_nack(method.delivery_tag, requeue=True)
+        # What came before this confirm is as durable.
+        publish(channel, dead, b"mark", delivery_mode=PERSISTENT)
+        if count == 2:
+            break
+        if end == "kill":
+            peer.kill()
+            peer.start()
+        else:
+            peer.restart()
+        channel = again(peer, pika_here).channel()
+        channel.confirm_delivery()
+        wait_until(channel, lambda channel=channel: ready(channel, name) == 1)
+    wait_until(channel, lambda: ready(channel, dead) == 4)
+    received = [channel.basic_get(dead, auto_ack=True) for _ in range(4)]
+    (properties,) = [properties for _, properties, body in received if body == b"poison"]
+    assert properties.headers["x-first-death-reason"] == "delivery_limit"
+    assert channel.basic_get(name)[0] is None
+    channel.queue_delete(name)
+    channel.queue_delete(dead)

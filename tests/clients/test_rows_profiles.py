@@ -260,6 +260,20 @@ def test_giving_back_does_not_count_towards_the_delivery_limit(strict: Profiled)
 
 
 @pytest.mark.row("T3", "R52")
+def test_rejecting_counts_towards_the_delivery_limit(strict: Profiled) -> None:
+    """R52: basic.reject with requeue says that the delivery failed; basic.nack does not."""
+    channel = strict.channel()
+    channel.queue_declare("q", durable=True, arguments=QUORUM | {"x-delivery-limit": 2})
+    publish(channel, "q", b"again")
+    for n in range(3):
+        method, properties, _ = channel.basic_get("q")
+        assert method is not None
+        assert (properties.headers or {}) == ({"x-acquired-count": n, "x-delivery-count": n} if n else {})
+        channel.basic_reject(method.delivery_tag, requeue=True)
+    assert channel.basic_get("q")[0] is None
+
+
+@pytest.mark.row("T3", "R52")
 def test_delivery_limit_of_minus_1_is_none(strict: Profiled) -> None:
     channel = strict.channel()
     channel.queue_declare("q", durable=True, arguments=QUORUM | {"x-delivery-limit": -1})

@@ -41,6 +41,7 @@ COMPARED_QUEUE_ARGUMENTS = (
 """Arguments of queues that a redeclaration must repeat, in the order in which RabbitMQ looks at them."""
 
 QUEUE_TYPES = ("classic", "quorum", "stream")
+RETRY_TYPES = ("all", "failed", "returned", "disabled")
 
 DEFAULTS = {"x-queue-type": "classic"}
 """What a missing argument equals on redeclaration."""
@@ -129,6 +130,9 @@ QUEUE_ARGUMENTS: dict[str, Callable[[Any], str | None]] = {
     "x-queue-mode": _one_of("lazy", "default", fault="\"unsupported queue mode '{}'\""),
     "x-queue-version": _queue_version,
     "x-dead-letter-strategy": _one_of("at-most-once", "at-least-once", fault="invalid_dlx_strategy"),
+    "x-delayed-retry-type": _one_of(*RETRY_TYPES, fault="invalid_delayed_retry_type"),
+    "x-delayed-retry-min": _positive_milliseconds,
+    "x-delayed-retry-max": _positive_milliseconds,
     "x-max-in-memory-length": _not_negative,
     "x-max-in-memory-bytes": _not_negative,
     "x-quorum-initial-group-size": _positive,

@@ -14,6 +14,7 @@ from pillarbox.engine.base import (
     DeliveredFact,
     Group,
     MessagesFact,
+    ReturnedFact,
     SettledFact,
 )
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from pillarbox.broker.deadletter import Dying
     from pillarbox.broker.queue import Queue
     from pillarbox.broker.run import Run
+    from pillarbox.broker.scheduler import Timed
 
 
 SMALL_MESSAGES = 4
@@ -40,8 +42,8 @@ class Changes:
         """Queues that may have something to deliver; each stands here at most once."""
         self.cold: list[Run] = []
         """Runs whose messages are wanted back from the engine."""
-        self.timed: list[tuple[int, Queue]] = []
-        """Queues that want to be looked at, with the time."""
+        self.timed: list[tuple[int, Timed]] = []
+        """Who wants to be told when a time has come, with the time: queues, for one."""
         self.dying: deque[Dying] = deque()
         """Messages that wait for being forwarded as dead letters, in the order in which they died."""
         self.deaths: dict[tuple[str, str, str], int] = {}
@@ -51,6 +53,7 @@ class Changes:
         self.definitions: list[DefinitionFact] = []
         self.messages: list[MessagesFact] = []
         self.delivered: dict[int, int] = {}
+        self.returned: list[ReturnedFact] = []
         self.settled: dict[int, list[range]] = {}
 
     def hold(self, size: int) -> None:
@@ -77,7 +80,7 @@ class Changes:
     @property
     def has_facts(self) -> bool:
         """Is there anything for the journal?"""
-        return bool(self.messages or self.settled or self.delivered or self.definitions)
+        return bool(self.messages or self.settled or self.delivered or self.definitions or self.returned)
 
     @property
     def is_small(self) -> bool:
@@ -97,6 +100,8 @@ class Changes:
             [SettledFact(uid, ranges) for uid, ranges in self.settled.items()],
             lone,
             waited or bool(self.definitions),
+            self.returned,
         )
         self.definitions, self.messages, self.delivered, self.settled = [], [], {}, {}
+        self.returned = []
         return group

@@ -485,8 +485,8 @@ class Core:
         if self.streams.dirty:
             delivered += self.streams.serve(TICK_MESSAGES)
         if changes.timed:
-            for due_ms, queue in changes.timed:
-                self.scheduler.at(due_ms, queue)
+            for due_ms, who in changes.timed:
+                self.scheduler.at(due_ms, who)
             changes.timed.clear()
         if changes.has_facts or self.confirms.listed or changes.logs_grown:
             self.flush(quiet=not delivered)

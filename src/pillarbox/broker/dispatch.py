@@ -47,10 +47,10 @@ def dispatch(queue: Queue) -> int:
         done += count
         served = consumers[:count]
         if len({consumer.ledger for consumer in served}) == len(served):
+            # Where returns are counted, `cut` knows what belongs to each message.
+            singly = count == len(served) and run.counts is None
             for position, consumer in enumerate(served):
-                stripe = (
-                    run.one(position) if count == len(served) else run.cut(slice(position, None, len(served)))
-                )
+                stripe = run.one(position) if singly else run.cut(slice(position, None, len(served)))
                 _hand_over(consumer, stripe)
         else:
             # Consumers that share a ledger see the messages in order, so they get them one by one.

@@ -19,7 +19,8 @@ from itertools import islice
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
-from pillarbox.broker.deadletter import DELIVERY_LIMIT, EXPIRED, MAXLEN, REJECTED, Dying
+from pillarbox.broker.attempts import known_facts, note_out, recall, take_back
+from pillarbox.broker.deadletter import EXPIRED, MAXLEN, REJECTED, Dying
 from pillarbox.broker.run import MESSAGE_BYTES, Run, message_bytes_of
 from pillarbox.engine.base import NO_EXPIRATION, Location, Message, QueueState, StoredRun
 
@@ -125,7 +126,7 @@ class Lane:
     def release(self, run: Run, *, failed: bool = False) -> None:
         """Put delivered messages back to their original place; they will be `redelivered`.
 
-        `failed`: their receiver went away without an answer.
+        `failed`: their receiver could not cope with them, or went away without an answer.
         """
         queue = self.queue
         if queue.deleted:
@@ -136,42 +137,21 @@ class Lane:
         if run.messages is None:
             # Given up while it was out: of its parts only the engine knows how many bytes they have.
             queue.estimated = True
-        if queue.delivery_limit is not None and not self._count_return(run, queue.delivery_limit, failed):
-            return
+        if queue.delivery_limit is not None:
+            take_back(self, self._changes, run, queue.delivery_limit, failed=failed)
+        else:
+            self.ready_again(run)
+
+    def ready_again(self, run: Run) -> None:
+        """Let messages that were ready once stand in their original place."""
+        queue = self.queue
+        count = len(run)
         run.redelivered = True
         heappush(self.released, run)
         queue.ready_count += count
         queue.ready_bytes += run.body_bytes
         queue.active_ms = self._changes.now_ms
         queue.wake()
-
-    def _count_return(self, run: Run, limit: int, failed: bool) -> bool:
-        """Note that messages came back once more; False if any did too often (R52) and all are dealt with."""
-        queue = self.queue
-        never = [0] * len(run.sequences)
-        counts = run.counts = [count + 1 for count in run.counts or never]
-        if not queue.requeues_count:
-            if failed:
-                run.failures = [count + 1 for count in run.failures or never]
-            counts = run.failures or never
-        if max(counts) <= limit:
-            return True
-        for position, count in enumerate(counts):
-            single = run.cut(slice(position, position + 1))
-            if count <= limit:
-                single.redelivered = True
-                heappush(self.released, single)
-                queue.ready_count += 1
-                queue.ready_bytes += single.body_bytes
-            else:
-                queue.count_deaths(DELIVERY_LIMIT, 1)
-                if queue.dead_letters is None:
-                    self._gone(single)
-                else:
-                    self._die(single, DELIVERY_LIMIT)
-        queue.active_ms = self._changes.now_ms
-        queue.wake()
-        return False
 
     # --- messages out ------------------------------------------------------------------------------
 
@@ -226,7 +206,7 @@ class Lane:
             # Only after a restart: what was delivered before it was given back when its consumer went.
             part.redelivered = True
             if self.queue.delivery_limit is not None:
-                part.counts = part.failures = [1] * count
+                part.counts, part.failures = run.counts_at(offset, offset + count)
         return part
 
     def delivered(self, run: Run) -> None:
@@ -236,6 +216,8 @@ class Lane:
             self.delivered_through = last
             if run.stored:
                 self._changes.delivered[self.uid] = last
+        elif run.counts is not None:
+            note_out(self._changes, run)
 
     # --- messages gone -----------------------------------------------------------------------------
 
@@ -277,8 +259,8 @@ class Lane:
             self._die(run, REJECTED)
 
     def purge(self) -> None:
-        """Drop all ready messages; the queue, which drops those of all lanes, sets its counts to 0."""
-        for run in self.ready_runs():
+        """Drop what is ready or held; the queue, which drops that of all lanes, sets its counts to 0."""
+        for run in (*self.ready_runs(), *self._delayed()):
             self._gone(run)
         self.ready.clear()
         self.released.clear()
@@ -305,6 +287,14 @@ class Lane:
         else:
             self._changes.dying.append(Dying(self.queue, reason, run, None))
 
+    def perish(self, run: Run, reason: str) -> None:
+        """Let messages that are in no other place any more die."""
+        self.queue.count_deaths(reason, len(run.sequences))
+        if self.queue.dead_letters is None:
+            self._gone(run)
+        else:
+            self._die(run, reason)
+
     def split_dying(self, run: Run, count: int) -> tuple[Run, Run | None]:
         """Part the first messages of a dying run from the rest, if there is any."""
         if len(run.sequences) <= count:
@@ -330,7 +320,7 @@ class Lane:
         if run.messages is None and queue.dead_letters is not None:
             self._want_head(run)
             return False
-        count = queue.ready_count - limits.length
+        count = queue.ready_count + queue.delayed_count - limits.length
         position = start
         if count > 0:
             # The limit of bytes is looked at again when that of messages is kept.
@@ -340,7 +330,7 @@ class Lane:
             unknown.lane._want(unknown)
             return False
         else:
-            size = queue.ready_bytes - limits.body_bytes
+            size = queue.ready_bytes + queue.delayed_bytes - limits.body_bytes
             if run.messages is None:
                 if run.body_bytes > size:
                     self._want_head(run)
@@ -354,7 +344,7 @@ class Lane:
 
     def close(self) -> None:
         """Let go of everything; the queue is deleted."""
-        for run in self.ready_runs():
+        for run in (*self.ready_runs(), *self._delayed()):
             if run.messages is not None:
                 self._changes.resident_bytes -= run.held_bytes
         for entry in self.outstanding:
@@ -428,11 +418,7 @@ class Lane:
         queue = self.queue
         queue.ready_count -= len(gone.sequences)
         queue.ready_bytes -= gone.body_bytes
-        queue.count_deaths(reason, len(gone.sequences))
-        if queue.dead_letters is None:
-            self._gone(gone)
-        else:
-            self._die(gone, reason)
+        self.perish(gone, reason)
 
     # --- memory and disk ---------------------------------------------------------------------------
 
@@ -529,13 +515,21 @@ class Lane:
         for position, run in enumerate(self.ready):
             yield run.cut(slice(self._offset, None)) if position == 0 and self._offset else run
 
+    def _delayed(self) -> list[Run]:
+        """Everything that is held until it is ready again."""
+        delayed = self.queue.delayed
+        return [] if delayed is None else [run for run, _ in delayed.waiting(self)]
+
     def states(self) -> Iterator[QueueState]:
         """What a checkpoint has to keep: every unsettled run that rests on disk."""
         out = [entry.run.cut(slice(entry.start, entry.stop)) for entry in self.outstanding]
-        everything = (*self.ready_runs(), *out, *self.dying)
+        everything = (*self.ready_runs(), *self._delayed(), *out, *self.dying)
         runs = sorted([run for run in everything if run.location is not None])
         if self.queue.journaled:
-            yield self._state(self.uid, [run for run in runs if run.stored])
+            state = self._state(self.uid, [run for run in runs if run.stored])
+            if self.queue.delivery_limit is not None:
+                state.returned.extend(known_facts(self))
+            yield state
         spilled = [run for run in runs if not run.stored]
         if spilled:
             yield self._state(self.uid | SHADOW, spilled)
@@ -561,6 +555,8 @@ class Lane:
                 self.ready.append(run)
                 queue.ready_count += len(sequences)
                 queue.ready_bytes += part_bytes
+        if queue.delivery_limit is not None:
+            recall(self, self._changes, state.returned, queue.delivery_limit)
         self._cold_runs = len(self.ready)
 
     def _split_at_delivered(self, sequences: range) -> list[range]:

@@ -34,7 +34,7 @@ class Outcome(enum.Enum):
     RELEASED = enum.auto()
     """Back to its place in the queue, to be delivered again."""
     MODIFIED = enum.auto()
-    """The same, and the delivery counts as failed: the receiver went away without an answer."""
+    """The same, and the delivery counts as failed: its receiver could not cope with it, or went away."""
     REJECTED = enum.auto()
     """Dead-lettered where the queue says so, else dropped."""
 

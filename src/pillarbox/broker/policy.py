@@ -19,7 +19,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from pillarbox.broker.arguments import MILLISECONDS_MAX, spelled
+from pillarbox.broker.arguments import MILLISECONDS_MAX, RETRY_TYPES, spelled
+from pillarbox.broker.retry import retry_problem
 from pillarbox.errors import BrokerError, Reason
 
 Definition = Mapping[str, Any]
@@ -101,10 +102,16 @@ class Key(NamedTuple):
     policy before a policy."""
     operator: bool = False
     """Operator policies have it."""
+    greatest: bool = False
+    """Of a policy and an operator policy the larger value counts, whatever `least` says of arguments."""
+    over: bool = False
+    """A policy goes before an argument."""
 
 
 _STRATEGY = _one_of("at-most-once", "at-least-once")
 _OVERFLOW = _one_of("drop-head", "reject-publish", "reject-publish-dlx")
+_RETRY = "delayed retry {} delay. Must be a positive integer"
+_RETRY_TYPE = f"delayed retry type. Must be one of: {', '.join(RETRY_TYPES)}"
 _LEADER = _one_of("client-local", "balanced")
 _MASTER = _one_of("client-local", "min-masters", "random")
 
@@ -115,6 +122,13 @@ KEYS: dict[str, Key] = {
     "dead-letter-exchange": Key("x-dead-letter-exchange", _text, "dead letter exchange name"),
     "dead-letter-routing-key": Key("x-dead-letter-routing-key", _text, "dead letter routing key"),
     "dead-letter-strategy": Key("x-dead-letter-strategy", _STRATEGY, "dead letter strategy"),
+    "delayed-retry-max": Key("x-delayed-retry-max", _some_milliseconds, _RETRY.format("maximum"), True, True),
+    "delayed-retry-min": Key(
+        "x-delayed-retry-min", _some_milliseconds, _RETRY.format("minimum"), True, True, greatest=True
+    ),
+    "delayed-retry-type": Key(
+        "x-delayed-retry-type", _one_of(*RETRY_TYPES), _RETRY_TYPE, operator=True, over=True
+    ),
     "delivery-limit": Key("x-delivery-limit", _count, "delivery limit", least=True, operator=True),
     "expires": Key("x-expires", _some_milliseconds, "queue expiry", least=True, operator=True),
     "ha-mode": Key(None, _anything, ""),
@@ -170,7 +184,7 @@ def _problem(policy: Policy, operator: bool) -> str | None:
     for key, value in policy.definition.items():
         if not KEYS[key].valid(value):
             return f"{spelled(value)} is not a valid {KEYS[key].noun}"
-    return None
+    return retry_problem(policy.definition)
 
 
 class Policies:
@@ -218,8 +232,12 @@ def merged(applied: Applied) -> dict[str, Any]:
     definition = dict(applied.policy.definition) if applied.policy is not None else {}
     if applied.operator is not None:
         for key, value in applied.operator.definition.items():
-            least = KEYS[key].least and key in definition
-            definition[key] = min(definition[key], value) if least else value
+            if key in definition and KEYS[key].greatest:
+                definition[key] = max(definition[key], value)
+            elif key in definition and KEYS[key].least:
+                definition[key] = min(definition[key], value)
+            else:
+                definition[key] = value
     return definition
 
 
@@ -233,7 +251,7 @@ def effective(arguments: Mapping[str, Any], applied: Applied) -> Mapping[str, An
         if argument is None:
             continue
         own = settings.get(argument)
-        if own is None:
+        if own is None or KEYS[key].over:
             settings[argument] = value
         elif KEYS[key].least and isinstance(own, int):
             settings[argument] = min(own, value)

@@ -22,6 +22,7 @@ from pillarbox.broker.exchange import Stamp
 from pillarbox.broker.lane import READ_AHEAD_BYTES, READ_AHEAD_MESSAGES, Lane
 from pillarbox.broker.limits import delivery_limit_of, limits_of
 from pillarbox.broker.policy import NOTHING_APPLIED
+from pillarbox.broker.retry import Delayed, RetryRule, retry_rule_of
 from pillarbox.broker.run import Run
 
 if TYPE_CHECKING:
@@ -94,7 +95,12 @@ class Queue:
         self.ack_timeout_ms: int | None = None
         """How long a delivery may stay unanswered (R54); 0: for ever, None: as long as in other queues."""
         self.requeues_count = True
-        """Does it count that a receiver gave a message back? Otherwise only that one went away with it."""
+        """Does every return count? Otherwise only those of deliveries that failed."""
+        self.retry: RetryRule | None = None
+        """Which messages that come back are held for a while, and how long (R53)."""
+        self.delayed: Delayed | None = None
+        """Those messages, once there were any."""
+        self.delayed_count = self.delayed_bytes = 0
         self.expiry: object | None = None
         """What deletes the queue when nobody has used it for so long: a timer keeps nothing alive."""
         self.journaled = durable and owner is None and changes.journaled
@@ -146,6 +152,7 @@ class Queue:
         self.limits = limits_of(settings)
         self.dead_letters = dead_letters
         self.delivery_limit = delivery_limit_of(settings)
+        self.retry = retry_rule_of(settings)
         self.set_ack_timeout(own_timeout_ms(settings))
         self.timed = self.timed or self.ttl_ms is not None
         self.wake()
@@ -345,10 +352,12 @@ class Queue:
         return None
 
     def purge(self) -> int:
-        """Drop all ready messages; return how many."""
-        count = self.ready_count
+        """Drop all ready messages, and those that are held until they are; return how many."""
+        count = self.ready_count + self.delayed_count
         for lane in self.lanes:
             lane.purge()
+        if self.delayed is not None:
+            self.delayed.forget()
         self.ready_count = self.ready_bytes = 0
         self.unreadable = False
         self.active_ms = self._changes.now_ms
@@ -362,6 +371,8 @@ class Queue:
         self.tell_waiting()
         for lane in self.lanes:
             lane.close()
+        if self.delayed is not None:
+            self.delayed.forget()
         # Deliveries that are out know their lane and with it the queue, but not the other way round.
         self.lanes.clear()
         self.ready_count = self.ready_bytes = self.unacked_count = self.unacked_bytes = 0
@@ -375,6 +386,12 @@ class Queue:
         """Deliveries that are not answered yet."""
         for lane in self.lanes:
             yield from lane.outstanding
+
+    def delay(self, run: Run, due_ms: int) -> None:
+        """Hold messages that came back: they are neither ready nor out before that time (R53)."""
+        if self.delayed is None:
+            self.delayed = Delayed(self, self._changes)
+        self.delayed.add(run, due_ms)
 
     # --- limits and dead letters -------------------------------------------------------------------
 
@@ -469,6 +486,8 @@ class Queue:
         for lane in self.lanes:
             if lane.outstanding:
                 lane.give_up(memory_budget)
+        if self.delayed_count and self.delayed is not None:
+            self.delayed.give_up(memory_budget)
         count = self.ready_count
         size = self.ready_bytes
         changes = self._changes

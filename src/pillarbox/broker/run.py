@@ -54,7 +54,7 @@ class Run(msgspec.Struct, eq=False):
     counts: list[int] | None = None
     """How often each message came back, where the queue counts that and any did (R52)."""
     failures: list[int] | None = None
-    """How often of these its receiver had gone away, where the queue counts that apart."""
+    """How often of these the delivery had failed: see `Outcome.MODIFIED`."""
     estimated: bool = False
     """Cold, and `body_bytes` is about right: what was settled of its record, or cut off, is not known."""
 
@@ -119,6 +119,11 @@ class Run(msgspec.Struct, eq=False):
             if self.failures is not None:
                 part.failures = self.failures[selection]
         return part
+
+    def counts_at(self, start: int, stop: int) -> tuple[list[int] | None, list[int] | None]:
+        """How often the messages at these positions came back, and how often of these as failed."""
+        counts, failures = self.counts, self.failures
+        return counts and counts[start:stop], failures and failures[start:stop]
 
     def part_bytes(self, start: int, stop: int) -> int:
         """Body bytes of the messages at these positions; those of all parts add up to the run's."""

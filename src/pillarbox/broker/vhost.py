@@ -416,7 +416,7 @@ class VHost:
         queue = self.queue_for(owner, name)
         for condition, fault in (
             (if_unused and bool(queue.consumers), "in use"),
-            (if_empty and bool(queue.ready_count), "not empty"),
+            (if_empty and bool(queue.ready_count + queue.delayed_count), "not empty"),
         ):
             if condition:
                 text = f"queue '{name}' in vhost '{self.name}' {fault}"

@@ -5,8 +5,8 @@ here: the record of messages itself (`record`), where the bytes go (`local`), wh
 
 The base offset of a batch is the number of its first record, so that the batches of a journal follow each
 other without a gap. Each definition and each set of messages is a record; all `delivered` facts of a group
-share one record, and so do all `returned` and all `settled` facts, because they are small and many. The record's key is one
-byte, its kind; its value begins with a format byte, so that either may change later.
+share one record, and so do all `returned` and all `settled` facts, because they are small and many. The
+record's key is one byte, its kind; its value begins with a format byte, so that either may change later.
 
 This is the hot path of every durable publish: columns are packed whole, nothing is done per message
 that a comprehension cannot do. `tests/engine/test_facts.py` holds the slow, obvious twin.

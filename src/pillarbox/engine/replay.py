@@ -7,7 +7,8 @@ here: checkpoints being written (`checkpoint`), messages being decoded (never, o
 Rules: the next sequence of a queue is the highest seen in any fact or message, plus one. Facts are
 idempotent, because a checkpoint is taken queue by queue while groups go on: messages below the sequence at
 which a queue was taken are in the checkpoint already, deliveries only rise, settlements subtract from
-whatever is there, and of what came back the last fact about each message counts. A queue whose definition is gone has no state.
+whatever is there, and of what came back the last fact about each message counts. A queue whose definition
+is gone has no state.
 
 Cost: a few microseconds per record, memory per stored record and not per message. Settlements are
 collected as intervals and subtracted in bulk; the pile is normalised whenever it has doubled.

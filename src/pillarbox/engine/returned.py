@@ -48,7 +48,7 @@ def decode_returned(value: bytes) -> Iterator[ReturnedFact]:
     uids, starts, stops, steps, counts, failures, held = (
         columns[rows * number : rows * (number + 1)] for number in range(COLUMNS)
     )
-    if not all([start < stop and step > 0 for start, stop, step in zip(starts, stops, steps, strict=True)]):
+    if not all(start < stop and step > 0 for start, stop, step in zip(starts, stops, steps, strict=True)):
         raise StoreError("a stored list of returned messages has none in it")
     return map(ReturnedFact, uids, map(range, starts, stops, steps), counts, failures, held)
 
@@ -66,7 +66,7 @@ class Returns:
         return len(self._facts) >= self._limit
 
     def add(self, fact: ReturnedFact, is_gone: Callable[[range], bool]) -> None:
-        """Take one more; `is_gone` says whether nothing of a range is left. Cost: amortised O(1) calls of it."""
+        """Take one more; `is_gone` says whether nothing of a range is left, and is asked seldom."""
         if self.is_full:
             self._facts = {known.sequences: known for known in self.left(is_gone)}
             self._limit = 2 * len(self._facts) + FACTS_MAX

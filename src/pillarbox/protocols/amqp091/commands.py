@@ -311,7 +311,8 @@ def basic_ack(channel: Channel, tag: int, multiple: bool) -> None:
 
 
 def basic_reject(channel: Channel, tag: int, requeue: bool) -> None:
-    channel.settle(tag, False, Outcome.RELEASED if requeue else Outcome.REJECTED, m.BASIC_REJECT)
+    # To a queue that counts, this requeue is a failure and that of basic.nack is not (R52).
+    channel.settle(tag, False, Outcome.MODIFIED if requeue else Outcome.REJECTED, m.BASIC_REJECT)
 
 
 def basic_nack(channel: Channel, tag: int, multiple: bool, requeue: bool) -> None:
