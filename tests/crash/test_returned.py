@@ -154,4 +154,5 @@ def test_counts_are_those_of_some_group_whatever_crashes(seed: int) -> None:
         life.storage.crash()
         life.begin()
         life.compare(synced)
-    assert life.returns and life.held
+    assert life.returns
+    assert life.held
