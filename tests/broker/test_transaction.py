@@ -417,3 +417,22 @@ def test_rejections_of_a_transaction_die_at_the_commit() -> None:
         dead = found["dead"].bodies
         assert sorted(found["q"].bodies + dead) == [b"0", b"1", b"2"]
     assert dead == [b"0", b"2"]
+
+
+@pytest.mark.row("R52", "T3")
+def test_requeues_of_either_kind_are_one_answer_and_count_for_themselves() -> None:
+    """basic.reject and basic.nack in one transaction: places are kept, and only the first is a failure."""
+    domain = Domain()
+    queue = domain.vhost.declare_queue(None, "q", durable=True, arguments={"x-queue-type": "quorum"})
+    domain.publish([queue], [message(n) for n in range(3)])
+    session, ledger = domain.session(), Ledger()
+    tags = [got[2] for _ in range(3) if (got := session.get("q", ledger, no_ack=False)) is not None]
+    transaction = Transaction(domain.core)
+    for tag, outcome in zip(tags, (Outcome.RELEASED, Outcome.MODIFIED, Outcome.RELEASED), strict=True):
+        transaction.settle(ledger, tag, False, outcome)
+    transaction.commit()
+    assert [(run.counts, run.failures) for run in queue.ready_runs()] == [
+        ([1], None),
+        ([1], [1]),
+        ([1], None),
+    ]

@@ -267,9 +267,9 @@ class Ledger:
                 self._entries.insert(position, part)
         return withdrawn
 
-    def settle_withdrawn(self, entries: Iterable[Entry], outcome: Outcome) -> None:
-        """Settle deliveries that were taken out, in this order."""
-        for entry in entries:
+    def settle_withdrawn(self, entries: Iterable[tuple[Entry, Outcome]]) -> None:
+        """Settle deliveries that were taken out, in this order, each with its outcome."""
+        for entry, outcome in entries:
             self.count += entry.stop - entry.start
             self._settle_part(entry, entry.start, entry.stop, outcome)
         if self._returned:

@@ -17,7 +17,6 @@ its client is told; nothing of a transaction is seen before its commit.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -38,7 +37,9 @@ TRANSACTION_BYTES_MAX = 128 << 20
 """Memory that the messages of one transaction may take: they stay there until the commit, which makes one
 journal group of them. A single message may be larger. RabbitMQ has no bound but its memory."""
 
-_BY_TAG = attrgetter("tag_first")
+
+def _by_tag(answered: tuple[Entry, Outcome]) -> int:
+    return answered[0].tag_first
 
 
 class Publication:
@@ -68,11 +69,11 @@ class Publication:
 
 
 class Answer(NamedTuple):
-    """Withdrawn deliveries of one ledger that get the same answer."""
+    """Withdrawn deliveries of one ledger that get answers of one kind, with their outcomes."""
 
     ledger: Ledger
-    outcome: Outcome
-    entries: list[Entry]
+    kind: Outcome
+    entries: list[tuple[Entry, Outcome]]
 
 
 class Committed(NamedTuple):
@@ -106,7 +107,7 @@ class Transaction:
     @property
     def answer_count(self) -> int:
         """How many deliveries are answered in it."""
-        return sum([entry.stop - entry.start for answer in self._answers for entry in answer.entries])
+        return sum([entry.stop - entry.start for answer in self._answers for entry, _ in answer.entries])
 
     # --- filling it --------------------------------------------------------------------------------
 
@@ -172,11 +173,13 @@ class Transaction:
 
     def _answer(self, ledger: Ledger, outcome: Outcome, entries: Iterable[Entry]) -> None:
         # Joined to the last answer if it is alike: whatever is requeued or rejected together keeps its order.
+        kind = Outcome.RELEASED if outcome in GIVEN_BACK else outcome
         last = self._answers[-1] if self._answers else None
-        if last is None or last.ledger is not ledger or last.outcome is not outcome:
-            last = Answer(ledger, outcome, [])
+        if last is None or last.ledger is not ledger or last.kind is not kind:
+            last = Answer(ledger, kind, [])
             self._answers.append(last)
-        last.entries.extend(entries)
+        # One after the other: what comes before an unknown tag is answered.
+        last.entries.extend((entry, outcome) for entry in entries)
 
     # --- its end -----------------------------------------------------------------------------------
 
@@ -199,8 +202,8 @@ class Transaction:
             refused = self._publish(publication) or refused
             routed = routed or bool(publication.queues)
         for answer in answers:
-            answer.ledger.settle_withdrawn(sorted(answer.entries, key=_BY_TAG), answer.outcome)
-            _deliver(dict.fromkeys([entry.lane.queue for entry in answer.entries]))
+            answer.ledger.settle_withdrawn(sorted(answer.entries, key=_by_tag))
+            _deliver(dict.fromkeys([entry.lane.queue for entry, _ in answer.entries]))
         return Committed(stored or core.changes.logs_grown, routed, refused, unroutable)
 
     def rollback(self) -> None:
@@ -210,7 +213,7 @@ class Transaction:
         self._unroutable.clear()
         self._forget_messages()
         for answer in answers:
-            answer.ledger.put_back(answer.entries)
+            answer.ledger.put_back([entry for entry, _ in answer.entries])
 
     def _is_stored(self) -> bool:
         """Does the journal have to keep some of it?"""
@@ -221,8 +224,8 @@ class Transaction:
         return any(
             entry.run.stored and not entry.lane.queue.deleted
             for answer in self._answers
-            if answer.outcome not in GIVEN_BACK
-            for entry in answer.entries
+            if answer.kind not in GIVEN_BACK
+            for entry, _ in answer.entries
         )
 
     def _publish(self, publication: Publication) -> bool:
