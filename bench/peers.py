@@ -445,7 +445,7 @@ class Pillarbox(Peer):
                 "--tls-key",
                 str(self.key),
             ]
-        self._spawn([*command, *self.options], {**os.environ, **self.env})
+        self._spawn([*command, *self.options], {**os.environ, "PILLARBOX_MANAGEMENT_PORT": "0", **self.env})
         self._await_ready(self._ready)
 
     def _ready(self) -> bool:

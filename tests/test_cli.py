@@ -37,7 +37,8 @@ def environment(**extra: str) -> dict[str, str]:
     kept = {
         name: value for name, value in os.environ.items() if not name.startswith(("PILLARBOX_", "RABBITMQ_"))
     }
-    return {**kept, **extra}
+    # Tests run side by side, and the management API has a port of its own.
+    return {**kept, "PILLARBOX_MANAGEMENT_PORT": "off", **extra}
 
 
 def pillarbox(*arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:

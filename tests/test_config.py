@@ -74,7 +74,11 @@ def test_option_is_the_same_from_file_environment_and_flag(option: Option, tmp_p
 
 @pytest.mark.parametrize(
     "option",
-    [option for option in OPTIONS if option.row.kind not in (module.TEXT, module.FOLDER, module.FILE)],
+    [
+        option
+        for option in OPTIONS
+        if option.row.kind not in (module.TEXT, module.FOLDER, module.FILE, module.ADDRESS)
+    ],
     ids=lambda option: option.name,
 )
 def test_option_refuses_what_it_cannot_read_and_says_where(option: Option) -> None:

@@ -70,6 +70,8 @@ PEERS = (*PAIR, "ssl_options.cacertfile = /a.pem")
         (("proxy_protocol = true",), {"proxy_protocol": True}),
         (("load_definitions = /etc/d.json",), {"load_definitions": "/etc/d.json"}),
         (("management.load_definitions = /etc/d.json",), {"load_definitions": "/etc/d.json"}),
+        (("management.tcp.port = 8080",), {"management_port": 8080}),
+        (("management.tcp.ip = 127.0.0.1",), {"management_host": "127.0.0.1"}),
         (("## heading", "", "  # heartbeat = 1", "heartbeat=2"), {"heartbeat_s": 2}),
         (("default_pass = '  x  '",), {"default_pass": "  x  "}),
         (("heartbeat = 1", "heartbeat = 2"), {"heartbeat_s": 2}),
@@ -114,11 +116,11 @@ def test_wrong_value_is_told_with_file_and_line(tmp_path: Path, lines: tuple[str
 
 
 def test_unknown_key_is_warned_about_by_name_and_so_is_one_without_effect(tmp_path: Path) -> None:
-    loaded = read(tmp_path, "heartbeet = 1", "management.tcp.port = 15672", "heartbeat = 7")
+    loaded = read(tmp_path, "heartbeet = 1", "management.rates_mode = basic", "heartbeat = 7")
     file = tmp_path / "rabbitmq.conf"
     assert loaded.warnings == [
         f"{file}:1: heartbeet is unknown to Pillarbox and ignored",
-        f"{file}:2: management.tcp.port has no effect on Pillarbox",
+        f"{file}:2: management.rates_mode has no effect on Pillarbox",
     ]
     assert loaded.config.heartbeat_s == 7
 

@@ -16,7 +16,7 @@ import secrets
 import signal
 import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -25,7 +25,7 @@ from pillarbox.broker.auth import Permission
 from pillarbox.broker.core import Core, CoreSnapshot
 from pillarbox.broker.import_definitions import DefinitionsError, import_definitions
 from pillarbox.clock import Clock, SystemClock
-from pillarbox.config import Config, sni_files
+from pillarbox.config import OFF, Config, sni_files
 from pillarbox.engine.base import Journal, JournalListener, Recovery, Snapshot
 from pillarbox.engine.logs import Logs
 from pillarbox.errors import StartupError
@@ -36,6 +36,8 @@ from pillarbox.profiles import PROFILES
 
 if TYPE_CHECKING:
     import ssl
+
+    from pillarbox.ops.management.server import HttpServer
 
 log = logging.getLogger("pillarbox")
 
@@ -105,8 +107,10 @@ class Server:
         self.watch: Watch
         self.amqp_addresses: list[tuple[str, int]] = []
         self.amqps_addresses: list[tuple[str, int]] = []
+        self.management_addresses: list[tuple[str, int]] = []
         self._engine: Engine
         self._listeners: list[Listener] = []
+        self._http: HttpServer | None = None
         self._drivers: dict[Driver, None] = {}
         self._process_bytes = process_bytes
         self._connection_max = 0
@@ -245,7 +249,7 @@ class Server:
             )
 
         self._connection_max = config.connection_max or connections_possible()
-        self.amqp_addresses = await self._bind(loop, make_driver, config.port, None)
+        self.amqp_addresses = await self._bind_amqp(loop, make_driver, config.port, None)
         if config.tls_certificate:
             from pillarbox.net.certificates import user_of
             from pillarbox.net.tls import server_context
@@ -265,20 +269,61 @@ class Server:
                 san_index=config.tls_login_san_index,
             )
             make_tls_driver = partial(make_driver, identify=identify)
-            self.amqps_addresses = await self._bind(loop, make_tls_driver, config.tls_port, context)
+            self.amqps_addresses = await self._bind_amqp(loop, make_tls_driver, config.tls_port, context)
+        if config.management_port != OFF:
+            await self._listen_for_management(loop)
 
-    async def _bind(
+    async def _listen_for_management(self, loop: asyncio.AbstractEventLoop) -> None:
+        from pillarbox.ops.management.node import Bound, Node
+        from pillarbox.ops.management.samples import Sampler
+        from pillarbox.ops.management.server import HttpServer
+
+        config, core = self.config, self.core
+        node = Node(config, self.watch, version=core.profile.version, started_ms=self.clock.now_ms())
+        sampler = Sampler(core)
+
+        def make_application() -> Any:
+            from pillarbox.ops.management.application import Api
+
+            return Api(core, node, sampler, self.ticker.begin)
+
+        server = self._http = HttpServer(loop, make_application)
+
+        async def listen(family: socket.AddressFamily, host: str, port: int) -> Listener:
+            return server.listen(family, host, port)
+
+        host = config.management_host or config.host
+        self.management_addresses = await self._bind(listen, host, config.management_port)
+        for protocol, addresses in (
+            ("amqp", self.amqp_addresses),
+            ("amqp/ssl", self.amqps_addresses),
+            ("http", self.management_addresses),
+        ):
+            node.listeners += [Bound(protocol, *address) for address in addresses]
+
+    async def _bind_amqp(
         self,
         loop: asyncio.AbstractEventLoop,
         make_driver: Callable[..., Driver],
         port: int,
         context: ssl.SSLContext | None,
     ) -> list[tuple[str, int]]:
-        """Listen on every address of the host, all on one port; return them."""
+        async def listen(family: socket.AddressFamily, host: str, port: int) -> Listener:
+            return await self._listener(loop, make_driver, family, host, port, context)
+
+        return await self._bind(listen, self.config.host, port)
+
+    async def _bind(
+        self,
+        listen: Callable[[socket.AddressFamily, str, int], Awaitable[Listener]],
+        host: str,
+        port: int,
+    ) -> list[tuple[str, int]]:
+        """Listen on every address of a host, all on one port; return them."""
         addresses: list[tuple[str, int]] = []
-        for family, host in _addresses(self.config.host):
+        for family, numeric in _addresses(host):
             try:
-                listener = await self._listener(loop, make_driver, family, host, port, context)
+                listener = await listen(family, numeric, port)
             except OSError as error:
                 if addresses and family == socket.AF_INET6:
                     # A machine without IPv6 has only the one loopback address.
@@ -286,7 +331,7 @@ class Server:
                 # The loop words its errors itself; a name that cannot be resolved has a number of its own.
                 unknown = not error.errno or isinstance(error, socket.gaierror)
                 reason = (error.strerror or str(error)) if unknown else os.strerror(error.errno or 0)
-                raise StartupError(f"cannot listen on {host}:{port}: {reason}") from None
+                raise StartupError(f"cannot listen on {numeric}:{port}: {reason}") from None
             self._listeners.append(listener)
             for bound in listener.sockets:
                 address = bound.getsockname()
@@ -389,6 +434,8 @@ class Server:
     async def _abandon(self) -> None:
         for listener in self._listeners:
             listener.close()
+        if self._http is not None:
+            await self._http.stopped()
         if hasattr(self, "ticker"):
             self.ticker.stop()
         snapshot = None
@@ -471,6 +518,7 @@ async def _serve(config: Config, announce: Callable[..., None]) -> int:
     announce(
         *(f"amqp {_shown(*address)}" for address in server.amqp_addresses),
         *(f"amqps {_shown(*address)}" for address in server.amqps_addresses),
+        *(f"management {_shown(*address)}" for address in server.management_addresses),
     )
     await stopped.wait()
     log.info("stopping")

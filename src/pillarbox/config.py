@@ -32,6 +32,9 @@ RABBITMQ_SUFFIX = ".conf"
 PORT_MAX = 65_535
 """TCP knows no larger port number."""
 
+OFF = -1
+"""The port of a listener that there shall not be; written `off`."""
+
 CHANNEL_MAX = 65_535
 CONSUMERS_MAX = 1_000_000
 """AMQP 0-9-1 numbers channels with an unsigned 16-bit integer; channel 0 is the connection's own."""
@@ -122,6 +125,16 @@ def parse_flag(text: str) -> bool:
         raise ValueError(text) from None
 
 
+def parse_port(text: str) -> int:
+    """Return a port, or OFF for `off`. Raises ValueError."""
+    return OFF if text.strip().lower() == "off" else int(text)
+
+
+def show_port(port: int) -> str:
+    """Write a port as `parse_port` reads it."""
+    return "off" if port == OFF else str(port)
+
+
 def parse_names(text: str) -> tuple[str, ...]:
     """Return the names of a comma-separated list; `none` is the empty one. Raises ValueError."""
     names = tuple(name.strip() for name in text.split(","))
@@ -160,6 +173,7 @@ class Kind(NamedTuple):
 
 
 TEXT = Kind("TEXT", "a text that is not empty", "", parse_text, str, str)
+ADDRESS = Kind("ADDRESS", "an address, or nothing", "", str, str, str)
 FOLDER = Kind("FOLDER", "the path of a folder", "", parse_text, str, str)
 FILE = Kind("FILE", "the path of a file", "", str, str, str)
 FLAG = Kind("", "true or false", "", parse_flag, lambda flag: "true" if flag else "false", bool | str)
@@ -182,6 +196,7 @@ NAMES = Kind(
     lambda names: ",".join(names) or NOBODY,
     list[str] | str,
 )
+PORT = Kind("PORT", f'a port from 0 to {PORT_MAX}, or "off"', "", parse_port, show_port, int | str)
 CHOICE = Kind("WORD", "one of", "", parse_text, str, str)
 
 
@@ -207,6 +222,7 @@ AUTH_MECHANISMS = ("PLAIN", "AMQPLAIN", "EXTERNAL", "ANONYMOUS")
 """How clients can log in at all."""
 
 LISTENING = "Listening"
+MANAGEMENT = "Management"
 STORAGE = "Data and durability"
 USERS = "First user"
 AMQP = "AMQP 0-9-1"
@@ -321,6 +337,26 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             "claim to be anybody, from this machine too: let only the load balancer reach the ports.",
         ),
     ] = False
+
+    management_port: Annotated[
+        int,
+        Row(
+            MANAGEMENT,
+            PORT,
+            "The TCP port of the management API, compatible with RabbitMQ's. 0 takes any free port, which "
+            "the startup line names; `off`: there is none.",
+            minimum=OFF,
+            maximum=PORT_MAX,
+        ),
+    ] = 15672
+    management_host: Annotated[
+        str,
+        Row(
+            MANAGEMENT,
+            ADDRESS,
+            "The address on which the management API listens, where it is another than `host`.",
+        ),
+    ] = ""
 
     data: Annotated[
         str,
@@ -662,6 +698,8 @@ class Option(NamedTuple):
         row, kind = self.row, self.row.kind
         if row.choices:
             return f"{kind.expected} {', '.join(row.choices)}" if len(row.choices) > 1 else row.choices[0]
+        if kind is PORT:
+            return kind.expected
         limits = ""
         if row.maximum != UNLIMITED:
             limits = f" from {kind.show(row.minimum)} to {kind.show(row.maximum)}"
@@ -787,16 +825,17 @@ def _suggestion(name: str, known: Iterable[str]) -> str:
     return f'; did you mean "{by_lower[close[0]]}"?' if close else ""
 
 
-_SERVICE_LINK = re.compile(ENV_PREFIX + r"(PORT(_\d+_TCP.*)?|SERVICE_(HOST|PORT.*))")
+_SERVICE_LINK = re.compile(ENV_PREFIX + r"(\w+_)?(PORT(_\d+_TCP.*)?|SERVICE_(HOST|PORT.*))")
 
 
 def _is_service_link(variable: str, text: str) -> bool:
     """Tell a variable that Kubernetes or Docker made for a service named `pillarbox` from a setting.
 
     For such a service every container gets PILLARBOX_PORT=tcp://10.0.0.1:5672 and the like, which is
-    nothing that an operator wrote.
+    nothing that an operator wrote; so it is for one named `pillarbox-management`.
     """
-    return _SERVICE_LINK.fullmatch(variable) is not None and (variable != "PILLARBOX_PORT" or "://" in text)
+    is_ours = any(variable in option.env for option in OPTIONS)
+    return _SERVICE_LINK.fullmatch(variable) is not None and (not is_ours or "://" in text)
 
 
 def _unknown_variables(environ: Mapping[str, str]) -> list[str]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from urllib.parse import quote
 
 from pillarbox.clock import Clock, ManualClock
-from pillarbox.config import Config
+from pillarbox.config import OFF, Config
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -39,14 +39,15 @@ class QueueState(NamedTuple):
 
 
 class Broker:
-    """A running broker. Options are those of `Config`; the port is any free one unless given.
+    """A running broker. Options are those of `Config`; the port is any free one unless given, and there is no
+    management API unless its port is given (0: any free one).
 
     Raises StartupError if it cannot start, KeyError for a queue or virtual host that does not exist.
     """
 
     def __init__(self, data: str | None = None, *, clock: Clock | None = None, **options: Any) -> None:
         storage: dict[str, Any] = {"memory": True} if data is None else {"data": str(data)}
-        self.config = Config(**{"port": 0, "host": "127.0.0.1", **storage, **options})
+        self.config = Config(**{"port": 0, "host": "127.0.0.1", "management_port": OFF, **storage, **options})
         self.clock = clock
         self._server: Server | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -138,6 +139,12 @@ class Broker:
     def amqp_port(self) -> int:
         """The port for AMQP 0-9-1."""
         return self.server.amqp_port
+
+    @property
+    def management_url(self) -> str:
+        """The URL of the management API, which `management_port` has to have asked for, without `/api`."""
+        host, port = self.server.management_addresses[0]
+        return f"http://{host}:{port}"
 
     @property
     def amqp_url(self) -> str:

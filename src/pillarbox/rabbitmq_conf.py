@@ -209,6 +209,10 @@ KEYS: dict[str, Convert] = {
     "load_definitions": _to("load_definitions"),
     "definitions.local.path": _to("load_definitions"),
     "management.load_definitions": _to("load_definitions"),
+    "management.tcp.port": _to("management_port"),
+    "management.tcp.ip": _to("management_host"),
+    "management.listener.port": _to("management_port"),
+    "management.listener.ip": _to("management_host"),
 }
 """Key of RabbitMQ, `*` standing for any name → what it sets here. The first that fits counts."""
 

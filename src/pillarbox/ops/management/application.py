@@ -1,0 +1,279 @@
+"""The ASGI application: from a request to the handler of its route, and from what that returns to the answer.
+
+Starlette finds the route. Here: decoding paths (a virtual host may have a slash in its name, so paths are
+taken apart before they are decoded), logging in, rights, bodies, errors, and sending in slices. Handlers run
+to completion on the broker's loop, within a turn, like a socket's input.
+
+Invariant: nothing is changed before the request has passed all checks, and every refusal is a JSON document.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, MutableMapping
+from typing import Any
+from urllib.parse import parse_qsl, unquote
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.routing import Route as PathRoute
+
+from pillarbox.broker.core import Core
+from pillarbox.clock import monotonic_ns
+from pillarbox.errors import BrokerError
+from pillarbox.ops.management import access, listing
+from pillarbox.ops.management.node import Node
+from pillarbox.ops.management.openapi import openapi
+from pillarbox.ops.management.request import (
+    NO_CONTENT,
+    Answer,
+    HttpError,
+    Request,
+    bad_request,
+    not_found,
+    refusal,
+)
+from pillarbox.ops.management.resources import RESOURCES
+from pillarbox.ops.management.routes import PUBLIC, Route
+from pillarbox.ops.management.samples import Sampler
+
+log = logging.getLogger("pillarbox.management")
+
+PREFIX = "/api"
+BODY_BYTES_MAX = 20_000_000
+"""As in RabbitMQ: definitions of some ten thousand queues."""
+SLICE_NS = 1_000_000
+"""What is produced at a stretch before others have their turn: half of what a unit on the loop may take."""
+SAFE = frozenset(("GET", "HEAD", "OPTIONS"))
+NOBODY: Any = None
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+
+class Api:
+    """One broker's API. `begin` starts a turn of the broker, so that the core knows the time and acts on what
+    handlers have changed."""
+
+    def __init__(self, core: Core, node: Node, sampler: Sampler, begin: Callable[[], None]) -> None:
+        self._core = core
+        self._node = node
+        self._sampler = sampler
+        self._begin = begin
+        by_path: dict[str, dict[str, Route]] = {}
+        for resource in RESOURCES:
+            for route in resource.routes:
+                by_path.setdefault(route.path, {})[route.method] = route
+        self._openapi = openapi(RESOURCES, node.version)
+        paths = [
+            PathRoute(PREFIX + path, _Endpoint(self, routes), include_in_schema=False)
+            for path, routes in by_path.items()
+        ]
+        paths.insert(0, PathRoute(f"{PREFIX}/openapi.json", self._send_openapi))
+        self._app = Starlette(routes=paths)
+        self._app.router.redirect_slashes = False
+        self._app.router.default = self._nowhere
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            # As it came: what is encoded within a part of the path is no separator.
+            scope["path"] = scope["raw_path"].decode("ascii", "replace")
+            await self._app(scope, receive, send)
+
+    async def _nowhere(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await _send(scope, send, _refused(not_found()))
+
+    async def _send_openapi(self, request: Any) -> Any:
+        from starlette.responses import Response
+
+        return Response(self._openapi, media_type="application/json")
+
+    async def answer(self, routes: Mapping[str, Route], scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request for a path that has these routes, by method."""
+        answer = Answer()
+        try:
+            answer = await self._handle(routes, scope, receive)
+            await _send(scope, send, answer)
+        except HttpError as error:
+            await _send(scope, send, _refused(error))
+        except BrokerError as error:
+            await _send(scope, send, _refused(refusal(error)))
+        except _GoneError:
+            pass
+        except Exception:
+            log.exception("%s %s failed", scope["method"], scope["path"])
+            if not isinstance(answer.body, Iterator):
+                fault = HttpError(500, "internal_server_error", "see the broker's log")
+                await _send(scope, send, _refused(fault))
+
+    async def _handle(self, routes: Mapping[str, Route], scope: Scope, receive: Receive) -> Answer:
+        method = scope["method"]
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        if method == "OPTIONS":
+            return Answer(200, b"", {"allow": _allowed(routes)})
+        route = routes.get("GET" if method == "HEAD" else method)
+        if route is None:
+            raise HttpError(405, "method_not_allowed", "Method Not Allowed", {"allow": _allowed(routes)})
+        path = {name: unquote(value) for name, value in scope["path_params"].items()}
+        self._begin()
+        user = NOBODY
+        if route.right is not PUBLIC:
+            user = access.log_in(
+                self._core,
+                headers.get("authorization"),
+                loopback=_is_loopback(scope),
+                loopback_users=self._node.loopback_users,
+            )
+            access.demand(self._core, user, route.right, path)
+        if method not in SAFE and access.is_cross_site(headers):
+            raise HttpError(403, "forbidden", "a page of another site may not do this")
+        body = None
+        if method not in SAFE:
+            body = _decoded(route, await _read(receive, headers))
+            # Reading may have taken many turns.
+            self._begin()
+        query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
+        request = Request(self._core, self._node, self._sampler, user, method, path, query, headers, body)
+        return _answer_of(route, route.handler(request), request)
+
+
+class _Endpoint:
+    """An ASGI application for one path: starlette calls what is no function as it is, for every method."""
+
+    def __init__(self, api: Api, routes: Mapping[str, Route]) -> None:
+        self._api = api
+        self._routes = routes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._api.answer(self._routes, scope, receive, send)
+
+
+class _GoneError(Exception):
+    """The client has gone before its request was whole."""
+
+
+def _allowed(routes: Mapping[str, Route]) -> str:
+    also = ("HEAD", "OPTIONS") if "GET" in routes else ("OPTIONS",)
+    return ", ".join((*also, *routes))
+
+
+def _is_loopback(scope: Scope) -> bool:
+    host = scope["client"][0] if scope.get("client") else ""
+    return not host or host.startswith("127.") or host in ("::1", "::ffff:127.0.0.1")
+
+
+async def _read(receive: Receive, headers: Mapping[str, str]) -> bytes:
+    """The whole body. Raises 413 as soon as it is known to be too large."""
+    announced = headers.get("content-length", "0")
+    parts: list[bytes] = []
+    size = int(announced) if announced.isdecimal() else 0
+    while True:
+        if size > BODY_BYTES_MAX:
+            raise HttpError(
+                413, "payload_too_large", f"more than {BODY_BYTES_MAX} bytes", {"connection": "close"}
+            )
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise _GoneError
+        parts.append(message.get("body", b""))
+        size = max(size, sum(map(len, parts)))
+        if not message.get("more_body"):
+            return b"".join(parts)
+
+
+def _decoded(route: Route, body: bytes) -> Any:
+    """The body as the type of the route. Raises 400. Nothing stands for an empty object, as in RabbitMQ."""
+    if route.body is None:
+        return None
+    if route.body is bytes:
+        return body
+    try:
+        # Not strict: RabbitMQ takes "true" and "10" as well, and clients send them.
+        return msgspec.convert(msgspec.json.decode(body or b"{}"), route.body, strict=False)
+    except msgspec.ValidationError as error:
+        raise bad_request(str(error)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise bad_request(f"not valid JSON: {error}") from None
+
+
+def _answer_of(route: Route, found: Any, request: Request) -> Answer:
+    """What a handler's result means; see the package."""
+    if isinstance(found, Answer):
+        return found
+    if found is None:
+        return NO_CONTENT
+    if isinstance(found, listing.Listing):
+        return Answer(route.status, listing.render(found, request))
+    return Answer(route.status, found)
+
+
+def _refused(error: HttpError) -> Answer:
+    return Answer(error.status, error.document, error.headers)
+
+
+# --- sending -----------------------------------------------------------------------------------------------
+
+
+async def _send(scope: Scope, send: Send, answer: Answer) -> None:
+    """Send an answer; one that is produced in steps goes out in slices, and as a whole if it is small."""
+    body = answer.body
+    if isinstance(body, Iterator):
+        slices = _slices(body)
+        # What is wrong with the request shows before the first bytes, and can still be said.
+        first, more = await anext(slices, (b"", False))
+        await _start(send, answer, None if more else len(first))
+        await _body(scope, send, first, more)
+        while more:
+            first, more = await anext(slices, (b"", False))
+            await _body(scope, send, first, more)
+        return
+    if answer.status in (204, 304):
+        body = b""
+    elif not isinstance(body, bytes):
+        body = msgspec.json.encode(body)
+    await _start(send, answer, len(body))
+    await _body(scope, send, body, False)
+
+
+async def _slices(steps: Iterator[bytes]) -> AsyncIterator[tuple[bytes, bool]]:
+    """Gather steps for a while, then let others have their turn; yields bytes and whether more come."""
+    parts: list[bytes] = []
+    began = monotonic_ns()
+    for part in steps:
+        if part:
+            parts.append(part)
+        if monotonic_ns() - began >= SLICE_NS:
+            if parts:
+                yield b"".join(parts), True
+                parts = []
+            await asyncio.sleep(0)
+            began = monotonic_ns()
+    yield b"".join(parts), False
+
+
+async def _start(send: Send, answer: Answer, length: int | None) -> None:
+    headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers.items()]
+    headers += _HEADERS
+    if length is not None and answer.status != 204:
+        headers.append((b"content-length", str(length).encode()))
+    if answer.status != 204:
+        headers.append((b"content-type", answer.content_type.encode()))
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+
+
+async def _body(scope: Scope, send: Send, body: bytes, more: bool) -> None:
+    if scope["method"] == "HEAD":
+        body = b""
+    await send({"type": "http.response.body", "body": body, "more_body": more})
+
+
+_HEADERS = [
+    (b"cache-control", b"no-cache"),
+    (b"vary", b"accept, accept-encoding, origin"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"SAMEORIGIN"),
+    (b"content-security-policy", b"script-src 'self'; object-src 'self'"),
+]
+"""No page of another site may frame, sniff or keep an answer."""

@@ -1,0 +1,204 @@
+"""Lists: filter by name, sort, page, select columns; once for all resources, and in slices.
+
+`render` is a generator of bytes whose steps are small, so that whoever drives it can let others have their
+turn between any two: also filtering, computing what to sort by, and sorting are steps. It raises what is
+wrong with the request before its first bytes.
+
+Source: RabbitMQ's management API, pagination and sorting; texts measured on 3.10.8.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from heapq import merge
+from itertools import islice
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from pillarbox.ops.management.fields import ABSENT, Document, levels_of, pruned
+from pillarbox.ops.management.request import bad_request
+
+if TYPE_CHECKING:
+    from pillarbox.ops.management.request import HttpError, Request
+
+PAGE_SIZE = 100
+PAGE_SIZE_MAX = 500
+"""RabbitMQ's, too; without `page` a list has everything, in slices."""
+
+STEP_ITEMS = 20
+"""Items of a step: some 30 µs each where everything is shown."""
+
+SORTED_ITEMS = 500
+"""Items that are sorted at once; stretches of them are merged."""
+
+PATTERN_CHARS_MAX = 512
+"""A longer regular expression is refused: it runs on the broker's loop."""
+
+_encode = msgspec.json.encode
+Keyed = tuple[Any, Any]
+
+
+class Listing(NamedTuple):
+    """Things of one kind, in the order in which they are shown unless somebody asks for another."""
+
+    items: Sequence[Any]
+    document: Document
+    wanted: Callable[[Any], bool] = lambda item: True
+    """Is it to be shown at all? Asked in slices, for lists of which a user sees a part."""
+
+
+class Page(NamedTuple):
+    """Which part of a list is asked for."""
+
+    number: int
+    size: int
+    matches: Callable[[str], bool]
+
+
+def page_of(request: Request) -> Page | None:
+    """The page that a request asks for; None: everything. Raises 400."""
+    query = request.query
+    if "page" not in query:
+        return None
+    number, size = _integer(query["page"]), _integer(query.get("page_size", str(PAGE_SIZE)))
+    if number is None or size is None or number < 1 or not 0 < size <= PAGE_SIZE_MAX:
+        raise bad_request(
+            f"Invalid pagination parameters: page number {query['page']}, page size "
+            f"{query.get('page_size', PAGE_SIZE)}; at least 1, and at most {PAGE_SIZE_MAX} on a page"
+        )
+    return Page(number, size, _matcher(query.get("name", ""), regex=request.flag("use_regex")))
+
+
+def _integer(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdecimal() else None
+
+
+def _matcher(text: str, *, regex: bool) -> Callable[[str], bool]:
+    if not text:
+        return lambda name: True
+    if not regex:
+        part = text.lower()
+        return lambda name: part in name.lower()
+    try:
+        if len(text) > PATTERN_CHARS_MAX:
+            raise re.error("too long")
+        pattern = re.compile(text, re.IGNORECASE)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise bad_request(f"invalid regular expression: {error}") from None
+    return lambda name: pattern.search(name) is not None
+
+
+def render(listing: Listing, request: Request) -> Iterator[bytes]:
+    """The JSON of a list, or of a page of it. Raises 400 before the first bytes."""
+    page = page_of(request)
+    document = listing.document
+    found: list[Any] = []
+    total = 0
+    for step in _steps(listing.items):
+        there = [item for item in step if listing.wanted(item)]
+        total += len(there)
+        if page is not None:
+            matches = page.matches
+            there = [item for item in there if matches(str(document.value(item, request, "name")))]
+        found += there
+        yield b""
+    column = request.query.get("sort")
+    if not column:
+        ordered = reversed(found) if request.flag("sort_reverse") else iter(found)
+    else:
+        keyed: list[Keyed] = []
+        for step in _steps(found):
+            keyed += [(sort_key(document.value(item, request, column)), item) for item in step]
+            yield b""
+        ordered = yield from _sorted(keyed, reverse=request.flag("sort_reverse"))
+    if page is None:
+        yield b"["
+        yield from _rows(ordered, document, request)
+        yield b"]"
+        return
+    start = (page.number - 1) * page.size
+    if start >= len(found) and page.number > 1:
+        raise page_out_of_range(page, len(found))
+    count = max(0, min(page.size, len(found) - start))
+    # Whoever sorts by a column has walked through merged stretches up to here.
+    for skipped in range(0, start, SORTED_ITEMS):
+        deque(islice(ordered, min(SORTED_ITEMS, start - skipped)), maxlen=0)
+        yield b""
+    head = {
+        "filtered_count": len(found),
+        "item_count": count,
+        "page": page.number,
+        "page_count": -(-len(found) // page.size),
+        "page_size": page.size,
+        "total_count": total,
+    }
+    yield _encode(head)[:-1] + b',"items":['
+    yield from _rows(islice(ordered, count), document, request)
+    yield b"]}"
+
+
+def page_out_of_range(page: Page, count: int) -> HttpError:
+    error = bad_request(f"Page out of range, page: {page.number} page size: {page.size}, len: {count}")
+    error.document["error"] = "page_out_of_range"
+    return error
+
+
+def show(item: Any, document: Document, request: Request) -> dict[str, Any]:
+    """A thing that was asked for by itself, with the columns that were asked for."""
+    columns = _columns(request)
+    found = document.describe(item, request, levels_of(request, detailed=True), _firsts(columns))
+    return found if columns is None else pruned(found, columns)
+
+
+def _rows(items: Iterator[Any], document: Document, request: Request) -> Iterator[bytes]:
+    columns = _columns(request)
+    firsts = _firsts(columns)
+    levels = levels_of(request)
+    separator = b""
+    while step := list(islice(items, STEP_ITEMS)):
+        shown = [document.describe(item, request, levels, firsts) for item in step]
+        if columns is not None:
+            shown = [pruned(one, columns) for one in shown]
+        yield separator + _encode(shown)[1:-1]
+        separator = b","
+
+
+def _columns(request: Request) -> list[str] | None:
+    text = request.query.get("columns")
+    return [name.strip() for name in text.split(",")] if text else None
+
+
+def _firsts(columns: list[str] | None) -> frozenset[str] | None:
+    return None if columns is None else frozenset(name.partition(".")[0] for name in columns)
+
+
+def _steps(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    for position in range(0, len(items), STEP_ITEMS):
+        yield items[position : position + STEP_ITEMS]
+
+
+def _sorted(keyed: list[Keyed], *, reverse: bool) -> Generator[bytes, None, Iterator[Any]]:
+    """Sort in stretches, a step each (yields b""); return the items in order, merged as they are taken."""
+    stretches = []
+    for position in range(0, len(keyed), SORTED_ITEMS):
+        stretch = keyed[position : position + SORTED_ITEMS]
+        stretch.sort(key=_KEY, reverse=reverse)
+        stretches.append(stretch)
+        yield b""
+    return map(_ITEM, merge(*stretches, key=_KEY, reverse=reverse))
+
+
+_KEY, _ITEM = itemgetter(0), itemgetter(1)
+
+
+def sort_key(value: Any) -> tuple[int, Any]:
+    """Values of any kind in one order: what is not there counts as 0, numbers come before texts."""
+    if value is ABSENT or value is None:
+        return 0, 0
+    if isinstance(value, bool | int | float):
+        return 0, value
+    return 1, value if isinstance(value, str) else _encode(value).decode("utf-8", "replace")

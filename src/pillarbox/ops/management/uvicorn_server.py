@@ -1,0 +1,120 @@
+"""uvicorn, set up for the broker's loop: no signals, no log of its own, no polling, bounded request heads.
+
+Imports the HTTP stack: only `server` imports this, in a thread, when it is needed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import Iterator
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+HEAD_BYTES_MAX = 64 << 10
+"""Bytes of a request before its body; others allow 8 to 64 KiB. Beyond, the socket is cut."""
+HEAD_TIMEOUT_S = 30.0
+"""How long they may take, from the connection or their first byte on."""
+TICK_S = 1.0
+"""How often the date in the answers is renewed."""
+
+
+def make_server(
+    application: Any,
+    *,
+    context: ssl.SSLContext | None,
+    connections_max: int,
+    keep_alive_s: int,
+    stop_wait_s: int,
+) -> uvicorn.Server:
+    """A server for `serve(sockets=...)`."""
+    config = uvicorn.Config(
+        application,
+        http=BoundedProtocol,
+        ws="none",
+        lifespan="off",
+        interface="asgi3",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        limit_concurrency=connections_max,
+        timeout_keep_alive=keep_alive_s,
+        timeout_graceful_shutdown=stop_wait_s,
+    )
+    config.load()
+    config.ssl = context
+    return QuietServer(config)
+
+
+class QuietServer(uvicorn.Server):
+    """Leaves signals to the broker and sleeps until it is to stop."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        self._stop = asyncio.Event()
+        self._exits = False
+        super().__init__(config)
+
+    @property
+    def should_exit(self) -> bool:
+        return self._exits
+
+    @should_exit.setter
+    def should_exit(self, value: bool) -> None:
+        self._exits = value
+        if value:
+            self._stop.set()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def main_loop(self) -> None:
+        while not await self.on_tick(0):
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._stop.wait(), TICK_S)
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """Cuts the socket of a client whose request's head has no end."""
+
+    _head_bytes = 0
+    _in_head = True
+    _deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._expect_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._head_complete()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        self._head_bytes += len(data)
+        super().data_received(data)
+        if self._in_head and self._head_bytes > HEAD_BYTES_MAX:
+            self.transport.abort()
+
+    def on_message_begin(self) -> None:
+        self._expect_head()
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        self._head_complete()
+        super().on_headers_complete()
+
+    def _expect_head(self) -> None:
+        self._head_complete()
+        self._in_head = True
+        self._head_bytes = 0
+        self._deadline = self.loop.call_later(HEAD_TIMEOUT_S, self.transport.abort)
+
+    def _head_complete(self) -> None:
+        self._in_head = False
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
