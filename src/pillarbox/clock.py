@@ -56,3 +56,9 @@ def duration_ms(text: str) -> int:
 
 monotonic_ns = time.perf_counter_ns
 """A steady clock for measuring how long something took."""
+
+
+def iso_time(when_ms: int) -> str:
+    """Write a time in UTC as ISO 8601 has it: `2026-11-23T18:09:46.285+00:00`."""
+    seconds, milliseconds = divmod(when_ms, 1000)
+    return time.strftime(f"%Y-%m-%dT%H:%M:%S.{milliseconds:03}+00:00", time.gmtime(seconds))

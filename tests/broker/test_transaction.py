@@ -12,6 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from pillarbox.broker import transaction as module
 from pillarbox.broker.confirm import Publisher
+from pillarbox.broker.counters import ExchangeCounters
 from pillarbox.broker.ledger import GIVEN_BACK, Ledger, Outcome, UnknownDelivery
 from pillarbox.broker.queue import Queue
 from pillarbox.broker.transaction import Transaction
@@ -20,6 +21,7 @@ from pillarbox.errors import BrokerError, Reason
 
 OUTCOMES = st.sampled_from(list(Outcome))
 NAMES = ("kept", "passing")
+TO_DEFAULT = ExchangeCounters()
 """A durable queue and one that is not."""
 
 
@@ -99,7 +101,7 @@ class TransactionMachine(RuleBasedStateMachine):
         kind: dict[str, Any] = {"persistent": persistent, "expiring": False, "prioritized": False}
         published = Published(names, numbers, persistent)
         if inside:
-            self.transaction.publish(None, self._queues(names), messages, size, **kind)
+            self.transaction.publish(TO_DEFAULT, self._queues(names), messages, size, **kind)
             self.published.append(published)
         else:
             self.domain.core.publish(self._queues(names), messages, size, **kind)
@@ -219,7 +221,13 @@ def publish(transaction: Transaction, queue: Queue, *messages: Message, persiste
     expiring = any(one.expiration_ms >= 0 for one in messages)
     prioritized = any(one.priority for one in messages)
     transaction.publish(
-        None, (queue,), [*messages], size, persistent=persistent, expiring=expiring, prioritized=prioritized
+        TO_DEFAULT,
+        (queue,),
+        [*messages],
+        size,
+        persistent=persistent,
+        expiring=expiring,
+        prioritized=prioritized,
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import uvloop
 
+from pillarbox.broker.counters import TrafficCounters
 from pillarbox.clock import ManualClock
 from pillarbox.net.driver import Driver
 from pillarbox.net.ticker import Ticker
@@ -45,6 +46,7 @@ class Head:
         self.loopback = loopback
         self.on_output = on_output
         self.out: list[bytes] = []
+        self.traffic = TrafficCounters()
         self.want_close = False
         self.published = self.waiting = False
         self.in_body = self.bodies_out_bytes = 0

@@ -22,6 +22,7 @@ from pillarbox.broker.alarms import Alarms
 from pillarbox.broker.auth import SALT_BYTES, Permission, User, Users, hash_password
 from pillarbox.broker.changes import Changes
 from pillarbox.broker.confirm import Confirms
+from pillarbox.broker.counters import ChurnCounters
 from pillarbox.broker.deadletter import MAXLEN, DeadLetters
 from pillarbox.broker.dispatch import ROUND_MESSAGES, dispatch
 from pillarbox.broker.lane import SHADOW, Lane
@@ -100,6 +101,7 @@ class Core:
         """Values for the whole broker, by name (R97)."""
         self.vhosts: dict[str, VHost] = {}
         self.sessions: dict[Session, None] = {}
+        self.churn = ChurnCounters()
         self.definitions: dict[tuple[str, str], bytes] = {}
         """Every durable definition as it is kept, in the order in which they were made."""
         self.alarms = Alarms()
@@ -286,6 +288,7 @@ class Core:
         self.quotas.demand_connection(user, vhost)
         session = Session(self, user, self.vhosts[vhost], outlet)
         self.sessions[session] = None
+        self.churn.connection_created += 1
         return session
 
     def publish(

@@ -36,8 +36,9 @@ def dispatch(queue: Queue) -> int:
             run = queue.take(min(consumer.credit, consumer.pool.credit, ROUND_MESSAGES - done))
             if run is None:
                 break
-            done += len(run.sequences)
-            _hand_over(consumer, run)
+            count = len(run.sequences)
+            done += count
+            _hand_over(consumer, run, count)
             queue.move_back(consumers)
             continue
         run = queue.take(min(_deal_size(consumers), ROUND_MESSAGES - done))
@@ -51,11 +52,11 @@ def dispatch(queue: Queue) -> int:
             singly = count == len(served) and run.counts is None
             for position, consumer in enumerate(served):
                 stripe = run.one(position) if singly else run.cut(slice(position, None, len(served)))
-                _hand_over(consumer, stripe)
+                _hand_over(consumer, stripe, len(stripe.sequences))
         else:
             # Consumers that share a ledger see the messages in order, so they get them one by one.
             for position in range(count):
-                _hand_over(served[position % len(served)], run.cut(slice(position, position + 1)))
+                _hand_over(served[position % len(served)], run.cut(slice(position, position + 1)), 1)
         extra = count % len(consumers)
         queue.move_back(consumers[:extra] if extra else consumers)
     return done
@@ -99,18 +100,23 @@ def _deal_size(consumers: list[Consumer]) -> int:
     return min([consumer.credit for consumer in consumers]) * len(consumers)
 
 
-def _hand_over(consumer: Consumer, run: Run) -> None:
+def _hand_over(consumer: Consumer, run: Run, count: int) -> None:
+    """Let a consumer have a run of so many messages."""
     queue = consumer.queue
-    count = len(run.sequences)
+    ledger = consumer.ledger
+    if run.redelivered:
+        ledger.counters.redeliver += count
     if consumer.no_ack:
         queue.counters.deliver_no_ack += count
-        tag = consumer.ledger.skip(count)
+        ledger.counters.deliver_no_ack += count
+        tag = ledger.skip(count)
         consumer.sink.deliver(consumer, run, tag)
         run.lane.settle_unanswered(run)
         return
     queue.counters.deliver += count
+    ledger.counters.deliver += count
     consumer.credit -= count
     consumer.pool.credit -= count
-    tag = consumer.ledger.add(consumer, run)
+    tag = ledger.add(consumer, run)
     run.lane.delivered(run)
     consumer.sink.deliver(consumer, run, tag)

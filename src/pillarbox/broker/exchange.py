@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from pillarbox.broker.arguments import value_class
+from pillarbox.broker.counters import ExchangeCounters
 from pillarbox.broker.history import History, Remembered, is_kept
 from pillarbox.broker.index import NO_ENVELOPE, Destination, Envelope, Keys, Random
 from pillarbox.broker.policy import NOTHING_APPLIED
@@ -63,16 +64,6 @@ class Binding(msgspec.Struct, frozen=True, eq=False):
     destination: Queue | Exchange
     key: str
     arguments: Mapping[str, Any]
-
-
-class ExchangeCounters:
-    """Messages that came in, and message copies that went out to queues."""
-
-    __slots__ = ("publish_in", "publish_out")
-
-    def __init__(self) -> None:
-        self.publish_in = 0
-        self.publish_out = 0
 
 
 class Exchange:

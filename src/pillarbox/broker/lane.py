@@ -84,6 +84,11 @@ class Lane:
             f"out={len(self.outstanding)} next={self.sequence_next}>"
         )
 
+    @property
+    def has_cold(self) -> bool:
+        """Do some of the messages that were never delivered rest on the disk alone?"""
+        return self._cold_runs > 0
+
     # --- messages in -------------------------------------------------------------------------------
 
     def push(

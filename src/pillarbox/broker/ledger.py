@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from pillarbox.broker.counters import ChannelCounters
 from pillarbox.broker.run import Run
 
 if TYPE_CHECKING:
@@ -109,9 +110,10 @@ _LANE = attrgetter("lane")
 class Ledger:
     """Outstanding deliveries of one receiver (an AMQP channel, a STOMP session)."""
 
-    __slots__ = ("_entries", "_returned", "count", "tag_next")
+    __slots__ = ("_entries", "_returned", "count", "counters", "tag_next")
 
     def __init__(self) -> None:
+        self.counters = ChannelCounters()
         self._entries: deque[Entry] = deque()
         self.tag_next = 1
         self.count = 0
@@ -335,6 +337,7 @@ class Ledger:
         if start == entry.start and stop == entry.stop:
             lane.outstanding.pop(entry, None)
         if outcome is Outcome.ACCEPTED:
+            self.counters.ack += count
             run = entry.run
             if count == len(run.sequences):
                 lane.settle(run, run.sequences, run.body_bytes)

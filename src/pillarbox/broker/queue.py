@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from pillarbox.broker.ack_timeout import own_timeout_ms
 from pillarbox.broker.arguments import check_consumer_arguments
+from pillarbox.broker.counters import QueueCounters
 from pillarbox.broker.deadletter import AT_MOST_ONCE, DISABLED, Dying
 from pillarbox.broker.exchange import Stamp
 from pillarbox.broker.lane import READ_AHEAD_BYTES, READ_AHEAD_MESSAGES, Lane
@@ -35,22 +36,6 @@ if TYPE_CHECKING:
 
 _BLOCKED = attrgetter("blocked")
 _PRIORITY = attrgetter("priority")
-
-
-class QueueCounters:
-    """Totals since the queue was made, added to once per batch."""
-
-    __slots__ = ("ack", "deliver", "deliver_no_ack", "get", "get_empty", "get_no_ack", "publish", "redeliver")
-
-    def __init__(self) -> None:
-        self.publish = 0
-        self.deliver = 0
-        self.deliver_no_ack = 0
-        self.get = 0
-        self.get_no_ack = 0
-        self.get_empty = 0
-        self.ack = 0
-        self.redeliver = 0
 
 
 class Queue:

@@ -27,6 +27,7 @@ from pillarbox.profiles import NEWEST, PASSIVE_WITHOUT_PERMISSION, Feature
 
 if TYPE_CHECKING:
     from pillarbox.broker.auth import User
+    from pillarbox.broker.client import Client, ClientChannel
     from pillarbox.broker.core import Core
     from pillarbox.broker.ledger import Ledger
     from pillarbox.broker.run import Run
@@ -52,8 +53,10 @@ class Session:
         self.user = user
         self.vhost = vhost
         self.outlet = outlet
-        self.head: Any = None
+        self.head: Client | None = None
         """The head's connection, for those who list or close connections."""
+        self.channels: dict[ClientChannel, None] = {}
+        """The open ones, in the order in which they were opened."""
         self.forget_routes: Callable[[], None] = lambda: None
         """Called when the user's permissions have changed: routes resolved before may be forbidden now."""
         self.trace: Callable[[bool], None] = lambda on: None
@@ -74,6 +77,18 @@ class Session:
     def demand_channel(self) -> None:
         """Refuse one channel too many (NOT_ALLOWED)."""
         self.core.quotas.demand_channel(self.user)
+
+    def add_channel(self, channel: ClientChannel) -> None:
+        """Note that a channel was opened."""
+        self.channels[channel] = None
+        self.core.churn.channel_created += 1
+
+    def remove_channel(self, channel: ClientChannel) -> None:
+        """Note that it is closed, if that was not known yet. What it has counted stays counted."""
+        if channel in self.channels:
+            del self.channels[channel]
+            self.core.churn.channel_closed += 1
+            self.vhost.past_channels.add(channel.counters)
 
     def _demand_topics(self, action: str, exchange: Exchange | None, keys: tuple[str, ...]) -> None:
         """Refuse routing keys that topic permissions withhold (R93)."""
@@ -108,7 +123,10 @@ class Session:
         owned = [queue for queue in self.vhost.queues.values() if queue.owner is self] if self._owns else []
         for queue in owned:
             self.vhost.remove_queue(queue)
-        self.core.sessions.pop(self, None)
+        if self.core.sessions.pop(self, self) is None:
+            self.core.churn.connection_closed += 1
+            if self.head is not None:
+                self.vhost.past_traffic.add(self.head.traffic)
 
     # --- exchanges ---------------------------------------------------------------------------------
 
@@ -349,13 +367,17 @@ class Session:
             if queue.ready_count:
                 raise Deferred(queue)
             queue.counters.get_empty += 1
+            ledger.counters.get_empty += 1
             return None
+        ledger.counters.redeliver += run.redelivered
         if no_ack:
             queue.counters.get_no_ack += 1
+            ledger.counters.get_no_ack += 1
             tag = ledger.skip(1)
             run.lane.settle_unanswered(run)
         else:
             queue.counters.get += 1
+            ledger.counters.get += 1
             tag = ledger.add(None, run)
             run.lane.delivered(run)
         return queue, run, tag

@@ -400,6 +400,7 @@ class StreamQueue(Queue):
         count = len(messages)
         run = Run(self.lanes[0], range(first, first + count), messages, 0, None, False, 0, False)
         self.counters.deliver += count
+        consumer.ledger.counters.deliver += count
         consumer.credit -= count
         consumer.pool.credit -= count
         tag = consumer.ledger.add(consumer, run)

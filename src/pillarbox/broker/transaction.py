@@ -28,7 +28,7 @@ from pillarbox.errors import BrokerError, Reason
 
 if TYPE_CHECKING:
     from pillarbox.broker.core import Core
-    from pillarbox.broker.exchange import Exchange
+    from pillarbox.broker.counters import ExchangeCounters
     from pillarbox.broker.ledger import Entry, Ledger
     from pillarbox.broker.queue import Queue
     from pillarbox.engine.base import Message
@@ -47,7 +47,7 @@ class Publication:
 
     __slots__ = (
         "body_bytes",
-        "exchange",
+        "counters",
         "expiring",
         "held_bytes",
         "messages",
@@ -57,9 +57,9 @@ class Publication:
     )
 
     def __init__(
-        self, exchange: Exchange | None, queues: tuple[Queue, ...], persistent: bool, prioritized: bool
+        self, counters: ExchangeCounters, queues: tuple[Queue, ...], persistent: bool, prioritized: bool
     ) -> None:
-        self.exchange = exchange
+        self.counters = counters
         self.queues = queues
         self.persistent = persistent
         self.prioritized = prioritized
@@ -113,7 +113,7 @@ class Transaction:
 
     def publish(
         self,
-        exchange: Exchange | None,
+        counters: ExchangeCounters,
         queues: tuple[Queue, ...],
         messages: list[Message],
         body_bytes: int,
@@ -125,7 +125,8 @@ class Transaction:
     ) -> None:
         """Take messages that go to these queues at the commit; see `Core.publish`.
 
-        Raises PRECONDITION_FAILED for more than a transaction may hold.
+        `counters` are those of the exchange. Raises PRECONDITION_FAILED for more than a transaction
+        may hold.
         """
         held_bytes = body_bytes + len(messages) * message_bytes
         self._take(len(messages), held_bytes)
@@ -133,11 +134,11 @@ class Transaction:
         if (
             last is None
             or last.queues is not queues
-            or last.exchange is not exchange
+            or last.counters is not counters
             or last.persistent is not persistent
             or last.prioritized is not prioritized
         ):
-            last = Publication(exchange, queues, persistent, prioritized)
+            last = Publication(counters, queues, persistent, prioritized)
             self._publications.append(last)
         last.messages += messages
         last.body_bytes += body_bytes
@@ -248,10 +249,9 @@ class Transaction:
             prioritized=publication.prioritized,
             message_bytes=(publication.held_bytes - publication.body_bytes) // len(messages),
         )
-        exchange = publication.exchange
-        if exchange is not None:
-            exchange.counters.publish_in += len(messages)
-            exchange.counters.publish_out += len(messages) * len(queues)
+        counters = publication.counters
+        counters.publish_in += len(messages)
+        counters.publish_out += len(messages) * len(queues)
         _deliver(queues)
         return bool(refused)
 

@@ -23,6 +23,7 @@ from pillarbox.broker.arguments import (
     check_queue_type,
     demand_equal,
 )
+from pillarbox.broker.counters import ChannelCounters, ExchangeCounters, TrafficCounters
 from pillarbox.broker.deadletter import DeadLetterRule
 from pillarbox.broker.exchange import Binding, Exchange, Route, binding_identity
 from pillarbox.broker.expiry import QueueExpiry
@@ -71,6 +72,12 @@ class VHost:
         """Copies of messages are published (R75); set by `Core.set_tracing`."""
         self.queues: dict[str, Queue] = {}
         self.exchanges: dict[str, Exchange] = {}
+        self.default_exchange = ExchangeCounters()
+        """What went through the exchange that has no name and is no object."""
+        self.past_channels = ChannelCounters()
+        """What channels have counted that are closed."""
+        self.past_traffic = TrafficCounters()
+        """What connections have counted that are closed."""
         self.reply_queues: dict[str, Queue] = {}
         """Queues of direct replies: reached by name through the default exchange, and in no listing."""
         self.inbound: dict[Queue | Exchange, dict[Binding, None]] = {}
@@ -322,6 +329,8 @@ class VHost:
         queue = self._add_queue(
             self._core.take_uid(), name, durable, auto_delete, owner if exclusive else None, arguments
         )
+        self._core.churn.queue_declared += 1
+        self._core.churn.queue_created += 1
         if queue.durable and queue.owner is None:
             definition = kept.QueueDefinition(self.name, name, auto_delete, queue.arguments)
             self._core.define("queue", str(queue.uid), definition)
@@ -431,6 +440,7 @@ class VHost:
             # What has died by now does not die with it.
             self._core.dead_letters.forward_all(queue)
         del self.queues[queue.name]
+        self._core.churn.queue_deleted += 1
         self._remove_inbound(queue)
         if queue.durable and queue.owner is None:
             self._core.undefine("queue", str(queue.uid))

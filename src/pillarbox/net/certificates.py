@@ -64,6 +64,18 @@ def user_of(
     return distinguished_name(subject) or None
 
 
+def facts_of(cipher: tuple[str, str, int] | None, certificate: Mapping[str, Any] | None) -> dict[str, str]:
+    """What people are shown of an encrypted connection: its protocol and cipher, as OpenSSL names them, and
+    whose checked certificate the peer has."""
+    name, protocol = cipher[:2] if cipher else ("", "")
+    facts = {"protocol": protocol, "cipher": name}
+    if certificate:
+        facts["peer_subject"] = distinguished_name(certificate.get("subject", ()))
+        facts["peer_issuer"] = distinguished_name(certificate.get("issuer", ()))
+        facts["peer_validity"] = f"{certificate.get('notBefore', '')} - {certificate.get('notAfter', '')}"
+    return facts
+
+
 def distinguished_name(subject: Names) -> str:
     """A name as RFC 4514 writes it: the last part first."""
     parts = [

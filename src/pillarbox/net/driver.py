@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, cast
 
+from pillarbox.net.certificates import facts_of
 from pillarbox.net.ticker import Ticker
 
 WRITE_BUFFER_HIGH = 1 << 20
@@ -50,6 +51,15 @@ STOP_WAITING = 8
 """What it asks for next has no room yet."""
 
 
+class Traffic(Protocol):
+    """What a connection counts of its socket: bytes and calls."""
+
+    recv_oct: int
+    recv_cnt: int
+    send_oct: int
+    send_cnt: int
+
+
 class Connection(Protocol):
     """What a driver drives: the sans-I/O head of one socket."""
 
@@ -60,11 +70,16 @@ class Connection(Protocol):
     writable: bool
     certificate_user: str | None
     """Whom the peer's TLS certificate speaks for."""
+    tls: Mapping[str, str] | None
+    """What is known of the encryption, in words; None without it."""
     bodies_out_bytes: int
     """Bytes of bodies in what there is to write."""
 
     in_body: int
     """Not 0: a large body is being read."""
+
+    @property
+    def traffic(self) -> Traffic: ...
 
     def body_bytes_due(self) -> int: ...
 
@@ -150,7 +165,9 @@ class Driver(asyncio.BufferedProtocol):
         self._ticker.begin()
         self.connection = self._make_connection(name, _is_loopback(host), self._has_output)
         if self._identify is not None:
-            self.connection.certificate_user = self._identify(transport.get_extra_info("peercert"))
+            certificate = transport.get_extra_info("peercert")
+            self.connection.certificate_user = self._identify(certificate)
+            self.connection.tls = facts_of(transport.get_extra_info("cipher"), certificate)
         self._ticker.drivers[self] = None
 
     def get_buffer(self, sizehint: int) -> memoryview:
@@ -166,6 +183,9 @@ class Driver(asyncio.BufferedProtocol):
             ticker.begin()
         connection = self.connection
         if connection is not None:
+            traffic = connection.traffic
+            traffic.recv_oct += nbytes
+            traffic.recv_cnt += 1
             connection.receive(self._space[:nbytes])
             if connection.waiting:
                 self._stop(STOP_WAITING)
@@ -234,10 +254,15 @@ class Driver(asyncio.BufferedProtocol):
         large = connection.bodies_out_bytes > GATHER_BYTES
         out = connection.take_output()
         if out:
+            traffic = connection.traffic
+            traffic.send_cnt += 1
             if large and len(out) < PARTS_LARGE:
+                traffic.send_oct += sum([len(part) for part in out])
                 transport.writelines(out)
             else:
-                transport.write(b"".join(out))
+                data = b"".join(out)
+                traffic.send_oct += len(data)
+                transport.write(data)
             if self._full and transport.get_write_buffer_size() > ANSWERS_BYTES_MAX:
                 self._stop(STOP_ANSWERS)
         if connection.want_close:

@@ -211,7 +211,7 @@ def _channel(channel: Channel) -> dict[str, Any]:
         ],
         "tag_next": channel.ledger.tag_next,
         "consumers": [(tag, consumer.credit) for tag, consumer in channel.consumers.items()],
-        "published": channel.published,
+        "counters": repr(channel.counters),
         "publisher": publisher and (publisher.published, publisher.sealed, publisher.waiting),
         "last_queue": channel.last_queue,
         "reply_queue": channel.reply_queue,

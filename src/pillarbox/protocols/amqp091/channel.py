@@ -86,6 +86,7 @@ class Channel:
         self.opened = False
         self.closing = False
         self.ledger = Ledger()
+        self.counters = self.ledger.counters
         self.consumers: dict[str, Consumer] = {}
         self.pool = Pool()
         self.prefetch = 0
@@ -93,8 +94,6 @@ class Channel:
         self.last_queue: str | None = None
         self.reply_queue: str | None = None
         """The name behind `amq.rabbitmq.reply-to` on this channel (R70)."""
-        self.published = 0
-        """Messages published on this channel."""
         self._content: Content | None = None
         self._crossed = False
         self._busy = False
@@ -110,6 +109,15 @@ class Channel:
 
     def __repr__(self) -> str:
         return f"<Channel {self.number} consumers={len(self.consumers)} out={self.ledger.count}>"
+
+    @property
+    def messages_uncommitted(self) -> int:
+        """See `ClientChannel`: only a transactional channel has any."""
+        return 0
+
+    @property
+    def acks_uncommitted(self) -> int:
+        return 0
 
     # --- frames in -----------------------------------------------------------------------------------
 
@@ -371,17 +379,19 @@ class Channel:
             )
         except BrokerError as error:
             raise from_broker_error(error, methods.BASIC_PUBLISH) from None
-        self.published += count
+        self.counters.publish += count
+        if not target.queues:
+            self.counters.unroutable += count
         if self.core.held:
             self.connection.published_while_held()
-        if target.exchange is not None:
-            target.exchange.counters.publish_in += count
-            target.exchange.counters.publish_out += count * len(target.queues)
+        target.counters.publish_in += count
+        target.counters.publish_out += count * len(target.queues)
         if self.publisher is not None:
             self.core.confirms.accept(self.publisher, count, stored, refused)
 
     def unroutable(self, message: Message) -> None:
         """No queue wants a message whose publisher asked to know: it is returned before its confirm (R27)."""
+        self.counters.return_unroutable += 1
         self.send_return(message)
 
     def send_return(self, message: Message) -> None:
@@ -537,6 +547,7 @@ class Channel:
     def confirm(self, tag_first: int, tag_last: int) -> None:
         """See `Sink`."""
         if not self.closing:
+            self.counters.confirm += tag_last - tag_first + 1
             self.send_method(methods.BASIC_ACK, tag_last, tag_first != tag_last)
 
     def refuse(self, tag_first: int, tag_last: int) -> None:
@@ -587,6 +598,7 @@ class Channel:
         consumers, self.consumers = self.consumers, {}
         self.core.returning.give_back(self.ledger)
         self.session.cancel_all(consumers.values())
+        self.session.remove_channel(self)
         if self.reply_queue is not None:
             self.session.drop_reply_queue(self.reply_queue)
         self._ack_timeout = None

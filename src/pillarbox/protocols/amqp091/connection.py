@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from pillarbox.broker.client import ClientFacts, Tls
+from pillarbox.broker.counters import TrafficCounters
 from pillarbox.broker.session import Session
 from pillarbox.engine.base import Address
 from pillarbox.errors import BrokerError
@@ -103,6 +105,10 @@ class Connection:
         """Bytes of property lists that were new since the last run of messages: all others are shared."""
         self.session: Session | None = None
         self.user: User | None = None
+        self.traffic = TrafficCounters()
+        self.tls: Mapping[str, str] | None = None
+        """What is known of the encryption; None without it."""
+        self.auth_mechanism = ""
         self.client_properties: dict[str, Any] = {}
         self.client_capabilities: Mapping[str, Any] = {}
         self.frame_max = min(FRAME_MAX_BEFORE_TUNE, settings.frame_max)
@@ -315,6 +321,7 @@ class Connection:
                 raise from_broker_error(error, method_id) from None
             kind_of = TracedChannel if self.session.vhost.tracing else Channel
             channel = self.channels[number] = kind_of(self, self.session, number)
+            self.session.add_channel(channel)
             return channel
         if kind == 1 and method_id not in methods.METHODS:
             raise AmqpError(503, "unimplemented method", method_id)
@@ -439,6 +446,27 @@ class Connection:
             if self.published or self.core.changes.now_ms - self._slowed_ms < FLOW_SHOWN_MS:
                 return "flow"
         return STATE_NAMES[self.state]
+
+    def client_facts(self) -> ClientFacts:
+        """See `Client`."""
+        peer, _, local = self.peer.partition(" -> ")
+        peer_host, peer_port = _parted(peer)
+        host, port = _parted(local)
+        return ClientFacts(
+            name=self.peer,
+            protocol="AMQP 0-9-1",
+            host=host,
+            port=port,
+            peer_host=peer_host,
+            peer_port=peer_port,
+            auth_mechanism=self.auth_mechanism,
+            channel_max=self.channel_max,
+            frame_max=self.frame_max,
+            timeout_s=self.heartbeat_s,
+            properties=self.client_properties,
+            connected_ms=self._started_ms,
+            tls=None if self.tls is None else Tls(**self.tls),
+        )
 
     def published_while_held(self) -> None:
         """Have this connection held up too, and tell it why (R11) if it wants to know."""
@@ -579,7 +607,9 @@ class Connection:
         if target is None:
             if len(self._targets) >= ROUTES_MAX:
                 self._targets.clear()
-            target = self._targets[exchange, queues] = Target(exchange, queues)
+            assert self.session is not None
+            counters = self.session.vhost.default_exchange if exchange is None else exchange.counters
+            target = self._targets[exchange, queues] = Target(counters, queues)
         return target
 
     def _examine_deaths(self, facts: Facts) -> Facts:
@@ -604,6 +634,12 @@ class Connection:
             self.facts.clear()
         self.facts[properties] = facts
         return facts
+
+
+def _parted(address: str) -> tuple[str, int]:
+    """Host and port of one end, as a connection's name has it."""
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port) if port.isdecimal() else 0
 
 
 def _is_content(kind: int, payload: bytes) -> bool:

@@ -173,6 +173,7 @@ def _start_ok(connection: Connection, properties: Any, mechanism: str, response:
         _refuse_login(connection, mechanism, f"User '{user.name}' can only connect via localhost. ")
     else:
         connection.user = user
+        connection.auth_mechanism = mechanism
         connection.state = State.TUNE
         settings = connection.settings
         connection.send_method(

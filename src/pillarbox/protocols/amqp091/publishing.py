@@ -22,7 +22,8 @@ from pillarbox.engine.base import NO_EXPIRATION, Address
 from pillarbox.protocols.amqp091 import wire
 
 if TYPE_CHECKING:
-    from pillarbox.broker.exchange import Exchange, Stamp
+    from pillarbox.broker.counters import ExchangeCounters
+    from pillarbox.broker.exchange import Stamp
     from pillarbox.broker.queue import Queue
 
 ORIGIN = "amqp091"
@@ -43,7 +44,8 @@ a frame each, would be half a gigabyte for one connection."""
 class Target(msgspec.Struct, frozen=True, eq=False):
     """Where messages go: shared by all routes with the same exchange and queues, compared by identity."""
 
-    exchange: Exchange | None
+    counters: ExchangeCounters
+    """Those of the exchange, the default one included."""
     queues: tuple[Queue, ...]
 
 

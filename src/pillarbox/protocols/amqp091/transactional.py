@@ -56,6 +56,15 @@ class TransactionalChannel(Channel):
                 raise AmqpError(504, "unexpected command while processing 'tx.commit'", method_id)
         super().frame(kind, payload)
 
+    @property
+    def messages_uncommitted(self) -> int:
+        """See `ClientChannel`."""
+        return self.transaction.message_count
+
+    @property
+    def acks_uncommitted(self) -> int:
+        return self.transaction.answer_count
+
     # --- what waits for the commit -----------------------------------------------------------------
 
     def publish_run(
@@ -73,7 +82,7 @@ class TransactionalChannel(Channel):
             return
         try:
             self.transaction.publish(
-                target.exchange,
+                target.counters,
                 target.queues,
                 messages,
                 body_bytes,
@@ -85,12 +94,15 @@ class TransactionalChannel(Channel):
         except BrokerError as error:
             self.fail(from_broker_error(error, methods.BASIC_PUBLISH))
             return
-        self.published += len(messages)
+        self.counters.publish += len(messages)
+        if not target.queues:
+            self.counters.unroutable += len(messages)
         if self.core.held:
             self.connection.published_while_held()
 
     def unroutable(self, message: Message) -> None:
         """Give the message back at the commit."""
+        self.counters.return_unroutable += 1
         self.transaction.return_unroutable(message)
 
     def acknowledge(self, tag_first: int, tag_last: int) -> None:

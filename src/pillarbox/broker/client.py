@@ -1,0 +1,87 @@
+"""What a head says of its clients to whoever lists or closes them: the same of every protocol.
+
+A head sets `Session.head`, and tells its session of channels (or what its protocol has instead: something
+that publishes and receives under one ledger).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
+
+if TYPE_CHECKING:
+    from pillarbox.broker.confirm import Publisher
+    from pillarbox.broker.consumer import Consumer, Pool
+    from pillarbox.broker.counters import ChannelCounters, TrafficCounters
+    from pillarbox.broker.ledger import Ledger
+    from pillarbox.broker.session import Session
+
+
+class Tls(msgspec.Struct, frozen=True):
+    """What is known of an encrypted connection; texts are empty where there is nothing to say."""
+
+    protocol: str = ""
+    cipher: str = ""
+    peer_subject: str = ""
+    peer_issuer: str = ""
+    peer_validity: str = ""
+
+
+class ClientFacts(msgspec.Struct, frozen=True):
+    """What does not change while a connection is open."""
+
+    name: str
+    """Both ends, as RabbitMQ names a connection."""
+    protocol: str
+    host: str
+    port: int
+    peer_host: str
+    peer_port: int
+    auth_mechanism: str
+    channel_max: int
+    frame_max: int
+    timeout_s: int
+    """The heartbeat's interval."""
+    properties: Mapping[str, Any]
+    connected_ms: int
+    tls: Tls | None
+
+
+class Client(Protocol):
+    """One connection."""
+
+    traffic: TrafficCounters
+
+    @property
+    def flow_state(self) -> str:
+        """The state that is shown to people, such as `running` or `blocked`."""
+
+    def client_facts(self) -> ClientFacts:
+        """What it is. Cost: O(1), and the parsing of a name."""
+
+    def shut_down(self, text: str) -> None:
+        """Close it from the broker's side, for this reason."""
+
+
+class ClientChannel(Protocol):
+    """One channel. `counters` are those of its ledger."""
+
+    session: Session
+    number: int
+    counters: ChannelCounters
+    ledger: Ledger
+    consumers: dict[str, Consumer]
+    pool: Pool
+    prefetch: int
+    publisher: Publisher | None
+    transactional: bool
+
+    @property
+    def messages_uncommitted(self) -> int:
+        """Messages published in a transaction that is under way."""
+
+    @property
+    def acks_uncommitted(self) -> int:
+        """Deliveries answered in it."""
