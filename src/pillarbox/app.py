@@ -37,6 +37,7 @@ from pillarbox.profiles import PROFILES
 if TYPE_CHECKING:
     import ssl
 
+    from pillarbox.ops.management.samples import Sampler
     from pillarbox.ops.management.server import HttpServer
 
 log = logging.getLogger("pillarbox")
@@ -111,6 +112,8 @@ class Server:
         self._engine: Engine
         self._listeners: list[Listener] = []
         self._http: HttpServer | None = None
+        self.sampler: Sampler | None = None
+        """Statistics over time, where there is a management API."""
         self._drivers: dict[Driver, None] = {}
         self._process_bytes = process_bytes
         self._connection_max = 0
@@ -280,7 +283,8 @@ class Server:
 
         config, core = self.config, self.core
         node = Node(config, self.watch, version=core.profile.version, started_ms=self.clock.now_ms())
-        sampler = Sampler(core)
+        sampler = self.sampler = Sampler(core)
+        sampler.start()
 
         def make_application() -> Any:
             from pillarbox.ops.management.application import Api

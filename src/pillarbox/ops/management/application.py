@@ -23,6 +23,7 @@ from pillarbox.broker.core import Core
 from pillarbox.clock import monotonic_ns
 from pillarbox.errors import BrokerError
 from pillarbox.ops.management import access, listing
+from pillarbox.ops.management.fields import encode
 from pillarbox.ops.management.node import Node
 from pillarbox.ops.management.openapi import openapi
 from pillarbox.ops.management.request import (
@@ -232,7 +233,7 @@ async def _send(scope: Scope, send: Send, answer: Answer) -> None:
     if answer.status in (204, 304):
         body = b""
     elif not isinstance(body, bytes):
-        body = msgspec.json.encode(body)
+        body = encode(body)
     await _start(send, answer, len(body))
     await _body(scope, send, body, False)
 

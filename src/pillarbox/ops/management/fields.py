@@ -11,10 +11,27 @@ import enum
 from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+import msgspec
+
 if TYPE_CHECKING:
     from pillarbox.ops.management.request import Request
 
 Schema = Mapping[str, Any]
+
+
+def _plain(value: Any) -> Any:
+    """Values of AMQP tables that JSON has no word for, as RabbitMQ shows them."""
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, float):
+        return float(value)
+    if isinstance(value, str):
+        return str(value)
+    return repr(value)
+
+
+encode = msgspec.json.Encoder(enc_hook=_plain, decimal_format="number").encode
+"""The one way to JSON."""
 
 STRING: Final = {"type": "string"}
 INTEGER: Final = {"type": "integer"}

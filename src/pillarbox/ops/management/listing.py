@@ -11,15 +11,13 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator
 from heapq import merge
 from itertools import islice
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import msgspec
-
-from pillarbox.ops.management.fields import ABSENT, Document, levels_of, pruned
+from pillarbox.ops.management.fields import ABSENT, Document, encode, levels_of, pruned
 from pillarbox.ops.management.request import bad_request
 
 if TYPE_CHECKING:
@@ -38,17 +36,17 @@ SORTED_ITEMS = 500
 PATTERN_CHARS_MAX = 512
 """A longer regular expression is refused: it runs on the broker's loop."""
 
-_encode = msgspec.json.encode
 Keyed = tuple[Any, Any]
 
 
 class Listing(NamedTuple):
-    """Things of one kind, in the order in which they are shown unless somebody asks for another."""
+    """Things of one kind. `items` is walked through in steps, while other things happen: over copies of what
+    may change."""
 
-    items: Sequence[Any]
+    items: Iterable[Any]
     document: Document
-    wanted: Callable[[Any], bool] = lambda item: True
-    """Is it to be shown at all? Asked in slices, for lists of which a user sees a part."""
+    order: Callable[[Any], Any] | None = None
+    """What to sort by unless somebody asks for a column; None: they come in order."""
 
 
 class Page(NamedTuple):
@@ -99,22 +97,21 @@ def render(listing: Listing, request: Request) -> Iterator[bytes]:
     found: list[Any] = []
     total = 0
     for step in _steps(listing.items):
-        there = [item for item in step if listing.wanted(item)]
-        total += len(there)
-        if page is not None:
-            matches = page.matches
-            there = [item for item in there if matches(str(document.value(item, request, "name")))]
-        found += there
+        total += len(step)
+        if page is None:
+            found += step
+        else:
+            found += [item for item in step if page.matches(str(document.value(item, request, "name")))]
         yield b""
-    column = request.query.get("sort")
-    if not column:
-        ordered = reversed(found) if request.flag("sort_reverse") else iter(found)
-    else:
+    column, order = request.query.get("sort"), listing.order
+    if column or order is not None:
         keyed: list[Keyed] = []
         for step in _steps(found):
-            keyed += [(sort_key(document.value(item, request, column)), item) for item in step]
+            keyed += [(_key(item, document, request, column, order), item) for item in step]
             yield b""
         ordered = yield from _sorted(keyed, reverse=request.flag("sort_reverse"))
+    else:
+        ordered = reversed(found) if request.flag("sort_reverse") else iter(found)
     if page is None:
         yield b"["
         yield from _rows(ordered, document, request)
@@ -136,7 +133,7 @@ def render(listing: Listing, request: Request) -> Iterator[bytes]:
         "page_size": page.size,
         "total_count": total,
     }
-    yield _encode(head)[:-1] + b',"items":['
+    yield encode(head)[:-1] + b',"items":['
     yield from _rows(islice(ordered, count), document, request)
     yield b"]}"
 
@@ -159,11 +156,11 @@ def _rows(items: Iterator[Any], document: Document, request: Request) -> Iterato
     firsts = _firsts(columns)
     levels = levels_of(request)
     separator = b""
-    while step := list(islice(items, STEP_ITEMS)):
+    for step in _steps(items):
         shown = [document.describe(item, request, levels, firsts) for item in step]
         if columns is not None:
             shown = [pruned(one, columns) for one in shown]
-        yield separator + _encode(shown)[1:-1]
+        yield separator + encode(shown)[1:-1]
         separator = b","
 
 
@@ -176,9 +173,22 @@ def _firsts(columns: list[str] | None) -> frozenset[str] | None:
     return None if columns is None else frozenset(name.partition(".")[0] for name in columns)
 
 
-def _steps(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
-    for position in range(0, len(items), STEP_ITEMS):
-        yield items[position : position + STEP_ITEMS]
+def _key(
+    item: Any,
+    document: Document,
+    request: Request,
+    column: str | None,
+    order: Callable[[Any], Any] | None,
+) -> tuple[Any, ...]:
+    """What to sort an item by: what was asked for, then the usual order, which is reversed with it."""
+    usual = order(item) if order is not None else 0
+    return (sort_key(document.value(item, request, column)), usual) if column else (usual,)
+
+
+def _steps(items: Iterable[Any]) -> Iterator[list[Any]]:
+    walk = iter(items)
+    while step := list(islice(walk, STEP_ITEMS)):
+        yield step
 
 
 def _sorted(keyed: list[Keyed], *, reverse: bool) -> Generator[bytes, None, Iterator[Any]]:
@@ -201,4 +211,4 @@ def sort_key(value: Any) -> tuple[int, Any]:
         return 0, 0
     if isinstance(value, bool | int | float):
         return 0, value
-    return 1, value if isinstance(value, str) else _encode(value).decode("utf-8", "replace")
+    return 1, value if isinstance(value, str) else encode(value).decode("utf-8", "replace")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import platform
+import resource
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -32,6 +35,29 @@ class Node:
         """The release of RabbitMQ that the broker stands in for."""
         self.started_ms = started_ms
         self.listeners: list[Bound] = []
+
+    @property
+    def data(self) -> str:
+        """The data folder; "" if there is none."""
+        return "" if self.config.memory else self.config.data
+
+    @property
+    def runtime(self) -> str:
+        """What runs it, where RabbitMQ names Erlang."""
+        return f"{platform.python_implementation()} {platform.python_version()}"
+
+    @property
+    def files_open(self) -> int:
+        """Open files and sockets of the process; 0 where the system does not say."""
+        try:
+            return len(os.listdir("/proc/self/fd"))
+        except OSError:
+            return 0
+
+    @property
+    def files_max(self) -> int:
+        """How many it may have."""
+        return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
     @property
     def loopback_users(self) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pillarbox.broker.core import Core
     from pillarbox.broker.exchange import Exchange
     from pillarbox.broker.queue import Queue
+    from pillarbox.broker.session import Session
     from pillarbox.broker.vhost import VHost
     from pillarbox.ops.management.node import Node
     from pillarbox.ops.management.samples import Sampler
@@ -130,6 +131,10 @@ class Request(NamedTuple):
     def monitors(self) -> bool:
         """May the user see everything?"""
         return bool(MONITORS.intersection(self.user.tags))
+
+    def sees_session(self, session: Session) -> bool:
+        """May the user see this connection, its channels and consumers: its own, or all?"""
+        return self.monitors or session.user.name == self.user.name
 
     def sees(self, vhost: str) -> bool:
         """May the user see what is in this virtual host?"""

@@ -1,15 +1,274 @@
-"""Statistics over time: samples of the core's counters, for rates and charts."""
+"""Statistics over time: the core's counters, sampled every few seconds, for rates and charts.
+
+The sampler visits everything once an interval, in slices between which the broker does its work. It notes
+only what has changed: a queue that nothing happens to costs a glance and no memory. Samples are rows of
+integers in rings, which go with the counters that they are of (`Counters.samples`). How many a ring holds
+depends on how many things are active, so that all rings together keep within a bound.
+
+Not here: what is shown of it (`stats`). Time comes from the core's scheduler, so a manual clock governs it.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from array import array
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pillarbox.broker.counters import (
+    ChannelCounters,
+    ChurnCounters,
+    Counters,
+    ExchangeCounters,
+    QueueCounters,
+    TrafficCounters,
+)
+from pillarbox.clock import monotonic_ns
 
 if TYPE_CHECKING:
     from pillarbox.broker.core import Core
+    from pillarbox.broker.queue import Queue
+    from pillarbox.broker.vhost import VHost
+
+INTERVAL_MS = 5000
+"""How often: as RabbitMQ does (`collect_statistics_interval`)."""
+
+SLICE_NS = 500_000
+"""How long the sampler works at a stretch."""
+
+STEP_ITEMS = 50
+
+KEPT_MAX = 121
+"""Samples of a thing: ten minutes of the usual interval."""
+KEPT_MIN = 3
+SAMPLES_BYTES_MAX = 32 << 20
+"""For the rings of all things together. With 3,000 queues busy at once each still has its ten minutes."""
+
+FRESH_ITEMS = 1000
+"""Up to so many queues and channels totals are added up when somebody asks; above, as of the last sample."""
+
+
+class Step(NamedTuple):
+    """A ring of a series: at most one row in `every_ms`, and how many."""
+
+    every_ms: int
+    kept: int
+
+
+RECENT = (Step(0, KEPT_MAX),)
+LASTING = (Step(0, KEPT_MAX), Step(60_000, 61), Step(600_000, 49), Step(1_800_000, 49))
+"""Of the broker and its virtual hosts: ten minutes, an hour, eight hours, a day, as RabbitMQ has them."""
+
+LENGTHS = ("messages_ready", "messages_unacknowledged")
+QUEUE = (*QueueCounters.NAMES, *LENGTHS)
+EXCHANGE = ExchangeCounters.NAMES
+CHANNEL = ChannelCounters.NAMES
+TRAFFIC = TrafficCounters.NAMES
+TOTALS = (*CHANNEL, *LENGTHS, *TRAFFIC)
+"""What is added up over a virtual host."""
+OVERVIEW = (*TOTALS, *ChurnCounters.NAMES)
+
+
+class Series:
+    """The samples of one thing: rows (time, value, ...), newest last, in one ring or several.
+
+    A row holds until the next one: where nothing changes, nothing is noted.
+    """
+
+    __slots__ = ("_rings", "_steps", "names", "trimmed", "width")
+
+    def __init__(self, names: tuple[str, ...], steps: tuple[Step, ...] = RECENT) -> None:
+        self.names = names
+        self.width = len(names) + 1
+        self.trimmed = False
+        """Older rows have been forgotten: before the first one the thing was not at 0."""
+        self._steps = steps
+        self._rings = tuple(array("q") for _ in steps)
+
+    def __repr__(self) -> str:
+        return f"<Series of {len(self.names)} rows={[len(ring) // self.width for ring in self._rings]}>"
+
+    def append(self, now_ms: int, values: Sequence[int], kept_max: int = KEPT_MAX) -> None:
+        """Note what it is now."""
+        width = self.width
+        for step, ring in zip(self._steps, self._rings, strict=True):
+            if step.every_ms and ring and now_ms - ring[-width] < step.every_ms:
+                break
+            ring.append(now_ms)
+            ring.extend(values)
+            surplus = len(ring) - min(step.kept, kept_max) * width
+            if surplus > 0:
+                del ring[:surplus]
+                self.trimmed = True
+
+    @property
+    def newest_ms(self) -> int:
+        """When it was last seen to have changed."""
+        return self._rings[0][-self.width] if self._rings[0] else 0
+
+    @property
+    def newest(self) -> Sequence[int]:
+        """The values of the last row; () if there is none."""
+        return self._rings[0][1 - self.width :] if self._rings[0] else ()
+
+    def increase(self, name: str, since_ms: int, now_ms: int) -> int:
+        """By how much a value has grown from one of the last samples to the next."""
+        return self.value(name, now_ms) - self.value(name, since_ms)
+
+    def value(self, name: str, when_ms: int) -> int:
+        """What a value was at some time, as far as that is known."""
+        column = 1 + self.names.index(name)
+        for ring in self._rings:
+            if ring and ring[0] <= when_ms:
+                times = ring[:: self.width]
+                return ring[(bisect_right(times, when_ms) - 1) * self.width + column]
+        oldest = next((ring for ring in reversed(self._rings) if ring), None)
+        return oldest[column] if oldest is not None and self.trimmed else 0
 
 
 class Sampler:
-    """See the module."""
+    """Samples one core. `start` begins; a pass is made every `interval_ms`."""
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: Core, interval_ms: int = INTERVAL_MS) -> None:
         self._core = core
+        self.interval_ms = interval_ms
+        self.last_ms = self.before_ms = 0
+        """When the last complete pass began, and the one before it; 0: there was none."""
+        self._begun_ms = 0
+        self._pass: Iterator[None] | None = None
+        self._kept_max = KEPT_MAX
+        self._active_bytes = 0
+
+    def start(self) -> None:
+        """Begin to sample, now and every interval."""
+        core = self._core
+        core.scheduler.at(core.changes.now_ms, self)
+        core.wake()
+
+    def on_timer(self, now_ms: int) -> None:
+        """Go on with a pass, or begin one; see `scheduler`."""
+        if self._pass is None:
+            self._pass = self._sample(now_ms)
+            self._begun_ms = now_ms
+        began_ns = monotonic_ns()
+        for _ in self._pass:
+            if monotonic_ns() - began_ns > SLICE_NS:
+                self._core.scheduler.at(now_ms + 1, self)
+                return
+        self._pass = None
+        self.before_ms, self.last_ms = self.last_ms, self._begun_ms
+        self._core.scheduler.at(max(self._begun_ms + self.interval_ms, now_ms + 1), self)
+
+    def _sample(self, now_ms: int) -> Iterator[None]:
+        """Visit everything, in steps."""
+        core = self._core
+        # The rings of all that was active in the last pass have to fit.
+        share = SAMPLES_BYTES_MAX * KEPT_MAX // max(1, self._active_bytes * KEPT_MAX)
+        self._kept_max = max(KEPT_MIN, min(KEPT_MAX, share))
+        self._active_bytes = 0
+        overview = [0] * len(TOTALS)
+        for vhost in list(core.vhosts.values()):
+            totals = [0] * len(TOTALS)
+            yield from self._sample_queues(vhost, now_ms, totals)
+            for number, exchange in enumerate(list(vhost.exchanges.values())):
+                self._note(exchange.counters, EXCHANGE, _values(exchange.counters), now_ms)
+                if number % STEP_ITEMS == 0:
+                    yield
+            self._note(vhost.default_exchange, EXCHANGE, _values(vhost.default_exchange), now_ms)
+            yield from self._sample_clients(vhost, now_ms, totals)
+            self._note(vhost.past_channels, TOTALS, totals, now_ms, LASTING)
+            overview = list(map(int.__add__, overview, totals))
+        overview += _values(core.churn)
+        self._note(core.churn, OVERVIEW, overview, now_ms, LASTING)
+
+    def _sample_queues(self, vhost: VHost, now_ms: int, totals: list[int]) -> Iterator[None]:
+        since_ms = self.last_ms
+        ready = unacked = 0
+        for number, queue in enumerate(list(vhost.queues.values())):
+            ready += queue.ready_count
+            unacked += unacknowledged(queue)
+            if queue.active_ms >= since_ms or queue.in_log:
+                self._note(queue.counters, QUEUE, queue_values(queue), now_ms)
+            if number % STEP_ITEMS == 0:
+                yield
+        totals[len(CHANNEL)] += ready
+        totals[len(CHANNEL) + 1] += unacked
+
+    def _sample_clients(self, vhost: VHost, now_ms: int, totals: list[int]) -> Iterator[None]:
+        _add(totals, 0, _values(vhost.past_channels))
+        at = len(CHANNEL) + len(LENGTHS)
+        _add(totals, at, _values(vhost.past_traffic))
+        for session in list(self._core.sessions):
+            if session.vhost is not vhost:
+                continue
+            for channel in list(session.channels):
+                values = _values(channel.counters)
+                _add(totals, 0, values)
+                self._note(channel.counters, CHANNEL, values, now_ms)
+            if session.head is not None:
+                values = _values(session.head.traffic)
+                _add(totals, at, values)
+                self._note(session.head.traffic, TRAFFIC, values, now_ms)
+            yield
+
+    def _note(
+        self,
+        counters: Counters,
+        names: tuple[str, ...],
+        values: Sequence[int],
+        now_ms: int,
+        steps: tuple[Step, ...] = RECENT,
+    ) -> None:
+        series: Series | None = counters.samples
+        if series is None:
+            if not any(values):
+                return
+            series = counters.samples = Series(names, steps)
+        if list(series.newest) != list(values):
+            series.append(now_ms, values, KEPT_MAX if steps is LASTING else self._kept_max)
+            self._active_bytes += series.width * 8
+
+    # --- totals --------------------------------------------------------------------------------------
+
+    def totals(self, vhosts: Sequence[VHost]) -> dict[str, int]:
+        """What is added up over virtual hosts: now, or (if that is much to add) as of the last sample."""
+        core = self._core
+        many = sum(len(vhost.queues) for vhost in vhosts) + sum(len(one.channels) for one in core.sessions)
+        totals = [0] * len(TOTALS)
+        for vhost in vhosts:
+            if many > FRESH_ITEMS:
+                series: Series | None = vhost.past_channels.samples
+                _add(totals, 0, series.newest if series is not None else ())
+                continue
+            _add(totals, 0, _values(vhost.past_channels))
+            at = len(CHANNEL)
+            _add(totals, at + len(LENGTHS), _values(vhost.past_traffic))
+            for queue in vhost.queues.values():
+                totals[at] += queue.ready_count
+                totals[at + 1] += unacknowledged(queue)
+            for session in core.sessions:
+                if session.vhost is vhost:
+                    for channel in session.channels:
+                        _add(totals, 0, _values(channel.counters))
+                    if session.head is not None:
+                        _add(totals, at + len(LENGTHS), _values(session.head.traffic))
+        return dict(zip(TOTALS, totals, strict=True))
+
+
+def queue_values(queue: Queue) -> list[int]:
+    """What is sampled of a queue, in the order of `QUEUE`."""
+    return [*_values(queue.counters), queue.ready_count, unacknowledged(queue)]
+
+
+def unacknowledged(queue: Queue) -> int:
+    """Messages that are out; a stream, which keeps what it delivers, has none, as in RabbitMQ."""
+    return 0 if queue.in_log else queue.unacked_count
+
+
+def _values(counters: Any) -> list[int]:
+    return [getattr(counters, name) for name in counters.NAMES]
+
+
+def _add(totals: list[int], at: int, values: Sequence[int]) -> None:
+    for position, value in enumerate(values, at):
+        totals[position] += value

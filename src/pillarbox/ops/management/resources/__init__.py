@@ -2,8 +2,28 @@
 
 from __future__ import annotations
 
-from pillarbox.ops.management.resources import whoami
+from pillarbox.ops.management.resources import (
+    bindings,
+    channels,
+    connections,
+    consumers,
+    exchanges,
+    nodes,
+    overview,
+    queues,
+    whoami,
+)
 from pillarbox.ops.management.routes import Resource
 
-RESOURCES = (Resource("Users", whoami.ROUTES),)
-"""In the order of the manual; the first route that fits a path counts."""
+RESOURCES = (
+    Resource("Overview", overview.ROUTES),
+    Resource("Nodes", nodes.ROUTES),
+    Resource("Users", whoami.ROUTES),
+    Resource("Connections", connections.ROUTES),
+    Resource("Channels", channels.ROUTES),
+    Resource("Consumers", consumers.ROUTES),
+    Resource("Exchanges", exchanges.ROUTES),
+    Resource("Queues", queues.ROUTES),
+    Resource("Bindings", bindings.ROUTES),
+)
+"""In the order of the manual. Of two paths that fit, the first counts: names before placeholders."""

@@ -1,0 +1,53 @@
+"""Where our documents differ from RabbitMQ's in keys or types, and why. Each row must still be needed."""
+
+from __future__ import annotations
+
+LATER = (
+    "definitions",
+    "feature-flags",
+    "global-parameters",
+    "health/checks/alarms",
+    "parameters",
+    "permissions",
+    "policies",
+    "users",
+    "users/guest",
+    "vhosts",
+    "vhosts/%2F",
+    "vhosts/%2F/permissions",
+)
+"""Documents that are recorded and not there yet."""
+
+STATUS = {"nodes/{node}/memory/ets": "tables of Erlang's, which there are none of"}
+"""Documents that are missing for good."""
+
+MISSING = {
+    ("overview*", "listeners[[]].socket_opts*"): "options of Erlang's sockets",
+    ("overview*", "message_stats.disk_*"): "reads and writes of the message store are not counted",
+    ("nodes*", "*config_files[[]]"): "which file the settings came from is not kept",
+    ("nodes*", "*context_switches*"): "Erlang's scheduler",
+    ("nodes*", "*gc_*"): "Erlang's garbage collector",
+    ("nodes*", "*io_*"): "RabbitMQ's file handle cache",
+    ("nodes*", "*mnesia_*"): "RabbitMQ's database",
+    ("nodes*", "*msg_store_*"): "RabbitMQ's message store",
+    ("nodes*", "*queue_index_*"): "RabbitMQ's queue index",
+    ("nodes*", "*ra_open_file_metrics*"): "RabbitMQ's Raft library",
+    ("nodes/{node}/memory", "memory.*"): "parts of Erlang's memory",
+    ("queues?disable_stats=true&enable_queue_totals=true", "[[]].totals"): "null for streams, a slip in 3.10",
+    ("queues?disable_stats=true&enable_queue_totals=true", "[[]].type_specific"): "likewise",
+}
+"""(document, what it has that ours has not) → why."""
+
+MORE = {
+    ("auth", "oauth_enabled"): "3.13 has it",
+}
+"""(document, what ours has besides) → why."""
+
+TYPES = {
+    ("overview*", "listeners[[]].socket_opts"): "an empty object where Erlang's empty list is",
+    (
+        "queues?disable_stats=true&enable_queue_totals=true",
+        "[[]].exclusive",
+    ): "null for streams, a slip in 3.10",
+}
+"""(document, what is of another type) → why."""
