@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 import gc
 import json
 import logging
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 
     from pillarbox.ops.management.samples import Sampler
     from pillarbox.ops.management.server import HttpServer
+    from pillarbox.protocols.amqp091.connection import Connection as AmqpConnection
+    from pillarbox.protocols.amqp091.handshake import Settings
 
 log = logging.getLogger("pillarbox")
 
@@ -274,15 +277,35 @@ class Server:
             make_tls_driver = partial(make_driver, identify=identify)
             self.amqps_addresses = await self._bind_amqp(loop, make_tls_driver, config.tls_port, context)
         if config.management_port != OFF:
-            await self._listen_for_management(loop)
+            await self._listen_for_management(loop, settings)
 
-    async def _listen_for_management(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _connect_locally(self, settings: Settings) -> Callable[[str, Callable[[], None]], AmqpConnection]:
+        """What makes connections without a socket, for users who are logged in already."""
+        from pillarbox.protocols.amqp091.connection import Connection as AmqpConnection
+
+        local = copy.copy(settings)
+        local.mechanisms, local.loopback_users = ("EXTERNAL",), ()
+
+        def connect(user: str, on_output: Callable[[], None]) -> AmqpConnection:
+            connection = AmqpConnection(self.core, local, peer="management", on_output=on_output)
+            connection.certificate_user = user
+            return connection
+
+        return connect
+
+    async def _listen_for_management(self, loop: asyncio.AbstractEventLoop, settings: Settings) -> None:
         from pillarbox.ops.management.node import Bound, Node
         from pillarbox.ops.management.samples import Sampler
         from pillarbox.ops.management.server import HttpServer
 
         config, core = self.config, self.core
-        node = Node(config, self.watch, version=core.profile.version, started_ms=self.clock.now_ms())
+        node = Node(
+            config,
+            self.watch,
+            self._connect_locally(settings),
+            version=core.profile.version,
+            started_ms=self.clock.now_ms(),
+        )
         sampler = self.sampler = Sampler(core)
         sampler.start()
 

@@ -74,7 +74,7 @@ def _global_parameters(core: Core) -> Items:
         yield {"name": name, "value": plain(value)}
 
 
-def _parameters(core: Core, vhost: VHost) -> Items:
+def parameters_of(core: Core, vhost: VHost) -> Items:
     """Runtime parameters by component; limits and operator policies are such."""
     limits = core.quotas.of(VHOST, vhost.name)
     if limits:
@@ -147,7 +147,7 @@ BROKER_SECTIONS: dict[str, Callable[[Core], Items]] = {
     "global_parameters": _global_parameters,
 }
 VHOST_SECTIONS: dict[str, Callable[[Core, VHost], Items]] = {
-    "parameters": _parameters,
+    "parameters": parameters_of,
     "policies": _policies,
     "queues": _queues,
     "exchanges": _exchanges,

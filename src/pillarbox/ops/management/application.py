@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping, MutableMapping
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
@@ -136,8 +136,13 @@ class Api:
             # Reading may have taken many turns.
             self._begin()
         query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
-        request = Request(self._core, self._node, self._sampler, user, method, path, query, headers, body)
-        return _answer_of(route, route.handler(request), request)
+        request = Request(
+            self._core, self._node, self._sampler, self._begin, user, method, path, query, headers, body
+        )
+        found = route.handler(request)
+        if isinstance(found, Coroutine):
+            found = await found
+        return _answer_of(route, found, request)
 
 
 class _Endpoint:

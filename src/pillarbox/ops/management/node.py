@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from pillarbox.config import Config
+    from pillarbox.ops.management.local_client import Connect
     from pillarbox.ops.resources import Watch
 
 NODE_NAME = "pillarbox@localhost"
@@ -27,8 +28,12 @@ class Bound(NamedTuple):
 class Node:
     """See the module. `started_ms` is when it was started; `listeners` grows as sockets are opened."""
 
-    def __init__(self, config: Config, watch: Watch, *, version: str, started_ms: int) -> None:
+    def __init__(
+        self, config: Config, watch: Watch, connect: Connect, *, version: str, started_ms: int
+    ) -> None:
         self.config = config
+        self.connect = connect
+        """Makes the connections of `local_client`."""
         self.watch = watch
         self.name = NODE_NAME
         self.version = version

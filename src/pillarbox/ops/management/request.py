@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pillarbox.errors import BrokerError, Reason
@@ -69,6 +69,8 @@ class Request(NamedTuple):
     core: Core
     node: Node
     sampler: Sampler
+    begin: Callable[[], None]
+    """Starts a turn of the broker, unless one has begun: for handlers that wait for something in between."""
     user: User
     method: str
     path: Mapping[str, str]

@@ -1,0 +1,56 @@
+"""When a certificate is over: the one date that health checks ask about, read from the file.
+
+`ssl` tells it only of certificates of peers. What is needed of DER (X.690) is small: a tag, a length, and
+what is inside. A certificate is SEQUENCE { SEQUENCE { [0] version, serial, algorithm, issuer, SEQUENCE { not
+before, not after }, ... } ... } (RFC 5280, 4.1).
+"""
+
+from __future__ import annotations
+
+import ssl
+from datetime import UTC, datetime
+from pathlib import Path
+
+DAY_MS = 86_400_000
+UTC_TIME, GENERALIZED_TIME, VERSION = 0x17, 0x18, 0xA0
+_FORMATS = {UTC_TIME: "%y%m%d%H%M%SZ", GENERALIZED_TIME: "%Y%m%d%H%M%SZ"}
+
+
+def days_left(path: str | Path, now_ms: int) -> int:
+    """Whole days until the first certificate in a PEM file is over; below 0: it was before.
+
+    Raises OSError, and ValueError if there is no certificate in the file.
+    """
+    text = Path(path).read_text()
+    begin, end = text.find(ssl.PEM_HEADER), text.find(ssl.PEM_FOOTER)
+    if begin < 0 or end < begin:
+        raise ValueError(f"{path} has no certificate")
+    after = _not_after(ssl.PEM_cert_to_DER_cert(text[begin : end + len(ssl.PEM_FOOTER)]))
+    return int((after.timestamp() * 1000 - now_ms) // DAY_MS)
+
+
+def _not_after(der: bytes) -> datetime:
+    (_, certificate), *_ = _parts(der)
+    (_, body), *_ = _parts(certificate)
+    fields = [part for part in _parts(body) if part[0] != VERSION]
+    _serial, _algorithm, _issuer, (_, validity), *_ = fields
+    _, (tag, text) = _parts(validity)
+    return datetime.strptime(text.decode("ascii"), _FORMATS[tag]).replace(tzinfo=UTC)
+
+
+def _parts(data: bytes) -> list[tuple[int, bytes]]:
+    """Tag and content of each element. Raises ValueError if one is cut off."""
+    found = []
+    position = 0
+    while position < len(data):
+        tag, length = data[position], data[position + 1]
+        position += 2
+        if length & 0x80:
+            size = length & 0x7F
+            length = int.from_bytes(data[position : position + size], "big")
+            position += size
+        if position + length > len(data):
+            raise ValueError("the certificate is cut off")
+        found.append((tag, data[position : position + length]))
+        position += length
+    return found

@@ -1,0 +1,378 @@
+"""What operators do over HTTP: each resource is made, shown, changed, refused and removed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from pillarbox import Broker
+from tests.management.http import Client, client
+
+MISSING = {"error": "Object Not Found", "reason": "Not Found"}
+
+
+@pytest.fixture
+def limited(broker: Broker, api: Client) -> Iterator[Client]:
+    """The API as somebody with the tag `management` and rights in `/` alone."""
+    assert api.request("PUT", "users/clerk", {"password": "c", "tags": "management"}).status == 201
+    everything = {"configure": ".*", "write": ".*", "read": ".*"}
+    assert api.request("PUT", "permissions/%2F/clerk", everything).status == 201
+    with client(broker, "clerk", "c") as found:
+        yield found
+
+
+LIVES: list[tuple[str, dict[str, Any], dict[str, Any], dict[str, Any]]] = [
+    ("vhosts/v1", {"description": "first"}, {"tags": "a,b"}, {"name": "v1", "tags": ["a", "b"]}),
+    (
+        "users/u1",
+        {"password": "x", "tags": "management,policymaker"},
+        {"password": "y", "tags": ["monitoring"]},
+        {"name": "u1", "tags": ["monitoring"], "limits": {}},
+    ),
+    (
+        "policies/%2F/p1",
+        {"pattern": "^a", "definition": {"max-length": 5}, "priority": 1, "apply-to": "queues"},
+        {"pattern": "^b", "definition": {"max-length": 6}},
+        {
+            "vhost": "/",
+            "name": "p1",
+            "pattern": "^b",
+            "apply-to": "all",
+            "definition": {"max-length": 6},
+            "priority": 0,
+        },
+    ),
+    (
+        "operator-policies/%2F/o1",
+        {"pattern": "^a", "definition": {"max-length": 5}, "apply-to": "queues"},
+        {"pattern": "^b", "definition": {"expires": 6}, "apply-to": "queues"},
+        {"name": "o1", "definition": {"expires": 6}},
+    ),
+    ("global-parameters/gp", {"value": {"a": 1}}, {"value": 2}, {"name": "gp", "value": 2}),
+    (
+        "permissions/%2F/guest2",
+        {"configure": ".*", "write": ".*", "read": ""},
+        {"configure": "", "write": "a", "read": "b"},
+        {"user": "guest2", "vhost": "/", "configure": "", "write": "a", "read": "b"},
+    ),
+]
+
+
+@pytest.mark.row("R115")
+@pytest.mark.parametrize(("path", "first", "second", "shown"), LIVES, ids=[life[0] for life in LIVES])
+def test_made_changed_shown_listed_and_removed(
+    api: Client, path: str, first: dict[str, Any], second: dict[str, Any], shown: dict[str, Any]
+) -> None:
+    """R115: 201 for what is new, 204 for a change and for what is gone, 404 for what is not there."""
+    api.request("PUT", "users/guest2", {"tags": ""})
+    assert api.request("GET", path).status == 404
+    assert api.request("PUT", path, first).status == 201
+    assert api.request("PUT", path, second).status == 204
+    document = api.get(path)
+    assert {name: document[name] for name in shown} == shown
+    assert (
+        document.items()
+        <= next(one for one in api.get(path.split("/")[0]) if shown.items() <= one.items()).items()
+    )
+    assert api.request("DELETE", path).status == 204
+    gone = api.request("DELETE", path)
+    assert (gone.status, gone.document) == (404, MISSING)
+
+
+REFUSED = [
+    ("PUT", "users/u", {"password": "x"}, 400, "tags_not_present"),
+    (
+        "PUT",
+        "users/u",
+        {"password": "x", "password_hash": "", "tags": ""},
+        400,
+        "both_password_and_password_hash_are_provided",
+    ),
+    ("PUT", "users/u", {"password_hash": "?", "tags": ""}, 400, "password_hash is not base64"),
+    ("POST", "users/bulk-delete", {"users": ["guest", "none"]}, 400, "no_such_user: none"),
+    (
+        "PUT",
+        "permissions/%2F/none",
+        {"configure": "", "write": "", "read": ""},
+        400,
+        "vhost_or_user_not_found",
+    ),
+    (
+        "PUT",
+        "permissions/none/guest",
+        {"configure": "", "write": "", "read": ""},
+        400,
+        "vhost_or_user_not_found",
+    ),
+    ("PUT", "permissions/%2F/guest", {"configure": "[", "write": "", "read": ""}, 400, "invalid_regexp: [: "),
+    ("PUT", "permissions/%2F/guest", {"configure": "", "write": ""}, 400, "read"),
+    ("PUT", "vhosts/v", {"default_queue_type": "nope"}, 400, "unsupported queue type 'nope'"),
+    (
+        "PUT",
+        "policies/%2F/p",
+        {"pattern": "a", "definition": {"nope": 1}},
+        400,
+        "are not recognised policy settings",
+    ),
+    (
+        "PUT",
+        "policies/%2F/p",
+        {"pattern": "[", "definition": {"expires": 1}},
+        400,
+        "pattern should be regular expr",
+    ),
+    ("PUT", "policies/%2F/p", {"pattern": "a", "definition": {}}, 400, "no policy provided"),
+    ("PUT", "policies/none/p", {"pattern": "a", "definition": {"expires": 1}}, 404, "Not Found"),
+    ("PUT", "user-limits/guest/max-foo", {"value": 1}, 400, 'Unrecognised terms [{<<"max-foo">>,1}]'),
+    ("PUT", "user-limits/none/max-channels", {"value": 1}, 404, "Not Found"),
+    ("PUT", "parameters/nope/%2F/x", {"value": {}}, 400, "component nope not found"),
+    ("PUT", "queues/none/q", {}, 404, "Not Found"),
+    ("PUT", "queues/%2F/q", {"durable": "yes"}, 400, "durable"),
+    ("PUT", "queues/%2F/q", {"arguments": {"x-message-ttl": -1}}, 400, "invalid arg 'x-message-ttl'"),
+    ("PUT", "queues/%2F/amq.x", {}, 401, "amq.x"),
+    ("PUT", "exchanges/%2F/e", {"type": "nope"}, 400, "nope"),
+    ("DELETE", "exchanges/%2F/amq.direct", None, 401, "amq.direct"),
+    ("POST", "definitions", {"queues": [{"name": "q", "vhost": "none"}]}, 400, "queues[0] (q)"),
+    ("POST", "definitions", b"{", 400, "not valid JSON"),
+    ("POST", "definitions", {"queues": "x"}, 400, "queues must be a list"),
+]
+
+
+@pytest.mark.row("R115")
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status", "text"),
+    REFUSED,
+    ids=[f"{one[1]}-{n}" for n, one in enumerate(REFUSED)],
+)
+def test_what_is_wrong_is_refused_with_its_reason_and_changes_nothing(
+    api: Client, method: str, path: str, body: Any, status: int, text: str
+) -> None:
+    before = api.get("definitions")
+    reply = api.request(method, path, body)
+    assert (reply.status, text in reply.document["reason"]) == (status, True), reply
+    assert api.get("definitions") == before
+
+
+@pytest.mark.row("R115")
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("GET", "users", None),
+        ("PUT", "users/x", {"tags": ""}),
+        ("PUT", "vhosts/x", {}),
+        ("PUT", "policies/%2F/p", {"pattern": "a", "definition": {"expires": 1}}),
+        ("PUT", "operator-policies/%2F/p", {"pattern": "a", "definition": {"expires": 1}}),
+        ("GET", "definitions", None),
+        ("POST", "definitions", {}),
+        ("PUT", "global-parameters/x", {"value": 1}),
+        ("PUT", "vhost-limits/%2F/max-queues", {"value": 1}),
+    ],
+)
+def test_tags_say_who_may_administer(api: Client, limited: Client, method: str, path: str, body: Any) -> None:
+    """R91: `management` lets in, and no further."""
+    before = api.get("definitions")
+    reply = limited.request(method, path, body)
+    assert (reply.status, reply.document["error"]) == (401, "not_authorised")
+    assert api.get("definitions") == before
+
+
+@pytest.mark.row("R111", "R92")
+def test_permissions_hold_for_what_is_declared_over_http(api: Client, limited: Client) -> None:
+    api.request("PUT", "permissions/%2F/clerk", {"configure": "^mine", "write": "^mine", "read": ""})
+    assert limited.request("PUT", "queues/%2F/mine", {}).status == 201
+    refused = limited.request("PUT", "queues/%2F/theirs", {})
+    assert refused.status == 401
+    assert refused.document["reason"] == "access to queue 'theirs' in vhost '/' refused for user 'clerk'"
+    api.request("PUT", "vhosts/other", {})
+    assert limited.request("PUT", "queues/other/mine", {}).status == 401
+
+
+@pytest.mark.row("R111", "R112")
+def test_queues_and_exchanges_are_declared_emptied_and_deleted(broker: Broker, api: Client) -> None:
+    queue = {"durable": True, "arguments": {"x-max-length": 10}}
+    assert api.request("PUT", "queues/%2F/q", queue).status == 201
+    assert api.request("PUT", "queues/%2F/q", queue).status == 204
+    reply = api.request("PUT", "queues/%2F/q", {"durable": False, "arguments": {"x-max-length": 10}})
+    assert reply.document["reason"] == (
+        "inequivalent arg 'durable' for queue 'q' in vhost '/': received 'false' but current is 'true'"
+    )
+    message = {"properties": {}, "routing_key": "q", "payload": "x", "payload_encoding": "string"}
+    api.request("POST", "exchanges/%2F/amq.default/publish", message)
+    assert "not empty" in api.request("DELETE", "queues/%2F/q?if-empty=true").document["reason"]
+    assert broker.queue("q").ready == 1
+    assert api.request("DELETE", "queues/%2F/q/contents").status == 204
+    assert broker.queue("q").ready == 0
+    assert api.request("POST", "queues/%2F/q/actions", {"action": "sync"}).status == 204
+    assert api.request("POST", "queues/%2F/q/actions", {"action": "nope"}).status == 400
+    assert api.request("DELETE", "queues/%2F/q?if-empty=true").status == 204
+    assert api.request("DELETE", "queues/%2F/q").document == MISSING
+    assert api.request("PUT", "exchanges/%2F/e", {"type": "topic"}).status == 201
+    assert api.request("PUT", "exchanges/%2F/e", {"type": "topic"}).status == 204
+    assert (
+        "inequivalent arg 'type'"
+        in api.request("PUT", "exchanges/%2F/e", {"type": "direct"}).document["reason"]
+    )
+    assert api.request("DELETE", "exchanges/%2F/e").status == 204
+    assert api.request("DELETE", "exchanges/%2F/e").document == MISSING
+
+
+PROPERTIES = {
+    "content_type": "text/plain",
+    "headers": {"a": 1, "b": "x", "c": True, "d": 1.5, "e": [1, "a"], "f": {"g": 2}},
+    "delivery_mode": 2,
+    "priority": 3,
+    "correlation_id": "c",
+    "expiration": "60000",
+    "timestamp": 1700000000,
+}
+
+
+@pytest.mark.row("R111", "R112")
+def test_message_goes_in_and_comes_out_as_it_was(api: Client) -> None:
+    api.request("PUT", "queues/%2F/q", {"durable": True})
+    message = {"properties": PROPERTIES, "routing_key": "q", "payload": "hällo", "payload_encoding": "string"}
+    reply = api.request("POST", "exchanges/%2F/amq.default/publish", message)
+    assert (reply.status, reply.document) == (200, {"routed": True})
+    (got,) = api.request(
+        "POST", "queues/%2F/q/get", {"count": 5, "ackmode": "ack_requeue_true", "encoding": "auto"}
+    ).document
+    assert got == {
+        "payload_bytes": 6,
+        "redelivered": False,
+        "exchange": "",
+        "routing_key": "q",
+        "message_count": 0,
+        "properties": PROPERTIES,
+        "payload": "hällo",
+        "payload_encoding": "string",
+    }
+    (again,) = api.request(
+        "POST",
+        "queues/%2F/q/get",
+        {"count": 1, "ackmode": "ack_requeue_false", "encoding": "base64", "truncate": 1},
+    ).document
+    assert (again["redelivered"], again["payload"], again["payload_encoding"]) == (True, "aA==", "base64")
+    empty = {"count": 1, "ackmode": "ack_requeue_false", "encoding": "auto"}
+    assert api.request("POST", "queues/%2F/q/get", empty).document == []
+
+
+@pytest.mark.row("R112")
+@pytest.mark.parametrize(
+    ("exchange", "change", "status", "answer"),
+    [
+        ("amq.default", {"routing_key": "none"}, 200, {"routed": False}),
+        ("none", {}, 400, "404 NOT_FOUND - no exchange 'none' in vhost '/'"),
+        ("amq.default", {"payload": "///", "payload_encoding": "base64"}, 400, "payload is not base64"),
+        ("amq.default", {"payload_encoding": "nope"}, 400, "unsupported payload_encoding 'nope'"),
+        ("amq.default", {"properties": {"priority": "a"}}, 400, "properties: "),
+        (
+            "amq.default",
+            {"properties": {"user_id": "root"}},
+            400,
+            "406 PRECONDITION_FAILED - user_id property",
+        ),
+        (
+            "amq.default",
+            {"properties": {"expiration": "soon"}},
+            400,
+            "406 PRECONDITION_FAILED - invalid expiration",
+        ),
+    ],
+)
+def test_publish_is_answered_as_a_client_would_be(
+    api: Client, exchange: str, change: dict[str, Any], status: int, answer: Any
+) -> None:
+    api.request("PUT", "queues/%2F/q", {})
+    message = {"properties": {}, "routing_key": "q", "payload": "x", "payload_encoding": "string", **change}
+    reply = api.request("POST", f"exchanges/%2F/{exchange}/publish", message)
+    assert reply.status == status
+    assert reply.document == answer if status == 200 else reply.document["reason"].startswith(answer), reply
+
+
+@pytest.mark.row("R111")
+def test_all_messages_of_a_queue_move_in_order(broker: Broker, api: Client) -> None:
+    for queue in ("from", "to"):
+        api.request("PUT", f"queues/%2F/{queue}", {"durable": True})
+    for number in range(250):
+        message = {
+            "properties": {},
+            "routing_key": "from",
+            "payload": str(number),
+            "payload_encoding": "string",
+        }
+        assert api.request("POST", "exchanges/%2F/amq.default/publish", message).document["routed"]
+    assert api.request("POST", "queues/%2F/from/move", {"destination": "to"}).document == {"moved": 250}
+    left = broker.queue("from")
+    assert (left.ready, left.unacknowledged, broker.queue("to").ready) == (0, 0, 250)
+    got = api.request(
+        "POST", "queues/%2F/to/get", {"count": 300, "ackmode": "ack_requeue_false", "encoding": "auto"}
+    )
+    assert [int(one["payload"]) for one in got.document] == list(range(250))
+    assert api.request("POST", "queues/%2F/from/move", {"destination": "none"}).status == 404
+    assert api.request("POST", "queues/%2F/from/move", {"destination": "from"}).status == 400
+
+
+@pytest.mark.row("R116")
+def test_definitions_go_out_and_come_in_as_json_and_as_a_form(api: Client) -> None:
+    api.request("PUT", "queues/%2F/q", {"durable": True})
+    document = api.get("definitions")
+    assert [one["name"] for one in document["queues"]] == ["q"]
+    api.request("DELETE", "queues/%2F/q")
+    assert api.request("POST", "definitions", document).status == 204
+    assert api.get("definitions") == document
+    api.request("DELETE", "queues/%2F/q")
+    form = (
+        b'--cut\r\nContent-Disposition: form-data; name="file"; filename="d.json"\r\n'
+        b"Content-Type: application/json\r\n\r\n" + json.dumps(document).encode() + b"\r\n--cut--\r\n"
+    )
+    kind = {"content-type": "multipart/form-data; boundary=cut"}
+    assert api.request("POST", "definitions", form, kind).status == 204
+    assert api.get("definitions") == document
+    download = api.request("GET", "definitions/%2F?download=my.json")
+    assert download.headers["content-disposition"] == 'attachment; filename="my.json"'
+    api.request("PUT", "vhosts/copy", {})
+    assert api.request("POST", "definitions/copy", download.document).status == 204
+    assert api.get("definitions/copy") == download.document
+
+
+@pytest.mark.row("R115", "R15")
+def test_limits_are_set_one_by_one(api: Client) -> None:
+    for kind, owner in (("vhost", "%2F"), ("user", "guest")):
+        path = f"{kind}-limits/{owner}"
+        assert api.request("PUT", f"{path}/max-connections", {"value": 100}).status == 204
+        (shown,) = api.get(path)
+        assert shown["value"] == {"max-connections": 100}
+        assert api.get(f"{kind}-limits") == [shown]
+        assert api.request("DELETE", f"{path}/max-connections").status == 204
+        assert api.get(f"{kind}-limits") == []
+
+
+@pytest.mark.row("R117")
+@pytest.mark.parametrize(
+    ("check", "status", "word"),
+    [
+        ("alarms", 200, "ok"),
+        ("local-alarms", 200, "ok"),
+        ("virtual-hosts", 200, "ok"),
+        ("ready-to-serve-clients", 200, "ok"),
+        ("node-is-quorum-critical", 200, "ok"),
+        ("protocol-listener/amqp", 200, "ok"),
+        ("protocol-listener/mqtt", 503, "failed"),
+        ("port-listener/1", 503, "failed"),
+        ("certificate-expiration/1/months", 200, "ok"),
+    ],
+)
+def test_health_checks(api: Client, check: str, status: int, word: str) -> None:
+    reply = api.request("GET", f"health/checks/{check}")
+    assert (reply.status, reply.document["status"]) == (status, word)
+
+
+@pytest.mark.row("R117")
+def test_older_health_checks(api: Client, broker: Broker) -> None:
+    assert api.get("aliveness-test/%2F") == {"status": "ok"}
+    assert broker.queue("aliveness-test").ready == 0
+    assert api.get("healthchecks/node") == {"status": "ok"}
+    assert api.request("GET", "health/checks/certificate-expiration/x/months").status == 400
