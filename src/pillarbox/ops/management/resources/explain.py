@@ -1,0 +1,25 @@
+"""Why a queue is as it is: /queues/…/explain. Ours; what is found stands in `explanation`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pillarbox.ops.management.explanation import Case, explain, summary
+from pillarbox.ops.management.fields import STRING, array
+from pillarbox.ops.management.routes import SEES, Route
+
+if TYPE_CHECKING:
+    from pillarbox.ops.management.request import Request
+
+_FINDING = {"type": "object", "properties": {"code": STRING, "severity": STRING, "text": STRING}}
+_EXPLANATION = {"type": "object", "properties": {"summary": STRING, "findings": array(_FINDING)}}
+
+
+def show(request: Request) -> dict[str, Any]:
+    case = Case(request.queue, request.core, request.now_ms, request.sampler.stalls)
+    return {"summary": summary(case), "findings": [finding._asdict() for finding in explain(case)]}
+
+
+ROUTES = (
+    Route("GET", "/queues/{vhost}/{queue}/explain", show, SEES, "Why a queue is as it is.", _EXPLANATION),
+)
