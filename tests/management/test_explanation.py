@@ -59,14 +59,19 @@ def test_prefetch_is_used_up(api: Client, connection: pika.BlockingConnection) -
     assert findings(api)["working"].endswith("has 1 of 2 in hand")
 
 
-def test_full_queue_and_missing_dead_letter_exchange(api: Client, connection: pika.BlockingConnection) -> None:
+def test_full_queue_and_missing_dead_letter_exchange(
+    api: Client, connection: pika.BlockingConnection
+) -> None:
     channel = connection.channel()
     channel.queue_declare("q", arguments={"x-max-length": 1, "x-dead-letter-exchange": "none"})
     channel.confirm_delivery()
     channel.basic_publish("", "q", b"x")
     found = findings(api)
     assert found["full"] == "it is full: the oldest are dropped"
-    assert found["no-dead-letter-exchange"] == "its dead-letter exchange 'none' does not exist: dead letters are lost"
+    assert (
+        found["no-dead-letter-exchange"]
+        == "its dead-letter exchange 'none' does not exist: dead letters are lost"
+    )
 
 
 def test_single_active_consumer_and_expiry(api: Client, connection: pika.BlockingConnection) -> None:

@@ -95,7 +95,9 @@ def _storage(case: Case) -> Iterator[Finding]:
     if case.core.failure is not None:
         yield Finding("storage-failed", PROBLEM, f"nothing can be stored: {case.core.failure}")
     if case.queue.unreadable:
-        yield Finding("unreadable", PROBLEM, "some of its messages cannot be read back from disk: see the log")
+        yield Finding(
+            "unreadable", PROBLEM, "some of its messages cannot be read back from disk: see the log"
+        )
 
 
 def _publishers(case: Case) -> Iterator[Finding]:
@@ -120,10 +122,14 @@ def _consumers(case: Case) -> Iterator[Finding]:
         if not consumer.outlet.writable:
             yield Finding("not-reading", PROBLEM, f"{who} does not read what it was sent: its socket is full")
         elif consumer.credit <= 0:
-            yield Finding("prefetch-full", PROBLEM, f"{who} has its prefetch of {consumer.prefetch:,} in hand")
+            yield Finding(
+                "prefetch-full", PROBLEM, f"{who} has its prefetch of {consumer.prefetch:,} in hand"
+            )
         elif consumer.pool.credit <= 0:
             limit = consumer.pool.limit
-            yield Finding("channel-prefetch-full", PROBLEM, f"{who}: its channel's prefetch of {limit:,} is used up")
+            yield Finding(
+                "channel-prefetch-full", PROBLEM, f"{who}: its channel's prefetch of {limit:,} is used up"
+            )
         elif queue.unacked_count and consumer.credit < UNLIMITED:
             held = consumer.prefetch - consumer.credit
             yield Finding("working", NOTE, f"{who} has {held:,} of {consumer.prefetch:,} in hand")
