@@ -311,8 +311,9 @@ class Server:
 
         def make_application() -> Any:
             from pillarbox.ops.management.application import Api
+            from pillarbox.ops.web.site import Site
 
-            return Api(core, node, sampler, self.ticker.begin)
+            return Site(Api(core, node, sampler, self.ticker.begin), server.stopping)
 
         server = self._http = HttpServer(loop, make_application)
 

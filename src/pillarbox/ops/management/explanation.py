@@ -35,8 +35,8 @@ class Finding(NamedTuple):
 
 
 class Stalls:
-    """Since when the oldest delivery of each queue has been out, as far as it was looked at: `look` from time to
-    time, and it is right to that interval. Bound: one entry a queue with deliveries out."""
+    """Since when the oldest delivery of each queue has been out, as far as it was looked at: `look` from time
+    to time, and it is right to that interval. Bound: one entry a queue with deliveries out."""
 
     def __init__(self) -> None:
         self._oldest: dict[Queue, tuple[Entry, int]] = {}

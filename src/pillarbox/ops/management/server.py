@@ -64,7 +64,8 @@ class HttpServer:
         self._sockets: list[socket.socket] = []
         self._serving: asyncio.Task[None] | None = None
         self._server: uvicorn.Server | None = None
-        self._stopped = False
+        self.stopping = asyncio.Event()
+        """Set when nobody is accepted any more: what would go on for ever ends."""
 
     def listen(self, family: socket.AddressFamily, host: str, port: int) -> HttpListener:
         """Open a socket. Raises OSError."""
@@ -83,7 +84,7 @@ class HttpServer:
         try:
             server = await asyncio.to_thread(self._build)
             self._server = server
-            if not self._stopped:
+            if not self.stopping.is_set():
                 await server.serve(sockets=self._sockets)
         except Exception:
             log.exception("the HTTP server has failed")
@@ -102,9 +103,9 @@ class HttpServer:
 
     def stop_listening(self) -> None:
         """Accept nobody any more, and let what is under way come to its end."""
-        if self._stopped:
+        if self.stopping.is_set():
             return
-        self._stopped = True
+        self.stopping.set()
         if self._serving is None:
             for bound in self._sockets:
                 self._loop.remove_reader(bound.fileno())
