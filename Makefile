@@ -61,6 +61,7 @@ $(VENV)/.stamp-dev: $(VENV)/.stamp-serve requirements-dev.lock
 	else echo "their tests will be skipped"; fi
 
 setup: $(VENV)/.stamp-dev $(NODE_STAMPS)
+	@scripts/need "command -v chromium" "testing the web page" chromium || test -z "$$CI"
 
 peers: setup
 	@scripts/need "test -x /usr/sbin/rabbitmq-server" "comparing with RabbitMQ" rabbitmq-server
