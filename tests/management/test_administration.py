@@ -219,6 +219,28 @@ def test_queues_and_exchanges_are_declared_emptied_and_deleted(broker: Broker, a
     assert api.request("DELETE", "exchanges/%2F/e").document == MISSING
 
 
+@pytest.mark.row("R113")
+def test_bindings_are_made_found_by_their_location_and_removed(api: Client) -> None:
+    api.request("PUT", "queues/%2F/q", {})
+    api.request("PUT", "exchanges/%2F/e", {"type": "topic"})
+    places = []
+    for body in ({"routing_key": "a.b"}, {"routing_key": "a.b", "arguments": {"x": 1}}, {}):
+        reply = api.request("POST", "bindings/%2F/e/e/q/q", body)
+        assert reply.status == 201
+        places.append(reply.headers["location"])
+    assert (places[0], places[2]) == ("q/a.b", "q/~")
+    for place in places:
+        assert api.get(f"bindings/%2F/e/e/q/{place}")["properties_key"] == place.partition("/")[2]
+        assert api.request("DELETE", f"bindings/%2F/e/e/q/{place}").status == 204
+        assert api.request("DELETE", f"bindings/%2F/e/e/q/{place}").document == MISSING
+    assert api.get("bindings/%2F/e/e/q/q") == []
+    assert api.request("POST", "bindings/%2F/e/e/e/amq.fanout", {"routing_key": "z"}).status == 201
+    assert [one["destination"] for one in api.get("exchanges/%2F/e/bindings/source")] == ["amq.fanout"]
+    missing = api.request("POST", "bindings/%2F/e/e/q/none", {})
+    assert (missing.status, missing.document["reason"]) == (404, "no queue 'none' in vhost '/'")
+    assert api.request("POST", "bindings/%2F/e//q/q", {}).status in (401, 404)
+
+
 PROPERTIES = {
     "content_type": "text/plain",
     "headers": {"a": 1, "b": "x", "c": True, "d": 1.5, "e": [1, "a"], "f": {"g": 2}},

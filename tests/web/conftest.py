@@ -7,10 +7,11 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from pillarbox import Broker
 
+expect.set_options(timeout=20_000)
 CHROMIUM = shutil.which("chromium")
 
 

@@ -315,5 +315,3 @@ def test_names_are_shown_and_never_run(page: Page, api: Client) -> None:
     go(page, "queues")
     expect(page.get_by_role("link", name=name)).to_be_visible(timeout=15_000)
     assert page.title() != "run"
-
-

@@ -1,17 +1,19 @@
-"""Making and removing queues and exchanges, and emptying queues.
+"""Making and removing queues, exchanges and bindings, and emptying queues.
 
-What is shown of them: `queues`, `exchanges`. Source: RabbitMQ's management API; texts measured on 3.10.8.
-Rows R111, R112.
+What is shown of them: `queues`, `exchanges`, `bindings`. Source: RabbitMQ's management API; texts measured
+on 3.10.8. Rows R111-R113.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import msgspec
 
 from pillarbox.ops.management.fields import BOOLEAN
-from pillarbox.ops.management.request import CREATED, DEFAULT_EXCHANGE_SHOWN, Answer, bad_request
+from pillarbox.ops.management.request import CREATED, DEFAULT_EXCHANGE_SHOWN, Answer, bad_request, not_found
+from pillarbox.ops.management.resources.bindings import Bound, binding_of, properties_key
 from pillarbox.ops.management.routes import ENTERS, Parameter, Route
 from pillarbox.ops.management.visit import visit
 
@@ -38,6 +40,13 @@ class ExchangeBody(msgspec.Struct):
     durable: bool = False
     auto_delete: bool = False
     internal: bool = False
+    arguments: dict[str, Any] | list[Any] = {}
+
+
+class BindingBody(msgspec.Struct):
+    """Which messages a binding is for."""
+
+    routing_key: str = ""
     arguments: dict[str, Any] | list[Any] = {}
 
 
@@ -105,12 +114,36 @@ def remove_exchange(request: Request) -> None:
         session.delete_exchange(exchange.name if exchange else "", if_unused=request.flag("if-unused"))
 
 
+def _bind(request: Request, bound: Bound, *, add: bool) -> None:
+    with visit(request) as session:
+        change = session.bind_exchange if bound.to_exchange else session.bind_queue
+        change(bound.destination, bound.source, bound.key, bound.arguments, add=add)
+
+
+def add_binding(request: Request) -> Answer:
+    body: BindingBody = request.body
+    path = request.path
+    if path["kind"] not in ("q", "e"):
+        raise not_found()
+    source, destination = _named(path["source"]), path["destination"]
+    arguments = dict(body.arguments)
+    bound = Bound(request.vhost.name, source, destination, path["kind"] == "e", body.routing_key, arguments)
+    _bind(request, bound, add=True)
+    where = f"{quote(destination, safe='')}/{properties_key(body.routing_key, arguments)}"
+    return Answer(201, b"", {"location": where})
+
+
+def remove_binding(request: Request) -> None:
+    _bind(request, binding_of(request), add=False)
+
+
 def _named(name: str) -> str:
     return "" if name == DEFAULT_EXCHANGE_SHOWN else name
 
 
 _QUEUE = "/queues/{vhost}/{queue}"
 _EXCHANGE = "/exchanges/{vhost}/{exchange}"
+_BETWEEN = "/bindings/{vhost}/e/{source}/{kind}/{destination}"
 _IF_UNUSED = Parameter("if-unused", BOOLEAN, "Only if nobody uses it.")
 _IF_EMPTY = Parameter("if-empty", BOOLEAN, "Only if it has no message.")
 
@@ -137,4 +170,6 @@ ROUTES = (
         parameters=(_IF_UNUSED,),
         status=204,
     ),
+    Route("POST", _BETWEEN, add_binding, ENTERS, "Bind the two.", body=BindingBody, status=201),
+    Route("DELETE", f"{_BETWEEN}/{{properties}}", remove_binding, ENTERS, "Remove a binding.", status=204),
 )
