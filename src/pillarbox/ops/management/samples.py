@@ -24,6 +24,7 @@ from pillarbox.broker.counters import (
     TrafficCounters,
 )
 from pillarbox.clock import monotonic_ns
+from pillarbox.ops.management.explanation import Stalls
 
 if TYPE_CHECKING:
     from pillarbox.broker.core import Core
@@ -131,6 +132,7 @@ class Sampler:
 
     def __init__(self, core: Core, interval_ms: int = INTERVAL_MS) -> None:
         self._core = core
+        self.stalls = Stalls()
         self.interval_ms = interval_ms
         self.last_ms = self.before_ms = 0
         """When the last complete pass began, and the one before it; 0: there was none."""
@@ -156,6 +158,7 @@ class Sampler:
                 self._core.scheduler.at(now_ms + 1, self)
                 return
         self._pass = None
+        self.stalls.forget_deleted()
         self.before_ms, self.last_ms = self.last_ms, self._begun_ms
         self._core.scheduler.at(max(self._begun_ms + self.interval_ms, now_ms + 1), self)
 
@@ -187,6 +190,7 @@ class Sampler:
         for number, queue in enumerate(list(vhost.queues.values())):
             ready += queue.ready_count
             unacked += unacknowledged(queue)
+            self.stalls.look(queue, now_ms)
             if queue.active_ms >= since_ms or queue.in_log:
                 self._note(queue.counters, QUEUE, queue_values(queue), now_ms)
             if number % STEP_ITEMS == 0:
