@@ -118,12 +118,13 @@ def test_page_of_this_site_may_ask(broker: Broker) -> None:
 
 def test_all_connections_of_a_user_are_closed(broker: Broker) -> None:
     with client(broker) as api, connected(broker) as kept:
-        connected(broker, "manager", "own/place")
+        closed = connected(broker, "manager", "own/place")
         assert len(api.get("connections/username/manager")) == 1
         assert api.request("DELETE", "connections/username/manager").status == 204
         assert api.get("connections/username/manager") == []
         assert [one["user"] for one in api.get("connections")] == ["guest"]
         assert kept.is_open
+        assert closed.is_open, "the client has not looked yet"
 
 
 def test_body_that_is_too_large_is_refused_before_it_is_read(broker: Broker) -> None:
