@@ -65,6 +65,16 @@ def test_user_with_tag_management_sees_its_own_connections_and_virtual_hosts(bro
             assert api.get("queues/%2F/theirs")["name"] == "theirs"
 
 
+@pytest.mark.row("R13")
+def test_name_that_a_client_gives_its_connection_is_shown(broker: Broker) -> None:
+    properties = {"connection_name": "orders service"}
+    parameters = pika.ConnectionParameters("127.0.0.1", broker.amqp_port, client_properties=properties)
+    with pika.BlockingConnection(parameters), client(broker) as api:
+        (shown,) = api.get("connections")
+        assert shown["user_provided_name"] == "orders service"
+        assert shown["client_properties"]["connection_name"] == "orders service"
+
+
 def test_unknown_virtual_host_is_not_found(broker: Broker) -> None:
     with client(broker) as api:
         for path in ("queues/none", "exchanges/none", "bindings/none", "queues/none/q"):

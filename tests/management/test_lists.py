@@ -81,10 +81,10 @@ def test_pages_are_filtered_by_name(api: Client, query: str, found: int) -> None
 @pytest.mark.parametrize(
     ("query", "error"),
     [
-        ("page=0", "bad_request"),
-        ("page=x", "bad_request"),
-        ("page=1&page_size=501", "bad_request"),
-        ("page=1&page_size=0", "bad_request"),
+        ("page=0", "invalid_pagination_parameters"),
+        ("page=x", "invalid_pagination_parameters"),
+        ("page=1&page_size=501", "invalid_pagination_parameters"),
+        ("page=1&page_size=0", "invalid_pagination_parameters"),
         ("page=1&name=(&use_regex=true", "bad_request"),
         ("page=9", "page_out_of_range"),
     ],

@@ -29,7 +29,7 @@ def test_without_password_a_browser_is_told_to_ask_for_one(api: Client) -> None:
     reply = api.request("GET", "whoami")
     assert (reply.status, reply.reason) == (401, "Unauthorized")
     assert reply.headers["www-authenticate"] == 'Basic realm="RabbitMQ Management"'
-    assert reply.document == {"error": "not_authorised", "reason": "Login failed"}
+    assert reply.document == {"error": "not_authorized", "reason": "Login failed"}
 
 
 @pytest.mark.parametrize(
@@ -39,6 +39,14 @@ def test_wrong_credentials_are_refused(api: Client, header: str) -> None:
     api.headers["Authorization"] = header
     reply = api.request("GET", "whoami")
     assert (reply.status, reply.document["reason"]) == (401, "Login failed")
+
+
+@pytest.mark.parametrize(("password", "status"), [("guest", 200), ("wrong", 401), ("", 401)])
+def test_login_form_is_checked_without_logging_in_before(api: Client, password: str, status: int) -> None:
+    api.headers.clear()
+    reply = api.request("POST", "login", f"username=guest&password={password}".encode())
+    assert reply.status == status
+    assert status != 200 or reply.document == "ok"
 
 
 def test_user_without_a_tag_may_not_look(broker: Broker) -> None:

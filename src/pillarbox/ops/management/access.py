@@ -22,6 +22,11 @@ CHALLENGE = {"www-authenticate": 'Basic realm="RabbitMQ Management"'}
 """What makes browsers ask for a password; API clients look for the word RabbitMQ in it."""
 
 
+def login_failed() -> HttpError:
+    """401, with the word that RabbitMQ spells otherwise here."""
+    return HttpError(401, "not_authorized", LOGIN_FAILED, CHALLENGE)
+
+
 def credentials(authorization: str) -> tuple[str, bytes] | None:
     """Name and password in a header `Authorization: Basic ...`; None if they are not."""
     scheme, _, token = authorization.partition(" ")
@@ -36,13 +41,10 @@ def credentials(authorization: str) -> tuple[str, bytes] | None:
 
 def log_in(core: Core, authorization: str | None, *, loopback: bool, loopback_users: tuple[str, ...]) -> User:
     """The user of a request. Raises 401."""
-    if not authorization:
-        raise HttpError(401, "not_authorised", LOGIN_FAILED, CHALLENGE)
-    found = credentials(authorization)
+    found = credentials(authorization or "")
     user = core.users.authenticate(*found) if found is not None else None
     if user is None:
-        # As RabbitMQ: who has sent a wrong password is not asked by the browser, but by the page.
-        raise not_authorised(LOGIN_FAILED)
+        raise login_failed()
     if not loopback and user.name in loopback_users:
         raise not_authorised("User can only log in via localhost")
     return user

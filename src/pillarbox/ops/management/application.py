@@ -201,7 +201,7 @@ def _decoded(route: Route, body: bytes) -> Any:
     except msgspec.ValidationError as error:
         raise bad_request(str(error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise bad_request(f"not valid JSON: {error}") from None
+        raise bad_request(f"not_json: {error}") from None
 
 
 def _answer_of(route: Route, found: Any, request: Request) -> Answer:

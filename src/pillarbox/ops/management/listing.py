@@ -18,16 +18,16 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pillarbox.ops.management.fields import ABSENT, Document, encode, levels_of, pruned
-from pillarbox.ops.management.request import bad_request
+from pillarbox.ops.management.request import HttpError, bad_request
 
 if TYPE_CHECKING:
-    from pillarbox.ops.management.request import HttpError, Request
+    from pillarbox.ops.management.request import Request
 
 PAGE_SIZE = 100
 PAGE_SIZE_MAX = 500
 """RabbitMQ's, too; without `page` a list has everything, in slices."""
 
-STEP_ITEMS = 20
+STEP_ITEMS = 10
 """Items of a step: some 30 µs each where everything is shown."""
 
 SORTED_ITEMS = 500
@@ -64,9 +64,11 @@ def page_of(request: Request) -> Page | None:
         return None
     number, size = _integer(query["page"]), _integer(query.get("page_size", str(PAGE_SIZE)))
     if number is None or size is None or number < 1 or not 0 < size <= PAGE_SIZE_MAX:
-        raise bad_request(
+        raise HttpError(
+            400,
+            "invalid_pagination_parameters",
             f"Invalid pagination parameters: page number {query['page']}, page size "
-            f"{query.get('page_size', PAGE_SIZE)}; at least 1, and at most {PAGE_SIZE_MAX} on a page"
+            f"{query.get('page_size', 'undefined')}; pages have at most {PAGE_SIZE_MAX} items",
         )
     return Page(number, size, _matcher(query.get("name", ""), regex=request.flag("use_regex")))
 
@@ -139,9 +141,8 @@ def render(listing: Listing, request: Request) -> Iterator[bytes]:
 
 
 def page_out_of_range(page: Page, count: int) -> HttpError:
-    error = bad_request(f"Page out of range, page: {page.number} page size: {page.size}, len: {count}")
-    error.document["error"] = "page_out_of_range"
-    return error
+    reason = f"Page out of range, page: {page.number} page size: {page.size}, len: {count}"
+    return HttpError(400, "page_out_of_range", reason)
 
 
 def show(item: Any, document: Document, request: Request) -> dict[str, Any]:

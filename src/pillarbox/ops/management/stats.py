@@ -128,6 +128,8 @@ def message_stats(
     request: Request,
 ) -> dict[str, Any] | Absent:
     """`message_stats`, or ABSENT if nothing has happened yet."""
+    if not any(values.values()):
+        return ABSENT
     found: dict[str, Any] = {}
     for group in groups:
         if any(measure.of(values) for measure in group):
