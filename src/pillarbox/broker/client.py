@@ -1,6 +1,6 @@
 """What a head says of its clients to whoever lists or closes them: the same of every protocol.
 
-A head sets `Session.head`, and tells its session of channels (or what its protocol has instead: something
+A head introduces itself to its session, and tells it of channels (or what its protocol has instead: something
 that publishes and receives under one ledger).
 """
 

@@ -288,7 +288,6 @@ class Core:
         self.quotas.demand_connection(user, vhost)
         session = Session(self, user, self.vhosts[vhost], outlet)
         self.sessions[session] = None
-        self.churn.connection_created += 1
         return session
 
     def publish(

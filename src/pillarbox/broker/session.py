@@ -54,7 +54,7 @@ class Session:
         self.vhost = vhost
         self.outlet = outlet
         self.head: Client | None = None
-        """The head's connection, for those who list or close connections."""
+        """The head's connection, for those who list or close connections; see `introduce`."""
         self.channels: dict[ClientChannel, None] = {}
         """The open ones, in the order in which they were opened."""
         self.forget_routes: Callable[[], None] = lambda: None
@@ -77,6 +77,11 @@ class Session:
     def demand_channel(self) -> None:
         """Refuse one channel too many (NOT_ALLOWED)."""
         self.core.quotas.demand_channel(self.user)
+
+    def introduce(self, client: Client) -> None:
+        """Say whose session it is. One that nobody introduces is no connection, and in no list."""
+        self.head = client
+        self.core.churn.connection_created += 1
 
     def add_channel(self, channel: ClientChannel) -> None:
         """Note that a channel was opened."""
@@ -123,10 +128,9 @@ class Session:
         owned = [queue for queue in self.vhost.queues.values() if queue.owner is self] if self._owns else []
         for queue in owned:
             self.vhost.remove_queue(queue)
-        if self.core.sessions.pop(self, self) is None:
+        if self.core.sessions.pop(self, self) is None and self.head is not None:
             self.core.churn.connection_closed += 1
-            if self.head is not None:
-                self.vhost.past_traffic.add(self.head.traffic)
+            self.vhost.past_traffic.add(self.head.traffic)
 
     # --- exchanges ---------------------------------------------------------------------------------
 

@@ -29,6 +29,7 @@ from pillarbox.ops.management.explanation import Stalls
 if TYPE_CHECKING:
     from pillarbox.broker.core import Core
     from pillarbox.broker.queue import Queue
+    from pillarbox.broker.session import Session
     from pillarbox.broker.vhost import VHost
 
 INTERVAL_MS = 5000
@@ -46,7 +47,8 @@ SAMPLES_BYTES_MAX = 32 << 20
 """For the rings of all things together. With 3,000 queues busy at once each still has its ten minutes."""
 
 FRESH_ITEMS = 1000
-"""Up to so many queues and channels totals are added up when somebody asks; above, as of the last sample."""
+"""Up to so many queues and connections totals are added up when somebody asks; above, they are those of the
+last sample."""
 
 
 class Step(NamedTuple):
@@ -169,6 +171,7 @@ class Sampler:
         share = SAMPLES_BYTES_MAX * KEPT_MAX // max(1, self._active_bytes * KEPT_MAX)
         self._kept_max = max(KEPT_MIN, min(KEPT_MAX, share))
         self._active_bytes = 0
+        sessions = self._sessions()
         overview = [0] * len(TOTALS)
         for vhost in list(core.vhosts.values()):
             totals = [0] * len(TOTALS)
@@ -178,7 +181,7 @@ class Sampler:
                 if number % STEP_ITEMS == 0:
                     yield
             self._note(vhost.default_exchange, EXCHANGE, _values(vhost.default_exchange), now_ms)
-            yield from self._sample_clients(vhost, now_ms, totals)
+            yield from self._sample_clients(vhost, sessions.get(vhost, ()), now_ms, totals)
             self._note(vhost.past_channels, TOTALS, totals, now_ms, LASTING)
             overview = list(map(int.__add__, overview, totals))
         overview += _values(core.churn)
@@ -198,13 +201,13 @@ class Sampler:
         totals[len(CHANNEL)] += ready
         totals[len(CHANNEL) + 1] += unacked
 
-    def _sample_clients(self, vhost: VHost, now_ms: int, totals: list[int]) -> Iterator[None]:
+    def _sample_clients(
+        self, vhost: VHost, sessions: Sequence[Session], now_ms: int, totals: list[int]
+    ) -> Iterator[None]:
         _add(totals, 0, _values(vhost.past_channels))
         at = len(CHANNEL) + len(LENGTHS)
         _add(totals, at, _values(vhost.past_traffic))
-        for session in list(self._core.sessions):
-            if session.vhost is not vhost:
-                continue
+        for session in sessions:
             for channel in list(session.channels):
                 values = _values(channel.counters)
                 _add(totals, 0, values)
@@ -232,12 +235,18 @@ class Sampler:
             series.append(now_ms, values, KEPT_MAX if steps is LASTING else self._kept_max)
             self._active_bytes += series.width * 8
 
+    def _sessions(self) -> dict[VHost, list[Session]]:
+        found: dict[VHost, list[Session]] = {}
+        for session in self._core.sessions:
+            found.setdefault(session.vhost, []).append(session)
+        return found
+
     # --- totals --------------------------------------------------------------------------------------
 
     def totals(self, vhosts: Sequence[VHost]) -> dict[str, int]:
         """What is added up over virtual hosts: now, or (if that is much to add) as of the last sample."""
-        core = self._core
-        many = sum(len(vhost.queues) for vhost in vhosts) + sum(len(one.channels) for one in core.sessions)
+        sessions = self._sessions()
+        many = sum([len(vhost.queues) + len(sessions.get(vhost, ())) for vhost in vhosts])
         totals = [0] * len(TOTALS)
         for vhost in vhosts:
             if many > FRESH_ITEMS:
@@ -250,12 +259,11 @@ class Sampler:
             for queue in vhost.queues.values():
                 totals[at] += queue.ready_count
                 totals[at + 1] += unacknowledged(queue)
-            for session in core.sessions:
-                if session.vhost is vhost:
-                    for channel in session.channels:
-                        _add(totals, 0, _values(channel.counters))
-                    if session.head is not None:
-                        _add(totals, at + len(LENGTHS), _values(session.head.traffic))
+            for session in sessions.get(vhost, ()):
+                for channel in session.channels:
+                    _add(totals, 0, _values(channel.counters))
+                if session.head is not None:
+                    _add(totals, at + len(LENGTHS), _values(session.head.traffic))
         return dict(zip(TOTALS, totals, strict=True))
 
 

@@ -214,7 +214,7 @@ def _open(connection: Connection, vhost: str, capabilities: str, insist: bool) -
     connection.session.describe = lambda: _describe(connection)
     if connection.frame_max < SMALL_FRAME_BYTES:
         connection.session.permits(SMALL_FRAMES)
-    connection.session.head = connection
+    connection.session.introduce(connection)
     connection.state = State.RUNNING
     connection.deadline_ms = None
     connection.send_method(0, methods.CONNECTION_OPEN_OK, "")

@@ -8,9 +8,9 @@ import msgspec
 
 from pillarbox.broker.administration import put_vhost, remove_vhost
 from pillarbox.broker.auth import Permission
+from pillarbox.ops.management import stats
 from pillarbox.ops.management.fields import (
     BOOLEAN,
-    EVERYTHING,
     INTEGER,
     OBJECT,
     STRING,
@@ -20,12 +20,15 @@ from pillarbox.ops.management.fields import (
     array,
 )
 from pillarbox.ops.management.listing import Listing
+from pillarbox.ops.management.listing import show as show_one
 from pillarbox.ops.management.request import CREATED, Answer, not_found
 from pillarbox.ops.management.resources.users import names_of
 from pillarbox.ops.management.routes import ADMINISTRATOR, LISTING, MANAGEMENT, SEES, Many, Route
+from pillarbox.ops.management.samples import CHANNEL
 
 if TYPE_CHECKING:
-    from pillarbox.broker.queue import Queue
+    from collections.abc import Callable
+
     from pillarbox.broker.vhost import VHost
     from pillarbox.ops.management.request import Request
 
@@ -34,49 +37,60 @@ UNDEFINED = "undefined"
 """How RabbitMQ says that no default queue type was chosen."""
 
 
-def _metadata(vhost: VHost, request: Request) -> dict[str, Any]:
+class Shown:
+    """A virtual host, with what is added up over it, once and only if it is asked for."""
+
+    def __init__(self, vhost: VHost) -> None:
+        self.vhost = vhost
+        self._totals: dict[str, int] | None = None
+
+    def totals(self, request: Request) -> dict[str, int]:
+        if self._totals is None:
+            self._totals = request.sampler.totals((self.vhost,))
+        return self._totals
+
+
+def _metadata(shown: Shown, request: Request) -> dict[str, Any]:
+    vhost = shown.vhost
     words: dict[str, Any] = {"description": vhost.description, "tags": list(vhost.tags)}
     if vhost.default_queue_type:
         words["default_queue_type"] = vhost.default_queue_type
     return words
 
 
-def _ready(queue: Queue) -> int:
-    return queue.ready_count
+def _count(measure: stats.Measure) -> Callable[[Shown, Request], int]:
+    return lambda shown, request: measure.of(shown.totals(request))
 
 
-def _unacknowledged(queue: Queue) -> int:
-    return queue.unacked_count
+def _details(measure: stats.Measure, kind: str) -> Callable[[Shown, Request], Any]:
+    return lambda shown, request: stats.details(measure, (shown.vhost.past_channels,), kind, request)
 
 
+def _message_stats(shown: Shown, request: Request) -> Any:
+    values = {name: count for name, count in shown.totals(request).items() if name in CHANNEL}
+    return stats.message_stats(stats.OF_CHANNEL, values, (shown.vhost.past_channels,), request)
+
+
+_MEASURES = (
+    *((measure, stats.LENGTHS) for measure in stats.QUEUE_TOTALS),
+    *((measure, stats.DATA) for measure in stats.BYTES),
+)
 DOCUMENT = Document(
     "VHost",
-    Field("name", STRING, lambda vhost, request: vhost.name),
-    Field("description", STRING, lambda vhost, request: vhost.description),
-    Field("tags", array(STRING), lambda vhost, request: list(vhost.tags)),
-    Field("default_queue_type", STRING, lambda vhost, request: vhost.default_queue_type or UNDEFINED),
+    Field("name", STRING, lambda shown, request: shown.vhost.name),
+    Field("description", STRING, lambda shown, request: shown.vhost.description),
+    Field("tags", array(STRING), lambda shown, request: list(shown.vhost.tags)),
+    Field("default_queue_type", STRING, lambda shown, request: shown.vhost.default_queue_type or UNDEFINED),
     Field("metadata", OBJECT, _metadata),
-    Field("tracing", BOOLEAN, lambda vhost, request: vhost.tracing),
-    Field("protected_from_deletion", BOOLEAN, lambda vhost, request: vhost.protected),
-    Field("cluster_state", OBJECT, lambda vhost, request: {request.node.name: "running"}),
-    Field(
-        "messages_ready",
-        INTEGER,
-        lambda vhost, request: sum(map(_ready, vhost.queues.values())),
-        Level.STATS,
+    Field("tracing", BOOLEAN, lambda shown, request: shown.vhost.tracing),
+    Field("protected_from_deletion", BOOLEAN, lambda shown, request: shown.vhost.protected),
+    Field("cluster_state", OBJECT, lambda shown, request: {request.node.name: "running"}),
+    *(Field(one.name, INTEGER, _count(one), Level.STATS) for one, _ in _MEASURES),
+    *(
+        Field(f"{one.name}_details", stats.DETAILS, _details(one, kind), Level.STATS)
+        for one, kind in _MEASURES
     ),
-    Field(
-        "messages_unacknowledged",
-        INTEGER,
-        lambda vhost, request: sum(map(_unacknowledged, vhost.queues.values())),
-        Level.STATS,
-    ),
-    Field(
-        "messages",
-        INTEGER,
-        lambda vhost, request: sum(_ready(one) + _unacknowledged(one) for one in vhost.queues.values()),
-        Level.STATS,
-    ),
+    Field("message_stats", stats.schema_of(*stats.OF_CHANNEL), _message_stats, Level.STATS),
 )
 
 
@@ -91,11 +105,11 @@ class VHostBody(msgspec.Struct):
 
 
 def show_all(request: Request) -> Listing:
-    return Listing(list(request.visible_vhosts()), DOCUMENT)
+    return Listing((Shown(vhost) for vhost in list(request.visible_vhosts())), DOCUMENT)
 
 
 def show(request: Request) -> dict[str, Any]:
-    return DOCUMENT.describe(request.vhost, request, EVERYTHING)
+    return show_one(Shown(request.vhost), DOCUMENT, request)
 
 
 def put(request: Request) -> Answer | None:
