@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-LATER = ("feature-flags",)
-"""Documents that are recorded and not there yet."""
-
 STATUS = {"nodes/{node}/memory/ets": "tables of Erlang's, which there are none of"}
 """Documents that are missing for good."""
 

@@ -392,6 +392,24 @@ def test_health_checks(api: Client, check: str, status: int, word: str) -> None:
     assert (reply.status, reply.document["status"]) == (status, word)
 
 
+@pytest.mark.row("R118")
+def test_features_are_answered_as_of_one_node(api: Client) -> None:
+    flags = {flag["name"]: flag["state"] for flag in api.get("feature-flags")}
+    assert flags["quorum_queue"] == flags["stream_queue"] == "enabled"
+    assert api.request("PUT", "feature-flags/quorum_queue/enable").status == 204
+    assert api.request("PUT", "feature-flags/nope/enable").status == 404
+    assert api.get("deprecated-features/used") == []
+    assert api.request("POST", "rebalance/queues").status == 204
+
+
+@pytest.mark.row("R94", "R118")
+def test_hashed_password_is_one_to_log_in_with(broker: Broker, api: Client) -> None:
+    hashed = api.get("auth/hash_password/se%2Fcret")["ok"]
+    api.request("PUT", "users/hashed", {"password_hash": hashed, "tags": "management"})
+    with client(broker, "hashed", "se/cret") as found:
+        assert found.get("whoami") == {"name": "hashed", "tags": ["management"]}
+
+
 @pytest.mark.row("R117")
 def test_older_health_checks(api: Client, broker: Broker) -> None:
     assert api.get("aliveness-test/%2F") == {"status": "ok"}

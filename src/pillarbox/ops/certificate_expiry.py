@@ -8,12 +8,13 @@ before, not after }, ... } ... } (RFC 5280, 4.1).
 from __future__ import annotations
 
 import ssl
+from calendar import timegm
 from datetime import UTC, datetime
 from pathlib import Path
 
 DAY_MS = 86_400_000
 UTC_TIME, GENERALIZED_TIME, VERSION = 0x17, 0x18, 0xA0
-_FORMATS = {UTC_TIME: "%y%m%d%H%M%SZ", GENERALIZED_TIME: "%Y%m%d%H%M%SZ"}
+YEAR_DIGITS = {UTC_TIME: 2, GENERALIZED_TIME: 4}
 
 
 def days_left(path: str | Path, now_ms: int) -> int:
@@ -25,11 +26,12 @@ def days_left(path: str | Path, now_ms: int) -> int:
     begin, end = text.find(ssl.PEM_HEADER), text.find(ssl.PEM_FOOTER)
     if begin < 0 or end < begin:
         raise ValueError(f"{path} has no certificate")
-    after = _not_after(ssl.PEM_cert_to_DER_cert(text[begin : end + len(ssl.PEM_FOOTER)]))
-    return int((after.timestamp() * 1000 - now_ms) // DAY_MS)
+    after_s = _not_after_s(ssl.PEM_cert_to_DER_cert(text[begin : end + len(ssl.PEM_FOOTER)]))
+    return (after_s * 1000 - now_ms) // DAY_MS
 
 
-def _not_after(der: bytes) -> datetime:
+def _not_after_s(der: bytes) -> int:
+    """Seconds since 1970."""
     (_, certificate), *_ = _parts(der)
     (_, body), *_ = _parts(certificate)
     fields = [part for part in _parts(body) if part[0] != VERSION]

@@ -11,6 +11,7 @@ from pillarbox.ops.management.resources import (
     definitions,
     exchanges,
     explain,
+    features,
     health,
     limits,
     messages,
@@ -46,6 +47,7 @@ RESOURCES = (
     Resource("Limits", limits.ROUTES),
     Resource("Parameters", parameters.ROUTES),
     Resource("Definitions", definitions.ROUTES),
+    Resource("Features", features.ROUTES),
     Resource("Health", health.ROUTES),
 )
 """In the order of the manual. Of two paths that fit, the first counts: names before placeholders."""

@@ -15,8 +15,9 @@ from pillarbox.broker.administration import put_global_parameter, remove_global_
 from pillarbox.broker.export_definitions import parameters_of
 from pillarbox.broker.import_definitions import COMPONENTS
 from pillarbox.broker.quotas import VHOST
-from pillarbox.ops.management.fields import ANY, EVERYTHING, STRING, Document, Field
+from pillarbox.ops.management.fields import ANY, STRING, Document, Field
 from pillarbox.ops.management.listing import Listing
+from pillarbox.ops.management.listing import show as shown
 from pillarbox.ops.management.request import CREATED, Answer, bad_request, not_found
 from pillarbox.ops.management.routes import ADMINISTRATOR, LISTING, POLICIES, POLICYMAKER, Many, Route
 
@@ -65,7 +66,7 @@ def show_all(request: Request) -> Listing:
 
 def show(request: Request) -> dict[str, Any]:
     for item in _found(request):
-        return PARAMETER.describe(item, request, EVERYTHING)
+        return shown(item, PARAMETER, request)
     raise not_found()
 
 
@@ -101,7 +102,7 @@ def _global(request: Request) -> str:
 def show_global(request: Request) -> dict[str, Any]:
     name = _global(request)
     item = name, request.core.global_parameters[name]
-    return GLOBAL_PARAMETER.describe(item, request, EVERYTHING)
+    return shown(item, GLOBAL_PARAMETER, request)
 
 
 def put_global(request: Request) -> Answer | None:

@@ -14,8 +14,9 @@ import msgspec
 from pillarbox.broker.administration import remove_permission
 from pillarbox.broker.auth import Permission
 from pillarbox.broker.topic_permission import TopicPermission
-from pillarbox.ops.management.fields import EVERYTHING, STRING, Document, Field
+from pillarbox.ops.management.fields import STRING, Document, Field
 from pillarbox.ops.management.listing import Listing
+from pillarbox.ops.management.listing import show as shown
 from pillarbox.ops.management.request import CREATED, Answer, bad_request, not_found
 from pillarbox.ops.management.resources.users import named
 from pillarbox.ops.management.routes import ADMINISTRATOR, LISTING, SEES, Many, Route
@@ -97,7 +98,7 @@ def show(request: Request) -> dict[str, Any]:
     permission = request.core.users.permissions.get(key)
     if permission is None:
         raise not_found()
-    return PERMISSION.describe(permission, request, EVERYTHING)
+    return shown(permission, PERMISSION, request)
 
 
 def put(request: Request) -> Answer | None:
@@ -143,7 +144,7 @@ def show_topics(request: Request) -> Iterable[dict[str, Any]]:
     own = request.core.users.topics.by_user.get(key)
     if not own:
         raise not_found()
-    return [TOPIC_PERMISSION.describe(one, request, EVERYTHING) for one in own.values()]
+    return [shown(one, TOPIC_PERMISSION, request) for one in own.values()]
 
 
 def put_topic(request: Request) -> Answer | None:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from pillarbox.broker.policy import Policy
-from pillarbox.ops.management.fields import EVERYTHING, INTEGER, OBJECT, STRING, Document, Field
+from pillarbox.ops.management.fields import INTEGER, OBJECT, STRING, Document, Field
 from pillarbox.ops.management.listing import Listing
+from pillarbox.ops.management.listing import show as shown
 from pillarbox.ops.management.request import CREATED, Answer, not_found
 from pillarbox.ops.management.routes import LISTING, MANAGEMENT, POLICIES, SEES, Many, Right, Route
 
@@ -58,7 +59,7 @@ class _Kind:
         policy = self._of(request.vhost).get(request.path["policy"])
         if policy is None:
             raise not_found()
-        return DOCUMENT.describe(policy, request, EVERYTHING)
+        return shown(policy, DOCUMENT, request)
 
     def put(self, request: Request) -> Answer | None:
         body: PolicyBody = request.body

@@ -11,8 +11,9 @@ import msgspec
 from pillarbox.broker.administration import remove_user
 from pillarbox.broker.auth import ALGORITHMS, DEFAULT_ALGORITHM, User
 from pillarbox.broker.quotas import USER
-from pillarbox.ops.management.fields import EVERYTHING, OBJECT, STRING, Document, Field, array
+from pillarbox.ops.management.fields import OBJECT, STRING, Document, Field, array
 from pillarbox.ops.management.listing import Listing
+from pillarbox.ops.management.listing import show as shown
 from pillarbox.ops.management.request import CREATED, Answer, bad_request, not_found
 from pillarbox.ops.management.routes import ADMINISTRATOR, LISTING, Many, Route
 
@@ -69,7 +70,7 @@ def show_without_permissions(request: Request) -> Listing:
 
 
 def show(request: Request) -> dict[str, Any]:
-    return DOCUMENT.describe(named(request), request, EVERYTHING)
+    return shown(named(request), DOCUMENT, request)
 
 
 def put(request: Request) -> Answer | None:
