@@ -445,7 +445,8 @@ class Pillarbox(Peer):
                 "--tls-key",
                 str(self.key),
             ]
-        self._spawn([*command, *self.options], {**os.environ, "PILLARBOX_MANAGEMENT_PORT": "0", **self.env})
+        ports = dict.fromkeys(("PILLARBOX_MANAGEMENT_PORT", "PILLARBOX_PROMETHEUS_PORT"), "0")
+        self._spawn([*command, *self.options], {**os.environ, **ports, **self.env})
         self._await_ready(self._ready)
 
     def _ready(self) -> bool:

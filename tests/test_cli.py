@@ -38,7 +38,7 @@ def environment(**extra: str) -> dict[str, str]:
         name: value for name, value in os.environ.items() if not name.startswith(("PILLARBOX_", "RABBITMQ_"))
     }
     # Tests run side by side, and the management API has a port of its own.
-    return {**kept, "PILLARBOX_MANAGEMENT_PORT": "off", **extra}
+    return {**kept, "PILLARBOX_MANAGEMENT_PORT": "off", "PILLARBOX_PROMETHEUS_PORT": "off", **extra}
 
 
 def pillarbox(*arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:

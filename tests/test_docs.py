@@ -83,7 +83,7 @@ class Reader:
         }
         scripts = sysconfig.get_path("scripts")
         self.env = {**kept, "HOME": str(folder), "PATH": f"{scripts}:{os.environ['PATH']}"}
-        self.env["PILLARBOX_MANAGEMENT_PORT"] = "0"
+        self.env["PILLARBOX_MANAGEMENT_PORT"] = self.env["PILLARBOX_PROMETHEUS_PORT"] = "0"
 
     def run(self, block: Block) -> None:
         if block.note == STOPPED:

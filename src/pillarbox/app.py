@@ -112,9 +112,10 @@ class Server:
         self.amqp_addresses: list[tuple[str, int]] = []
         self.amqps_addresses: list[tuple[str, int]] = []
         self.management_addresses: list[tuple[str, int]] = []
+        self.prometheus_addresses: list[tuple[str, int]] = []
         self._engine: Engine
         self._listeners: list[Listener] = []
-        self._http: HttpServer | None = None
+        self._http: list[HttpServer] = []
         self.sampler: Sampler | None = None
         """Statistics over time, where there is a management API."""
         self._drivers: dict[Driver, None] = {}
@@ -276,8 +277,8 @@ class Server:
             )
             make_tls_driver = partial(make_driver, identify=identify)
             self.amqps_addresses = await self._bind_amqp(loop, make_tls_driver, config.tls_port, context)
-        if config.management_port != OFF:
-            await self._listen_for_management(loop, settings)
+        if config.management_port != OFF or config.prometheus_port != OFF:
+            await self._listen_for_operators(loop, settings)
 
     def _connect_locally(self, settings: Settings) -> Callable[[str, Callable[[], None]], AmqpConnection]:
         """What makes connections without a socket, for users who are logged in already."""
@@ -293,12 +294,12 @@ class Server:
 
         return connect
 
-    async def _listen_for_management(self, loop: asyncio.AbstractEventLoop, settings: Settings) -> None:
+    async def _listen_for_operators(self, loop: asyncio.AbstractEventLoop, settings: Settings) -> None:
+        """Management API and page, and metrics: each on a port of its own."""
         from pillarbox.ops.management.node import Bound, Node
         from pillarbox.ops.management.samples import Sampler
-        from pillarbox.ops.management.server import HttpServer
 
-        config, core = self.config, self.core
+        config, core, begin = self.config, self.core, self.ticker.begin
         node = Node(
             config,
             self.watch,
@@ -309,25 +310,44 @@ class Server:
         sampler = self.sampler = Sampler(core)
         sampler.start()
 
-        def make_application() -> Any:
+        def make_site(stopping: asyncio.Event) -> Any:
             from pillarbox.ops.management.application import Api
             from pillarbox.ops.web.site import Site
 
-            return Site(Api(core, node, sampler, self.ticker.begin), server.stopping)
+            return Site(Api(core, node, sampler, begin), stopping)
 
-        server = self._http = HttpServer(loop, make_application)
+        def make_metrics(stopping: asyncio.Event) -> Any:
+            from pillarbox.ops.prometheus.application import Metrics
+            from pillarbox.ops.prometheus.families import Source
 
-        async def listen(family: socket.AddressFamily, host: str, port: int) -> Listener:
-            return server.listen(family, host, port)
+            ticker = self.ticker
+            source = Source(core, node, sampler, lambda: ticker.longest_ns / 1e9, lambda: ticker.turns)
+            return Metrics(source, begin)
 
-        host = config.management_host or config.host
-        self.management_addresses = await self._bind(listen, host, config.management_port)
+        self.management_addresses = await self._bind_http(loop, config.management_port, make_site)
+        self.prometheus_addresses = await self._bind_http(loop, config.prometheus_port, make_metrics)
         for protocol, addresses in (
             ("amqp", self.amqp_addresses),
             ("amqp/ssl", self.amqps_addresses),
             ("http", self.management_addresses),
+            ("http/prometheus", self.prometheus_addresses),
         ):
             node.listeners += [Bound(protocol, *address) for address in addresses]
+
+    async def _bind_http(
+        self, loop: asyncio.AbstractEventLoop, port: int, make_application: Callable[[asyncio.Event], Any]
+    ) -> list[tuple[str, int]]:
+        if port == OFF:
+            return []
+        from pillarbox.ops.management.server import HttpServer
+
+        server = HttpServer(loop, lambda: make_application(server.stopping))
+        self._http.append(server)
+
+        async def listen(family: socket.AddressFamily, host: str, port: int) -> Listener:
+            return server.listen(family, host, port)
+
+        return await self._bind(listen, self.config.management_host or self.config.host, port)
 
     async def _bind_amqp(
         self,
@@ -462,8 +482,8 @@ class Server:
     async def _abandon(self) -> None:
         for listener in self._listeners:
             listener.close()
-        if self._http is not None:
-            await self._http.stopped()
+        for server in self._http:
+            await server.stopped()
         if hasattr(self, "ticker"):
             self.ticker.stop()
         snapshot = None
@@ -547,6 +567,7 @@ async def _serve(config: Config, announce: Callable[..., None]) -> int:
         *(f"amqp {_shown(*address)}" for address in server.amqp_addresses),
         *(f"amqps {_shown(*address)}" for address in server.amqps_addresses),
         *(f"management {_shown(*address)}" for address in server.management_addresses),
+        *(f"prometheus {_shown(*address)}" for address in server.prometheus_addresses),
     )
     await stopped.wait()
     log.info("stopping")

@@ -349,12 +349,23 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             maximum=PORT_MAX,
         ),
     ] = 15672
+    prometheus_port: Annotated[
+        int,
+        Row(
+            MANAGEMENT,
+            PORT,
+            "The TCP port of the metrics for Prometheus, under RabbitMQ's names. 0 takes any free port, "
+            "which the startup line names; `off`: there is none.",
+            minimum=OFF,
+            maximum=PORT_MAX,
+        ),
+    ] = 15692
     management_host: Annotated[
         str,
         Row(
             MANAGEMENT,
             ADDRESS,
-            "The address on which the management API listens, where it is another than `host`.",
+            "The address on which management API and metrics listen, where it is another than `host`.",
         ),
     ] = ""
 

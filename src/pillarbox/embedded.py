@@ -47,7 +47,16 @@ class Broker:
 
     def __init__(self, data: str | None = None, *, clock: Clock | None = None, **options: Any) -> None:
         storage: dict[str, Any] = {"memory": True} if data is None else {"data": str(data)}
-        self.config = Config(**{"port": 0, "host": "127.0.0.1", "management_port": OFF, **storage, **options})
+        self.config = Config(
+            **{
+                "port": 0,
+                "host": "127.0.0.1",
+                "management_port": OFF,
+                "prometheus_port": OFF,
+                **storage,
+                **options,
+            }
+        )
         self.clock = clock
         self._server: Server | None = None
         self._loop: asyncio.AbstractEventLoop | None = None

@@ -211,6 +211,7 @@ KEYS: dict[str, Convert] = {
     "management.load_definitions": _to("load_definitions"),
     "management.tcp.port": _to("management_port"),
     "management.tcp.ip": _to("management_host"),
+    "prometheus.tcp.port": _to("prometheus_port"),
     "management.listener.port": _to("management_port"),
     "management.listener.ip": _to("management_host"),
 }

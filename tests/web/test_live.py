@@ -78,7 +78,7 @@ def test_what_is_missing_is_told_and_shown_when_it_comes(broker: Broker, api: Cl
 def test_nobody_sees_more_than_the_api_shows(broker: Broker, api: Client) -> None:
     refused = Stream(broker, "/api/overview", password="wrong")
     assert refused.response.status == 401
-    assert json.loads(refused.response.read()) == {"error": "not_authorised", "reason": "Login failed"}
+    assert json.loads(refused.response.read()) == {"error": "not_authorized", "reason": "Login failed"}
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ssl
 from calendar import timegm
-from datetime import UTC, datetime
 from pathlib import Path
 
 DAY_MS = 86_400_000
@@ -37,7 +36,12 @@ def _not_after_s(der: bytes) -> int:
     fields = [part for part in _parts(body) if part[0] != VERSION]
     _serial, _algorithm, _issuer, (_, validity), *_ = fields
     _, (tag, text) = _parts(validity)
-    return datetime.strptime(text.decode("ascii"), _FORMATS[tag]).replace(tzinfo=UTC)
+    digits = YEAR_DIGITS[tag]
+    year = int(text[:digits])
+    if digits == 2:
+        year += 2000 if year < 50 else 1900
+    month, day, hour, minute, second = (int(text[at : at + 2]) for at in range(digits, digits + 10, 2))
+    return timegm((year, month, day, hour, minute, second))
 
 
 def _parts(data: bytes) -> list[tuple[int, bytes]]:

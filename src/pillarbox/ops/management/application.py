@@ -1,7 +1,7 @@
 """The ASGI application: from a request to the handler of its route, and from what that returns to the answer.
 
 Starlette finds the route. Here: decoding paths (a virtual host may have a slash in its name, so paths are
-taken apart before they are decoded), logging in, rights, bodies, errors, and sending in slices. Handlers run
+taken apart before they are decoded), logging in, rights, bodies and errors; `sending` sends. Handlers run
 to completion on the broker's loop, within a turn, like a socket's input.
 
 Invariant: nothing is changed before the request has passed all checks, and every refusal is a JSON document.
@@ -9,9 +9,8 @@ Invariant: nothing is changed before the request has passed all checks, and ever
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
@@ -20,10 +19,8 @@ from starlette.applications import Starlette
 from starlette.routing import Route as PathRoute
 
 from pillarbox.broker.core import Core
-from pillarbox.clock import monotonic_ns
 from pillarbox.errors import BrokerError
 from pillarbox.ops.management import access, listing
-from pillarbox.ops.management.fields import encode
 from pillarbox.ops.management.node import Node
 from pillarbox.ops.management.openapi import openapi
 from pillarbox.ops.management.request import (
@@ -38,20 +35,15 @@ from pillarbox.ops.management.request import (
 from pillarbox.ops.management.resources import RESOURCES
 from pillarbox.ops.management.routes import PUBLIC, Route
 from pillarbox.ops.management.samples import Sampler
+from pillarbox.ops.management.sending import Receive, Scope, Send, send_answer
 
 log = logging.getLogger("pillarbox.management")
 
 PREFIX = "/api"
 BODY_BYTES_MAX = 20_000_000
 """As in RabbitMQ: definitions of some ten thousand queues."""
-SLICE_NS = 1_000_000
-"""What is produced at a stretch before others have their turn: half of what a unit on the loop may take."""
 SAFE = frozenset(("GET", "HEAD", "OPTIONS"))
 NOBODY: Any = None
-
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 
 class Api:
@@ -84,7 +76,7 @@ class Api:
             await self._app(scope, receive, send)
 
     async def _nowhere(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await _send(scope, send, _refused(not_found()))
+        await send_answer(scope, send, _refused(not_found()))
 
     async def _send_openapi(self, request: Any) -> Any:
         from starlette.responses import Response
@@ -96,18 +88,18 @@ class Api:
         answer = Answer()
         try:
             answer = await self._handle(routes, scope, receive)
-            await _send(scope, send, answer)
+            await send_answer(scope, send, answer)
         except HttpError as error:
-            await _send(scope, send, _refused(error))
+            await send_answer(scope, send, _refused(error))
         except BrokerError as error:
-            await _send(scope, send, _refused(refusal(error)))
+            await send_answer(scope, send, _refused(refusal(error)))
         except _GoneError:
             pass
         except Exception:
             log.exception("%s %s failed", scope["method"], scope["path"])
             if not isinstance(answer.body, Iterator):
                 fault = HttpError(500, "internal_server_error", "see the broker's log")
-                await _send(scope, send, _refused(fault))
+                await send_answer(scope, send, _refused(fault))
 
     async def _handle(self, routes: Mapping[str, Route], scope: Scope, receive: Receive) -> Answer:
         method = scope["method"]
@@ -217,69 +209,3 @@ def _answer_of(route: Route, found: Any, request: Request) -> Answer:
 
 def _refused(error: HttpError) -> Answer:
     return Answer(error.status, error.document, error.headers)
-
-
-# --- sending -----------------------------------------------------------------------------------------------
-
-
-async def _send(scope: Scope, send: Send, answer: Answer) -> None:
-    """Send an answer; one that is produced in steps goes out in slices, and as a whole if it is small."""
-    body = answer.body
-    if isinstance(body, Iterator):
-        slices = _slices(body)
-        # What is wrong with the request shows before the first bytes, and can still be said.
-        first, more = await anext(slices, (b"", False))
-        await _start(send, answer, None if more else len(first))
-        await _body(scope, send, first, more)
-        while more:
-            first, more = await anext(slices, (b"", False))
-            await _body(scope, send, first, more)
-        return
-    if answer.status in (204, 304):
-        body = b""
-    elif not isinstance(body, bytes):
-        body = encode(body)
-    await _start(send, answer, len(body))
-    await _body(scope, send, body, False)
-
-
-async def _slices(steps: Iterator[bytes]) -> AsyncIterator[tuple[bytes, bool]]:
-    """Gather steps for a while, then let others have their turn; yields bytes and whether more come."""
-    parts: list[bytes] = []
-    began = monotonic_ns()
-    for part in steps:
-        if part:
-            parts.append(part)
-        if monotonic_ns() - began >= SLICE_NS:
-            if parts:
-                yield b"".join(parts), True
-                parts = []
-            await asyncio.sleep(0)
-            began = monotonic_ns()
-    yield b"".join(parts), False
-
-
-async def _start(send: Send, answer: Answer, length: int | None) -> None:
-    headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers.items()]
-    headers += _HEADERS
-    if length is not None and answer.status != 204:
-        headers.append((b"content-length", str(length).encode()))
-    if answer.status != 204:
-        headers.append((b"content-type", answer.content_type.encode()))
-    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-
-
-async def _body(scope: Scope, send: Send, body: bytes, more: bool) -> None:
-    if scope["method"] == "HEAD":
-        body = b""
-    await send({"type": "http.response.body", "body": body, "more_body": more})
-
-
-_HEADERS = [
-    (b"cache-control", b"no-cache"),
-    (b"vary", b"accept, accept-encoding, origin"),
-    (b"x-content-type-options", b"nosniff"),
-    (b"x-frame-options", b"SAMEORIGIN"),
-    (b"content-security-policy", b"script-src 'self'; object-src 'self'"),
-]
-"""No page of another site may frame, sniff or keep an answer."""

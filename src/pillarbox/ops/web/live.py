@@ -12,20 +12,17 @@ Source: HTML Living Standard, "Server-sent events". Bounds: `DOCUMENTS_MAX` docu
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import MutableMapping
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
+from pillarbox.ops.management.sending import App, Receive, Scope, Send
+
 PATH = "/api/live"
 INTERVAL_S = 5
 DOCUMENTS_MAX = 10
-
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _EVENTS = [
     (b"content-type", b"text/event-stream"),

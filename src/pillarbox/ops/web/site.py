@@ -8,7 +8,8 @@ from typing import Any
 
 from starlette.staticfiles import StaticFiles
 
-from pillarbox.ops.web.live import PATH, App, Live, Receive, Scope, Send
+from pillarbox.ops.management.sending import App, Receive, Scope, Send
+from pillarbox.ops.web.live import PATH, Live
 
 STATIC = Path(__file__).parent / "static"
 

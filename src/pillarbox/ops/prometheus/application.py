@@ -1,0 +1,72 @@
+"""The ASGI application of the metrics' port: documents for everybody to read.
+
+As in RabbitMQ there is no login: who may come to this port may see it. No message and no secret is in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import parse_qs
+
+from pillarbox.ops.management.request import Answer
+from pillarbox.ops.management.sending import Receive, Scope, Send, send_answer
+from pillarbox.ops.prometheus.exposition import CONTENT_TYPE, Family, exposition
+from pillarbox.ops.prometheus.families import Source, detailed, per_object, totals
+from pillarbox.ops.resources import process_bytes
+
+PATH = "/metrics"
+MEMORY = "rabbitmq_memory_breakdown_bytes"
+
+Query = dict[str, list[str]]
+
+
+def _totals(source: Source, query: Query) -> Iterator[Family]:
+    return totals(source)
+
+
+def _per_object(source: Source, query: Query) -> Iterator[Family]:
+    return per_object(source)
+
+
+def _detailed(source: Source, query: Query) -> Iterator[Family]:
+    return detailed(source, query.get("family", []), frozenset(query.get("vhost", [])))
+
+
+def _memory(source: Source, query: Query) -> Iterator[Family]:
+    """What takes the memory, as far as that is counted."""
+    messages = source.core.changes.resident_bytes
+    parts = {"messages": messages, "other": max(0, process_bytes() - messages)}
+    yield Family(MEMORY, "gauge", "Memory by use", [({"part": part}, value) for part, value in parts.items()])
+
+
+DOCUMENTS: dict[str, Callable[[Source, Query], Iterator[Family]]] = {
+    PATH: _totals,
+    f"{PATH}/per-object": _per_object,
+    f"{PATH}/detailed": _detailed,
+    f"{PATH}/memory-breakdown": _memory,
+}
+
+
+class Metrics:
+    """See the module. `begin` starts a turn of the broker, so that it knows the time."""
+
+    def __init__(self, source: Source, begin: Callable[[], None]) -> None:
+        self._source = source
+        self._begin = begin
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await send_answer(scope, send, self._answer(scope))
+
+    def _answer(self, scope: Scope) -> Answer:
+        document = DOCUMENTS.get(scope["path"].rstrip("/"))
+        if document is None:
+            return Answer(
+                404, f"the metrics are at {', '.join(DOCUMENTS)}\n".encode(), content_type="text/plain"
+            )
+        if scope["method"] not in ("GET", "HEAD"):
+            return Answer(405, b"", {"allow": "GET, HEAD"}, content_type="text/plain")
+        self._begin()
+        query: Any = parse_qs(scope["query_string"].decode("latin-1"))
+        return Answer(200, exposition(document(self._source, query)), content_type=CONTENT_TYPE)
