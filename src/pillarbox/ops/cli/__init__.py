@@ -35,6 +35,7 @@ COMMANDS = {
     "ping": "Ask a running broker whether it answers: a health check.",
     "check": "Verify a data folder that no broker is using.",
     "backup": "Copy a data folder, also one that a broker is using.",
+    "monitor": "Watch queues in a live table, of Pillarbox or of any RabbitMQ.",
 }
 
 HELP_WIDTH = 100

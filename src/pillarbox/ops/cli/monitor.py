@@ -1,0 +1,99 @@
+"""`pillarbox monitor`: the table of queues, live or once, of Pillarbox or of any RabbitMQ."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from functools import partial
+
+import click
+
+from pillarbox.config import SECONDS
+from pillarbox.ops.api_client import ApiClient
+from pillarbox.ops.cli import CONTEXT
+from pillarbox.ops.monitor.table import COLUMNS, arranged
+
+
+def run(
+    url: str,
+    user: str | None,
+    password: str | None,
+    vhost: str | None,
+    interval: str,
+    sort: str,
+    reverse: bool,
+    contains: str,
+    once: bool,
+    as_json: bool,
+) -> int:
+    """Show the table until somebody has seen enough."""
+    try:
+        interval_s = SECONDS.parse(interval)
+    except ValueError:
+        raise click.UsageError(f'--interval must be {SECONDS.expected}, not "{interval}"') from None
+    from pillarbox.ops.monitor.source import take
+
+    with ApiClient(url, user, password) as api:
+        ask = partial(take, api, vhost)
+        if not once and not as_json and sys.stdout.isatty():
+            from pillarbox.ops.monitor.screen import Monitor
+
+            Monitor(ask, interval_s=max(1.0, interval_s), sort=sort, reverse=reverse).run()
+            return 0
+        from pillarbox.ops.monitor.plain import print_table, to_json
+
+        pause = threading.Event()
+        while True:
+            shot = ask()
+            rows = arranged(shot.rows, sort=sort, reverse=reverse, contains=contains)
+            if as_json:
+                click.echo(to_json(shot, rows))
+            else:
+                print_table(shot.totals, rows)
+            if once:
+                return 0
+            pause.wait(interval_s)
+
+
+command = click.Command(
+    "monitor",
+    context_settings=CONTEXT,
+    callback=run,
+    params=[
+        click.Option(
+            ["--url"],
+            default="http://localhost:15672",
+            show_default=True,
+            envvar="PILLARBOX_URL",
+            show_envvar=True,
+            help="The management API to watch.",
+        ),
+        click.Option(
+            ["--user"], envvar="PILLARBOX_USER", show_envvar=True, help="Who asks; guest unless said."
+        ),
+        click.Option(
+            ["--password"],
+            envvar="PILLARBOX_PASSWORD",
+            show_envvar=True,
+            help="Its password; guest unless said. Others on this machine may see a command line.",
+        ),
+        click.Option(["--vhost"], help="Only the queues of this virtual host."),
+        click.Option(
+            ["--interval"], metavar="TIME", default="5s", show_default=True, help="How often to ask."
+        ),
+        click.Option(
+            ["--sort"],
+            type=click.Choice([column.field for column in COLUMNS]),
+            default="name",
+            show_default=True,
+            help="The column to sort by: numbers from the largest, texts from A.",
+        ),
+        click.Option(["--reverse"], is_flag=True, help="Sort the other way round."),
+        click.Option(["--filter", "contains"], default="", help="Only queues with this in their name."),
+        click.Option(["--once"], is_flag=True, help="Print the table once and end."),
+        click.Option(["--json", "as_json"], is_flag=True, help="Print JSON, a line each time."),
+    ],
+    help="Watch the queues of a broker, Pillarbox or RabbitMQ, over its HTTP management API.\n\n"
+    "On a terminal: s sorts by the next column, r reverses, / filters, p pauses, + and - change the "
+    "interval, q ends. Elsewhere the table is printed again and again, with --once a single time.",
+)
