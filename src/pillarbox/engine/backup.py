@@ -8,7 +8,9 @@ checkpoint that needed them. So everything is opened first (an open file stays r
 and if the checkpoints are still the same after that, what is open belongs together; otherwise all is done
 again.
 Segments only grow, and each begins when the one before is complete. The last one may grow while it is
-read: it is read from its end to its beginning, so that whatever is seen stands behind complete writes.
+read: it is read from its end to its beginning, so that whatever is seen stands behind complete writes. Within
+a block the system may read from the front to the back, and pass a write on the way; so a block is read twice,
+and kept of the second time as far as the first one saw anything.
 
 Not here: partition logs. Source: the order of work in `checkpoint` and `store.committer`.
 """
@@ -117,8 +119,10 @@ def _copy(files: Files, handle: int, target: str) -> int:
         while end:
             start = (end - 1) // COPY_BYTES * COPY_BYTES
             block = files.read(handle, start, end - start)
-            if block.count(0) != len(block):
-                files.write(copy, start, [block])
+            if seen := len(block.rstrip(b"\0")):
+                again = files.read(handle, start, seen)
+                # The zeros may be the end of what was written.
+                files.write(copy, start, [again, bytes(len(block) - len(again))])
             end = start
         files.sync(copy)
         return size
