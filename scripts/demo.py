@@ -1,4 +1,4 @@
-"""A little shop on any broker: queues, producers and consumers at steady rates, for pictures and recordings."""
+"""A little shop on any broker: queues, producers, consumers at steady rates, for pictures and recordings."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Record what `pillarbox monitor` shows of Pillarbox and of a real RabbitMQ under the same load, for the docs.
+"""Record what `pillarbox monitor` shows of Pillarbox and of a RabbitMQ under the same load, for the docs.
 
-    python scripts/record_monitor.py        writes the blocks in docs/monitor.md
+python -m scripts.record_monitor        writes the blocks in docs/monitor.md
 """
 
 from __future__ import annotations
@@ -11,11 +11,10 @@ import sys
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT))
-
 from bench.peers import Peer, Pillarbox, RabbitMQ
 from scripts.demo import shop
+
+ROOT = Path(__file__).parent.parent
 
 PAGE = ROOT / "docs" / "monitor.md"
 LOAD_S = 30

@@ -1,4 +1,4 @@
-"""Take the pictures of the web page that the docs show: `python scripts/screenshots.py`.
+"""Take the pictures of the web page that the docs show: `python -m scripts.screenshots`.
 
 A broker in memory, a demonstration load, Debian's Chromium.
 """
@@ -10,8 +10,6 @@ import sys
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
-
 from playwright.sync_api import sync_playwright
 
 from pillarbox import Broker
@@ -20,7 +18,12 @@ from scripts.demo import shop
 IMAGES = Path(__file__).parent.parent / "docs" / "images"
 LOAD_S = 60
 SIZE = {"width": 1360, "height": 860}
-PICTURES = (("overview", "light"), ("queues", "light"), ("queues/%2F/emails", "dark"), ("connections", "dark"))
+PICTURES = (
+    ("overview", "light"),
+    ("queues", "light"),
+    ("queues/%2F/emails", "dark"),
+    ("connections", "dark"),
+)
 
 
 def main() -> int:

@@ -71,8 +71,8 @@ class Api:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            # As it came: what is encoded within a part of the path is no separator.
-            scope["path"] = scope["raw_path"].decode("ascii", "replace")
+            # As it came: what is encoded within a part is no separator. A slash at the end says nothing.
+            scope["path"] = scope["raw_path"].decode("ascii", "replace").removesuffix("/")
             await self._app(scope, receive, send)
 
     async def _nowhere(self, scope: Scope, receive: Receive, send: Send) -> None:

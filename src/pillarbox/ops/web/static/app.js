@@ -74,10 +74,10 @@ function Menu({ current }) {
 
 function Head({ user, online }) {
   const app = useApp();
-  const [{ data }] = useLive("/api/overview?columns=product_name,product_version,rabbitmq_version,cluster_name,node");
+  const [{ data }] = useLive("/api/overview?columns=cluster_name");
   return html`<header class="top">
-    <a class="brand" href="#/overview"><img src="icon.svg" alt="" width="26" height="26" />${data?.product_name ?? "Pillarbox"}<small>${data?.product_version}</small></a>
-    <span class="where">${data?.cluster_name ?? data?.node}</span>
+    <a class="brand" href="#/overview"><img src="icon.svg" alt="" width="26" height="26" />Pillarbox</a>
+    <span class="where">${data?.cluster_name}</span>
     <span class="pulse ${online ? "on" : "off"}" role="status">${online ? "live" : "not reached"}</span>
     <span class="who">${user.name}</span>
     <${Theme} />

@@ -152,7 +152,7 @@ export function Listing({ path, columns, keyOf, title, actions, first, pageSize 
 }
 
 /** Names and values. */
-export const Facts = ({ of }) => html`<dl class="facts">${of.filter(([, value]) => value !== undefined && value !== null && value !== "").map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`;
+export const Facts = ({ of }) => html`<dl class="facts">${of.filter(([, value]) => value !== undefined && value !== null && value !== "" && value !== false).map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`;
 
 /**
  * A form from a table of fields: {name, label, type, value, options, required, hint, wide}.

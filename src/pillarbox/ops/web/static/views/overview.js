@@ -17,7 +17,7 @@ export function Overview() {
   return html`
     <h1>Overview</h1>
     <div class="tiles">
-      <${Tile} label="Ready" value=${short(totals.messages_ready ?? 0)} note="waiting in queues" tone="hot" href="#/queues" />
+      <${Tile} label="Ready" value=${short(totals.messages_ready ?? 0)} note="in queues" tone="hot" href="#/queues" />
       <${Tile} label="Unacknowledged" value=${short(totals.messages_unacknowledged ?? 0)} note="with consumers" href="#/queues" />
       <${Tile} label="Publish" value=${rate(rateOf(stats, "publish"))} note="a second" />
       <${Tile} label="Deliver" value=${rate(rateOf(stats, "deliver_get"))} note="a second" />
@@ -37,11 +37,10 @@ export function Overview() {
     ${nodes?.map((node) => html`<${Panel} key=${node.name} title=${node.name} note=${node.running ? `up ${duration(node.uptime)}` : "down"}>
       <${Facts} of=${[
         ["memory", html`<${Gauge} value=${node.mem_used} max=${node.mem_limit} format=${bytes} alarm=${node.mem_alarm} />`],
-        ["free disk", html`${bytes(node.disk_free)} <small>alarm below ${bytes(node.disk_free_limit)}${node.disk_free_alarm ? ": alarm!" : ""}</small>`],
+        ["free disk", node.disk_free > 0 && html`${bytes(node.disk_free)} <small>alarm below ${bytes(node.disk_free_limit)}${node.disk_free_alarm ? ": alarm!" : ""}</small>`],
         ["open files", html`<${Gauge} value=${node.fd_used} max=${node.fd_total} format=${count} />`],
         ["sockets", html`<${Gauge} value=${node.sockets_used} max=${node.sockets_total} format=${count} />`],
-        ["version", `${data.product_name ?? "RabbitMQ"} ${data.product_version ?? data.rabbitmq_version}`],
-        ["stands in for", data.product_name && data.product_name !== "RabbitMQ" ? `RabbitMQ ${data.rabbitmq_version}` : null],
+        ["stands in for", `RabbitMQ ${data.rabbitmq_version}`],
       ]} />
     </${Panel}>`)}
     <${Panel} title="Listeners">
