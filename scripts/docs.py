@@ -1,9 +1,10 @@
-"""Write the generated parts of docs/: the option manual, and two parts of the compatibility page.
+"""Write the generated parts of docs/: the option manual, the commands' tables, two of the compatibility page.
 
     python scripts/docs.py            write what is out of date
     python scripts/docs.py --check    change nothing; name what is out of date and exit 1
 
-`make docs` and `make check` run these. The manual comes from the table in `pillarbox.config`; the column of
+`make docs` and `make check` run these. The manual comes from the table in `pillarbox.config`, the commands
+from `pillarbox.ops.cli.operations`; the column of
 tests from the `@pytest.mark.row` marks that pytest collects; the measured differences from
 `tests.compare.differences`. Tests import the page functions from here.
 """
@@ -23,14 +24,19 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pillarbox.config import CONFIG_FILE_ENV, FLAG, OPTIONS, Option
+from pillarbox.ops.cli import SECTIONS
+from pillarbox.ops.cli.operation import Operation
+from pillarbox.ops.cli.operations import OPERATIONS
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIGURATION = ROOT / "docs" / "configuration.md"
 COMPATIBILITY = ROOT / "docs" / "compatibility.md"
+COMMAND_LINE = ROOT / "docs" / "command-line.md"
 
 ROW = re.compile(
     r"\| (?P<id>[A-Z]?\d+) \| (?P<priority>[MSR]) \| (?P<what>.+?) \| (?P<state>[^|]+?) \| (?P<tests>.*?) ?\|"
 )
+COMMANDS = re.compile(r"(<!-- begin: [^\n]*/ops/cli/operations\.py -->\n).*?(<!-- end -->)", re.DOTALL)
 DIFFERENCES = re.compile(
     r"(<!-- begin: [^\n]* tests/compare/differences\.py -->\n).*?(<!-- end -->)", re.DOTALL
 )
@@ -149,6 +155,44 @@ def _item(text: str) -> str:
     return wrap.fill(text)
 
 
+def command_line_page(page: str) -> str:
+    """Return docs/command-line.md with its part made from the table of operations."""
+    return COMMANDS.sub(lambda match: f"{match[1]}{_commands()}{match[2]}", page)
+
+
+def _commands() -> str:
+    (section,) = [each for each in SECTIONS if each.module == "operate"]
+    parts = []
+    for resource, summary in section.commands.items():
+        rows = [each for each in OPERATIONS if each.resource == resource]
+        lines = [
+            f"\n### `pillarbox {resource}`\n",
+            f"{summary}\n",
+            "| command | | request |",
+            "|---|---|---|",
+        ]
+        lines += [f"| `{_synopsis(each)}` | {_help(each)} | {_request(each)} |" for each in rows]
+        parts.append("\n".join(lines) + "\n")
+    return "".join(parts) + "\n"
+
+
+def _synopsis(operation: Operation) -> str:
+    words = [operation.words, *(name.upper() for name in operation.path_names)]
+    for each in operation.parameters:
+        shown = each.name.upper() if each.is_argument else f"--{each.name} {each.kind.value}".rstrip()
+        optional = each.is_optional or not each.is_argument
+        words.append(f"[{shown}]" if optional else shown)
+    return " ".join(words)
+
+
+def _help(operation: Operation) -> str:
+    return " ".join(filter(None, (operation.summary, operation.details)))
+
+
+def _request(operation: Operation) -> str:
+    return f"`{operation.method} {operation.path}`" if operation.path else "any"
+
+
 def collected_rows() -> dict[str, list[str]]:
     """Return the ids of the tests that carry each row's mark, as pytest collects them. Takes seconds."""
     with tempfile.NamedTemporaryFile(suffix=".json") as out:
@@ -174,6 +218,7 @@ def collected_rows() -> dict[str, list[str]]:
 def main(arguments: Sequence[str]) -> int:
     pages = {
         CONFIGURATION: configuration_page(),
+        COMMAND_LINE: command_line_page(COMMAND_LINE.read_text()),
         COMPATIBILITY: compatibility_page(COMPATIBILITY.read_text(), collected_rows()),
     }
     stale = [path for path, text in pages.items() if not path.exists() or path.read_text() != text]

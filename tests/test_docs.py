@@ -1,9 +1,9 @@
 """The manual runs: every code block of README, CONTRIBUTING and docs/, page by page, from top to bottom.
 
 A page is one scenario in a folder of its own. A `sh` block that is one `pillarbox serve` starts a broker that
-stays until the page ends, or until the invisible line `<!-- the broker is stopped here -->`; it gets a free
-port, which takes the place of 5672 in the blocks that follow. A `python` block runs as a program, or under
-pytest if it defines tests; a `toml` block is loaded as a configuration; a `text` block is output to look at.
+stays until the page ends, or until the invisible line `<!-- the broker is stopped here -->`; it gets free
+ports, which take the place of 5672 and 15672 in the blocks that follow. A `python` block runs as a program,
+or under pytest if it defines tests; a `toml` block is loaded as a configuration; a `text` block is output to look at.
 A block that cannot run here is preceded by an invisible line `<!-- not run: REASON -->`; those are counted.
 """
 
@@ -23,7 +23,7 @@ import pytest
 
 from pillarbox.config import OPTIONS, Option, load
 from pillarbox.ops.cli import COMMANDS
-from scripts.docs import CONFIGURATION, configuration_page
+from scripts.docs import COMMAND_LINE, CONFIGURATION, command_line_page, configuration_page
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [
@@ -83,7 +83,9 @@ class Reader:
         }
         scripts = sysconfig.get_path("scripts")
         self.env = {**kept, "HOME": str(folder), "PATH": f"{scripts}:{os.environ['PATH']}"}
-        self.env["PILLARBOX_MANAGEMENT_PORT"] = self.env["PILLARBOX_PROMETHEUS_PORT"] = "0"
+        self.management_port = free_port()
+        self.env["PILLARBOX_MANAGEMENT_PORT"] = str(self.management_port)
+        self.env["PILLARBOX_PROMETHEUS_PORT"] = "0"
 
     def run(self, block: Block) -> None:
         if block.note == STOPPED:
@@ -112,7 +114,9 @@ class Reader:
         load(file=str(file))
 
     def local(self, block: Block) -> str:
-        return block.text.replace("5672", str(self.port)) if self.port else block.text
+        if not self.port:
+            return block.text
+        return block.text.replace("15672", str(self.management_port)).replace("5672", str(self.port))
 
     def command(self, block: Block, command: list[str]) -> None:
         done = subprocess.run(
@@ -209,7 +213,14 @@ def test_manual_names_every_option(option: Option) -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_manual_explains_every_command(command: str) -> None:
-    assert f"\n## `pillarbox {command}`\n" in (ROOT / "docs" / "operations.md").read_text()
+    pages = [ROOT / "docs" / "operations.md", COMMAND_LINE]
+    assert any(f"# `pillarbox {command}`\n" in page.read_text() for page in pages)
+
+
+def test_command_manual_is_current() -> None:
+    """`make docs` writes it."""
+    page = COMMAND_LINE.read_text()
+    assert page == command_line_page(page)
 
 
 @pytest.mark.parametrize("target", re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))

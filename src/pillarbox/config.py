@@ -26,6 +26,20 @@ from pillarbox.profiles import DEFAULT, PROFILES
 
 ENV_PREFIX = "PILLARBOX_"
 CONFIG_FILE_ENV = "PILLARBOX_CONFIG"
+
+
+class ClientEnv(NamedTuple):
+    """The variables that say to commands of operators which broker is meant; a broker overlooks them."""
+
+    url: str = "PILLARBOX_URL"
+    vhost: str = "PILLARBOX_VHOST"
+    user: str = "PILLARBOX_USER"
+    password: str = "PILLARBOX_PASSWORD"
+    password_file: str = "PILLARBOX_PASSWORD_FILE"
+    tls_authorities: str = "PILLARBOX_TLS_CA"
+
+
+CLIENT_ENV = ClientEnv()
 RABBITMQ_SUFFIX = ".conf"
 """A file of this name is a rabbitmq.conf, not TOML."""
 
@@ -850,7 +864,7 @@ def _is_service_link(variable: str, text: str) -> bool:
 
 
 def _unknown_variables(environ: Mapping[str, str]) -> list[str]:
-    known = {CONFIG_FILE_ENV, *(variable for option in OPTIONS for variable in option.env)}
+    known = {CONFIG_FILE_ENV, *CLIENT_ENV, *(variable for option in OPTIONS for variable in option.env)}
     return [
         f'the environment variable "{variable}" is unknown{_suggestion(variable, known)}'
         for variable, text in environ.items()

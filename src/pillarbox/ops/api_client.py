@@ -1,4 +1,4 @@
-"""A client of the HTTP management API, of Pillarbox or RabbitMQ: one request at a time, over one connection.
+"""A client of the HTTP management API, Pillarbox's or a RabbitMQ's: one request at a time, one connection.
 
     with ApiClient("http://localhost:15672", "guest", "guest") as api:
         api.get(path("/queues/{vhost}", vhost="/"), columns="name,messages")
@@ -34,6 +34,8 @@ TIMEOUT_S = 60.0
 class AddressError(PillarboxError):
     """The URL is none of a management API."""
 
+    exit_code = 2
+
 
 class ApiError(PillarboxError):
     """The broker refuses. `status`: the HTTP status; `reason`: why, as the broker puts it."""
@@ -46,6 +48,9 @@ class ApiError(PillarboxError):
 
 class Unreachable(PillarboxError):
     """No management API answers at this address."""
+
+    exit_code = 69
+    """For a command that cannot go on: EX_UNAVAILABLE of sysexits.h, as RabbitMQ's tools have it."""
 
 
 def path(template: str, **values: str) -> str:
@@ -81,19 +86,22 @@ class ApiClient:
             raise AddressError(f'"{_without_login(url)}" is no http:// or https:// URL')
         host = address.hostname
         self.user = user if user is not None else unquote(address.username or "guest")
-        if password is None:
-            password = unquote(address.password) if address.password is not None else "guest"
+        if password is None and address.password is not None:
+            password = unquote(address.password)
         self.address = f"{address.scheme}://{f'[{host}]' if ':' in host else host}:{port}"
         self._prefix = address.path.rstrip("/").removesuffix("/api") + "/api"
-        self._headers = {
-            "Authorization": "Basic " + b64encode(f"{self.user}:{password}".encode()).decode(),
-            "Accept": "application/json",
-        }
+        self._headers: dict[str, str] = {}
+        self.log_in(self.user, "guest" if password is None else password)
         self._connection = (
             HTTPConnection(host, port, timeout=timeout_s)
             if address.scheme == "http"
             else HTTPSConnection(host, port, timeout=timeout_s, context=_trust(authorities))
         )
+
+    def log_in(self, user: str, password: str) -> None:
+        """Ask as this user from now on."""
+        self.user = user
+        self._headers["Authorization"] = "Basic " + b64encode(f"{user}:{password}".encode()).decode()
 
     def get(self, path: str, **query: str) -> Any:
         """The document at a path."""

@@ -6,19 +6,20 @@ something. Not here: anything that a broker does.
 Main types: `COMMANDS`, the table of subcommands; `main`, the boundary at which every error becomes one line
 on standard error. One flow: `main` → click finds the row → the row's module is imported → its `command`
 runs and returns the exit code. To add a subcommand: one module with a click command named `command`, one
-row in `COMMANDS`, one paragraph in `docs/operations.md` (a test demands it).
+row in `SECTIONS`, one paragraph in `docs/operations.md` (a test demands it). What only calls the management
+API is a row in `operations` instead.
 
 Invariants: exit 0 means done, 1 that it could not be done, 2 that the command line or the configuration
-was wrong, 130 interrupted. Standard output carries answers, standard error everything else. No traceback
-is shown unless PILLARBOX_LOG_LEVEL is `debug`.
+was wrong, 69 that no broker answers, 130 interrupted. Standard output carries answers, standard error
+everything else. No traceback is shown unless PILLARBOX_LOG_LEVEL is `debug`.
 """
 
 from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Sequence
-from typing import cast
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, cast
 
 import click
 
@@ -30,13 +31,67 @@ EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
 """128 + SIGINT, as shells report it."""
 
-COMMANDS = {
-    "serve": "Run a broker.",
-    "ping": "Ask a running broker whether it answers: a health check.",
-    "check": "Verify a data folder that no broker is using.",
-    "backup": "Copy a data folder, also one that a broker is using.",
-    "monitor": "Watch queues in a live table, of Pillarbox or of any RabbitMQ.",
-}
+
+class Section(NamedTuple):
+    """Subcommands that the help shows together, each with its line. `module` makes all of them, by its
+    function `command_named`; without one, each has a module of its own name, and there is its `command`.
+    """
+
+    title: str
+    commands: Mapping[str, str]
+    module: str = ""
+
+
+SECTIONS = (
+    Section(
+        "Commands for a broker on this machine",
+        {
+            "serve": "Run a broker.",
+            "ping": "Ask a running broker whether it answers: a health check.",
+            "check": "Verify a data folder that no broker is using.",
+            "backup": "Copy a data folder, also one that a broker is using.",
+        },
+    ),
+    Section(
+        "Commands for a running broker, over its management API",
+        {
+            "overview": "What runs here, and how much of everything there is.",
+            "queues": "Queues: list, declare, delete, purge, and why one is as it is.",
+            "exchanges": "Exchanges: list, declare, delete.",
+            "bindings": "Bindings of queues and exchanges to exchanges.",
+            "messages": "Messages: publish one, look at some, move them to another queue.",
+            "connections": "Connections of clients: list and close.",
+            "channels": "Channels of clients.",
+            "consumers": "Consumers of queues.",
+            "vhosts": "Virtual hosts: list, add, delete, protect.",
+            "users": "Users: list, add, delete, passwords and tags.",
+            "permissions": "Who may configure, write and read what.",
+            "topic-permissions": "Who may use which routing keys.",
+            "policies": "Policies: settings for all queues or exchanges of some names.",
+            "operator-policies": "Policies of the operator, which limit the others.",
+            "vhost-limits": "Limits of virtual hosts.",
+            "user-limits": "Limits of users.",
+            "parameters": "Runtime parameters of virtual hosts.",
+            "global-parameters": "Runtime parameters of the whole broker.",
+            "definitions": "Everything that is defined, as a file: export and import.",
+            "health": "Health checks, one question each.",
+            "nodes": "Nodes, and what takes their memory.",
+            "cluster-name": "The name that clients are told.",
+            "whoami": "As whom you are logged in.",
+            "api": "Any request of the management API.",
+        },
+        "operate",
+    ),
+    Section(
+        "Commands that go on",
+        {"monitor": "Watch queues in a live table, of Pillarbox or of any RabbitMQ."},
+    ),
+    Section(
+        "Commands for shells and scripts",
+        {"completion": "What a shell needs to complete commands and names."},
+    ),
+)
+COMMANDS = {name: help for section in SECTIONS for name, help in section.commands.items()}
 
 HELP_WIDTH = 100
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": HELP_WIDTH}
@@ -51,12 +106,14 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"{__name__}.{cmd_name}")
-        return cast(click.Command, module.command)
+        shared = next((section.module for section in SECTIONS if cmd_name in section.commands), "")
+        module = importlib.import_module(f"{__name__}.{shared or cmd_name.replace('-', '_')}")
+        return cast(click.Command, module.command_named(cmd_name) if shared else module.command)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+        for section in SECTIONS:
+            with formatter.section(section.title):
+                formatter.write_dl(list(section.commands.items()))
 
 
 @click.group(cls=Commands, context_settings=CONTEXT, invoke_without_command=True)
