@@ -4,7 +4,8 @@ A page is one scenario in a folder of its own. A `sh` block that is one `pillarb
 stays until the page ends, or until the invisible line `<!-- the broker is stopped here -->`; it gets free
 ports, which take the place of 5672 and 15672 in the blocks that follow. A `python` block runs as a program,
 or under pytest if it defines tests; a `toml` block is loaded as a configuration; a `text` block is output to
-look at. A block that cannot run here is preceded by an invisible line `<!-- not run: REASON -->`; those are counted.
+look at. A block that cannot run here is preceded by an invisible line `<!-- not run: REASON -->`; those are
+counted.
 """
 
 from __future__ import annotations
