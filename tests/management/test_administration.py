@@ -129,6 +129,8 @@ REFUSED = [
     ("PUT", "user-limits/guest/max-foo", {"value": 1}, 400, 'Unrecognised terms [{<<"max-foo">>,1}]'),
     ("PUT", "user-limits/none/max-channels", {"value": 1}, 404, "Not Found"),
     ("PUT", "parameters/nope/%2F/x", {"value": {}}, 400, "component nope not found"),
+    ("PUT", "global-parameters/big", {"value": 1 << 64}, 400, "the number 18446744073709551616 is too large"),
+    ("PUT", "queues/%2F/q", {"arguments": [1]}, 400, "a list stands where an object belongs"),
     ("PUT", "queues/none/q", {}, 404, "Not Found"),
     ("PUT", "queues/%2F/q", {"durable": "yes"}, 400, "durable"),
     ("PUT", "queues/%2F/q", {"arguments": {"x-message-ttl": -1}}, 400, "invalid arg 'x-message-ttl'"),

@@ -29,6 +29,7 @@ from pillarbox.ops.management.request import (
     HttpError,
     Request,
     bad_request,
+    decode,
     not_found,
     refusal,
 )
@@ -189,7 +190,7 @@ def _decoded(route: Route, body: bytes) -> Any:
         return body
     try:
         # Not strict: RabbitMQ takes "true" and "10" as well, and clients send them.
-        return msgspec.convert(msgspec.json.decode(body or b"{}"), route.body, strict=False)
+        return msgspec.convert(decode(body or b"{}"), route.body, strict=False)
     except msgspec.ValidationError as error:
         raise bad_request(str(error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
 
 from pillarbox.errors import BrokerError, Reason
 
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
     from pillarbox.ops.management.samples import Sampler
 
 NO_HEADERS: Mapping[str, str] = {}
+_LONG_NUMBER = re.compile(rb"[0-9]{19}")
 
 
 class HttpError(Exception):
@@ -43,6 +47,35 @@ def bad_request(reason: str) -> HttpError:
 def not_authorised(reason: str) -> HttpError:
     """401 for somebody who may not do this."""
     return HttpError(401, "not_authorised", reason)
+
+
+def decode(data: bytes) -> Any:
+    """What JSON says. Raises msgspec.DecodeError, also for a number that nothing here could keep."""
+    found = msgspec.json.decode(data)
+    if _LONG_NUMBER.search(data) is not None:
+        _demand_64_bits(found)
+    return found
+
+
+def _demand_64_bits(value: Any) -> None:
+    values = [value]
+    while values:
+        one = values.pop()
+        if isinstance(one, dict):
+            values.extend(one.values())
+        elif isinstance(one, list):
+            values.extend(one)
+        elif isinstance(one, int) and not -(1 << 63) <= one < 1 << 63:
+            raise msgspec.DecodeError(f"the number {str(one)[:30]} is too large")
+
+
+def table_of(value: dict[str, Any] | list[Any]) -> dict[str, Any]:
+    """An object of a body; an empty list stands for an empty one, as Erlang writes it. Raises 400."""
+    if isinstance(value, list):
+        if value:
+            raise bad_request("a list stands where an object belongs")
+        return {}
+    return value
 
 
 class Answer(NamedTuple):

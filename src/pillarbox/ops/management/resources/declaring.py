@@ -12,7 +12,14 @@ from urllib.parse import quote
 import msgspec
 
 from pillarbox.ops.management.fields import BOOLEAN
-from pillarbox.ops.management.request import CREATED, DEFAULT_EXCHANGE_SHOWN, Answer, bad_request, not_found
+from pillarbox.ops.management.request import (
+    CREATED,
+    DEFAULT_EXCHANGE_SHOWN,
+    Answer,
+    bad_request,
+    not_found,
+    table_of,
+)
 from pillarbox.ops.management.resources.bindings import Bound, binding_of, properties_key
 from pillarbox.ops.management.routes import ENTERS, Parameter, Route
 from pillarbox.ops.management.visit import visit
@@ -70,7 +77,7 @@ def put_queue(request: Request) -> Answer | None:
             durable=body.durable,
             exclusive=body.exclusive,
             auto_delete=body.auto_delete,
-            arguments=dict(body.arguments),
+            arguments=table_of(body.arguments),
         )
     return _new(new)
 
@@ -103,7 +110,7 @@ def put_exchange(request: Request) -> Answer | None:
             durable=body.durable,
             auto_delete=body.auto_delete,
             internal=body.internal,
-            arguments=dict(body.arguments),
+            arguments=table_of(body.arguments),
         )
     return _new(new)
 
@@ -126,7 +133,7 @@ def add_binding(request: Request) -> Answer:
     if path["kind"] not in ("q", "e"):
         raise not_found()
     source, destination = _named(path["source"]), path["destination"]
-    arguments = dict(body.arguments)
+    arguments = table_of(body.arguments)
     bound = Bound(request.vhost.name, source, destination, path["kind"] == "e", body.routing_key, arguments)
     _bind(request, bound, add=True)
     where = f"{quote(destination, safe='')}/{properties_key(body.routing_key, arguments)}"

@@ -15,7 +15,7 @@ import msgspec
 from pillarbox.broker.export_definitions import export_definitions, export_vhost
 from pillarbox.broker.import_definitions import DefinitionsError, import_definitions
 from pillarbox.ops.management.fields import STRING
-from pillarbox.ops.management.request import Answer, bad_request
+from pillarbox.ops.management.request import Answer, bad_request, decode
 from pillarbox.ops.management.routes import ADMINISTRATOR, DOCUMENT, Parameter, Route
 
 if TYPE_CHECKING:
@@ -25,7 +25,9 @@ DOWNLOAD = Parameter("download", STRING, "A file name: browsers save the documen
 
 
 def _shown(request: Request, document: dict[str, Any]) -> Answer:
-    name = "".join(c for c in request.query.get("download", "") if c.isalnum() or c in "._-")
+    name = "".join(
+        c for c in request.query.get("download", "") if c.isascii() and (c.isalnum() or c in "._-")
+    )
     headers = {"content-disposition": f'attachment; filename="{name}"'} if name else {}
     return Answer(200, document, headers)
 
@@ -53,7 +55,7 @@ def _sent(request: Request) -> Any:
         payload = files[0].get_payload(decode=True)
         data = payload if isinstance(payload, bytes) else b""
     try:
-        return msgspec.json.decode(data)
+        return decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise bad_request(f"not valid JSON: {error}") from None
 

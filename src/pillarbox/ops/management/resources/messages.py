@@ -7,7 +7,6 @@ texts measured on 3.10.8; /move is ours. Rows R111, R112.
 from __future__ import annotations
 
 import base64
-import binascii
 import contextlib
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,7 @@ import msgspec
 from pillarbox.broker.export_definitions import plain
 from pillarbox.ops.management.fields import BOOLEAN, INTEGER, array
 from pillarbox.ops.management.local_client import Got, LocalClient
-from pillarbox.ops.management.request import Answer, HttpError, bad_request
+from pillarbox.ops.management.request import Answer, HttpError, bad_request, table_of
 from pillarbox.ops.management.routes import DOCUMENT, ENTERS, Route
 from pillarbox.protocols.amqp091 import methods, wire
 from pillarbox.protocols.amqp091.wire_tables import WireError
@@ -68,7 +67,7 @@ def _client(request: Request) -> LocalClient:
 
 def _properties(given: dict[str, Any] | list[Any]) -> bytes:
     """Raises 400. What is no property is ignored, as RabbitMQ does."""
-    known = {name: value for name, value in dict(given or {}).items() if name in wire.Properties._fields}
+    known = {name: value for name, value in table_of(given).items() if name in wire.Properties._fields}
     try:
         return wire.encode_properties(wire.Properties(**known))
     except (WireError, TypeError, ValueError, OverflowError, AttributeError) as error:
@@ -82,7 +81,7 @@ def _payload(text: str, encoding: str) -> bytes:
         raise bad_request(f"unsupported payload_encoding '{encoding}': string or base64")
     try:
         return base64.b64decode(text, validate=True)
-    except binascii.Error:
+    except ValueError:
         raise bad_request("payload is not base64") from None
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -90,7 +89,7 @@ def put(request: Request) -> Answer | None:
         password_hash = body.password_hash or ""
         try:
             base64.b64decode(password_hash, validate=True)
-        except binascii.Error:
+        except ValueError:
             raise bad_request("password_hash is not base64") from None
         core.put_user(User(name, password_hash, body.hashing_algorithm, names_of(body.tags)))
     return CREATED if new else None
