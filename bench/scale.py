@@ -30,6 +30,7 @@ from bench.amqp_wire import Address, Confirms, RawConnection, ack, message
 from bench.delayed import delayed
 from bench.machine import cpu_s, reset_rss_peak, rss_mb, rss_peak_mb
 from bench.peers import PEERS, Peer, Pillarbox, found
+from bench.watched import watched
 
 Figures = dict[str, float | str]
 QUEUE = "scale"
@@ -285,6 +286,7 @@ MEASUREMENTS: dict[str, Callable[[type[Peer], float], Figures]] = {
     "ticks": ticks,
     "waiting": waiting,
     "delayed": delayed,
+    "watched": watched,
 }
 
 

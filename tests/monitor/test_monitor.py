@@ -96,8 +96,8 @@ def test_same_table_of_either_broker(watched: Watched) -> None:
 @pytest.mark.parametrize(
     ("arguments", "status", "words"),
     [
-        (("--url", "http://127.0.0.1:1", "--once"), 1, "cannot be reached"),
-        (("--url", "ftp://x", "--once"), 1, "is no http:// or https:// URL"),
+        (("--url", "http://127.0.0.1:1", "--once"), 69, "cannot be reached"),
+        (("--url", "ftp://x", "--once"), 2, "is no http:// or https:// URL"),
         (("--interval", "soon"), 2, "--interval must be"),
         (("--sort", "nothing"), 2, "nothing"),
         (("--nonsense",), 2, "--nonsense"),
