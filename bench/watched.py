@@ -1,6 +1,6 @@
 """What watching costs: 5,000 messages a second among ten thousand queues, watched by nobody or by everybody.
 
-Everybody is: four pages of the web page (overview, queues, one queue, connections), `pillarbox monitor`, and a
+Everybody is: four pages of the web page (overview, queues, a queue, connections), `pillarbox monitor`, and a
 scrape of the metrics, of every object by itself too; all every five seconds, as usual. Reported: latency, CPU
 per million messages, the longest turn of the broker's loop, and how long a page of 500 queues takes.
 """
