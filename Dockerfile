@@ -6,7 +6,9 @@ COPY src ./src
 RUN python -m venv /opt/pillarbox \
  && /opt/pillarbox/bin/pip install --no-cache-dir --require-hashes -r requirements.lock \
  && /opt/pillarbox/bin/pip install --no-cache-dir --no-deps --no-build-isolation . \
- && /opt/pillarbox/bin/pip uninstall --yes setuptools wheel
+ && /opt/pillarbox/bin/pip uninstall --yes setuptools wheel \
+ # Nobody else has these names in here, and health checks written for RabbitMQ's image call them.
+ && /opt/pillarbox/bin/pillarbox install-shims /opt/pillarbox/bin
 
 FROM python:3.11-slim
 RUN useradd --system --uid 5672 --home-dir /data --shell /usr/sbin/nologin pillarbox \

@@ -303,19 +303,26 @@ class RabbitMQ(Peer):
 
     def ctl(self, *arguments: str, timeout_s: float = 60.0) -> str:
         """Run `rabbitmqctl` for this node; return what it prints, raise CalledProcessError if it fails."""
-        done = subprocess.run(
-            [self._script("rabbitmqctl"), "-q", "-n", self.node, *arguments],
+        done = self.tool("rabbitmqctl", "-q", "-n", self.node, *arguments, timeout_s=timeout_s)
+        done.check_returncode()
+        return done.stdout
+
+    def tool(
+        self, name: str, *arguments: str, timeout_s: float = 60.0
+    ) -> subprocess.CompletedProcess[str]:
+        """Run one of RabbitMQ's own commands beside this node."""
+        return subprocess.run(
+            [self._script(name), *arguments],
             env=self._environment(),
             cwd=self.data,
             user=self.user,
             group=self.user,
             extra_groups=[] if self.user else None,
-            check=True,
             capture_output=True,
+            stdin=subprocess.DEVNULL,
             text=True,
             timeout=timeout_s,
         )
-        return done.stdout
 
     def log(self) -> str:
         """Return the node's log so far."""

@@ -18,7 +18,8 @@ PACKAGE = Path(__file__).resolve().parent.parent / "src" / "pillarbox"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 
 TIME_READERS = {"clock.py"}
-FILE_OPENERS = {"store/files.py"}
+FILE_OPENERS = {"store/files.py", "ops/cli/files.py"}
+"""The broker's files, and those of an operator beside it."""
 OPENERS = {"open", "fdopen", "fsync", "fdatasync", "mkstemp", "TemporaryFile", "NamedTemporaryFile"}
 FILE_MODULES = ("", "os", "io", "tempfile")
 """Who is called to open a file: the builtin, a module, a path; `files.open(...)` is the seam itself."""

@@ -42,6 +42,13 @@ class Section(NamedTuple):
     module: str = ""
 
 
+TOOLS = {
+    "rabbitmqctl": "Like RabbitMQ's rabbitmqctl.",
+    "rabbitmq-diagnostics": "Like rabbitmq-diagnostics: health checks.",
+    "rabbitmq-queues": "Like rabbitmq-queues.",
+    "rabbitmq-plugins": "Like rabbitmq-plugins.",
+}
+
 SECTIONS = (
     Section(
         "Commands for a broker on this machine",
@@ -82,13 +89,17 @@ SECTIONS = (
         },
         "operate",
     ),
+    Section("RabbitMQ's own commands, for scripts that call them", TOOLS, "lookalike.tool"),
     Section(
         "Commands that go on",
         {"monitor": "Watch queues in a live table, of Pillarbox or of any RabbitMQ."},
     ),
     Section(
         "Commands for shells and scripts",
-        {"completion": "What a shell needs to complete commands and names."},
+        {
+            "completion": "What a shell needs to complete commands and names.",
+            "install-shims": "RabbitMQ's commands under their own names.",
+        },
     ),
 )
 COMMANDS = {name: help for section in SECTIONS for name, help in section.commands.items()}

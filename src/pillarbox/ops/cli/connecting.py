@@ -119,8 +119,9 @@ def vhost_of(given: Mapping[str, object]) -> str:
     return value_of(VHOST, given, os.environ) or VHOST.default
 
 
-def connect(given: Mapping[str, object], *, timeout_s: float | None = None) -> ApiClient:
-    """A client for what was given. Asks for a password at the terminal if a user is named without one.
+def connect(given: Mapping[str, object], *, timeout_s: float | None = None, asks: bool = True) -> ApiClient:
+    """A client for what was given. Asks for a password at the terminal if a user is named without one and it
+    `asks`; otherwise that user will not be let in.
 
     Raises PillarboxError.
     """
@@ -132,7 +133,7 @@ def connect(given: Mapping[str, object], *, timeout_s: float | None = None) -> A
     with_login = urlsplit(url if "://" in url else f"//{url}")
     user = user or unquote(with_login.username or "") or _default(environ, "USER")
     if password is None and with_login.password is None:
-        password = _known_password(user, environ)
+        password = _known_password(user, environ, asks)
     return ApiClient(
         url,
         user,
@@ -142,10 +143,12 @@ def connect(given: Mapping[str, object], *, timeout_s: float | None = None) -> A
     )
 
 
-def _known_password(user: str, environ: Mapping[str, str]) -> str:
+def _known_password(user: str, environ: Mapping[str, str], asks: bool) -> str:
     """The password of the user that a broker makes at its first start, or what the terminal says."""
     if user == _default(environ, "USER"):
         return _default(environ, "PASS")
+    if not asks:
+        return ""
     if not sys.stdin.isatty():
         raise click.UsageError(f"no password for {user}: set {CLIENT_ENV.password}, or give --password-file")
     return ask(f"Password of {user}")

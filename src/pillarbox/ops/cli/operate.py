@@ -252,7 +252,7 @@ def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> li
         return []
     try:
         vhost = {"vhost": vhost_of(ctx.params)} if names_in(template) else {}
-        with connect(ctx.params, timeout_s=COMPLETION_TIMEOUT_S) as api:
+        with connect(ctx.params, timeout_s=COMPLETION_TIMEOUT_S, asks=False) as api:
             found = api.get(path(template, **vhost), columns="name")
     except (PillarboxError, click.ClickException):
         return []

@@ -6,6 +6,7 @@ A password on the command line stands in the list of processes and in the shell'
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 from pillarbox.errors import PillarboxError
 
@@ -23,8 +24,7 @@ def read_password(file: str) -> str:
             return ask("Password")
         return _line(sys.stdin.readline(), "standard input")
     try:
-        with open(file, encoding="utf-8") as source:
-            return _line(source.readline(), file)
+        return _line(Path(file).read_text(encoding="utf-8").partition("\n")[0], file)
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no text"
         raise NoPassword(f"cannot read the password from {file}: {reason}") from None

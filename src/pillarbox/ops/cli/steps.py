@@ -16,14 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 from pillarbox.errors import PillarboxError
 from pillarbox.ops.api_client import ApiError, path
+from pillarbox.ops.cli.files import OWNER_ONLY, STANDARD, read_json, write_whole
 from pillarbox.ops.cli.operation import Kind, flag, step_option
 from pillarbox.ops.cli.passwords import ask_twice, read_password
 
 if TYPE_CHECKING:
-    from pillarbox.ops.cli.operation import Call
-
-STANDARD = "-"
-"""Instead of a file: standard input or output."""
+    from pillarbox.ops.cli.files import OWNER_ONLY, STANDARD, read_json, write_whole
+from pillarbox.ops.cli.operation import Call
 
 PASSWORD_OPTIONS = (
     step_option(
@@ -187,32 +186,14 @@ def export_definitions(call: Call) -> Any:
     file = call.values["file"]
     if file in (None, STANDARD):
         return document
-    try:
-        # Password hashes are in it: it is nobody else's.
-        with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as out:
-            json.dump(document, out, indent=2, ensure_ascii=False)
-            out.write("\n")
-    except OSError as error:
-        raise Failed(f"cannot write {file}: {error.strerror}") from None
+    # Password hashes are in it: it is nobody else's.
+    write_whole(file, json.dumps(document, indent=2, ensure_ascii=False) + "\n", OWNER_ONLY)
     return None
 
 
 def import_definitions(call: Call) -> None:
     file = call.values["file"]
-    call.api.call("POST", _definitions(call), read_json(STANDARD if file is None else file))
-
-
-def read_json(file: str) -> Any:
-    """The document in a file, or on standard input."""
-    try:
-        if file == STANDARD:
-            return json.load(sys.stdin.buffer)
-        with open(file, "rb") as source:
-            return json.load(source)
-    except OSError as error:
-        raise Failed(f"cannot read {file}: {error.strerror}") from None
-    except ValueError as error:
-        raise Failed(f"{'standard input' if file == STANDARD else file} is no JSON: {error}") from None
+    call.api.call("POST", _definitions(call), read_json(file or STANDARD))
 
 
 def send_any(call: Call) -> Any:
