@@ -307,9 +307,7 @@ class RabbitMQ(Peer):
         done.check_returncode()
         return done.stdout
 
-    def tool(
-        self, name: str, *arguments: str, timeout_s: float = 60.0
-    ) -> subprocess.CompletedProcess[str]:
+    def tool(self, name: str, *arguments: str, timeout_s: float = 60.0) -> subprocess.CompletedProcess[str]:
         """Run one of RabbitMQ's own commands beside this node."""
         return subprocess.run(
             [self._script(name), *arguments],

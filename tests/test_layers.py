@@ -107,19 +107,14 @@ def test_time_is_read_in_one_module() -> None:
 
 
 def test_files_are_opened_and_synced_in_one_module() -> None:
-    """So that tests can record and fail every file operation. Reading a text whole (settings) is none, and
-    what the operator's commands read and write are files of other processes."""
+    """So that tests can record and fail every file operation. Reading a text whole (settings) is none."""
 
     def offends(path: Path) -> Iterator[str]:
         for owner, name, line in called(path):
             if name in OPENERS and (owner in FILE_MODULES or owner.startswith("Path(")):
                 yield f"line {line}: {owner}.{name}"
 
-    others = [
-        path
-        for path in SOURCES
-        if relative(path) not in FILE_OPENERS and not relative(path).startswith("ops/cli/")
-    ]
+    others = [path for path in SOURCES if relative(path) not in FILE_OPENERS]
     assert offences(others, offends) == []
 
 
