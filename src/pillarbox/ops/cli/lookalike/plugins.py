@@ -18,6 +18,7 @@ PARTS = (
     "rabbitmq_delayed_message_exchange",
     "rabbitmq_management",
     "rabbitmq_management_agent",
+    "rabbitmq_prometheus",
     "rabbitmq_random_exchange",
     "rabbitmq_recent_history_exchange",
     "rabbitmq_sharding",
