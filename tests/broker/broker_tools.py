@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from pillarbox.broker.auth import Permission
+from pillarbox.broker.auth import Permission, User, hash_password
 from pillarbox.broker.changes import Changes
 from pillarbox.broker.consumer import Consumer, Pool
 from pillarbox.broker.core import Core
@@ -151,7 +151,7 @@ class Domain:
         """Positions of the last publish that were refused."""
         self.core = self._make_core()
         self.core.add_vhost("/")
-        self.core.add_user("guest", "guest", ("administrator",))
+        self.core.put_user(User("guest", hash_password("guest", b"salt"), tags=("administrator",)))
         self.core.set_permission(Permission("guest", "/", ".*", ".*", ".*"))
 
     def _make_core(self) -> Core:

@@ -34,8 +34,8 @@ VALUES = st.recursive(
 TABLES = st.dictionaries(TEXTS, VALUES, max_size=4)
 DEFINITIONS = st.one_of(
     st.builds(kept.VhostDefinition, TEXTS, TEXTS, st.lists(TEXTS, max_size=2).map(tuple)),
-    st.builds(kept.UserDefinition, TEXTS, TEXTS, TEXTS, st.lists(TEXTS, max_size=2).map(tuple)),
-    st.builds(kept.PermissionDefinition, TEXTS, TEXTS, TEXTS, TEXTS, TEXTS),
+    st.builds(User, TEXTS, TEXTS, TEXTS, st.lists(TEXTS, max_size=2).map(tuple)),
+    st.builds(Permission, TEXTS, TEXTS, TEXTS, TEXTS, TEXTS),
     st.builds(kept.ExchangeDefinition, TEXTS, TEXTS, TEXTS, st.booleans(), st.booleans(), TABLES),
     st.builds(kept.QueueDefinition, TEXTS, TEXTS, st.booleans(), TABLES),
     st.builds(kept.BindingDefinition, TEXTS, TEXTS, TEXTS, st.booleans(), TEXTS, TABLES),

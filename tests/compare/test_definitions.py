@@ -68,6 +68,13 @@ def fill(core: Core) -> None:
     vhost.put_policy(Policy("shop", "o", ".*", {"expires": 3_600_000}, 0, "queues"), operator=True)
 
 
+def without_verifiers(document: dict[str, Any]) -> dict[str, Any]:
+    """What RabbitMQ keeps of a document: it does not know the key `scram` of users, and minds it not."""
+    assert any("scram" in user for user in document["users"])
+    users = [{key: user[key] for key in user if key != "scram"} for user in document["users"]]
+    return {**document, "users": users}
+
+
 def ordered(document: dict[str, Any]) -> dict[str, Any]:
     """The sections whose order says nothing, in one order."""
     return {
@@ -107,7 +114,7 @@ def test_definitions_survive_the_way_through_rabbitmq(tmp_path: Path) -> None:
             import_definitions(server.core, came_back)
             return export_definitions(server.core, "3.10.8")
 
-        assert ordered(again.call(take)) == ordered(document)
+        assert ordered(again.call(take)) == ordered(without_verifiers(document))
         assert told == []
         assert logs_in(again.call(lambda server: server.amqp_port), "alice", "pässword ☂")
         assert logs_in(again.call(lambda server: server.amqp_port), "bob", "pässword ☂")

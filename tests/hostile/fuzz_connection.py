@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from pillarbox.broker.auth import Permission
+from pillarbox.broker.auth import Permission, User, hash_password
 from pillarbox.broker.core import Core
 from pillarbox.engine.base import Recovery
 from pillarbox.protocols.amqp091 import methods, wire
@@ -106,7 +106,7 @@ class Attack:
         self.journal.attach(self.core)
         self.core.restore(Recovery({}, {}, []))
         self.core.add_vhost("/")
-        self.core.add_user("guest", "guest")
+        self.core.put_user(User("guest", hash_password("guest", b"salt")))
         self.core.set_permission(Permission("guest", "/", ".*", ".*", ".*"))
         vhost = self.core.vhosts["/"]
         for name in ("q", "p"):

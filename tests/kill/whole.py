@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 
-from pillarbox.broker.auth import Permission
+from pillarbox.broker.auth import Permission, User, hash_password
 from pillarbox.broker.core import Core, CoreSnapshot
 from pillarbox.engine.local import LocalEngine
 from pillarbox.engine.schedulers import InlineScheduler
@@ -64,7 +64,7 @@ class Whole:
         self.core.restore(recovery)
         if not self.core.vhosts:
             self.core.add_vhost("/")
-            self.core.add_user("guest", "guest", ("administrator",))
+            self.core.put_user(User("guest", hash_password("guest", b"salt"), tags=("administrator",)))
             self.core.set_permission(Permission("guest", "/", ".*", ".*", ".*"))
         self.lines: list[tuple[Client, Connection]] = []
         self._settings = Settings()

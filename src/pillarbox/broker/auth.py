@@ -1,7 +1,8 @@
 """Users, passwords and permissions: one model under all protocols.
 
 A user has a password hash, tags, and per virtual host three patterns: configure, write, read. Hashes are
-RabbitMQ's: base64(salt4 + H(salt4 + utf-8 password)). Not here: how a protocol carries credentials.
+RabbitMQ's: base64(salt4 + H(salt4 + utf-8 password)); who got a password in clear has SCRAM verifiers of it
+too (`scram`). Not here: how a protocol carries credentials.
 
 Source: RabbitMQ's access control documentation; rows R5, R90-R92, R94.
 """
@@ -17,6 +18,7 @@ from typing import Any
 
 import msgspec
 
+from pillarbox.broker.scram import Verifier, derive_all
 from pillarbox.broker.topic_permission import TopicPermissions
 from pillarbox.errors import BrokerError, Reason
 
@@ -30,16 +32,18 @@ ALGORITHMS: dict[str, Callable[[bytes], Any]] = {
 
 
 class User(msgspec.Struct, frozen=True):
-    """Somebody who may log in. An empty hash never matches."""
+    """Somebody who may log in, as it is kept. An empty hash never matches."""
 
     name: str
     password_hash: str
     hashing_algorithm: str = DEFAULT_ALGORITHM
     tags: tuple[str, ...] = ()
+    scram: tuple[Verifier, ...] = ()
+    """Of the same password; none where only the hash is known."""
 
 
 class Permission(msgspec.Struct, frozen=True):
-    """Patterns of the names that a user may configure, write and read in one virtual host."""
+    """Patterns of the names that a user may configure, write and read in a virtual host, as they are kept."""
 
     user: str
     vhost: str
@@ -62,6 +66,14 @@ def hash_password(password: str, salt: bytes, algorithm: str = DEFAULT_ALGORITHM
     return base64.b64encode(salt + digest).decode()
 
 
+def user_with_password(
+    name: str, password: str, tags: tuple[str, ...], random: Callable[[int], bytes]
+) -> User:
+    """A user with this password, in all the forms in which it is kept. Cost: that of `scram.derive_all`."""
+    hashed = hash_password(password, random(SALT_BYTES))
+    return User(name, hashed, tags=tags, scram=derive_all(password, random))
+
+
 def password_matches(user: User, password: bytes) -> bool:
     """Compare in constant time; a malformed hash matches nothing."""
     try:
@@ -72,6 +84,10 @@ def password_matches(user: User, password: bytes) -> bool:
     return bool(digest) and hmac.compare_digest(
         ALGORITHMS[user.hashing_algorithm](salt + password).digest(), digest
     )
+
+
+NOBODY = User("", hash_password("", b"none"))
+"""Stands in for a user who is not there, so that how long a refusal takes does not tell who is."""
 
 
 class Users:
@@ -85,7 +101,19 @@ class Users:
     def authenticate(self, name: str, password: bytes) -> User | None:
         """The user, if there is one of this name with this password."""
         user = self.by_name.get(name)
-        return user if user is not None and password_matches(user, password) else None
+        return user if password_matches(user or NOBODY, password) else None
+
+    def put(self, user: User) -> User:
+        """Take a user over, and return it as it is then.
+
+        The hash that is known already stands for the password that is known already, so verifiers stay with
+        it: who exports a user, changes its tags and imports it has not taken anything away.
+        """
+        known = self.by_name.get(user.name)
+        if known is not None and not user.scram and known.password_hash == user.password_hash:
+            user = msgspec.structs.replace(user, scram=known.scram)
+        self.by_name[user.name] = user
+        return user
 
     def may_enter(self, user: User, vhost: str) -> bool:
         """May the user open a connection to this virtual host at all?"""

@@ -19,7 +19,7 @@ import msgspec
 
 from pillarbox.broker import definitions as kept
 from pillarbox.broker.alarms import Alarms
-from pillarbox.broker.auth import SALT_BYTES, Permission, User, Users, hash_password
+from pillarbox.broker.auth import Permission, User, Users, user_with_password
 from pillarbox.broker.changes import Changes
 from pillarbox.broker.confirm import Confirms
 from pillarbox.broker.counters import ChurnCounters
@@ -166,24 +166,19 @@ class Core:
         return self.vhosts[name]
 
     def add_user(self, name: str, password: str, tags: tuple[str, ...] = ()) -> User:
-        """Make a user or replace the one of this name."""
-        user = User(name, hash_password(password, self.random(SALT_BYTES)), tags=tags)
-        return self.put_user(user)
+        """Make a user or replace the one of this name. Cost: see `user_with_password`."""
+        return self.put_user(user_with_password(name, password, tags, self.random))
 
     def put_user(self, user: User) -> User:
-        """Take over a user with a password hash made elsewhere (R94)."""
-        self.users.by_name[user.name] = user
-        definition = kept.UserDefinition(user.name, user.password_hash, user.hashing_algorithm, user.tags)
-        self.define("user", user.name, definition)
+        """Take over a user whose password was hashed elsewhere (R94)."""
+        user = self.users.put(user)
+        self.define("user", user.name, user)
         return user
 
     def set_permission(self, permission: Permission) -> None:
         """Set what a user may do in a virtual host."""
         self.users.permissions[permission.user, permission.vhost] = permission
-        definition = kept.PermissionDefinition(
-            permission.user, permission.vhost, permission.configure, permission.write, permission.read
-        )
-        self.define("permission", kept.key_of(permission.user, permission.vhost), definition)
+        self.define("permission", kept.key_of(permission.user, permission.vhost), permission)
         self._forget_routes()
 
     def set_topic_permission(self, permission: TopicPermission) -> None:
@@ -231,15 +226,10 @@ class Core:
             for _, value in by_kind[kind]:
                 self.quotas.restore(kind, kept.decode(kind, value))
         for _, value in by_kind["user"]:
-            user = kept.decode("user", value)
-            self.users.by_name[user.name] = User(
-                user.name, user.password_hash, user.hashing_algorithm, user.tags
-            )
+            self.users.put(kept.decode("user", value))
         for _, value in by_kind["permission"]:
             rights = kept.decode("permission", value)
-            self.users.permissions[rights.user, rights.vhost] = Permission(
-                rights.user, rights.vhost, rights.configure, rights.write, rights.read
-            )
+            self.users.permissions[rights.user, rights.vhost] = rights
         for _, value in by_kind["topic_permission"]:
             self.users.topics.put(kept.decode("topic_permission", value))
         for kind in ("policy", "operator_policy"):

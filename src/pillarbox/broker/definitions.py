@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from pillarbox.broker.auth import Permission, User
 from pillarbox.broker.policy import Policy
 from pillarbox.broker.quotas import USER, VHOST, Limits
 from pillarbox.broker.topic_permission import TopicPermission
@@ -23,21 +24,6 @@ class VhostDefinition(msgspec.Struct, frozen=True):
     tags: tuple[str, ...] = ()
     default_queue_type: str = ""
     protected: bool = False
-
-
-class UserDefinition(msgspec.Struct, frozen=True):
-    name: str
-    password_hash: str
-    hashing_algorithm: str
-    tags: tuple[str, ...]
-
-
-class PermissionDefinition(msgspec.Struct, frozen=True):
-    user: str
-    vhost: str
-    configure: str
-    write: str
-    read: str
 
 
 class ExchangeDefinition(msgspec.Struct, frozen=True):
@@ -88,8 +74,8 @@ class GlobalParameterDefinition(msgspec.Struct, frozen=True):
 KINDS: dict[str, type[msgspec.Struct]] = {
     "global_parameter": GlobalParameterDefinition,
     "vhost": VhostDefinition,
-    "user": UserDefinition,
-    "permission": PermissionDefinition,
+    "user": User,
+    "permission": Permission,
     VHOST: Limits,
     USER: Limits,
     "topic_permission": TopicPermission,

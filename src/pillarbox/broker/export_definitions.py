@@ -2,7 +2,8 @@
 
 A pure function of the core's state; `import_definitions` reads what it writes, and so does RabbitMQ. As
 with RabbitMQ, the document of a virtual host holds no names of virtual hosts and none of its users, exclusive
-queues and the broker's own exchanges are left out, and queues that are not durable are not.
+queues and the broker's own exchanges are left out, and queues that are not durable are not. A key that
+RabbitMQ does not know and leaves out when it imports is `scram`, the verifiers of a user's password.
 
 Not here: HTTP, files. Source: RabbitMQ's `GET /api/definitions` and `rabbitmqctl export_definitions`, asked
 from 3.10.8; rows R94, R98.
@@ -12,6 +13,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from pillarbox.broker.exchange import Exchange
 from pillarbox.broker.quotas import USER, VHOST
@@ -33,6 +36,7 @@ def _users(core: Core) -> Items:
             "hashing_algorithm": user.hashing_algorithm,
             "tags": list(user.tags),
             "limits": core.quotas.of(USER, user.name),
+            **({"scram": msgspec.to_builtins(user.scram)} if user.scram else {}),
         }
 
 

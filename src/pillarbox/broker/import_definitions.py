@@ -14,10 +14,13 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from pillarbox.broker.administration import put_global_parameter, put_vhost
 from pillarbox.broker.auth import ALGORITHMS, DEFAULT_ALGORITHM, Permission, User
 from pillarbox.broker.policy import Policy
 from pillarbox.broker.quotas import USER, VHOST
+from pillarbox.broker.scram import Verifier
 from pillarbox.broker.topic_permission import TopicPermission
 from pillarbox.errors import BrokerError, PillarboxError, Reason
 
@@ -29,6 +32,10 @@ Item = Mapping[str, Any]
 
 ANOTHER_CLUSTERS = "internal_cluster_id"
 """A global parameter that RabbitMQ makes for itself: it says nothing about this broker."""
+
+
+SECRETS = ("password", "password_hash")
+"""What no error shows: it may end in a log."""
 
 
 class DefinitionsError(PillarboxError):
@@ -62,7 +69,8 @@ def _user(core: Core, item: Item) -> None:
     if algorithm not in ALGORITHMS:
         raise ValueError(f"unknown hashing_algorithm {algorithm!r}")
     if "password_hash" in item:
-        core.put_user(User(name, _text(item, "password_hash"), algorithm, tags))
+        scram = msgspec.convert(item.get("scram", ()), tuple[Verifier, ...])
+        core.put_user(User(name, _text(item, "password_hash"), algorithm, tags, scram))
     else:
         core.add_user(name, _text(item, "password"), tags)
     if "limits" in item:
@@ -239,7 +247,8 @@ def _add(core: Core, section: str, number: int, item: Any, vhost: str | None) ->
 def _text(item: Item, key: str) -> str:
     value = item[key]
     if not isinstance(value, str):
-        raise ValueError(f"{key!r} must be a text, not {value!r}")
+        found = "what is there" if key in SECRETS else repr(value)
+        raise ValueError(f"{key!r} must be a text, not {found}")
     return value
 
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 
-from pillarbox.broker.auth import Permission
+from pillarbox.broker.auth import Permission, User, hash_password
 from pillarbox.broker.core import Core, CoreSnapshot
 from pillarbox.broker.queue import Queue
 from pillarbox.protocols.amqp091 import methods as m
@@ -119,7 +119,7 @@ class Simulation:
     def _prepare(self) -> None:
         core = self.core
         vhost = core.add_vhost("/")
-        core.add_user("guest", "guest")
+        core.put_user(User("guest", hash_password("guest", b"salt")))
         core.set_permission(Permission("guest", "/", ".*", ".*", ".*"))
         vhost.declare_exchange("fan", "fanout", durable=True)
         vhost.declare_exchange("dir", "direct", durable=True)

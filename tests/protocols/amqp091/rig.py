@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from pillarbox.broker.auth import Permission
+from pillarbox.broker.auth import Permission, User, hash_password
 from pillarbox.broker.core import Core
 from pillarbox.broker.queue import Queue
 from pillarbox.broker.run import Run
@@ -131,7 +131,7 @@ class Rig:
         self.journal.attach(self.core)
         self.core.restore(Recovery({}, {}, []))
         self.core.add_vhost("/")
-        self.core.add_user(USER, "guest")
+        self.core.put_user(User(USER, hash_password("guest", b"salt")))
         self.core.set_permission(Permission(USER, "/", ".*", ".*", ".*"))
         self.settings = settings or Settings()
         self.connection = make(self.core, self.settings)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from pillarbox.broker.administration import remove_user
-from pillarbox.broker.auth import ALGORITHMS, DEFAULT_ALGORITHM, User
+from pillarbox.broker.auth import ALGORITHMS, DEFAULT_ALGORITHM, User, user_with_password
 from pillarbox.broker.quotas import USER
 from pillarbox.ops.management.fields import OBJECT, STRING, Document, Field, array
 from pillarbox.ops.management.listing import Listing
@@ -72,7 +73,7 @@ def show(request: Request) -> dict[str, Any]:
     return shown(named(request), DOCUMENT, request)
 
 
-def put(request: Request) -> Answer | None:
+async def put(request: Request) -> Answer | None:
     body: UserBody = request.body
     core, name = request.core, request.path["user"]
     if body.tags is None:
@@ -81,17 +82,22 @@ def put(request: Request) -> Answer | None:
         raise bad_request("both_password_and_password_hash_are_provided")
     if body.hashing_algorithm not in ALGORITHMS:
         raise bad_request(f"unknown hashing_algorithm '{body.hashing_algorithm}'")
-    core.demand_storage()
-    new = name not in core.users.by_name
     if body.password is not None:
-        core.add_user(name, body.password, names_of(body.tags))
+        # In a thread: it takes longer than a turn of the loop may.
+        user = await asyncio.to_thread(
+            user_with_password, name, body.password, names_of(body.tags), core.random
+        )
+        request.begin()
     else:
         password_hash = body.password_hash or ""
         try:
             base64.b64decode(password_hash, validate=True)
         except ValueError:
             raise bad_request("password_hash is not base64") from None
-        core.put_user(User(name, password_hash, body.hashing_algorithm, names_of(body.tags)))
+        user = User(name, password_hash, body.hashing_algorithm, names_of(body.tags))
+    core.demand_storage()
+    new = name not in core.users.by_name
+    core.put_user(user)
     return CREATED if new else None
 
 
