@@ -27,6 +27,7 @@ MISSING = {
 MORE = {
     ("auth", "oauth_enabled"): "3.13 has it",
     ("definitions", "queues[[]].type"): "3.13 has it",
+    ("definitions", "users[[]].scram*"): "verifiers, which RabbitMQ does not have",
     ("definitions", "vhosts[[]].*"): "3.13 has it",
     ("vhosts*", "*protected_from_deletion"): "4.x has it",
 }
