@@ -82,6 +82,7 @@ class Load:
     rate: int = option(0, "messages a second of each publisher, for latency")
     queue_type: str = option("", "x-queue-type of the queues, such as quorum")
     arguments: str = option("", "arguments of the queues, such as x-message-ttl=60000,x-max-priority=5")
+    reader_offset: str = option("", "x-stream-offset of the consumers of a stream, such as first")
     priorities: int = option(0, "give messages the priorities 0 to this, in turn")
     reject: bool = option(False, "the consumers reject everything, and others get the dead letters")
     commit: bool = option(False, "publish in transactions, one for each write")
@@ -103,6 +104,10 @@ class Load:
         return 0 if self.fanout else self.consumers
 
     @property
+    def consume_arguments(self) -> str:
+        return f"x-stream-offset={self.reader_offset}" if self.reader_offset else ""
+
+    @property
     def batch_size(self) -> int:
         """Messages in one write: a whole round where there is one."""
         return self.keys or (self.queues if self.spread else self.batch)
@@ -114,6 +119,12 @@ class Load:
     @property
     def total(self) -> int:
         return self.per_publisher * self.publishers
+
+    @property
+    def deliveries(self) -> int:
+        """Messages that arrive: each once, or once for each reader of a stream."""
+        readers = self.consumer_count if self.queue_type == "stream" else min(1, self.consumer_count)
+        return self.total * readers
 
 
 class Share:
@@ -281,7 +292,7 @@ def consume_from(
 ) -> None:
     """Count marks until told to stop; settle after a quarter of the prefetch, or when nothing comes."""
     connection = RawConnection(address)
-    connection.consume(queue, prefetch=load.prefetch)
+    connection.consume(queue, prefetch=load.prefetch, arguments=load.consume_arguments)
     # What is read stands behind the last bytes of the read before it, where a mark may have begun.
     sock, keep = connection.socket, len(MARK) - 1
     buffer = bytearray(keep + READ_SIZE)
@@ -504,12 +515,11 @@ def play_together(load: Load, team: Team, control: RawConnection, pid: int) -> F
     cpu_before = cpu_s(pid) if pid else 0.0
     start(everyone)
     team.await_count(team.publishers, load.total)
-    if consumed:
-        team.await_count(team.consumers, load.total)
+    team.await_count(team.consumers, load.deliveries)
     team.finish()
     figures = {"publish_per_s": load.total / elapsed_s(team.publishers)}
     if consumed:
-        figures["consume_per_s"] = load.total / elapsed_s(team.consumers)
+        figures["consume_per_s"] = load.deliveries / elapsed_s(team.consumers)
         figures["end_to_end_per_s"] = load.total / elapsed_s(team.publishers + team.consumers)
     if pid:
         figures["cpu_s_per_million"] = (cpu_s(pid) - cpu_before) / load.total * 1e6
@@ -557,10 +567,9 @@ def measure(load: Load, address: Address, *, pid: int = 0) -> Figures:
         figures = play(load, team, control, pid)
     finally:
         team.abandon()
-    expected = load.total if load.consumer_count else 0
     figures["published"], figures["received"] = float(count(team.publishers)), float(count(team.consumers))
-    if figures["received"] != expected:
-        raise LoadError(f"{expected} messages expected, {figures['received']:.0f} arrived")
+    if figures["received"] != load.deliveries:
+        raise LoadError(f"{load.deliveries} messages expected, {figures['received']:.0f} arrived")
     if pid:
         figures["rss_mb"], figures["rss_peak_mb"] = rss_mb(pid), rss_peak_mb(pid)
     tear_down(load, control)

@@ -72,6 +72,12 @@ def field_value(text: str) -> bytes:
     return b"I" + struct.pack(">i", int(text)) if text.isdigit() else b"S" + long_string(text.encode())
 
 
+def field_table(pairs: str) -> bytes:
+    """Return the entries of a field table: KEY=VALUE with commas between them, a number where it is one."""
+    split = [pair.split("=", 1) for pair in pairs.split(",") if pair]
+    return b"".join(short_string(key) + field_value(value) for key, value in split)
+
+
 def frame(kind: int, channel: int, payload: bytes) -> bytes:
     return struct.pack(">BHI", kind, channel, len(payload)) + payload + END
 
@@ -178,19 +184,8 @@ class RawConnection:
     def declare_queue(
         self, name: str, *, durable: bool = True, queue_type: str = "", arguments: str = ""
     ) -> None:
-        """Declare a queue; `arguments` are KEY=VALUE with commas between them, a number where it is one."""
-        pairs = [pair.split("=", 1) for pair in arguments.split(",") if pair]
-        if queue_type:
-            pairs.append(["x-queue-type", queue_type])
-        table = b"".join(
-            short_string(key)
-            + (
-                b"I" + struct.pack(">i", int(value))
-                if value.isdigit()
-                else b"S" + long_string(value.encode())
-            )
-            for key, value in pairs
-        )
+        """Declare a queue; `arguments` as `field_table` reads them."""
+        table = field_table(f"{arguments},x-queue-type={queue_type}" if queue_type else arguments)
         flags = bytes([2 if durable else 0])
         self.call(QUEUE_DECLARE, b"\0\0" + short_string(name) + flags + long_string(table), QUEUE_DECLARE_OK)
 
@@ -221,12 +216,12 @@ class RawConnection:
     def select_confirms(self) -> None:
         self.call(CONFIRM_SELECT, b"\0", CONFIRM_SELECT_OK)
 
-    def consume(self, queue: str, *, prefetch: int) -> None:
+    def consume(self, queue: str, *, prefetch: int, arguments: str = "") -> None:
         """Start a consumer; `prefetch` 0 means automatic acknowledgement."""
         if prefetch:
             self.call(BASIC_QOS, struct.pack(">IHB", 0, prefetch, 0), BASIC_QOS_OK)
-        arguments = b"\0\0" + short_string(queue) + short_string("") + bytes([0 if prefetch else 2])
-        self.call(BASIC_CONSUME, arguments + long_string(b""), BASIC_CONSUME_OK)
+        head = b"\0\0" + short_string(queue) + short_string("") + bytes([0 if prefetch else 2])
+        self.call(BASIC_CONSUME, head + long_string(field_table(arguments)), BASIC_CONSUME_OK)
 
     def close(self) -> None:
         """Close in an orderly way, so that the broker logs no lost connection.

@@ -66,6 +66,9 @@ METHOD = """\
   `durability = "fsync"`, its default. LavinMQ, where it is found, confirms without a sync before its 2.9.
 - The row *quorum* compares a quorum queue on a single RabbitMQ node with what Pillarbox makes of
   `x-queue-type: quorum`: a durable queue, whose confirms wait for the same sync.
+- In the rows of streams every reader gets every message; the figure counts what was published, and ends when
+  the last reader has the last message. Pillarbox syncs a stream before it confirms, RabbitMQ leaves that to
+  the operating system.
 
 ## Caveats
 
