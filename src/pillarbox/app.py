@@ -24,7 +24,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from pillarbox.broker.auth import Permission
 from pillarbox.broker.core import Core, CoreSnapshot
-from pillarbox.broker.import_definitions import DefinitionsError, import_definitions
 from pillarbox.clock import Clock, SystemClock
 from pillarbox.config import OFF, Config, sni_files
 from pillarbox.engine.base import Journal, JournalListener, Recovery, Snapshot
@@ -38,6 +37,7 @@ from pillarbox.profiles import PROFILES
 if TYPE_CHECKING:
     import ssl
 
+    from pillarbox.broker.streams import StreamCodec
     from pillarbox.ops.management.samples import Sampler
     from pillarbox.ops.management.server import HttpServer
     from pillarbox.protocols.amqp091.connection import Connection as AmqpConnection
@@ -170,7 +170,6 @@ class Server:
         from pillarbox.protocols.amqp091.deaths import OWN_DEATHS, dead_letter, dead_letter_anew
         from pillarbox.protocols.amqp091.delays import TIMETABLE
         from pillarbox.protocols.amqp091.publishing import ORIGIN
-        from pillarbox.protocols.amqp091.records import RecordCodec
 
         config = self.config
         core = self.core = Core(
@@ -195,7 +194,7 @@ class Server:
         self._engine.attach(core)
         core.dead_letters.writers |= {ORIGIN: dead_letter, OWN_DEATHS: dead_letter_anew}
         core.schedules.timetables |= {ORIGIN: TIMETABLE, OWN_DEATHS: TIMETABLE}
-        core.streams.codec = RecordCodec()
+        core.streams.make_codec = _record_codec
         self.ticker = Ticker(
             loop,
             self.clock,
@@ -213,6 +212,8 @@ class Server:
         self.ticker.begin()
 
     def _load_definitions(self, path: str) -> None:
+        from pillarbox.broker.import_definitions import DefinitionsError, import_definitions
+
         try:
             import_definitions(self.core, json.loads(Path(path).read_bytes()))
         except (OSError, ValueError, DefinitionsError) as error:
@@ -491,6 +492,12 @@ class Server:
             self.core.flush()
             snapshot = CoreSnapshot(self.core)
         self._engine.close(snapshot)
+
+
+def _record_codec() -> StreamCodec:
+    from pillarbox.protocols.amqp091.records import RecordCodec
+
+    return RecordCodec()
 
 
 def _addresses(host: str) -> list[tuple[socket.AddressFamily, str]]:

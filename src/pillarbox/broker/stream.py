@@ -26,7 +26,7 @@ from pillarbox.broker.queue import Queue
 from pillarbox.broker.run import MESSAGE_BYTES, Run
 from pillarbox.broker.stream_offset import Begin, interval_ms, read_begin
 from pillarbox.engine.base import Location, Message
-from pillarbox.engine.logs import NOT_FOUND, LogOptions, OffsetOutOfRange, Slice
+from pillarbox.engine.logs import NOT_FOUND, LogOptions, OffsetOutOfRange
 from pillarbox.errors import BrokerError, Reason
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from pillarbox.broker.consumer import Consumer, Pool
     from pillarbox.broker.deadletter import DeadLetterRule
     from pillarbox.broker.streams import Streams
+    from pillarbox.engine.logs import Slice
 
 SEGMENT_BYTES = 500_000_000
 """RabbitMQ's size of a segment where the stream does not say: retention removes whole ones."""

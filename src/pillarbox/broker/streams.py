@@ -9,16 +9,17 @@ Not here: what one stream does (`stream`). Invariant: while there is no stream, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from pillarbox.engine.logs import LogListener, LogOptions, Logs, PartitionLog, Slice
 from pillarbox.errors import BrokerError, Reason
 
 if TYPE_CHECKING:
     from pillarbox.broker.core import Core
     from pillarbox.broker.stream import StreamQueue
     from pillarbox.engine.base import Message
+    from pillarbox.engine.logs import LogListener, LogOptions, Logs, PartitionLog, Slice
 
 JOURNAL = "journal"
 """Stands for the journal where logs stand for themselves."""
@@ -44,7 +45,8 @@ class Streams:
     def __init__(self, core: Core, logs: Logs | None) -> None:
         self._core = core
         self._logs = logs
-        self.codec: StreamCodec
+        self.make_codec: Callable[[], StreamCodec]
+        """How a head makes its codec, when the first stream needs it."""
         self.dirty: list[StreamQueue] = []
         """Streams whose readers may get something; each stands here at most once."""
         self.grown: dict[StreamQueue, None] = {}
@@ -57,6 +59,10 @@ class Streams:
 
     def __repr__(self) -> str:
         return f"<Streams open={len(self._open)} owing={len(self._owing)}>"
+
+    @cached_property
+    def codec(self) -> StreamCodec:
+        return self.make_codec()
 
     # --- logs --------------------------------------------------------------------------------------
 

@@ -12,15 +12,17 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Container
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from pillarbox.engine.schedulers import Scheduler
-from pillarbox.store.files import Files
-from pillarbox.store.log import PartitionLog
 from pillarbox.store.log_base import NOT_FOUND, LogListener, LogOptions, OffsetOutOfRange, Strands
-from pillarbox.store.segment import Slice
-from pillarbox.store.strand import Strand
-from pillarbox.store.tail import TailBudget
+
+if TYPE_CHECKING:
+    from pillarbox.engine.schedulers import Scheduler
+    from pillarbox.store.files import Files
+    from pillarbox.store.log import PartitionLog
+    from pillarbox.store.segment import Slice
+    from pillarbox.store.strand import Strand
+    from pillarbox.store.tail import TailBudget
 
 __all__ = ["NOT_FOUND", "LogListener", "LogOptions", "Logs", "OffsetOutOfRange", "PartitionLog", "Slice"]
 
@@ -34,7 +36,7 @@ _log = logging.getLogger("pillarbox.engine")
 
 
 class Logs:
-    """See the module. Nothing is touched, and no thread begun, before the first log is opened."""
+    """See the module. Nothing is touched, imported or begun before the first log is opened."""
 
     def __init__(
         self, files: Files, folder: str, scheduler: Scheduler, *, sync: bool, tail_bytes: int = TAIL_BYTES
@@ -43,7 +45,8 @@ class Logs:
         self._folder = os.path.join(folder, LOGS)
         self._scheduler = scheduler
         self.durability: Literal["fsync", "os"] = "fsync" if sync else "os"
-        self._budget = TailBudget(tail_bytes)
+        self._tail_bytes = tail_bytes
+        self._budget: TailBudget | None = None
         self._strands: Strands | None = None
         self._flushing = False
         self._open: dict[int, PartitionLog] = {}
@@ -55,8 +58,12 @@ class Logs:
 
     def open_log(self, uid: int, options: LogOptions, listener: LogListener, *, now_ms: int) -> PartitionLog:
         """Open the log with this uid, or make it. Blocks for a few file operations, more after a crash."""
-        if self._strands is None:
+        from pillarbox.store.log import PartitionLog
+        from pillarbox.store.tail import TailBudget
+
+        if self._strands is None or self._budget is None:
             self._strands = Strands(self._strand(), self._strand(), self._strand())
+            self._budget = TailBudget(self._tail_bytes)
         log = PartitionLog.open(
             self._files,
             self._path(uid),
@@ -101,6 +108,8 @@ class Logs:
     # --- works -------------------------------------------------------------------------------------
 
     def _strand(self) -> Strand:
+        from pillarbox.store.strand import Strand
+
         return Strand(self._scheduler.worker, self._post, self._wake)
 
     def _post(self, callback: Callable[[], None]) -> None:

@@ -12,9 +12,10 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from pillarbox.store.committer import Worker
+if TYPE_CHECKING:
+    from pillarbox.store.committer import Worker
 
 T = TypeVar("T")
 

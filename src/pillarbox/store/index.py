@@ -28,15 +28,16 @@ from typing import NamedTuple
 
 from pillarbox.store.crc import crc32c
 from pillarbox.store.files import Files
+from pillarbox.store.log_base import SEGMENT_BYTES_MAX
 
 _ENTRY = struct.Struct(">IIqII")
 _BODY = struct.Struct(">IIqI")
 _BASE = struct.Struct(">q")
 
 ENTRY_SIZE = _ENTRY.size
-FINAL = 0x8000_0000
-POSITION_MAX = FINAL - 1
-"""A segment is smaller than 2 GiB, so that the top bit of a position is free."""
+POSITION_MAX = SEGMENT_BYTES_MAX
+FINAL = POSITION_MAX + 1
+"""The top bit of a position, which a segment that is smaller than 2 GiB leaves free."""
 RELATIVE_MAX = 0xFFFF_FFFF
 """Offsets of one segment that an entry can tell apart; a segment that would exceed it is rolled."""
 

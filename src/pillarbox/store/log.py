@@ -33,6 +33,7 @@ from pillarbox.store import log_recovery
 from pillarbox.store.files import Files
 from pillarbox.store.log_base import (
     NOT_FOUND,
+    UNLIMITED,
     LogFailed,
     LogListener,
     LogOptions,
@@ -43,7 +44,7 @@ from pillarbox.store.log_base import (
 )
 from pillarbox.store.log_io import LogFolder, Place
 from pillarbox.store.log_works import ReadWork, SyncTask, SyncWork, TimeWork, WriteWork
-from pillarbox.store.retention import UNLIMITED, expired_by_size, expired_by_time
+from pillarbox.store.retention import expired_by_size, expired_by_time
 from pillarbox.store.segment import Buffer, Segment, Slice, empty_slice, stamp_batches
 from pillarbox.store.strand import run_inline
 from pillarbox.store.tail import Tail, TailBudget

@@ -5,20 +5,25 @@ Purpose: the words of `log`, apart from what it does. Not here: any behaviour.
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 import msgspec
 
-from pillarbox.store.index import POSITION_MAX
-from pillarbox.store.retention import UNLIMITED
-from pillarbox.store.segment import Slice
-from pillarbox.store.strand import Strand
+if TYPE_CHECKING:
+    from pillarbox.store.segment import Slice
+    from pillarbox.store.strand import Strand
 
 NOT_FOUND = -1
 
+UNLIMITED = -1
+"""Switches a limit off."""
+
+SEGMENT_BYTES_MAX = (1 << 31) - 1
+"""An index entry has 31 bits for a position (`index`)."""
+
 
 class LogOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What can be set per log, at any time. `UNLIMITED` (-1) switches a limit off."""
+    """What can be set per log, at any time."""
 
     segment_bytes: int = 1 << 30
     segment_ms: int = 7 * 24 * 3600 * 1000
@@ -30,8 +35,8 @@ class LogOptions(msgspec.Struct, frozen=True, kw_only=True):
     flush_ms: int = UNLIMITED
 
     def __post_init__(self) -> None:
-        if not 1 <= self.segment_bytes <= POSITION_MAX:
-            raise ValueError(f"segment_bytes must be between 1 and {POSITION_MAX}")
+        if not 1 <= self.segment_bytes <= SEGMENT_BYTES_MAX:
+            raise ValueError(f"segment_bytes must be between 1 and {SEGMENT_BYTES_MAX}")
 
     @property
     def syncs_each_write(self) -> bool:

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pillarbox.store.log_base import UNLIMITED
 from pillarbox.store.segment import Segment
-
-UNLIMITED = -1
 
 
 def segment_time(segment: Segment) -> int:

@@ -17,12 +17,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from struct import Struct
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from pillarbox.engine.base import Address, Message
-from pillarbox.engine.logs import Slice
 from pillarbox.protocols.amqp091 import wire
 from pillarbox.protocols.amqp091.publishing import ORIGIN
 from pillarbox.store.batch import (
@@ -33,6 +32,9 @@ from pillarbox.store.batch import (
     read_header_fields,
     split_records,
 )
+
+if TYPE_CHECKING:
+    from pillarbox.engine.logs import Slice
 
 OFFSET = "x-stream-offset"
 FILTER = "x-stream-filter-value"
