@@ -70,6 +70,8 @@ FILES_RESERVED = 256
 """Open files that connections leave to the data folder: a journal that cannot open its next segment has
 failed for good."""
 
+DEFECT = "the broker has a defect, see its log; nothing is stored any more until it is started again"
+
 ALL = ".*"
 
 
@@ -201,6 +203,7 @@ class Server:
             set_time=core.set_time,
             tick=core.tick,
             after=self._after_turn,
+            failed=lambda: core.failed(DEFECT),
         )
         core.restore(recovery)
         if not core.vhosts:

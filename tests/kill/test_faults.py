@@ -21,6 +21,7 @@ from pika.adapters.blocking_connection import BlockingChannel
 
 import pillarbox.app
 from pillarbox import Broker
+from pillarbox.app import DEFECT
 from pillarbox.engine.local import LocalEngine
 from pillarbox.engine.schedulers import InlineScheduler, LoopScheduler
 from pillarbox.errors import StartupError
@@ -236,6 +237,24 @@ def test_the_operator_is_told_in_the_log(clients: Clients, caplog: pytest.LogCap
         "writing the journal failed: Input/output error; nothing is stored any more until the broker is "
         "started again"
     ]
+
+
+@pytest.mark.row("541")
+def test_a_defect_ends_those_who_wait_and_stores_nothing_more(
+    clients: Clients, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A stream whose codec cannot be made stands for any mistake of ours within a tick."""
+
+    def make_codec() -> None:
+        raise ZeroDivisionError("by mistake")
+
+    clients.broker.server.core.streams.make_codec = make_codec  # type: ignore[assignment]
+    channel, other = clients.channel(), clients.channel()
+    channel.queue_declare("s", durable=True, arguments={"x-queue-type": "stream"})
+    channel.queue_declare("q", durable=True)
+    assert publish_into_the_fault(clients, channel, queue="s") == f"INTERNAL_ERROR - {DEFECT}"
+    assert publish_into_the_fault(clients, other) == f"INTERNAL_ERROR - {DEFECT}"
+    assert "by mistake" in caplog.text
 
 
 def test_a_read_only_folder_is_refused_in_words(data: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -120,6 +120,7 @@ class Net:
         self.ticks: list[int] = []
         self.times: list[int] = []
         self.after: list[int] = []
+        self.failed: list[int] = []
         self.on_tick: Callable[[], None] = lambda: None
         self.ticked = asyncio.Event()
         self.heads: list[Head] = []
@@ -133,6 +134,7 @@ class Net:
             set_time=self.times.append,
             tick=self._tick,
             after=self.after.append,
+            failed=lambda: self.failed.append(self.clock.now_ms()),
         )
 
     def _tick(self, now_ms: int) -> int | None:

@@ -44,6 +44,33 @@ def test_many_beginnings_are_one_turn(make_loop: Make) -> None:
     run(make_loop, main())
 
 
+def test_tick_that_ends_with_an_exception_is_logged_told_and_not_the_last(
+    make_loop: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        net = Net(asyncio.get_running_loop())
+        log: list[str] = []
+
+        def divide() -> None:
+            net.ticker.outputs.append(Flushed(log, "driver"))
+            raise ZeroDivisionError("by mistake")
+
+        net.on_tick = divide
+        net.ticker.begin()
+        await net.next_tick()
+        await asyncio.sleep(0)
+        assert net.failed == [net.clock.now_ms()]
+        assert log == ["flush driver"], "what there is to say is said"
+        net.on_tick = lambda: None
+        net.ticker.begin()
+        await net.next_tick()
+        assert len(net.ticks) == 2
+        assert len(net.failed) == 1
+
+    run(make_loop, main())
+    assert "by mistake" in caplog.text
+
+
 def test_turn_has_one_time_from_its_first_input_to_its_tick(make_loop: Make) -> None:
     """A time to live of 0 must last until the turn ends."""
 

@@ -7,10 +7,13 @@ when every readable socket of that loop iteration was read. No timers, no knobs:
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from typing import Protocol
 
 from pillarbox.clock import Clock, monotonic_ns
+
+_log = logging.getLogger("pillarbox")
 
 HOUSEKEEPING_S = 1.0
 """How often heartbeats and deadlines are looked at: the finest unit in which protocols state them."""
@@ -50,7 +53,8 @@ class Flushable(Protocol):
 
 class Ticker:
     """`set_time` tells the core the time at the start of a turn, `tick` ends it and returns when the core
-    wants the next one, if at all. `after` runs after the writes, with the time."""
+    wants the next one, if at all. `after` runs after the writes, with the time. `failed` hears of a tick that
+    ended with an exception, which is logged here: a mistake of ours must leave nobody waiting for ever."""
 
     def __init__(
         self,
@@ -60,12 +64,14 @@ class Ticker:
         set_time: Callable[[int], None],
         tick: Callable[[int], int | None],
         after: Callable[[int], None] = lambda now_ms: None,
+        failed: Callable[[], None] = lambda: None,
     ) -> None:
         self._loop = loop
         self._clock = clock
         self._set_time = set_time
         self._tick = tick
         self._after = after
+        self._failed = failed
         self.begun = False
         """A turn is under way: until it has ticked, whoever has something to write is written."""
         self._now_ms = 0
@@ -119,8 +125,11 @@ class Ticker:
         began_ns, now_ms = self._begun_ns, self._now_ms
         try:
             due_ms = self._tick(now_ms)
-        finally:
-            self.begun = False
+        except Exception:
+            _log.exception("a tick ended with an exception")
+            due_ms = None
+            self._failed()
+        self.begun = False
         outputs, self.outputs = self.outputs, []
         for driver in outputs:
             driver.flush()
