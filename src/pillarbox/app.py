@@ -72,6 +72,10 @@ failed for good."""
 
 DEFECT = "the broker has a defect, see its log; nothing is stored any more until it is started again"
 
+CONNECTIONS_TOLD_MAX = 64
+"""Sockets beyond `connection_max` that are let in to be told why they have no place. More are cut at once: a
+flood of them costs no more than so many handshakes at a time."""
+
 ALL = ".*"
 
 
@@ -122,7 +126,7 @@ class Server:
         """Statistics over time, where there is a management API."""
         self._drivers: dict[Driver, None] = {}
         self._process_bytes = process_bytes
-        self._connection_max = 0
+        self._socket_max = 0
         self._held = False
         self._all_closed: asyncio.Event | None = None
 
@@ -238,6 +242,7 @@ class Server:
             handshake_timeout_ms=config.handshake_timeout_s * 1000,
             message_size_max=config.message_size_max,
             consumer_max=config.consumer_max_per_channel,
+            connection_max=config.connection_max,
             loopback_users=config.loopback_users,
             message_timestamp=config.message_timestamp,
             message_routing_node=config.message_routing_node,
@@ -259,7 +264,10 @@ class Server:
                 on_closed=self._driver_closed,
             )
 
-        self._connection_max = config.connection_max or connections_possible()
+        self._socket_max = connections_possible()
+        if config.connection_max:
+            wanted = config.connection_max + CONNECTIONS_TOLD_MAX
+            self._socket_max = min(wanted, self._socket_max or wanted)
         self.amqp_addresses = await self._bind_amqp(loop, make_driver, config.port, None)
         if config.tls_certificate:
             from pillarbox.net.certificates import user_of
@@ -289,7 +297,7 @@ class Server:
         from pillarbox.protocols.amqp091.connection import Connection as AmqpConnection
 
         local = copy.copy(settings)
-        local.mechanisms, local.loopback_users = ("EXTERNAL",), ()
+        local.mechanisms, local.loopback_users, local.connection_max = ("EXTERNAL",), (), 0
 
         def connect(user: str, on_output: Callable[[], None]) -> AmqpConnection:
             connection = AmqpConnection(self.core, local, peer="management", on_output=on_output)
@@ -449,9 +457,9 @@ class Server:
     def _driver_opened(self, driver: Driver) -> None:
         """A socket is there and, on a TLS port, has finished its handshake."""
         self._drivers[driver] = None
-        limit = self._connection_max
+        limit, wanted = self._socket_max, self.config.connection_max
         if limit and len(self._drivers) > limit:
-            whose = "connection_max" if self.config.connection_max else "what the limit of open files allows"
+            whose = "above connection_max" if 0 < wanted < limit else "what the limit of open files allows"
             log.warning("connection refused: %d are open, which is %s", limit, whose)
             driver.refuse = True
         if self._all_closed is not None:

@@ -630,9 +630,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         Row(
             LIMITS,
             COUNT,
-            "How many client connections may be open at once; a further one is closed as soon as it is "
-            "accepted. 0: as many as the operating system's limit of open files leaves room for; a part of "
-            "it is kept for the data folder.",
+            "How many client connections may be open at once; a further one is closed with 530 NOT_ALLOWED "
+            "when it has logged in, and without a word if 64 are waiting for that already. 0: as many as the "
+            "operating system's limit of open files leaves room for; a part of it is kept for the data "
+            "folder, and what comes on top is closed as soon as it is accepted.",
         ),
     ] = 0
 

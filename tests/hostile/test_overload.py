@@ -15,7 +15,7 @@ from collections.abc import Iterator
 import pytest
 from pamqp import commands
 
-from pillarbox import Broker
+from pillarbox import Broker, app
 from pillarbox.app import Server
 from pillarbox.net import driver as driver_module
 from pillarbox.protocols.amqp091 import methods, wire
@@ -292,21 +292,48 @@ def test_connections_that_come_and_go_leave_nothing(scene: Scene) -> None:
 # --- limits -------------------------------------------------------------------------------------------------
 
 
-def test_connections_beyond_the_limit_are_cut_and_places_are_free_again(
+REFUSED = "connection refused: node connection limit (3) is reached"
+
+
+def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+
+
+@pytest.mark.row("R15", "530")
+def test_connections_beyond_the_limit_are_told_and_places_are_free_again(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """connection_max: the neighbour has one of them; each refusal is a line in the log."""
     with Broker(connection_max=3) as broker, scene_on(broker, caplog) as scene:
         with scene.logged_in(), scene.logged_in():
             for _ in range(5):
-                with scene.client() as client, contextlib.suppress(ConnectionError):
-                    assert client.receive_bytes(1) == b""
-            assert scene.resident().drivers == 3
+                with scene.client() as client:
+                    client.tune()
+                    client.send(commands.Connection.TuneOk(2047, 131_072, 0))
+                    client.send(commands.Connection.Open("/"))
+                    assert client.expect_connection_close()[:2] == (530, f"NOT_ALLOWED - {REFUSED}")
+            scene.eventually(lambda: scene.resident().drivers == 3)
         scene.eventually(lambda: scene.resident().drivers == 1)
         with scene.logged_in() as client:
             declare(client, "mine")
-        warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
-        assert warnings == ["connection refused: 3 are open, which is connection_max"] * 5
+        assert warnings(caplog) == [REFUSED] * 5
+
+
+@pytest.mark.row("R15")
+def test_sockets_that_wait_to_be_told_are_bounded(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A flood beyond connection_max is cut without a handshake, and who logs out makes room all the same."""
+    monkeypatch.setattr(app, "CONNECTIONS_TOLD_MAX", 2)
+    with Broker(connection_max=3) as broker, scene_on(broker, caplog) as scene:
+        with scene.client(), scene.client(), scene.client(), scene.client():
+            scene.eventually(lambda: scene.resident().drivers == 5)
+            for _ in range(5):
+                with scene.client() as client, contextlib.suppress(ConnectionError):
+                    assert client.receive_bytes(1) == b""
+            assert scene.resident().drivers == 5
+        scene.eventually(lambda: scene.resident().drivers == 1)
+        assert warnings(caplog) == ["connection refused: 5 are open, which is above connection_max"] * 5
 
 
 def test_size_of_a_message_is_looked_at_before_its_body_comes(caplog: pytest.LogCaptureFixture) -> None:

@@ -3,7 +3,8 @@
 Whoever opens something asks first; only where there is a limit is anything counted. A limit below 0 is none,
 as in RabbitMQ. What exceeds a new limit already stays.
 
-Source: RabbitMQ, "Virtual Host Limits" and "Per-user limits"; texts measured on 3.10.8.
+Source: RabbitMQ, "Virtual Host Limits" and "Per-user limits"; texts measured on 3.10.8, that of the node's
+limit from 3.13.
 """
 
 from __future__ import annotations
@@ -77,6 +78,13 @@ class Quotas:
         self._by_owner[kind, limits.owner] = limits.values
 
     # --- what they are asked -------------------------------------------------------------------------
+
+    def demand_place(self, limit: int) -> None:
+        """Refuse one connection more than the whole broker may have (NOT_ALLOWED); 0: any number."""
+        if 0 < limit <= len(self._core.sessions):
+            text = f"connection refused: node connection limit ({limit}) is reached"
+            self._core.warn(text)
+            raise BrokerError(Reason.NOT_ALLOWED, text)
 
     def demand_connection(self, user: User, vhost: str) -> None:
         """Refuse one connection too many (NOT_ALLOWED)."""

@@ -92,6 +92,7 @@ class Settings:
         handshake_timeout_ms: int = 10_000,
         message_size_max: int = 134_217_728,
         consumer_max: int = 0,
+        connection_max: int = 0,
         loopback_users: tuple[str, ...] = ("guest",),
         message_timestamp: str = "off",
         message_routing_node: str = "off",
@@ -107,6 +108,8 @@ class Settings:
         self.message_size_max = message_size_max
         self.consumer_max = consumer_max
         """Of one channel; 0: any number."""
+        self.connection_max = connection_max
+        """Of the whole broker; 0: any number."""
         self.message_size_noted = min(message_size_max, LARGE_MESSAGE_BYTES)
         self.loopback_users = loopback_users
         self.mechanisms = mechanisms
@@ -208,6 +211,7 @@ def _tune_ok(connection: Connection, channel_max: int, frame_max: int, heartbeat
 
 def _open(connection: Connection, vhost: str, capabilities: str, insist: bool) -> None:
     assert connection.user is not None
+    connection.core.quotas.demand_place(connection.settings.connection_max)
     connection.session = connection.core.open_session(connection.user, vhost, connection)
     connection.session.forget_routes = connection.routes.clear
     connection.session.trace = connection.trace
