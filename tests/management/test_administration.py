@@ -339,6 +339,20 @@ def test_all_messages_of_a_queue_move_in_order(broker: Broker, api: Client) -> N
     assert api.request("POST", "queues/%2F/from/move", {"destination": "from"}).status == 400
 
 
+@pytest.mark.row("R98", "R116")
+def test_import_tells_what_was_left_out(api: Client) -> None:
+    """R98: 200 with sentences instead of 204; everything else was added."""
+    api.request("PUT", "queues/%2F/differs", {"durable": True})
+    differs = {"name": "differs", "durable": False, "vhost": "/"}
+    reply = api.request("POST", "definitions", {"queues": [differs, {**differs, "name": "besides"}]})
+    assert reply.status == 200
+    (told,) = reply.document["left_out"]
+    assert told.startswith("queues[0] (differs) is left out: inequivalent arg 'durable'")
+    assert {one["name"] for one in api.get("queues")} == {"differs", "besides"}
+    again = api.request("POST", "definitions/%2F", {"queues": [{"name": "differs", "durable": False}]})
+    assert again.document == reply.document
+
+
 @pytest.mark.row("R116")
 def test_definitions_go_out_and_come_in_as_json_and_as_a_form(api: Client) -> None:
     api.request("PUT", "queues/%2F/q", {"durable": True})

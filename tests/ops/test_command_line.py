@@ -307,6 +307,23 @@ def test_definitions_are_exported_and_imported(operator: Operator, tmp_path: Pat
     assert "no JSON" in operator.is_refused("definitions", "import", __file__)
 
 
+@pytest.mark.row("R98")
+def test_importer_is_told_what_was_left_out(operator: Operator, tmp_path: Path) -> None:
+    """R98: it is no failure, since the rest is there. RabbitMQ leaves it out in silence."""
+    operator.does("queues", "declare", "differs", "--argument", "x-max-length=3")
+    file = tmp_path / "definitions.json"
+    other = {"name": "differs", "vhost": "/", "durable": True, "auto_delete": False, "arguments": {}}
+    file.write_text(json.dumps({"queues": [other, {**other, "name": "besides"}]}))
+    for command in (("definitions", "import"), ("rabbitmqctl", "import_definitions")):
+        done = operator.run(*command, str(file))
+        assert done.returncode == 0
+        if operator.peer.name == "Pillarbox":
+            assert "queues[0] (differs) is left out: inequivalent arg 'x-max-length'" in done.stderr.decode()
+    assert "besides" in names(operator.sees("queues", "list"))
+    for name in ("differs", "besides"):
+        operator.does("queues", "delete", name)
+
+
 @pytest.mark.row("R128", "R110", "R117")
 def test_health_and_what_runs_there(operator: Operator) -> None:
     """R110, R117: a check that fails is a line and exit code 1."""

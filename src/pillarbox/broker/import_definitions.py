@@ -3,7 +3,8 @@
 What the document has is added; what exists and is the same stays; users, permissions, policies and the
 words about a virtual host take the document's values. As with RabbitMQ, a queue or an exchange that exists
 otherwise and a binding whose ends are not there do not stand against the rest: they are left out, with a
-warning. What is wrong in itself raises `DefinitionsError`, which says where; what stands before it was added.
+warning to the operator and to whoever imports. What is wrong in itself raises `DefinitionsError`, which says
+where; what stands before it was added.
 
 Not here: reading files, HTTP. Rows R94, R98.
 """
@@ -209,11 +210,12 @@ OF_VHOSTS = ("parameters", "policies", "exchanges", "queues", "bindings")
 """What the document of one virtual host has; the entries need not say whose they are."""
 
 
-def import_definitions(core: Core, document: Any, *, vhost: str | None = None) -> None:
+def import_definitions(core: Core, document: Any, *, vhost: str | None = None) -> list[str]:
     """Add everything in the document, or, with `vhost`, what it has for a virtual host to that one.
 
-    Raises DefinitionsError.
+    Return what was left out, a sentence each. Raises DefinitionsError.
     """
+    left_out: list[str] = []
     if not isinstance(document, Mapping):
         raise DefinitionsError("the definitions must be a JSON object")
     for section in SECTIONS if vhost is None else OF_VHOSTS:
@@ -221,10 +223,14 @@ def import_definitions(core: Core, document: Any, *, vhost: str | None = None) -
         if isinstance(items, str | Mapping) or not isinstance(items, Sequence):
             raise DefinitionsError(f"{section} must be a list")
         for number, item in enumerate(items):
-            _add(core, section, number, item, vhost)
+            if problem := _add(core, section, number, item, vhost):
+                core.warn(f"definitions: {problem}")
+                left_out.append(problem)
+    return left_out
 
 
-def _add(core: Core, section: str, number: int, item: Any, vhost: str | None) -> None:
+def _add(core: Core, section: str, number: int, item: Any, vhost: str | None) -> str:
+    """Add one item; return why it is left out, or nothing."""
     where = f"{section}[{number}]"
     if not isinstance(item, Mapping):
         raise DefinitionsError(f"{where} must be a JSON object")
@@ -235,13 +241,14 @@ def _add(core: Core, section: str, number: int, item: Any, vhost: str | None) ->
     try:
         SECTIONS[section](core, item)
     except _Skip as skipped:
-        core.warn(f"definitions: {where} is left out: {skipped}")
+        return f"{where} is left out: {skipped}"
     except KeyError as error:
         raise DefinitionsError(f"{where}: {error} is missing") from None
     except (ValueError, TypeError, AttributeError) as error:
         raise DefinitionsError(f"{where}: {error}") from None
     except BrokerError as error:
         raise DefinitionsError(f"{where}: {error.text.strip()}") from None
+    return ""
 
 
 def _text(item: Item, key: str) -> str:

@@ -12,17 +12,15 @@ import binascii
 import json
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import click
 
 from pillarbox.errors import PillarboxError
 from pillarbox.ops.api_client import ApiError, path
 from pillarbox.ops.cli.files import OWNER_ONLY, STANDARD, read_json, write_whole
-from pillarbox.ops.cli.operation import Kind, flag, step_option
+from pillarbox.ops.cli.operation import Call, Kind, flag, step_option
 from pillarbox.ops.cli.passwords import ask_twice, read_password
-
-if TYPE_CHECKING:
-    from pillarbox.ops.cli.files import OWNER_ONLY, STANDARD, read_json, write_whole
-from pillarbox.ops.cli.operation import Call
 
 PASSWORD_OPTIONS = (
     step_option(
@@ -192,8 +190,16 @@ def export_definitions(call: Call) -> Any:
 
 
 def import_definitions(call: Call) -> None:
+    """What was left out is not what the file says, so whoever imports it should know."""
     file = call.values["file"]
-    call.api.call("POST", _definitions(call), read_json(file or STANDARD))
+    answer = call.api.call("POST", _definitions(call), read_json(file or STANDARD))
+    for problem in left_out(answer):
+        click.echo(f"pillarbox: warning: {problem}", err=True)
+
+
+def left_out(answer: Any) -> list[str]:
+    """What an import did not take, a sentence each; a RabbitMQ does not say."""
+    return answer.get("left_out", []) if isinstance(answer, dict) else []
 
 
 def send_any(call: Call) -> Any:

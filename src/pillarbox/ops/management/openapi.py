@@ -62,6 +62,8 @@ def _operation(resource: Resource, route: Route, schemas: dict[str, Any]) -> dic
     answers[status] = {"description": "Done."}
     if route.answer is not None:
         answers[status] = {"description": "Found.", "content": _json(_shown(route.answer, schemas))}
+        if route.or_nothing:
+            answers["204"] = {"description": "Done."}
     elif route.method == "PUT":
         answers["201"] = {"description": "Made."}
     operation: dict[str, Any] = {

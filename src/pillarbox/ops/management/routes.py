@@ -75,6 +75,8 @@ class Route(NamedTuple):
     parameters: tuple[Parameter, ...] = ()
     status: int = 200
     """Of an answer that does not say."""
+    or_nothing: bool = False
+    """204 without a document where there is nothing to say."""
 
 
 class Resource(NamedTuple):

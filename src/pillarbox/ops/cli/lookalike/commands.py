@@ -24,6 +24,7 @@ from pillarbox.ops.cli.lookalike.arguments import (
     UsageError,
 )
 from pillarbox.ops.cli.lookalike.run import Command, Run
+from pillarbox.ops.cli.steps import left_out
 
 Body = Callable[[Run], Any]
 
@@ -259,7 +260,9 @@ def _export(run: Run) -> str:
 
 
 def _import(run: Run) -> None:
-    run.call("POST", "/definitions", read_json(run.words["file"] or STANDARD))
+    answer = run.api.call("POST", "/definitions", read_json(run.words["file"] or STANDARD))
+    for problem in left_out(answer):
+        print(f"Warning: {problem}", file=sys.stderr)
 
 
 def _enable_feature_flag(run: Run) -> None:

@@ -14,7 +14,7 @@ import msgspec
 
 from pillarbox.broker.export_definitions import export_definitions, export_vhost
 from pillarbox.broker.import_definitions import DefinitionsError, import_definitions
-from pillarbox.ops.management.fields import STRING
+from pillarbox.ops.management.fields import STRING, Schema, array
 from pillarbox.ops.management.request import Answer, bad_request, decode
 from pillarbox.ops.management.routes import ADMINISTRATOR, DOCUMENT, Parameter, Route
 
@@ -60,26 +60,35 @@ def _sent(request: Request) -> Any:
         raise bad_request(f"not valid JSON: {error}") from None
 
 
-def _import(request: Request, vhost: str | None) -> None:
+def _import(request: Request, vhost: str | None) -> dict[str, Any] | None:
+    """As in RabbitMQ there is nothing to say of what went well; what was left out, RabbitMQ does not say."""
     document = _sent(request)
     try:
-        import_definitions(request.core, document, vhost=vhost)
+        left_out = import_definitions(request.core, document, vhost=vhost)
     except DefinitionsError as error:
         raise bad_request(str(error)) from None
+    return {"left_out": left_out} if left_out else None
 
 
-def take(request: Request) -> None:
-    _import(request, None)
+def take(request: Request) -> dict[str, Any] | None:
+    return _import(request, None)
 
 
-def take_for_vhost(request: Request) -> None:
-    _import(request, request.vhost.name)
+def take_for_vhost(request: Request) -> dict[str, Any] | None:
+    return _import(request, request.vhost.name)
+
+
+LEFT_OUT: Schema = {
+    "type": "object",
+    "properties": {"left_out": array(STRING)},
+    "required": ["left_out"],
+}
 
 
 def _routes(path: str, show: Any, take_: Any, of: str) -> tuple[Route, ...]:
     return (
         Route("GET", path, show, ADMINISTRATOR, f"What is defined {of}.", DOCUMENT, parameters=(DOWNLOAD,)),
-        Route("POST", path, take_, ADMINISTRATOR, f"Add definitions {of}.", body=bytes, status=204),
+        Route("POST", path, take_, ADMINISTRATOR, f"Add definitions {of}.", LEFT_OUT, bytes, or_nothing=True),
     )
 
 
@@ -87,5 +96,5 @@ ROUTES = (
     *_routes("/definitions", show_all, take, "in the whole broker"),
     *_routes("/definitions/{vhost}", show_of_vhost, take_for_vhost, "in a virtual host"),
     Route("GET", "/all-configuration", show_all, ADMINISTRATOR, "The same, under its old name.", DOCUMENT),
-    Route("POST", "/all-configuration", take, ADMINISTRATOR, "The same.", body=bytes, status=204),
+    Route("POST", "/all-configuration", take, ADMINISTRATOR, "The same.", LEFT_OUT, bytes, or_nothing=True),
 )
