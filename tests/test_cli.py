@@ -25,7 +25,8 @@ import pika.exceptions
 import pytest
 from pika.adapters.blocking_connection import BlockingChannel
 
-from pillarbox import __version__
+from pillarbox import Broker, __version__
+from pillarbox.broker.auth import Permission
 from pillarbox.config import OPTIONS
 from pillarbox.ops import cli
 
@@ -110,6 +111,46 @@ def connected(broker: Served, login: str = "guest:guest", vhost: str = "%2F") ->
     finally:
         with contextlib.suppress(pika.exceptions.AMQPError):
             connection.close()
+
+
+def test_log_goes_to_a_file_and_to_a_new_one_when_that_was_moved(tmp_path: Path) -> None:
+    """As logrotate does it: the file is moved, and the broker is told nothing."""
+    file, moved = tmp_path / "broker.log", tmp_path / "broker.log.1"
+    options = ("--memory", "--port", "0", "--log-file", str(file))
+    with serve(*options) as broker:
+        assert file.exists()
+        file.rename(moved)
+        _, stderr = broker.stop()
+    assert stderr == ""
+    assert "stopped" in file.read_text()
+
+
+def test_log_file_that_cannot_be_written_stops_the_start(tmp_path: Path) -> None:
+    missing = tmp_path / "none" / "broker.log"
+    done = pillarbox("serve", "--memory", "--port", "0", "--log-file", str(missing))
+    assert_one_line_error(done, 1, f"cannot write the log to {missing}: No such file or directory")
+
+
+def test_ping_says_that_there_is_no_port_to_ask() -> None:
+    done = pillarbox(
+        "ping", "--port", "off", env=environment(PILLARBOX_TLS_CERTIFICATE="c", PILLARBOX_TLS_KEY="k")
+    )
+    assert_one_line_error(done, 1, "there is no port without TLS to ask: port is off")
+
+
+@pytest.mark.row("R99", "R91", "R92")
+def test_first_user_has_the_tags_and_permissions_that_were_asked_for() -> None:
+    with Broker(
+        default_user_tags=("monitoring",), default_permissions_configure="^$", default_permissions_read="^r"
+    ) as broker:
+        user, permissions = broker.call(
+            lambda server: (
+                server.core.users.by_name["guest"],
+                list(server.core.users.permissions.values()),
+            )
+        )
+    assert user.tags == ("monitoring",)
+    assert permissions == [Permission("guest", "/", "^$", ".*", "^r")]
 
 
 # Words ---------------------------------------------------------------------------------------------------

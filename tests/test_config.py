@@ -29,11 +29,16 @@ by_name = pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.n
 COMPANIONS = {
     "tls_certificate": {"tls_key": "key.pem"},
     "tls_key": {"tls_certificate": "certificate.pem"},
+    "auth_backends": {"oauth_resource_server_id": "rabbitmq", "oauth_keys": "keys.json"},
     "tls_client_certificate": {"tls_authorities": "authorities.pem"},
 }
 """What must be given with an option."""
 
-SHAPED = {"tls_sni": "shop.example=a.pem:b.pem,*.example=c.pem:d.pem", "auth_mechanisms": "PLAIN,EXTERNAL"}
+SHAPED = {
+    "tls_sni": "shop.example=a.pem:b.pem,*.example=c.pem:d.pem",
+    "auth_mechanisms": "PLAIN,EXTERNAL",
+    "auth_backends": "internal,oauth2",
+}
 """Options whose values have a form of their own."""
 
 
@@ -77,7 +82,7 @@ def test_option_is_the_same_from_file_environment_and_flag(option: Option, tmp_p
     [
         option
         for option in OPTIONS
-        if option.row.kind not in (module.TEXT, module.FOLDER, module.FILE, module.ADDRESS)
+        if option.row.kind not in (module.TEXT, module.FOLDER, module.FILE, module.ADDRESS, module.NAME)
     ],
     ids=lambda option: option.name,
 )
@@ -154,9 +159,9 @@ def test_variables_of_a_kubernetes_service_are_no_settings() -> None:
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("port = true", 'FILE: port must be a whole number from 0 to 65535, not "True"'),
-        ("port = 70000", 'FILE: port must be a whole number from 0 to 65535, not "70000"'),
-        ("port = 1.5", 'FILE: port must be a whole number from 0 to 65535, not "1.5"'),
+        ("port = true", 'FILE: port must be a port from 0 to 65535, or "off", not "True"'),
+        ("port = 70000", 'FILE: port must be a port from 0 to 65535, or "off", not "70000"'),
+        ("port = 1.5", 'FILE: port must be a port from 0 to 65535, or "off", not "1.5"'),
         ("memory = 1", 'FILE: memory must be true or false, not "1"'),
         ('durability = "maybe"', 'FILE: durability must be one of fsync, os, not "maybe"'),
         ("default_pass = 7", "FILE: default_pass must be a text that is not empty, not the value given"),
@@ -183,8 +188,12 @@ def test_file_that_cannot_be_read_is_one_sentence(tmp_path: Path) -> None:
 
 
 def test_config_made_in_code_is_checked_too() -> None:
-    with pytest.raises(ConfigError, match=r"^port must be a whole number from 0 to 65535, not \"-1\"$"):
+    with pytest.raises(ConfigError, match=r"^port must be a port from 0 to 65535, or \"off\", not \"-2\"$"):
+        Config(port=-2)
+    with pytest.raises(ConfigError, match=r"^there is no port for clients: port is off"):
         Config(port=-1)
+    with pytest.raises(ConfigError, match=r"^default_permissions_read must be a regular expression, not"):
+        Config(default_permissions_read="(")
     with pytest.raises(ConfigError, match=r"^port must be"):
         Config(port="5672")  # type: ignore[arg-type]
 

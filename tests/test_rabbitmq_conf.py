@@ -20,7 +20,10 @@ MEMORY = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 def read(tmp_path: Path, *lines: str) -> Loaded:
     file = tmp_path / "rabbitmq.conf"
     file.write_text("\n".join(lines))
-    return load(file=str(file))
+    return load(file=str(file), environ={"WHO": "me", "SECRET": "p$"})
+
+
+TAGS = {"default_user_tags": ("monitoring",)}
 
 
 PAIR = ("ssl_options.certfile = /c.pem", "ssl_options.keyfile = /k.pem")
@@ -67,6 +70,64 @@ PEERS = (*PAIR, "ssl_options.cacertfile = /a.pem")
             ("auth_mechanisms.1 = PLAIN", "auth_mechanisms.2 = EXTERNAL"),
             {"auth_mechanisms": ("PLAIN", "EXTERNAL")},
         ),
+        (
+            (
+                "auth_backends.1 = rabbit_auth_backend_oauth2",
+                "auth_backends.2 = internal",
+                "auth_oauth2.resource_server_id = rabbitmq",
+                "auth_oauth2.issuer = https://issuer",
+                "auth_oauth2.scope_prefix = api://",
+                "auth_oauth2.additional_scopes_key = roles extra",
+                "auth_oauth2.preferred_username_claims.1 = user_name",
+                "auth_oauth2.preferred_username_claims.2 = email",
+                "auth_oauth2.verify_aud = false",
+                "auth_oauth2.https.cacertfile = /ca.pem",
+            ),
+            {
+                "auth_backends": ("oauth2", "internal"),
+                "oauth_resource_server_id": "rabbitmq",
+                "oauth_issuer": "https://issuer",
+                "oauth_scope_prefix": "api://",
+                "oauth_additional_scopes_key": ("roles", "extra"),
+                "oauth_preferred_username_claims": ("user_name", "email"),
+                "oauth_verify_aud": False,
+                "oauth_tls_authorities": "/ca.pem",
+            },
+        ),
+        (("auth_oauth2.jwks_url = https://i/keys",), {"oauth_keys": ("https://i/keys",)}),
+        (
+            ("auth_oauth2.signing_keys.a = /a.pem", "auth_oauth2.signing_keys.b = /b.pem"),
+            {"oauth_keys": ("a=/a.pem", "b=/b.pem")},
+        ),
+        ((*PAIR, "listeners.tcp = none"), {"port": -1}),
+        (("listeners.ssl = none",), {"tls_port": -1}),
+        (("default_user_tags.monitoring = true", "default_user_tags.administrator = false"), TAGS),
+        (("default_user_tags.administrator = false",), {"default_user_tags": ()}),
+        (
+            (
+                "default_permissions.configure = ^a",
+                "default_permissions.write =",
+                "default_permissions.read = .*",
+            ),
+            {
+                "default_permissions_configure": "^a",
+                "default_permissions_write": "^$",
+                "default_permissions_read": ".*",
+            },
+        ),
+        (("log.file = /var/log/x.log",), {"log_file": "/var/log/x.log"}),
+        (("log.dir = /var/log", "log.file = x.log"), {"log_file": "/var/log/x.log"}),
+        (("log.dir = /var/log", "log.file = false"), {"log_file": ""}),
+        (("log.dir = /var/log",), {"log_file": ""}),
+        (("definitions.import_backend = local_filesystem",), {"load_definitions": ""}),
+        (
+            ("message_interceptors.incoming.set_header_timestamp.overwrite = true",),
+            {"message_timestamp": "overwrite"},
+        ),
+        (
+            ("default_user = $(WHO)-x", "default_pass = $(SECRET)"),
+            {"default_user": "me-x", "default_pass": "p$"},
+        ),
         (("proxy_protocol = true",), {"proxy_protocol": True}),
         (("load_definitions = /etc/d.json",), {"load_definitions": "/etc/d.json"}),
         (("management.load_definitions = /etc/d.json",), {"load_definitions": "/etc/d.json"}),
@@ -92,10 +153,17 @@ def test_key_sets_its_option(tmp_path: Path, lines: tuple[str, ...], options: di
             ("listeners.tcp.default = here",),
             ':1: listeners.tcp.default must be a port or ADDRESS:PORT, not "here"',
         ),
-        (("listeners.tcp = none",), ":1: listeners.tcp must be left out, because the port without TLS"),
+        (("listeners.tcp = none",), "there is no port for clients: port is off"),
+        (("listeners.tcp = all",), ":1: listeners.tcp must be none"),
+        (("default_user_tags.administrator = yes",), ":1: default_user_tags.administrator must be true or"),
+        (("default_permissions.read = (",), 'default_permissions_read must be a regular expression, not "("'),
+        (("definitions.import_backend = https",), ":1: definitions.import_backend must be local_filesystem"),
+        (("auth_backends.1 = ldap",), ":1: auth_backends.1 must be one of internal"),
+        (("default_user = $(NO_SUCH)",), ":1: default_user: there is no variable NO_SUCH"),
+        (("default_pass s3cret",), ':1: expected "key = value", found "default_pass ..."'),
         (
             ("listeners.tcp.default = 70000",),
-            ":1: listeners.tcp.default must be a whole number from 0 to 65535",
+            ":1: listeners.tcp.default must be a port from 0 to 65535",
         ),
         (("disk_free_limit.absolute = much",), ":1: disk_free_limit.absolute must be a size"),
         (("disk_free_limit.relative = much",), ":1: disk_free_limit.relative must be a share of the memory"),
@@ -104,7 +172,7 @@ def test_key_sets_its_option(tmp_path: Path, lines: tuple[str, ...], options: di
         (("loopback_users = guest",), ":1: loopback_users must be none"),
         (("log.console.level = loud",), ":1: log.console.level must be one of debug, info"),
         (("ssl_options.verify = sure",), ":1: ssl_options.verify must be one of verify_peer, verify_none"),
-        (("# fine", "heartbeat 60"), ':2: expected "key = value", found "heartbeat 60"'),
+        (("# fine", "heartbeat 60"), ':2: expected "key = value", found "heartbeat ..."'),
         (("ssl_options.certfile = c.pem",), "tls_certificate and tls_key are given together"),
     ],
     ids=str,

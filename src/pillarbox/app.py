@@ -22,7 +22,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pillarbox.broker.auth import Permission
+from pillarbox.broker.auth import OAUTH2, Permission, Principal
 from pillarbox.broker.core import Core, CoreSnapshot
 from pillarbox.clock import Clock, SystemClock
 from pillarbox.config import OFF, Config, sni_files
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     import ssl
 
     from pillarbox.broker.streams import StreamCodec
+    from pillarbox.oauth.keys import KeyRing
     from pillarbox.ops.management.samples import Sampler
     from pillarbox.ops.management.server import HttpServer
     from pillarbox.protocols.amqp091.connection import Connection as AmqpConnection
@@ -75,8 +76,6 @@ DEFECT = "the broker has a defect, see its log; nothing is stored any more until
 CONNECTIONS_TOLD_MAX = 64
 """Sockets beyond `connection_max` that are let in to be told why they have no place. More are cut at once: a
 flood of them costs no more than so many handshakes at a time."""
-
-ALL = ".*"
 
 
 class Engine(Journal, Protocol):
@@ -129,6 +128,8 @@ class Server:
         self._socket_max = 0
         self._held = False
         self._all_closed: asyncio.Event | None = None
+        self._keys: KeyRing | None = None
+        """Of those who may sign tokens."""
 
     # --- start ---------------------------------------------------------------------------------------
 
@@ -139,6 +140,7 @@ class Server:
         recovery = self._open_engine()
         try:
             self._make_core(loop, recovery)
+            await self._take_tokens()
             await self._listen(loop)
         except BaseException:
             await self._abandon()
@@ -212,8 +214,17 @@ class Server:
         core.restore(recovery)
         if not core.vhosts:
             core.add_vhost(config.default_vhost)
-            core.add_user(config.default_user, config.default_pass, ("administrator",))
-            core.set_permission(Permission(config.default_user, config.default_vhost, ALL, ALL, ALL))
+            core.add_user(config.default_user, config.default_pass, config.default_user_tags)
+            core.set_permission(
+                Permission(
+                    config.default_user,
+                    config.default_vhost,
+                    config.default_permissions_configure,
+                    config.default_permissions_write,
+                    config.default_permissions_read,
+                )
+            )
+        core.users.backends = config.auth_backends
         if config.load_definitions:
             self._load_definitions(config.load_definitions)
         self.ticker.begin()
@@ -226,6 +237,36 @@ class Server:
         except (OSError, ValueError, DefinitionsError) as error:
             reason = (isinstance(error, OSError) and error.strerror) or str(error)
             raise StartupError(f"cannot load the definitions in {path}: {reason}") from None
+
+    async def _take_tokens(self) -> None:
+        """Let users log in with tokens, where that is wanted (R8)."""
+        config, core = self.config, self.core
+        if OAUTH2 not in config.auth_backends:
+            return
+        try:
+            from pillarbox.oauth.keys import KeyRing
+            from pillarbox.oauth.tokens import TokenBackend, TokenReader
+        except ImportError:
+            raise StartupError(
+                'auth_backends "oauth2" needs joserfc: pip install "pillarbox[oauth]"'
+            ) from None
+        keys = self._keys = KeyRing(
+            config.oauth_keys,
+            issuer=config.oauth_issuer,
+            authorities=config.oauth_tls_authorities,
+            warn=core.warn,
+        )
+        reader = TokenReader(
+            keys,
+            audience=config.oauth_resource_server_id,
+            prefix=config.oauth_scope_prefix,
+            issuer=config.oauth_issuer,
+            verify_audience=config.oauth_verify_aud,
+            additional_scopes=config.oauth_additional_scopes_key,
+            name_claims=config.oauth_preferred_username_claims,
+        )
+        core.users.by_token = TokenBackend(reader, lambda: core.changes.now_ms, core.warn)
+        await keys.start()
 
     async def _listen(self, loop: asyncio.AbstractEventLoop) -> None:
         from pillarbox.protocols.amqp091.connection import Connection as AmqpConnection
@@ -268,8 +309,9 @@ class Server:
         if config.connection_max:
             wanted = config.connection_max + CONNECTIONS_TOLD_MAX
             self._socket_max = min(wanted, self._socket_max or wanted)
-        self.amqp_addresses = await self._bind_amqp(loop, make_driver, config.port, None)
-        if config.tls_certificate:
+        if config.port != OFF:
+            self.amqp_addresses = await self._bind_amqp(loop, make_driver, config.port, None)
+        if config.tls_certificate and config.tls_port != OFF:
             from pillarbox.net.certificates import user_of
             from pillarbox.net.tls import server_context
 
@@ -292,16 +334,18 @@ class Server:
         if config.management_port != OFF or config.prometheus_port != OFF:
             await self._listen_for_operators(loop, settings)
 
-    def _connect_locally(self, settings: Settings) -> Callable[[str, Callable[[], None]], AmqpConnection]:
+    def _connect_locally(
+        self, settings: Settings
+    ) -> Callable[[Principal, Callable[[], None]], AmqpConnection]:
         """What makes connections without a socket, for users who are logged in already."""
         from pillarbox.protocols.amqp091.connection import Connection as AmqpConnection
 
         local = copy.copy(settings)
         local.mechanisms, local.loopback_users, local.connection_max = ("EXTERNAL",), (), 0
 
-        def connect(user: str, on_output: Callable[[], None]) -> AmqpConnection:
+        def connect(user: Principal, on_output: Callable[[], None]) -> AmqpConnection:
             connection = AmqpConnection(self.core, local, peer="management", on_output=on_output)
-            connection.certificate_user = user
+            connection.certificate_user, connection.known = user.name, user
             return connection
 
         return connect
@@ -496,6 +540,8 @@ class Server:
             listener.close()
         for server in self._http:
             await server.stopped()
+        if self._keys is not None:
+            self._keys.stop()
         if hasattr(self, "ticker"):
             self.ticker.stop()
         snapshot = None
@@ -520,14 +566,27 @@ def _addresses(host: str) -> list[tuple[socket.AddressFamily, str]]:
 
 def serve(config: Config, *, announce: Callable[..., None]) -> int:
     """Run a broker until SIGTERM or SIGINT; return the exit code. Raises StartupError."""
-    logging.basicConfig(
-        level=config.log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s"
-    )
+    write_log(config)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     keep_freed_memory()
     allow_open_files()
     code: int = run(_serve(config, announce))
     return code
+
+
+def write_log(config: Config) -> None:
+    """Have the log written where and how it is wanted. Raises StartupError."""
+    handler: logging.Handler = logging.StreamHandler(sys.stderr)
+    if config.log_file:
+        from logging.handlers import WatchedFileHandler
+
+        try:
+            handler = WatchedFileHandler(config.log_file, encoding="utf-8")
+        except OSError as error:
+            raise StartupError(f"cannot write the log to {config.log_file}: {error.strerror}") from None
+    logging.basicConfig(
+        level=config.log_level.upper(), handlers=[handler], format="%(asctime)s %(levelname)s %(message)s"
+    )
 
 
 def allow_open_files() -> None:

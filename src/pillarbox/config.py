@@ -190,6 +190,7 @@ TEXT = Kind("TEXT", "a text that is not empty", "", parse_text, str, str)
 ADDRESS = Kind("ADDRESS", "an address, or nothing", "", str, str, str)
 FOLDER = Kind("FOLDER", "the path of a folder", "", parse_text, str, str)
 FILE = Kind("FILE", "the path of a file", "", str, str, str)
+NAME = Kind("TEXT", "a text, or nothing", "", str, str, str)
 FLAG = Kind("", "true or false", "", parse_flag, lambda flag: "true" if flag else "false", bool | str)
 COUNT = Kind("NUMBER", "a whole number", "", int, str, int | str)
 SIZE = Kind("SIZE", "a size", "65536, 64MB or 1GiB", parse_size, show_size, int | str)
@@ -232,11 +233,18 @@ class Row(NamedTuple):
     """0 stands for what the profile says, which has a field of the same name."""
 
 
+TLS_FILES = ("tls_certificate", "tls_key", "tls_authorities", "oauth_tls_authorities")
+"""Options that name files of TLS."""
+
+AUTH_BACKENDS = ("internal", "oauth2")
+"""What can be asked who somebody is."""
+
 AUTH_MECHANISMS = ("PLAIN", "AMQPLAIN", "EXTERNAL", "ANONYMOUS")
 """How clients can log in at all."""
 
 LISTENING = "Listening"
 MANAGEMENT = "Management"
+OAUTH = "OAuth 2"
 STORAGE = "Data and durability"
 USERS = "First user"
 AMQP = "AMQP 0-9-1"
@@ -261,8 +269,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         int,
         Row(
             LISTENING,
-            COUNT,
-            "The TCP port for AMQP. 0 takes any free port, which the startup line names.",
+            PORT,
+            "The TCP port for AMQP. 0 takes any free port, which the startup line names; `off`: there is "
+            "none, only the one with TLS.",
+            minimum=OFF,
             maximum=PORT_MAX,
         ),
     ] = 5672
@@ -270,9 +280,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         int,
         Row(
             LISTENING,
-            COUNT,
+            PORT,
             "The TCP port for AMQP over TLS, which RabbitMQ has on 5671; it is opened when a certificate is "
-            "given. 0 takes any free port, which the startup line names.",
+            "given. 0 takes any free port, which the startup line names; `off`: there is none.",
+            minimum=OFF,
             maximum=PORT_MAX,
         ),
     ] = 5671
@@ -419,8 +430,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         Row(
             USERS,
             TEXT,
-            "The user that is made when a broker starts on an empty data folder, with all permissions in "
-            "`default_vhost` and the tag administrator. Later starts do not look at it.",
+            "The user that is made when a broker starts on an empty data folder, with permissions in "
+            "`default_vhost`. Later starts do not look at it.",
             env_also="RABBITMQ_DEFAULT_USER",
         ),
     ] = "guest"
@@ -444,6 +455,24 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             env_also="RABBITMQ_DEFAULT_VHOST",
         ),
     ] = "/"
+    default_user_tags: Annotated[
+        tuple[str, ...],
+        Row(USERS, NAMES, "The tags of that user."),
+    ] = ("administrator",)
+    default_permissions_configure: Annotated[
+        str,
+        Row(
+            USERS,
+            TEXT,
+            "A regular expression: what that user may configure in `default_vhost`; `^$` is nothing.",
+        ),
+    ] = ".*"
+    default_permissions_write: Annotated[
+        str, Row(USERS, TEXT, "The same for what that user may write to.")
+    ] = ".*"
+    default_permissions_read: Annotated[
+        str, Row(USERS, TEXT, "The same for what that user may read from.")
+    ] = ".*"
     loopback_users: Annotated[
         tuple[str, ...],
         Row(
@@ -461,6 +490,76 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             "A file of definitions as RabbitMQ exports them (JSON): virtual hosts, users, permissions, topic "
             "permissions, policies, exchanges, queues and bindings are added to what is there at every "
             "start. Nothing is removed.",
+        ),
+    ] = ""
+
+    auth_backends: Annotated[
+        tuple[str, ...],
+        Row(
+            OAUTH,
+            NAMES,
+            "What is asked who somebody is, one after the other until one knows: `internal`, the users that "
+            "the broker keeps; `oauth2`, a token as password (any user name) or as HTTP's Bearer. `oauth2` "
+            'needs the extra `pip install "pillarbox[oauth]"`, `oauth_resource_server_id`, and `oauth_keys` '
+            "or `oauth_issuer`.",
+        ),
+    ] = ("internal",)
+    oauth_resource_server_id: Annotated[
+        str,
+        Row(
+            OAUTH,
+            NAME,
+            "What tokens for this broker have as audience (`aud`), and what their scopes begin with.",
+        ),
+    ] = ""
+    oauth_keys: Annotated[
+        tuple[str, ...],
+        Row(
+            OAUTH,
+            NAMES,
+            "The public keys of who signs tokens: files that hold a JWK set (JSON) or one key (PEM; "
+            "`ID=FILE` gives it the key id that tokens name), or `https://` URLs of JWK sets, which are "
+            "fetched at the start, every five minutes, and half a minute after a token names an unknown key.",
+        ),
+    ] = ()
+    oauth_issuer: Annotated[
+        str,
+        Row(
+            OAUTH,
+            NAME,
+            "The URL of the issuer, which tokens must have as `iss`. Where there are no `oauth_keys`, it is "
+            "asked for them (OpenID Connect Discovery).",
+        ),
+    ] = ""
+    oauth_scope_prefix: Annotated[
+        str,
+        Row(
+            OAUTH,
+            NAME,
+            "What scopes for this broker begin with. None: `oauth_resource_server_id` and a dot.",
+        ),
+    ] = ""
+    oauth_additional_scopes_key: Annotated[
+        tuple[str, ...],
+        Row(OAUTH, NAMES, "Further claims with scopes; dots lead into objects (`realm_access.roles`)."),
+    ] = ()
+    oauth_preferred_username_claims: Annotated[
+        tuple[str, ...],
+        Row(
+            OAUTH,
+            NAMES,
+            "Claims with the name of the user, the best one first; after them `sub`, `client_id`.",
+        ),
+    ] = ()
+    oauth_verify_aud: Annotated[
+        bool, Row(OAUTH, FLAG, "Demand that a token is meant for `oauth_resource_server_id`.")
+    ] = True
+    oauth_tls_authorities: Annotated[
+        str,
+        Row(
+            OAUTH,
+            FILE,
+            "The authorities that are trusted when keys are fetched, in PEM form. None: those of the system.",
         ),
     ] = ""
 
@@ -642,10 +741,19 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         Row(
             LOGGING,
             CHOICE,
-            "How much is written to standard error: everything from this level up.",
+            "How much is written to the log, which is on standard error: everything from this level up.",
             choices=("debug", "info", "warning", "error"),
         ),
     ] = "info"
+    log_file: Annotated[
+        str,
+        Row(
+            LOGGING,
+            FILE,
+            "A file for the log instead of standard error. It is made if it is missing, and opened anew when "
+            "it was moved or removed, as logrotate does it.",
+        ),
+    ] = ""
 
     def __post_init__(self) -> None:
         for option in OPTIONS:
@@ -664,12 +772,32 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         if self.tls_client_certificate != "none" and not self.tls_authorities:
             asked = self.tls_client_certificate
             raise ConfigError(f'tls_client_certificate "{asked}" needs tls_authorities to check against')
+        if self.port == OFF and (not self.tls_certificate or self.tls_port == OFF):
+            raise ConfigError("there is no port for clients: port is off, and so is the one with TLS")
+        for field in ("configure", "write", "read"):
+            pattern = getattr(self, f"default_permissions_{field}")
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                text = f'must be a regular expression, not "{pattern}" ({error})'
+                raise ConfigError(f"default_permissions_{field} {text}") from None
         if unknown := set(self.auth_mechanisms) - set(AUTH_MECHANISMS):
             raise ConfigError(
                 f"auth_mechanisms must be of {', '.join(AUTH_MECHANISMS)}, not {', '.join(sorted(unknown))}"
             )
+        if unknown := set(self.auth_backends) - set(AUTH_BACKENDS):
+            raise ConfigError(
+                f"auth_backends must be of {', '.join(AUTH_BACKENDS)}, not {', '.join(sorted(unknown))}"
+            )
+        if not self.auth_backends:
+            raise ConfigError("auth_backends must name one at least")
+        if "oauth2" in self.auth_backends:
+            if not self.oauth_resource_server_id:
+                raise ConfigError('auth_backends "oauth2" needs oauth_resource_server_id')
+            if not (self.oauth_keys or self.oauth_issuer):
+                raise ConfigError('auth_backends "oauth2" needs oauth_keys or oauth_issuer')
         sni_files(self.tls_sni)
-        for field in ("data", "load_definitions", "tls_certificate", "tls_key", "tls_authorities"):
+        for field in ("data", "load_definitions", "log_file", *TLS_FILES):
             if path := getattr(self, field):
                 msgspec.structs.force_setattr(self, field, str(Path(path).expanduser()))
 
@@ -798,7 +926,7 @@ def load(
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
     warnings: list[str] = []
-    for name, written, source in _settings(file, warnings) if file else ():
+    for name, written, source in _settings(file, environ, warnings) if file else ():
         option = BY_NAME.get(name)
         if option is None:
             raise ConfigError(f'{file}: unknown option "{name}"{_suggestion(name, BY_NAME)}')
@@ -818,12 +946,14 @@ def load(
     return Loaded(Config(**values), sources, warnings + _unknown_variables(environ))
 
 
-def _settings(file: str, warnings: list[str]) -> Iterable[tuple[str, object, str]]:
+def _settings(
+    file: str, environ: Mapping[str, str], warnings: list[str]
+) -> Iterable[tuple[str, object, str]]:
     """What a file sets: option, value as it is written, and where that stands."""
     if file.endswith(RABBITMQ_SUFFIX):
         from pillarbox.rabbitmq_conf import translate
 
-        given, told = translate(file)
+        given, told = translate(file, environ)
         warnings += told
         return given
     return [(name, written, f"{file}: {name}") for name, written in read_file(file).items()]

@@ -39,14 +39,16 @@ class WrongValue(ValueError):
     """The end of a sentence: what the value must be."""
 
 
-Convert = Callable[[str], Mapping[str, str]]
-"""A value → options of ours, by name, and their values as text. Raises WrongValue."""
+Convert = Callable[[str, str], Mapping[str, str]]
+"""(a value, the last part of its key) → options of ours and their values as text. Raises WrongValue."""
 
+_VARIABLE = re.compile(r"\$\((\w+)\)")
+"""`$(NAME)` stands for a variable of the environment."""
 _SETTING = re.compile(r"\s*([^#=\s]+)\s*=\s*(.*?)\s*")
 
 
-def read(file: str) -> Iterator[Setting]:
-    """Yield the settings of a file. Raises ConfigError in words, with the line."""
+def read(file: str, environ: Mapping[str, str]) -> Iterator[Setting]:
+    """Yield the settings of a file, with variables put in. Raises ConfigError in words, with the line."""
     try:
         text = Path(file).expanduser().read_text("utf-8")
     except OSError as error:
@@ -59,25 +61,32 @@ def read(file: str) -> Iterator[Setting]:
             continue
         match = _SETTING.fullmatch(re.sub(r"\s#.*$", "", line))
         if match is None:
-            raise ConfigError(f'{file}:{number}: expected "key = value", found "{stripped}"')
+            # The rest of the line may be a password.
+            first, _, more = stripped.partition(" ")
+            shown = f"{first} ..." if more else first
+            raise ConfigError(f'{file}:{number}: expected "key = value", found "{shown}"')
         value = match[2]
         if len(value) > 1 and value[0] == value[-1] == "'":
             value = value[1:-1]
+        for variable in _VARIABLE.findall(value):
+            if variable not in environ:
+                raise ConfigError(f"{file}:{number}: {match[1]}: there is no variable {variable}")
+        value = _VARIABLE.sub(lambda found: environ[found[1]], value)
         yield Setting(number, match[1], value)
 
 
-def translate(file: str) -> tuple[list[Given], list[str]]:
+def translate(file: str, environ: Mapping[str, str]) -> tuple[list[Given], list[str]]:
     """What a file sets, and what the operator should know about the rest. Raises ConfigError."""
     given: list[Given] = []
     warnings: list[str] = []
     lists: dict[str, list[str]] = {}
-    for line, key, value in read(file):
+    for line, key, value in read(file, environ):
         source = f"{file}:{line}: {key}"
         for pattern, convert in KEYS.items():
             if not fnmatchcase(key, pattern):
                 continue
             try:
-                options = convert(value)
+                options = convert(value, key.rpartition(".")[2])
             except WrongValue as error:
                 raise ConfigError(f'{source} must be {error}, not "{value}"') from None
             for option, text in options.items():
@@ -94,12 +103,16 @@ def translate(file: str) -> tuple[list[Given], list[str]]:
 
 
 def _combined(given: list[Given]) -> list[Given]:
-    """The last line for each option; two of RabbitMQ's keys together say what certificates clients show."""
+    """The last line for each option; two of RabbitMQ's keys together say what certificates clients show, and
+    two where the log is."""
     last = {each.option: each for each in given}
     verify, fail = last.pop("verify", None), last.pop("fail_if_no_peer_cert", None)
     if verify is not None and verify.text == "verify_peer":
         asked = "required" if fail is not None and fail.text == "true" else "optional"
         last["tls_client_certificate"] = Given("tls_client_certificate", asked, verify.source)
+    folder, file = last.pop("log_dir", None), last.get("log_file")
+    if folder is not None and file is not None and file.text:
+        last["log_file"] = file._replace(text=str(Path(folder.text, file.text)))
     return list(last.values())
 
 
@@ -107,7 +120,7 @@ def _combined(given: list[Given]) -> list[Given]:
 
 
 def _to(option: str) -> Convert:
-    return lambda value: {option: value}
+    return lambda value, name: {option: value}
 
 
 def _flag(option: str) -> Convert:
@@ -115,7 +128,7 @@ def _flag(option: str) -> Convert:
 
 
 def _word(option: str, words: Mapping[str, str]) -> Convert:
-    def convert(value: str) -> Mapping[str, str]:
+    def convert(value: str, name: str) -> Mapping[str, str]:
         if value not in words:
             raise WrongValue(f"one of {', '.join(words)}" if len(words) > 1 else next(iter(words)))
         return {option: words[value]}
@@ -124,7 +137,7 @@ def _word(option: str, words: Mapping[str, str]) -> Convert:
 
 
 def _port(option: str, host: str | None) -> Convert:
-    def convert(value: str) -> Mapping[str, str]:
+    def convert(value: str, name: str) -> Mapping[str, str]:
         """`5672`, `127.0.0.1:5672` or `::1:5672`."""
         address, _, port = value.rpartition(":")
         if not port.isdecimal():
@@ -138,7 +151,7 @@ def _port(option: str, host: str | None) -> Convert:
 
 
 def _milliseconds(option: str) -> Convert:
-    def convert(value: str) -> Mapping[str, str]:
+    def convert(value: str, name: str) -> Mapping[str, str]:
         if value in ("undefined", "false", "infinity"):
             return {option: "0"}
         if not value.isdecimal() or int(value) % 1000:
@@ -148,7 +161,7 @@ def _milliseconds(option: str) -> Convert:
     return convert
 
 
-def _memory_share(value: str) -> Mapping[str, str]:
+def _memory_share(value: str, name: str) -> Mapping[str, str]:
     try:
         share = float(value)
     except ValueError:
@@ -168,17 +181,62 @@ _LEVELS = {
 }
 
 
-def _plain_port_stays(value: str) -> Mapping[str, str]:
-    raise WrongValue("left out, because the port without TLS cannot be closed")
+_BACKENDS = {name: ours for ours in ("internal", "oauth2") for name in (ours, f"rabbit_auth_backend_{ours}")}
+
+
+def _scope_claims(value: str, name: str) -> Mapping[str, str]:
+    return {"oauth_additional_scopes_key": ",".join(value.split())}
+
+
+def _pattern(option: str) -> Convert:
+    """Nothing stands for nothing."""
+    return lambda value, name: {option: value or "^$"}
+
+
+def _named(option: str) -> Convert:
+    """The key's last part is a name for the value."""
+    return lambda value, name: {option: f"{name}={value}"}
+
+
+def _names_that_are_true(option: str) -> Convert:
+    def convert(value: str, name: str) -> Mapping[str, str]:
+        if value not in ("true", "false"):
+            raise WrongValue("true or false")
+        return {option: name if value == "true" else "none"}
+
+    return convert
+
+
+def _log_file(value: str, name: str) -> Mapping[str, str]:
+    return {"log_file": "" if value == "false" else value}
+
+
+def _nothing(*words: str) -> Convert:
+    """These values say what is so here anyway."""
+    accept = _word("", dict.fromkeys(words, ""))
+
+    def convert(value: str, name: str) -> Mapping[str, str]:
+        accept(value, name)
+        return {}
+
+    return convert
+
+
+_STAMP = {"true": "overwrite", "false": "keep"}
 
 
 KEYS: dict[str, Convert] = {
-    "listeners.tcp": _plain_port_stays,
+    "listeners.tcp": _word("port", {"none": "off"}),
+    "listeners.ssl": _word("tls_port", {"none": "off"}),
     "listeners.tcp.*": _port("port", "host"),
     "listeners.ssl.*": _port("tls_port", None),
     "default_user": _to("default_user"),
     "default_pass": _to("default_pass"),
     "default_vhost": _to("default_vhost"),
+    "default_user_tags.*": _names_that_are_true("default_user_tags"),
+    "default_permissions.configure": _pattern("default_permissions_configure"),
+    "default_permissions.write": _pattern("default_permissions_write"),
+    "default_permissions.read": _pattern("default_permissions_read"),
     "disk_free_limit.absolute": _to("disk_free_min"),
     "disk_free_limit.relative": _memory_share,
     "vm_memory_high_watermark.relative": _to("memory_high_watermark"),
@@ -196,6 +254,8 @@ KEYS: dict[str, Convert] = {
     "log.level": _word("log_level", _LEVELS),
     "log.console.level": _word("log_level", _LEVELS),
     "log.file.level": _word("log_level", _LEVELS),
+    "log.file": _log_file,
+    "log.dir": _to("log_dir"),
     "ssl_options.certfile": _to("tls_certificate"),
     "ssl_options.keyfile": _to("tls_key"),
     "ssl_options.cacertfile": _to("tls_authorities"),
@@ -205,10 +265,24 @@ KEYS: dict[str, Convert] = {
     "ssl_cert_login_san_type": _to("tls_login_san_type"),
     "ssl_cert_login_san_index": _to("tls_login_san_index"),
     "auth_mechanisms.*": _to("auth_mechanisms"),
+    "auth_backends.*": _word("auth_backends", _BACKENDS),
+    "auth_oauth2.resource_server_id": _to("oauth_resource_server_id"),
+    "auth_oauth2.scope_prefix": _to("oauth_scope_prefix"),
+    "auth_oauth2.additional_scopes_key": _scope_claims,
+    "auth_oauth2.preferred_username_claims.*": _to("oauth_preferred_username_claims"),
+    "auth_oauth2.issuer": _to("oauth_issuer"),
+    "auth_oauth2.jwks_url": _to("oauth_keys"),
+    "auth_oauth2.jwks_uri": _to("oauth_keys"),
+    "auth_oauth2.signing_keys.*": _named("oauth_keys"),
+    "auth_oauth2.verify_aud": _flag("oauth_verify_aud"),
+    "auth_oauth2.https.cacertfile": _to("oauth_tls_authorities"),
     "proxy_protocol": _flag("proxy_protocol"),
     "load_definitions": _to("load_definitions"),
     "definitions.local.path": _to("load_definitions"),
     "management.load_definitions": _to("load_definitions"),
+    "definitions.import_backend": _nothing("local_filesystem"),
+    "message_interceptors.incoming.set_header_timestamp.overwrite": _word("message_timestamp", _STAMP),
+    "message_interceptors.incoming.set_header_routing_node.overwrite": _word("message_routing_node", _STAMP),
     "management.tcp.port": _to("management_port"),
     "management.tcp.ip": _to("management_host"),
     "prometheus.tcp.port": _to("prometheus_port"),
@@ -217,19 +291,31 @@ KEYS: dict[str, Convert] = {
 }
 """Key of RabbitMQ, `*` standing for any name → what it sets here. The first that fits counts."""
 
-LISTS = frozenset(("auth_mechanisms.*",))
+LISTS = frozenset(
+    (
+        "auth_mechanisms.*",
+        "auth_backends.*",
+        "auth_oauth2.*",
+        "auth_oauth2.preferred_username_claims.*",
+        "auth_oauth2.signing_keys.*",
+        "default_user_tags.*",
+    )
+)
 """Keys of which each line adds to a list."""
 
 WITHOUT_EFFECT = (
-    "auth_backends.*",
+    "auth_oauth2.*",
+    "channel_max_per_node",
     "channel_operation_timeout",
+    "classic_queue.*",
     "cluster_*",
     "collect_statistics*",
-    "default_permissions.*",
-    "default_user_tags.*",
-    "definitions.import_backend",
+    "default_limits.*",
+    "default_policies.*",
     "definitions.skip_if_unchanged",
+    "deprecated_features.*",
     "disk_free_limit.*",
+    "feature_flags.*",
     "log.*",
     "management.*",
     "management_agent.*",
@@ -239,13 +325,17 @@ WITHOUT_EFFECT = (
     "password_hashing_module",
     "prometheus.*",
     "queue_index_embed_msgs_below",
+    "queue_leader_locator",
     "queue_master_locator",
+    "quorum_*",
+    "raft.*",
     "reverse_dns_lookups",
     "ssl_options.*",
     "stomp.*",
     "stream.*",
     "tcp_listen_options.*",
     "total_memory_available_override_value",
+    "vhost_max",
     "vm_memory_*",
 )
 """Keys that are RabbitMQ's and change nothing here, or not yet."""

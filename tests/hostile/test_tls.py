@@ -20,6 +20,7 @@ import pika
 import pytest
 
 from pillarbox import Broker, ManualClock, StartupError
+from pillarbox.config import OFF
 from pillarbox.net.tls import server_context
 from tests.clients.raw_client import PROTOCOL_HEADER
 from tests.hostile.conftest import Scene, scene_on
@@ -81,6 +82,17 @@ def tls_port(scene: Scene) -> int:
 
 def trusting(pair: Pair) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=pair.certificate)
+
+
+def test_port_without_tls_may_be_closed(pair: Pair) -> None:
+    options = {"tls_port": 0, "tls_certificate": pair.certificate, "tls_key": pair.key}
+    with Broker(port=OFF, **options) as broker:
+        plain, port = broker.call(lambda server: (server.amqp_addresses, server.amqps_addresses[0][1]))
+        assert plain == []
+        parameters = pika.ConnectionParameters(
+            HOST, port, ssl_options=pika.SSLOptions(trusting(pair), "localhost")
+        )
+        pika.BlockingConnection(parameters).close()
 
 
 def test_pika_works_over_tls(tls_scene: Scene, pair: Pair) -> None:

@@ -2,7 +2,8 @@
 
 A user has a password hash, tags, and per virtual host three patterns: configure, write, read. Hashes are
 RabbitMQ's: base64(salt4 + H(salt4 + utf-8 password)); who got a password in clear has SCRAM verifiers of it
-too (`scram`). Not here: how a protocol carries credentials.
+too (`scram`). Who logs in with a token brings rights along and is kept nowhere (`bearer`): a *principal* is
+either. Not here: how a protocol carries credentials.
 
 Source: RabbitMQ's access control documentation; rows R5, R90-R92, R94.
 """
@@ -13,13 +14,14 @@ import base64
 import hashlib
 import hmac
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
 
+from pillarbox.broker.bearer import Bearer
 from pillarbox.broker.scram import Verifier, derive_all
-from pillarbox.broker.topic_permission import TopicPermissions
+from pillarbox.broker.topic_permission import TopicPermissions, topic_refused
 from pillarbox.errors import BrokerError, Reason
 
 SALT_BYTES = 4
@@ -40,6 +42,10 @@ class User(msgspec.Struct, frozen=True):
     tags: tuple[str, ...] = ()
     scram: tuple[Verifier, ...] = ()
     """Of the same password; none where only the hash is known."""
+
+
+Principal = User | Bearer
+"""Who somebody is after the login."""
 
 
 class Permission(msgspec.Struct, frozen=True):
@@ -91,17 +97,37 @@ NOBODY = User("", hash_password("", b"none"))
 
 
 class Users:
-    """All users and their permissions."""
+    """All users and their permissions. `backends`: what is asked who somebody is, in this order."""
 
     def __init__(self) -> None:
+        self.backends: tuple[str, ...] = (INTERNAL,)
+        self.by_token: Callable[[bytes], Bearer | None] = lambda token: None
+        """Whose token that is, where there are such logins; the composition root knows."""
         self.by_name: dict[str, User] = {}
         self.permissions: dict[tuple[str, str], Permission] = {}
         self.topics = TopicPermissions()
 
-    def authenticate(self, name: str, password: bytes) -> User | None:
+    def authenticate(self, name: str, password: bytes) -> Principal | None:
+        """Who that is, if there is somebody with this name and password, or with this token as password."""
+        for backend in self.backends:
+            found = BACKENDS[backend](self, name, password)
+            if found is not None:
+                return found
+        return None
+
+    def by_password(self, name: str, password: bytes) -> User | None:
         """The user, if there is one of this name with this password."""
         user = self.by_name.get(name)
         return user if password_matches(user or NOBODY, password) else None
+
+    def renew(self, principal: Principal, secret: bytes) -> Principal:
+        """Who that is with a new token; a password needs no renewal. Raises NOT_ALLOWED."""
+        if isinstance(principal, User):
+            return principal
+        renewed = self.by_token(secret)
+        if renewed is None or renewed.name != principal.name:
+            raise BrokerError(Reason.NOT_ALLOWED, "New secret was refused by one of the backends")
+        return renewed
 
     def put(self, user: User) -> User:
         """Take a user over, and return it as it is then.
@@ -115,18 +141,48 @@ class Users:
         self.by_name[user.name] = user
         return user
 
-    def may_enter(self, user: User, vhost: str) -> bool:
+    def may_enter(self, user: Principal, vhost: str) -> bool:
         """May the user open a connection to this virtual host at all?"""
+        if isinstance(user, Bearer):
+            return user.may_enter(vhost)
         return (user.name, vhost) in self.permissions
 
-    def allows(self, user: User, vhost: str, action: str, name: str) -> bool:
+    def allows(self, user: Principal, vhost: str, action: str, name: str) -> bool:
         """May the user do this to the thing of this name?"""
+        if isinstance(user, Bearer):
+            return user.allows(vhost, action, name or "amq.default")
         permission = self.permissions.get((user.name, vhost))
         return permission is not None and permission.allows(action, name or "amq.default")
 
-    def demand(self, user: User, vhost: str, action: str, kind: str, name: str) -> None:
+    def demand(self, user: Principal, vhost: str, action: str, kind: str, name: str) -> None:
         """Raise BrokerError(ACCESS_REFUSED) unless the user may do this to the `kind` of this name."""
         if not self.allows(user, vhost, action, name):
             shown = name or "amq.default"
             text = f"access to {kind} '{shown}' in vhost '{vhost}' refused for user '{user.name}'"
             raise BrokerError(Reason.ACCESS_REFUSED, text)
+
+    def demand_topics(
+        self,
+        user: Principal,
+        vhost: str,
+        exchange: str,
+        action: str,
+        keys: tuple[str, ...],
+        variables: Mapping[str, str],
+    ) -> None:
+        """Raise BrokerError(ACCESS_REFUSED) unless the user may do this with these keys (R93)."""
+        if not isinstance(user, Bearer):
+            for key in keys if self.topics.by_user else ():
+                self.topics.demand(user.name, vhost, exchange, action, key, variables)
+            return
+        for key in keys:
+            if not user.allows(vhost, action, exchange, key):
+                raise topic_refused(user.name, vhost, exchange, key)
+
+
+INTERNAL, OAUTH2 = "internal", "oauth2"
+BACKENDS: dict[str, Callable[[Users, str, bytes], Principal | None]] = {
+    INTERNAL: Users.by_password,
+    OAUTH2: lambda users, name, password: users.by_token(password),
+}
+"""Name of a backend → who that is, or nobody. A token knows the name better than the client does."""

@@ -19,7 +19,7 @@ import msgspec
 
 from pillarbox.broker import definitions as kept
 from pillarbox.broker.alarms import Alarms
-from pillarbox.broker.auth import Permission, User, Users, user_with_password
+from pillarbox.broker.auth import Permission, Principal, User, Users, user_with_password
 from pillarbox.broker.changes import Changes
 from pillarbox.broker.confirm import Confirms
 from pillarbox.broker.counters import ChurnCounters
@@ -268,13 +268,17 @@ class Core:
 
     # --- sessions and publishing -------------------------------------------------------------------
 
-    def open_session(self, user: User, vhost: str, outlet: Outlet) -> Session:
-        """Let a user in. Raises NOT_ALLOWED for an unknown virtual host or one without any right."""
+    def demand_entry(self, user: Principal, vhost: str) -> None:
+        """Raise NOT_ALLOWED for an unknown virtual host or one without any right."""
         if vhost not in self.vhosts:
             raise BrokerError(Reason.NOT_ALLOWED, f"vhost {vhost} not found")
         if not self.users.may_enter(user, vhost):
             text = f"access to vhost '{vhost}' refused for user '{user.name}'"
             raise BrokerError(Reason.NOT_ALLOWED, text)
+
+    def open_session(self, user: Principal, vhost: str, outlet: Outlet) -> Session:
+        """Let a user in. Raises NOT_ALLOWED if it has no right to, or there are too many already."""
+        self.demand_entry(user, vhost)
         self.quotas.demand_connection(user, vhost)
         session = Session(self, user, self.vhosts[vhost], outlet)
         self.sessions[session] = None

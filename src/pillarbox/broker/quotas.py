@@ -17,7 +17,7 @@ from pillarbox.broker.arguments import spelled
 from pillarbox.errors import BrokerError, Reason
 
 if TYPE_CHECKING:
-    from pillarbox.broker.auth import User
+    from pillarbox.broker.auth import Principal
     from pillarbox.broker.core import Core
     from pillarbox.broker.vhost import VHost
 
@@ -86,7 +86,7 @@ class Quotas:
             self._core.warn(text)
             raise BrokerError(Reason.NOT_ALLOWED, text)
 
-    def demand_connection(self, user: User, vhost: str) -> None:
+    def demand_connection(self, user: Principal, vhost: str) -> None:
         """Refuse one connection too many (NOT_ALLOWED)."""
         sessions = self._core.sessions
         limit = self._limit(VHOST, vhost, "max-connections")
@@ -106,7 +106,7 @@ class Quotas:
             text = f"cannot declare queue '{name}': queue limit in vhost '{vhost.name}' ({limit}) is reached"
             raise BrokerError(Reason.PRECONDITION_FAILED, text)
 
-    def demand_channel(self, user: User) -> None:
+    def demand_channel(self, user: Principal) -> None:
         """Refuse one channel too many (NOT_ALLOWED)."""
         limit = self._limit(USER, user.name, "max-channels")
         if limit is None:

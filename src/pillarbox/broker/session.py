@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from pillarbox.broker.bearer import Bearer
 from pillarbox.broker.consumer import Consumer, Pool
 from pillarbox.broker.exchange import Exchange, Route
 from pillarbox.broker.index import NO_ENVELOPE, Envelope
@@ -26,7 +27,7 @@ from pillarbox.errors import BrokerError, Reason
 from pillarbox.profiles import NEWEST, PASSIVE_WITHOUT_PERMISSION, Feature
 
 if TYPE_CHECKING:
-    from pillarbox.broker.auth import User
+    from pillarbox.broker.auth import Principal
     from pillarbox.broker.client import Client, ClientChannel
     from pillarbox.broker.core import Core
     from pillarbox.broker.ledger import Ledger
@@ -48,7 +49,7 @@ NAME_SHOWN = 100
 class Session:
     """See the module. `outlet` is the connection's way out; it is also the owner of exclusive queues."""
 
-    def __init__(self, core: Core, user: User, vhost: VHost, outlet: Outlet) -> None:
+    def __init__(self, core: Core, user: Principal, vhost: VHost, outlet: Outlet) -> None:
         self.core = core
         self.user = user
         self.vhost = vhost
@@ -78,6 +79,12 @@ class Session:
         """Refuse one channel too many (NOT_ALLOWED)."""
         self.core.quotas.demand_channel(self.user)
 
+    def renew(self, user: Principal) -> None:
+        """Go on as somebody with other rights. Raises NOT_ALLOWED if they do not lead here."""
+        self.core.demand_entry(user, self.vhost.name)
+        self.user = user
+        self.forget_routes()
+
     def introduce(self, client: Client) -> None:
         """Say whose session it is. One that nobody introduces is no connection, and in no list."""
         self.head = client
@@ -97,12 +104,10 @@ class Session:
 
     def _demand_topics(self, action: str, exchange: Exchange | None, keys: tuple[str, ...]) -> None:
         """Refuse routing keys that topic permissions withhold (R93)."""
-        topics = self.core.users.topics
-        if topics.by_user and exchange is not None and exchange.kind == "topic":
-            for key in keys:
-                topics.demand(
-                    self.user.name, self.vhost.name, exchange.name, action, key, self.topic_variables
-                )
+        if exchange is not None and exchange.kind == "topic":
+            self.core.users.demand_topics(
+                self.user, self.vhost.name, exchange.name, action, keys, self.topic_variables
+            )
 
     def permits(self, feature: Feature, name: str = "") -> bool:
         """May clients do this, with the thing of this name? If so, the operator hears of it once (I7)."""
@@ -276,7 +281,7 @@ class Session:
         if target.internal:
             text = f"cannot publish to internal exchange '{exchange}' in vhost '{self.vhost.name}'"
             raise BrokerError(Reason.ACCESS_REFUSED, text)
-        if target.kind == "topic" and self.core.users.topics.by_user:
+        if target.kind == "topic" and (self.core.users.topics.by_user or isinstance(self.user, Bearer)):
             self._demand_topics("write", target, keys)
         return target, target.resolve(keys, envelope)
 

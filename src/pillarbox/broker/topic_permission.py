@@ -68,6 +68,11 @@ class TopicPermissions:
         own = self.by_user.get((user, vhost))
         permission = own and own.get(exchange)
         if permission and not permission.allows(action, key, {"username": user, "vhost": vhost, **variables}):
-            where = f"exchange '{exchange}' in vhost '{vhost}'"
-            text = f"access to topic '{key}' in {where} refused for user '{user}'"
-            raise BrokerError(Reason.ACCESS_REFUSED, text)
+            raise topic_refused(user, vhost, exchange, key)
+
+
+def topic_refused(user: str, vhost: str, exchange: str, key: str) -> BrokerError:
+    """The refusal of a routing key."""
+    where = f"exchange '{exchange}' in vhost '{vhost}'"
+    text = f"access to topic '{key}' in {where} refused for user '{user}'"
+    return BrokerError(Reason.ACCESS_REFUSED, text)

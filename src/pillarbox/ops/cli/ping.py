@@ -13,7 +13,7 @@ import struct
 import click
 
 from pillarbox.clock import monotonic_ns
-from pillarbox.config import BY_NAME, SECONDS
+from pillarbox.config import BY_NAME, OFF, SECONDS
 from pillarbox.errors import PillarboxError
 from pillarbox.ops.cli import CONTEXT
 from pillarbox.ops.cli.options import CONFIG_FILE, click_option, configuration
@@ -71,6 +71,8 @@ def run(config_file: str | None, timeout: str, **given: object) -> int:
         timeout_s = SECONDS.parse(timeout)
     except ValueError:
         raise click.UsageError(f'--timeout must be {SECONDS.expected}, not "{timeout}"') from None
+    if config.port == OFF:
+        raise PillarboxError("there is no port without TLS to ask: port is off")
     started_ns = monotonic_ns()
     try:
         ping(host, config.port, timeout_s)

@@ -1,6 +1,7 @@
-"""Who asks, and may they: logging in with HTTP's basic authentication, and the rights of routes.
+"""Who asks, and may they: logging in with a name and password or a token, and the rights of routes.
 
-Source: RabbitMQ's management plugin, "Permissions"; RFC 7617. Texts measured on 3.10.8.
+Source: RabbitMQ's management plugin, "Permissions"; RFC 7617 (Basic), RFC 6750 (Bearer). Texts measured on
+3.10.8.
 """
 
 from __future__ import annotations
@@ -10,11 +11,12 @@ import binascii
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from pillarbox.broker.auth import OAUTH2
 from pillarbox.ops.management.request import MONITORS, HttpError, not_authorised
 from pillarbox.ops.management.routes import NOT_YOUR_VHOST, Right
 
 if TYPE_CHECKING:
-    from pillarbox.broker.auth import User
+    from pillarbox.broker.auth import Principal
     from pillarbox.broker.core import Core
 
 LOGIN_FAILED = "Login failed"
@@ -39,10 +41,20 @@ def credentials(authorization: str) -> tuple[str, bytes] | None:
         return None
 
 
-def log_in(core: Core, authorization: str | None, *, loopback: bool, loopback_users: tuple[str, ...]) -> User:
+def _user(core: Core, authorization: str) -> Principal | None:
+    """Who that is by name and password, or by token."""
+    scheme, _, token = authorization.partition(" ")
+    if scheme.lower() == "bearer" and OAUTH2 in core.users.backends:
+        return core.users.by_token(token.strip().encode("latin-1"))
+    found = credentials(authorization)
+    return core.users.authenticate(*found) if found is not None else None
+
+
+def log_in(
+    core: Core, authorization: str | None, *, loopback: bool, loopback_users: tuple[str, ...]
+) -> Principal:
     """The user of a request. Raises 401."""
-    found = credentials(authorization or "")
-    user = core.users.authenticate(*found) if found is not None else None
+    user = _user(core, authorization or "")
     if user is None:
         raise login_failed()
     if not loopback and user.name in loopback_users:
@@ -50,7 +62,7 @@ def log_in(core: Core, authorization: str | None, *, loopback: bool, loopback_us
     return user
 
 
-def demand(core: Core, user: User, right: Right, path: Mapping[str, str]) -> None:
+def demand(core: Core, user: Principal, right: Right, path: Mapping[str, str]) -> None:
     """Raise 401 unless the user has the right to a route with this path."""
     if not right.tags.intersection(user.tags):
         raise not_authorised(right.refusal)

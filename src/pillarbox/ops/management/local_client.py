@@ -18,6 +18,7 @@ from pillarbox.ops.management.request import HttpError, bad_request
 from pillarbox.protocols.amqp091 import methods, wire
 
 if TYPE_CHECKING:
+    from pillarbox.broker.auth import Principal
     from pillarbox.protocols.amqp091.connection import Connection
 
 CHANNEL = 1
@@ -25,8 +26,8 @@ _HEADER = b"AMQP\x00\x00\x09\x01"
 _frame_head = struct.Struct(">BHI").unpack_from
 _method_id = struct.Struct(">I").unpack_from
 
-Connect = Callable[[str, Callable[[], None]], "Connection"]
-"""(name of a user who is logged in, what to call when there is output) → a connection in its first state."""
+Connect = Callable[["Principal", Callable[[], None]], "Connection"]
+"""(who is logged in, what to call when there is output) → a connection in its first state."""
 
 
 class Got(NamedTuple):
@@ -46,7 +47,7 @@ class LocalClient:
     what was got and not settled. Every method that waits raises HttpError when the broker closes the channel.
     """
 
-    def __init__(self, connect: Connect, begin: Callable[[], None], user: str, vhost: str) -> None:
+    def __init__(self, connect: Connect, begin: Callable[[], None], user: Principal, vhost: str) -> None:
         self._begin = begin
         self._arrived = asyncio.Event()
         self._frames: deque[tuple[int, bytes]] = deque()

@@ -11,7 +11,7 @@ import msgspec
 from pillarbox.errors import BrokerError, Reason
 
 if TYPE_CHECKING:
-    from pillarbox.broker.auth import User
+    from pillarbox.broker.auth import Principal
     from pillarbox.broker.core import Core
     from pillarbox.broker.exchange import Exchange
     from pillarbox.broker.queue import Queue
@@ -104,7 +104,7 @@ class Request(NamedTuple):
     sampler: Sampler
     begin: Callable[[], None]
     """Starts a turn of the broker, unless one has begun: for handlers that wait for something in between."""
-    user: User
+    user: Principal
     method: str
     path: Mapping[str, str]
     query: Mapping[str, str]

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from pillarbox.broker.bearer import Bearer
 from pillarbox.broker.client import ClientFacts, Tls
 from pillarbox.broker.counters import TrafficCounters
 from pillarbox.broker.session import Session
@@ -51,7 +52,7 @@ from pillarbox.protocols.amqp091.publishing import (
 from pillarbox.protocols.amqp091.tracing import TracedChannel, class_of
 
 if TYPE_CHECKING:
-    from pillarbox.broker.auth import User
+    from pillarbox.broker.auth import Principal
     from pillarbox.broker.core import Core
     from pillarbox.broker.exchange import Exchange
     from pillarbox.broker.queue import Queue
@@ -95,6 +96,8 @@ class Connection:
         self.loopback = loopback
         self.certificate_user: str | None = None
         """Whom the client's TLS certificate speaks for; None without one that was checked."""
+        self.known: Principal | None = None
+        """Who it is, where that is known without a login."""
         self.on_output = on_output
         self.out: list[wire.Piece] = []
         self.state = State.PROTOCOL_HEADER
@@ -104,7 +107,7 @@ class Connection:
         self.unshared_bytes = 0
         """Bytes of property lists that were new since the last run of messages: all others are shared."""
         self.session: Session | None = None
-        self.user: User | None = None
+        self.user: Principal | None = None
         self.traffic = TrafficCounters()
         self.tls: Mapping[str, str] | None = None
         """What is known of the encryption; None without it."""
@@ -371,6 +374,13 @@ class Connection:
             self.finish(self.close_reason)
 
     def _update_secret(self, secret: bytes, reason: str) -> None:
+        """Go on with another token (R8). What the former one had allowed and this one does not is refused."""
+        assert self.session is not None
+        assert self.user is not None
+        renewed = self.core.users.renew(self.user, secret)
+        if renewed is not self.user:
+            self.session.renew(renewed)
+            self.user = renewed
         self.send_method(0, methods.CONNECTION_UPDATE_SECRET_OK)
 
     def _blocked_by_peer(self, *_: Any) -> None:
@@ -494,6 +504,12 @@ class Connection:
         """Heartbeats and deadlines; called about once a second."""
         if self.deadline_ms is not None and now_ms >= self.deadline_ms:
             self.finish("timeout")
+            return
+        if isinstance(self.user, Bearer) and now_ms >= self.user.expires_ms:
+            self.core.warn(
+                f"closing connection {self.peer} of user {self.user.name!r}: credential has expired"
+            )
+            self.shut_down("credential expired")
             return
         if self.heartbeat_s and self.state is State.RUNNING:
             interval_ms = self.heartbeat_s * 1000

@@ -20,7 +20,7 @@ from pillarbox.protocols.amqp091.errors import AmqpError
 from pillarbox.protocols.amqp091.interceptors import interceptors_of
 
 if TYPE_CHECKING:
-    from pillarbox.broker.auth import User
+    from pillarbox.broker.auth import Principal
     from pillarbox.protocols.amqp091.connection import Connection
 
 PROTOCOL_HEADER = b"AMQP\x00\x00\x09\x01"
@@ -155,12 +155,12 @@ def _mechanisms(connection: Connection) -> list[str]:
     ]
 
 
-def _authenticate(connection: Connection, mechanism: str, response: bytes) -> User | None:
+def _authenticate(connection: Connection, mechanism: str, response: bytes) -> Principal | None:
     """Who that is, if it may be believed."""
     if mechanism not in _mechanisms(connection):
         return None
     if mechanism == EXTERNAL:
-        return connection.core.users.by_name.get(connection.certificate_user or "")
+        return connection.known or connection.core.users.by_name.get(connection.certificate_user or "")
     credentials = MECHANISMS[mechanism](response)
     return connection.core.users.authenticate(*credentials) if credentials is not None else None
 

@@ -62,7 +62,7 @@ class MoveBody(msgspec.Struct):
 
 
 def _client(request: Request) -> LocalClient:
-    return LocalClient(request.node.connect, request.begin, request.user.name, request.vhost.name)
+    return LocalClient(request.node.connect, request.begin, request.user, request.vhost.name)
 
 
 def _properties(given: dict[str, Any] | list[Any]) -> bytes:

@@ -85,7 +85,7 @@ NODE = Document(
     Field("proc_total", INTEGER, lambda n, r: 1),
     Field("db_dir", STRING, lambda n, r: n.data),
     Field("config_files", array(STRING), lambda n, r: []),
-    Field("log_files", array(STRING), lambda n, r: ["<stderr>"]),
+    Field("log_files", array(STRING), lambda n, r: [n.config.log_file or "<stderr>"]),
     Field("enabled_plugins", array(STRING), lambda n, r: ["rabbitmq_management"]),
     Field("applications", array(OBJECT), _applications),
     Field("auth_mechanisms", array(OBJECT), _mechanisms),

@@ -128,7 +128,7 @@ def put(request: Request) -> Answer | None:
     )
     if body.tracing is not None:
         core.set_tracing(name, body.tracing)
-    if new:
+    if new and request.user.name in core.users.by_name:
         core.set_permission(Permission(request.user.name, name, ALL, ALL, ALL))
     return CREATED if new else None
 
