@@ -21,6 +21,7 @@ from urllib.parse import quote
 from bench.amqp_load import Load, measure
 from bench.amqp_wire import Address, RawConnection
 from bench.peers import HOST, Peer, Pillarbox
+from bench.units import Instrumented
 
 QUEUES = 10_000
 RATE = 5_000
@@ -89,20 +90,25 @@ def _longest_tick_ms(port: int) -> float:
     raise AssertionError("the broker does not say what its longest turn was")
 
 
+def _prepared(peer: Pillarbox, part: float) -> None:
+    """Declare the queues; what that took shall not hide what comes."""
+    with contextlib.closing(RawConnection(Address(peer.amqp_port))) as connection:
+        for number in range(int(QUEUES * part)):
+            connection.declare_queue(f"other-{number}")
+    peer.stop()
+    peer.start()
+
+
 def watched(kind: type[Peer], part: float) -> dict[str, float | str]:
     """See the module; `part` of the queues and of the time."""
     if kind is not Pillarbox:
         return {"reason": "has other ports"}
     figures: dict[str, float | str] = {}
     load = Load(messages=int(RATE * SECONDS * part), rate=RATE, prefetch=1000)
+    shorter = Load(messages=load.messages // 2, rate=RATE, prefetch=1000)
     for who in ("nobody", "everybody"):
         with Pillarbox() as peer:
-            with contextlib.closing(RawConnection(Address(peer.amqp_port))) as connection:
-                for number in range(int(QUEUES * part)):
-                    connection.declare_queue(f"other-{number}")
-            # What declaring took shall not hide what comes.
-            peer.stop()
-            peer.start()
+            _prepared(peer, part)
             ports = peer.management_port, peer.ports["prometheus"]
             with everybody(*ports) if who == "everybody" else contextlib.nullcontext():
                 found = measure(load, Address(peer.amqp_port), pid=peer.pid)
@@ -117,4 +123,13 @@ def watched(kind: type[Peer], part: float) -> dict[str, float | str]:
                     _read(ports[0], PAGE)
                     took.append(time.perf_counter() - began)
                 figures["page of 500 ms"] = round(statistics.median(took) * 1000, 1)
+        with Instrumented() as peer:
+            _prepared(peer, part)
+            ports = peer.management_port, peer.ports["prometheus"]
+            since = time.time()
+            with everybody(*ports) if who == "everybody" else contextlib.nullcontext():
+                measure(shorter, Address(peer.amqp_port), pid=peer.pid)
+            units = [unit["cpu_ms"] for unit in peer.long_units(since)]
+            figures[f"{who}: units over 2 ms of cpu"] = len(units)
+            figures[f"{who}: longest unit cpu ms"] = max(units, default=0.0)
     return figures

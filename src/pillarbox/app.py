@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import copy
-import gc
 import json
 import logging
 import os
@@ -31,6 +30,7 @@ from pillarbox.engine.logs import Logs
 from pillarbox.errors import StartupError
 from pillarbox.net.driver import Connection, Driver
 from pillarbox.net.ticker import Ticker
+from pillarbox.ops.garbage import Collector
 from pillarbox.ops.resources import Watch, machine_bytes, process_bytes, watermark_bytes
 from pillarbox.profiles import PROFILES
 
@@ -354,6 +354,7 @@ class Server:
         """Management API and page, and metrics: each on a port of its own."""
         from pillarbox.ops.management.node import Bound, Node
         from pillarbox.ops.management.samples import Sampler
+        from pillarbox.ops.pace import Pace
 
         config, core, begin = self.config, self.core, self.ticker.begin
         node = Node(
@@ -363,6 +364,7 @@ class Server:
             version=core.profile.version,
             started_ms=self.clock.now_ms(),
         )
+        pace = Pace()
         sampler = self.sampler = Sampler(core)
         sampler.start()
 
@@ -370,7 +372,7 @@ class Server:
             from pillarbox.ops.management.application import Api
             from pillarbox.ops.web.site import Site
 
-            return Site(Api(core, node, sampler, begin), stopping)
+            return Site(Api(core, node, sampler, begin, pace), stopping)
 
         def make_metrics(stopping: asyncio.Event) -> Any:
             from pillarbox.ops.prometheus.application import Metrics
@@ -378,7 +380,7 @@ class Server:
 
             ticker = self.ticker
             source = Source(core, node, sampler, lambda: ticker.longest_ns / 1e9, lambda: ticker.turns)
-            return Metrics(source, begin)
+            return Metrics(source, begin, pace)
 
         self.management_addresses = await self._bind_http(loop, config.management_port, make_site)
         self.prometheus_addresses = await self._bind_http(loop, config.prometheus_port, make_metrics)
@@ -636,10 +638,7 @@ async def _serve(config: Config, announce: Callable[..., None]) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
-    # What was made so far lives as long as the process: the collector need not look at it again.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(100_000, 20, 100)
+    Collector(lambda: server.ticker.turns).start(loop)
     announce(
         *(f"amqp {_shown(*address)}" for address in server.amqp_addresses),
         *(f"amqps {_shown(*address)}" for address in server.amqps_addresses),

@@ -37,6 +37,7 @@ from pillarbox.ops.management.resources import RESOURCES
 from pillarbox.ops.management.routes import PUBLIC, Route
 from pillarbox.ops.management.samples import Sampler
 from pillarbox.ops.management.sending import Receive, Scope, Send, send_answer
+from pillarbox.ops.pace import Pace
 
 log = logging.getLogger("pillarbox.management")
 
@@ -49,13 +50,16 @@ NOBODY: Any = None
 
 class Api:
     """One broker's API. `begin` starts a turn of the broker, so that the core knows the time and acts on what
-    handlers have changed."""
+    handlers have changed. Long answers keep to the `pace`."""
 
-    def __init__(self, core: Core, node: Node, sampler: Sampler, begin: Callable[[], None]) -> None:
+    def __init__(
+        self, core: Core, node: Node, sampler: Sampler, begin: Callable[[], None], pace: Pace
+    ) -> None:
         self._core = core
         self._node = node
         self._sampler = sampler
         self._begin = begin
+        self._pace = pace
         by_path: dict[str, dict[str, Route]] = {}
         for resource in RESOURCES:
             for route in resource.routes:
@@ -77,7 +81,7 @@ class Api:
             await self._app(scope, receive, send)
 
     async def _nowhere(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await send_answer(scope, send, _refused(not_found()))
+        await send_answer(scope, send, _refused(not_found()), self._pace)
 
     async def _send_openapi(self, request: Any) -> Any:
         from starlette.responses import Response
@@ -89,18 +93,18 @@ class Api:
         answer = Answer()
         try:
             answer = await self._handle(routes, scope, receive)
-            await send_answer(scope, send, answer)
+            await send_answer(scope, send, answer, self._pace)
         except HttpError as error:
-            await send_answer(scope, send, _refused(error))
+            await send_answer(scope, send, _refused(error), self._pace)
         except BrokerError as error:
-            await send_answer(scope, send, _refused(refusal(error)))
+            await send_answer(scope, send, _refused(refusal(error)), self._pace)
         except _GoneError:
             pass
         except Exception:
             log.exception("%s %s failed", scope["method"], scope["path"])
             if not isinstance(answer.body, Iterator):
                 fault = HttpError(500, "internal_server_error", "see the broker's log")
-                await send_answer(scope, send, _refused(fault))
+                await send_answer(scope, send, _refused(fault), self._pace)
 
     async def _handle(self, routes: Mapping[str, Route], scope: Scope, receive: Receive) -> Answer:
         method = scope["method"]

@@ -5,16 +5,12 @@ Knows answers, and nothing of what is in them.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, MutableMapping
 from typing import Any
 
-from pillarbox.clock import monotonic_ns
 from pillarbox.ops.management.fields import encode
 from pillarbox.ops.management.request import Answer
-
-SLICE_NS = 1_000_000
-"""What is produced at a stretch before others have their turn: half of what a unit on the loop may take."""
+from pillarbox.ops.pace import Pace
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -22,11 +18,11 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
-async def send_answer(scope: Scope, send: Send, answer: Answer) -> None:
+async def send_answer(scope: Scope, send: Send, answer: Answer, pace: Pace) -> None:
     """Send an answer; one that is produced in steps goes out in slices, and as a whole if it is small."""
     body = answer.body
     if isinstance(body, Iterator):
-        slices = _slices(body)
+        slices = _slices(body, pace)
         # What is wrong with the request shows before the first bytes, and can still be said.
         first, more = await anext(slices, (b"", False))
         await _start(send, answer, None if more else len(first))
@@ -43,19 +39,18 @@ async def send_answer(scope: Scope, send: Send, answer: Answer) -> None:
     await _body(scope, send, body, False)
 
 
-async def _slices(steps: Iterator[bytes]) -> AsyncIterator[tuple[bytes, bool]]:
+async def _slices(steps: Iterator[bytes], pace: Pace) -> AsyncIterator[tuple[bytes, bool]]:
     """Gather steps for a while, then let others have their turn; yields bytes and whether more come."""
     parts: list[bytes] = []
-    began = monotonic_ns()
+    await pace.begin()
     for part in steps:
         if part:
             parts.append(part)
-        if monotonic_ns() - began >= SLICE_NS:
+        if pace.is_over:
             if parts:
                 yield b"".join(parts), True
                 parts = []
-            await asyncio.sleep(0)
-            began = monotonic_ns()
+            await pace.begin()
     yield b"".join(parts), False
 
 

@@ -11,6 +11,7 @@ from urllib.parse import parse_qs
 
 from pillarbox.ops.management.request import Answer
 from pillarbox.ops.management.sending import Receive, Scope, Send, send_answer
+from pillarbox.ops.pace import Pace
 from pillarbox.ops.prometheus.exposition import CONTENT_TYPE, Family, exposition
 from pillarbox.ops.prometheus.families import Source, detailed, per_object, totals
 from pillarbox.ops.resources import process_bytes
@@ -51,13 +52,14 @@ DOCUMENTS: dict[str, Callable[[Source, Query], Iterator[Family]]] = {
 class Metrics:
     """See the module. `begin` starts a turn of the broker, so that it knows the time."""
 
-    def __init__(self, source: Source, begin: Callable[[], None]) -> None:
+    def __init__(self, source: Source, begin: Callable[[], None], pace: Pace) -> None:
         self._source = source
         self._begin = begin
+        self._pace = pace
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            await send_answer(scope, send, self._answer(scope))
+            await send_answer(scope, send, self._answer(scope), self._pace)
 
     def _answer(self, scope: Scope) -> Answer:
         document = DOCUMENTS.get(scope["path"].rstrip("/"))
