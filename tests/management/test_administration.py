@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import pika
 import pytest
 
 from pillarbox import Broker
@@ -337,6 +338,57 @@ def test_all_messages_of_a_queue_move_in_order(broker: Broker, api: Client) -> N
     assert [int(one["payload"]) for one in got.document] == list(range(250))
     assert api.request("POST", "queues/%2F/from/move", {"destination": "none"}).status == 404
     assert api.request("POST", "queues/%2F/from/move", {"destination": "from"}).status == 400
+
+
+LIMITS = "nodes/pillarbox@localhost/limits"
+
+
+@pytest.mark.row("R73")
+def test_limits_of_memory_and_disk_count_from_the_same_moment(broker: Broker, api: Client) -> None:
+    """R73: the alarm rings, and ends, with the request that changes the limit."""
+    before = api.get("nodes/pillarbox@localhost")["mem_limit"]
+    assert api.request("PUT", LIMITS, {"memory_high_watermark": 0, "disk_free_min": "1GB"}).status == 204
+    node = api.get("nodes/pillarbox@localhost")
+    assert (node["mem_limit"], node["mem_alarm"], node["disk_free_limit"]) == (0, True, 1_000_000_000)
+    assert api.request("GET", "health/checks/alarms").status == 503
+    parameters = pika.URLParameters(broker.amqp_url)
+    parameters.blocked_connection_timeout = 60
+    with pika.BlockingConnection(parameters) as connection:
+        told: list[Any] = []
+        connection.add_on_connection_blocked_callback(lambda _, method: told.append(method.method.reason))
+        connection.add_on_connection_unblocked_callback(lambda _, method: told.append("go on"))
+        connection.channel().basic_publish("", "nowhere", b"waits")
+        while not told:
+            connection.process_data_events(10)
+        assert api.request("PUT", LIMITS, {"memory_high_watermark": "2GiB"}).status == 204
+        while len(told) < 2:
+            connection.process_data_events(10)
+        assert told == ["low on memory", "go on"]
+    assert api.get("nodes/pillarbox@localhost")["mem_limit"] == 2 << 30
+    assert api.request("PUT", LIMITS, {"memory_high_watermark": 0.4, "disk_free_relative": 0}).status == 204
+    node = api.get("nodes/pillarbox@localhost")
+    assert (node["mem_limit"], node["mem_alarm"], node["disk_free_limit"]) == (before, False, 0)
+
+
+@pytest.mark.row("R73")
+@pytest.mark.parametrize(
+    ("body", "complaint"),
+    [
+        ({"memory_high_watermark": "much"}, "memory_high_watermark must be a share of the memory or a size"),
+        ({"memory_high_watermark": -1}, "memory_high_watermark must be"),
+        ({"disk_free_min": "-1"}, "disk_free_min must be a size"),
+        ({"disk_free_relative": -1}, "disk_free_relative must be from 0 to 1000"),
+        ({"disk_free_min": []}, "Expected `int | str | null`, got `array`"),
+    ],
+)
+def test_wrong_limits_change_nothing(api: Client, body: dict[str, Any], complaint: str) -> None:
+    before = api.get("nodes/pillarbox@localhost")
+    reply = api.request("PUT", LIMITS, {"memory_high_watermark": 0, **body})
+    assert reply.status == 400
+    assert complaint in reply.document["reason"]
+    after = api.get("nodes/pillarbox@localhost")
+    assert all(after[key] == before[key] for key in ("mem_limit", "disk_free_limit"))
+    assert api.request("PUT", "nodes/other/limits", {}).status == 404
 
 
 @pytest.mark.row("R98", "R116")

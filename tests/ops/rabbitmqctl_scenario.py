@@ -124,6 +124,21 @@ rabbitmqctl list_vhosts
 rabbitmqctl list_vhosts name tracing --formatter json
 rabbitmqctl trace_on
 rabbitmqctl trace_off
+rabbitmqctl set_vm_memory_high_watermark 0.5
+rabbitmqctl set_vm_memory_high_watermark absolute 2GB
+rabbitmqctl set_vm_memory_high_watermark absolute 2000000000
+rabbitmqctl set_vm_memory_high_watermark 5
+rabbitmqctl set_vm_memory_high_watermark nonsense
+rabbitmqctl set_vm_memory_high_watermark absolute nonsense
+rabbitmqctl -q set_vm_memory_high_watermark 0.4
+rabbitmqctl set_vm_memory_high_watermark
+rabbitmqctl set_vm_memory_high_watermark a b c
+rabbitmqctl set_disk_free_limit 60MB
+rabbitmqctl set_disk_free_limit 60000000
+rabbitmqctl set_disk_free_limit mem_relative 0.001
+rabbitmqctl set_disk_free_limit mem_relative nonsense
+rabbitmqctl set_disk_free_limit nonsense
+rabbitmqctl set_disk_free_limit
 rabbitmqctl set_vhost_tags v1 a b
 rabbitmqctl import_definitions {definitions}
 rabbitmqctl list_queues

@@ -197,3 +197,20 @@ def test_watermark_is_a_share_or_a_size() -> None:
     assert watermark_bytes(0.4, 1000) == 400
     assert watermark_bytes(1, 1000) == 1000
     assert watermark_bytes(5 * MIB, 1000) == 5 * MIB
+
+
+def test_budget_follows_the_watermark_down_and_up_again() -> None:
+    """R73: told to take less, the broker moves messages to the disk earlier; the budget never grows."""
+    machine = Machine(budget=128 * MIB)
+    watch = machine.watch()
+    assert machine.memory_budget == 128 * MIB
+    watch.limit_memory(100 * MIB)
+    assert machine.memory_budget == 30 * MIB
+    watch.limit_memory(0)
+    assert machine.memory_budget == 0
+    watch.look(0)
+    assert machine.alarms == {"memory"}
+    watch.limit_memory(LIMIT)
+    watch.look(0)
+    assert machine.memory_budget == 128 * MIB
+    assert machine.alarms == set()

@@ -128,7 +128,8 @@ class Alarmed(Protocol):
 class Watch:
     """Looks after memory and, where there is a data folder, after its disk; see the module.
 
-    `memory_max` is the watermark in bytes, `disk_free_min` the least to be free. Both may be changed.
+    `memory_max` is the watermark in bytes, `disk_free_min` the least to be free; `limit_memory` and
+    `limit_disk` change them.
     """
 
     def __init__(
@@ -143,7 +144,8 @@ class Watch:
         self._core = core
         self._gauge = MemoryGauge(process)
         self._folder = folder
-        self.memory_max = memory_max
+        self._process = process
+        self._budget = core.memory_budget
         self.disk_free_min = disk_free_min
         self._is_short = False
         self.memory_used = 0
@@ -153,12 +155,26 @@ class Watch:
         """When to look again."""
         self.next_bytes = 0
         """Or as soon as messages in memory are counted to more than this."""
-        # The budget comes before the alarm, also on a small machine: half of what there is may be messages.
-        room = memory_max - process()
-        core.memory_budget = min(core.memory_budget, max(0, room) // 2)
+        self.memory_max = 0
+        self.limit_memory(memory_max)
 
     def __repr__(self) -> str:
         return f"<Watch memory={self.memory_used}/{self.memory_max} disk_free={self.disk_free}>"
+
+    def limit_memory(self, memory_max: int) -> None:
+        """Set the watermark; it counts from the next look on.
+
+        The budget comes before the alarm, also on a small machine: half of what there is may be messages.
+        """
+        self.memory_max = memory_max
+        room = memory_max - self._process()
+        self._core.memory_budget = min(self._budget, max(0, room) // 2)
+        self.next_ms = 0
+
+    def limit_disk(self, disk_free_min: int) -> None:
+        """Set how much is to be free; it counts from the next look on."""
+        self.disk_free_min = disk_free_min
+        self.next_ms = 0
 
     def look(self, now_ms: int) -> None:
         """Measure, and set the alarms or end them. Cost: a few system calls."""

@@ -619,6 +619,19 @@ BROKER = (
         "/nodes/{node}",
     ),
     Operation("nodes", "memory", "Show what takes its memory.", "GET", "/nodes/{node}/memory"),
+    Operation(
+        "nodes",
+        "set-limits",
+        "Limit memory and disk until the next start.",
+        "PUT",
+        "/nodes/{node}/limits",
+        (
+            option("memory-high-watermark", "A share of the memory or a size."),
+            option("disk-free-min", "A size."),
+        ),
+        done="the limits of {node} are set",
+        details="Only Pillarbox knows that path; a RabbitMQ answers 404.",
+    ),
     Operation("cluster-name", "show", "Show the name that clients are told.", "GET", "/cluster-name"),
     Operation(
         "cluster-name",

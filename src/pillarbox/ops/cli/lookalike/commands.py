@@ -13,7 +13,7 @@ from typing import Any
 
 from pillarbox.ops.api_client import ApiError
 from pillarbox.ops.cli.files import OWNER_ONLY, STANDARD, read_json, write_whole
-from pillarbox.ops.cli.lookalike import diagnostics, listings, plugins
+from pillarbox.ops.cli.lookalike import diagnostics, listings, plugins, watermarks
 from pillarbox.ops.cli.lookalike.arguments import (
     EXIT_DATA,
     EXIT_NO_USER,
@@ -362,6 +362,7 @@ CTL = (
     Command("clear_vhost_limits", "", 'Clearing vhost "{vhost}" limits ...', _clear_vhost_limits, (_vhost,)),
     Command("trace_on", "", 'Starting tracing for vhost "{vhost}" ...', _trace(True), (_vhost,)),
     Command("trace_off", "", 'Stopping tracing for vhost "{vhost}" ...', _trace(False), (_vhost,)),
+    *watermarks.COMMANDS,
     Command("purge_queue", "<queue>", "Purging queue '{queue}' in vhost '{vhost}' ...", _purge),
     Command("delete_queue", "<queue>",
             "Deleting queue '{queue}' on vhost '{vhost}'{conditions} ...", _delete_queue,

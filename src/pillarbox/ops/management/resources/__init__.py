@@ -23,13 +23,14 @@ from pillarbox.ops.management.resources import (
     queues,
     users,
     vhosts,
+    watermarks,
     whoami,
 )
 from pillarbox.ops.management.routes import Resource
 
 RESOURCES = (
     Resource("Overview", overview.ROUTES),
-    Resource("Nodes", nodes.ROUTES),
+    Resource("Nodes", (*nodes.ROUTES, *watermarks.ROUTES)),
     Resource("Who is asking", whoami.ROUTES),
     Resource("Connections", connections.ROUTES),
     Resource("Channels", channels.ROUTES),
