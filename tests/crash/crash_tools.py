@@ -5,9 +5,12 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 
+from pillarbox.broker.queue import Queue
+from pillarbox.broker.stream import StreamQueue
 from pillarbox.engine.base import Recovery, ReturnedFact
 from pillarbox.engine.local import LocalEngine
 from pillarbox.engine.schedulers import InlineScheduler
+from pillarbox.store.batch import decode_batch
 from pillarbox.store.files import Files
 from pillarbox.testing.faults import Image, SimulatedFiles, crash_images
 from pillarbox.testing.journal import ModelDomain, QueueView, ShuffledScheduler, State
@@ -205,3 +208,26 @@ def _short(view: QueueView | None) -> str:
         return "missing"
     bodies = {sequence: body[:8] for sequence, body in view.bodies.items()}
     return f"next={view.sequence_next} delivered={view.delivered_through} {bodies} {view.returned}"
+
+
+def stream_bodies(queue: Queue, scheduler: InlineScheduler) -> list[bytes]:
+    """What a stream has for readers, in order; proves that offsets count from 0 without a gap."""
+    assert isinstance(queue, StreamQueue)
+    scheduler.run_until_idle()
+    found: list[bytes] = []
+    answers: dict[int, object] = {}
+    queue.loaded = lambda ticket, found: answers.__setitem__(ticket, found)  # type: ignore[method-assign]
+    while len(found) < queue.log.committed:
+        read = queue.log.read(len(found), 1 << 20, 1)
+        if read is None:
+            scheduler.run_until_idle()
+            read = answers.pop(1)  # type: ignore[assignment]
+        assert read is not None
+        assert read.offset_first == len(found)
+        for chunk in read.chunks:
+            position = 0
+            while position < len(chunk):
+                header, records = decode_batch(bytes(chunk), position)
+                found += [record.value or b"" for record in records]
+                position += header.size
+    return found

@@ -5,15 +5,14 @@ from __future__ import annotations
 import random
 
 import pytest
+from crash_tools import stream_bodies
 
 from pillarbox.broker.core import Core
-from pillarbox.broker.stream import StreamQueue
 from pillarbox.engine.base import Address, Message
 from pillarbox.engine.local import LocalEngine
 from pillarbox.engine.schedulers import InlineScheduler
 from pillarbox.protocols.amqp091.publishing import ORIGIN
 from pillarbox.protocols.amqp091.records import RecordCodec
-from pillarbox.store.batch import decode_batch
 from pillarbox.testing.faults import Image, SimulatedFiles, crash_images
 from pillarbox.testing.journal import ShuffledScheduler
 
@@ -58,27 +57,7 @@ class Life:
         self.waiting.append((self.core.ticket, self.published))
 
     def bodies(self) -> list[bytes]:
-        """What the stream has for readers, in order; proves that offsets count from 0 without a gap."""
-        queue = self.core.vhosts["/"].queues["s"]
-        assert isinstance(queue, StreamQueue)
-        self.scheduler.run_until_idle()
-        found: list[bytes] = []
-        answers: dict[int, object] = {}
-        queue.loaded = lambda ticket, found: answers.__setitem__(ticket, found)  # type: ignore[method-assign]
-        while len(found) < queue.log.committed:
-            read = queue.log.read(len(found), 1 << 20, 1)
-            if read is None:
-                self.scheduler.run_until_idle()
-                read = answers.pop(1)  # type: ignore[assignment]
-            assert read is not None
-            assert read.offset_first == len(found)
-            for chunk in read.chunks:
-                position = 0
-                while position < len(chunk):
-                    header, records = decode_batch(bytes(chunk), position)
-                    found += [record.value or b"" for record in records]
-                    position += header.size
-        return found
+        return stream_bodies(self.core.vhosts["/"].queues["s"], self.scheduler)
 
 
 def confirmed_by(files: SimulatedFiles, done: int) -> int:

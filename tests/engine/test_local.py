@@ -83,6 +83,30 @@ def test_synced_is_not_said_before_the_sync() -> None:
     assert synced > before
 
 
+def test_a_held_group_waits_for_its_release_and_all_behind_it_wait_too() -> None:
+    """Also a lone publisher's, which would be committed at once; and loads of what is held."""
+    bench = Bench()
+    location = Location()
+    message = Message(Address("p", "", "q"), b"", b"moved", 0)
+    held = Group(5, [], [MessagesFact([(1, 0)], [message], location)], [], [], held=True)
+    behind = Group(6, [], [MessagesFact([(1, 1)], [message], Location())], [], [], lone=True)
+    bench.domain.ticket = 6
+    bench.domain._expected[1] = [{0: b"moved"}]
+    bench.engine.append(held)
+    bench.engine.append(behind)
+    ticket = 1
+    bench.engine.load(ticket, [(1, range(1), location)])
+    bench.engine.release(4)
+    bench.idle()
+    assert bench.domain.confirmed == 0
+    assert ticket not in bench.domain.answers
+    assert not [operation for operation in bench.files.log if b"moved" in operation.data]
+    bench.engine.release(5)
+    bench.idle()
+    assert bench.domain.confirmed == 6
+    assert bench.domain.answers[ticket] == [{0: b"moved"}]
+
+
 def test_durability_os_answers_without_a_sync() -> None:
     bench = Bench(durability="os")
     before = bench.syncs()

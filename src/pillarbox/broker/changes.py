@@ -50,6 +50,8 @@ class Changes:
         """How many messages ever died, by type of queue, strategy and reason (see `deadletter`)."""
         self.logs_grown = False
         """Streams took messages, which wait for their logs."""
+        self.moved_to_logs = False
+        """Some of them were moved there: what settles them waits for the logs, too."""
         self.definitions: list[DefinitionFact] = []
         self.messages: list[MessagesFact] = []
         self.delivered: dict[int, int] = {}
@@ -76,6 +78,11 @@ class Changes:
             ranges[-1] = range(last.start, sequences.stop)
         else:
             ranges.append(sequences)
+
+    def note_move(self) -> None:
+        """Note that messages are settled because they went elsewhere, just now, maybe to streams."""
+        if self.logs_grown:
+            self.moved_to_logs = True
 
     @property
     def has_facts(self) -> bool:

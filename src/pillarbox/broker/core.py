@@ -78,7 +78,7 @@ class Core:
         profile: Profile = PROFILES[DEFAULT],
         logs: Logs | None = None,
     ) -> None:
-        self._journal = journal
+        self.journal = journal
         self.random = random
         self.wake = wake
         self.warn = warn
@@ -496,8 +496,8 @@ class Core:
             self._load()
         if changes.dirty:
             self.wake()
-        if self._journal.checkpoint_due and self.failure is None:
-            self._journal.checkpoint(CoreSnapshot(self))
+        if self.journal.checkpoint_due and self.failure is None:
+            self.journal.checkpoint(CoreSnapshot(self))
         return scheduler.next_ms
 
     def _dispatch(self) -> int:
@@ -554,6 +554,7 @@ class Core:
         """
         changes = self.changes
         grown, changes.logs_grown = changes.logs_grown, False
+        moved, changes.moved_to_logs = changes.moved_to_logs, False
         lone = quiet and self.confirms.waiting == 1 and changes.is_small and not grown
         waited = grown or self.confirms.stored
         group = changes.take_group(self.ticket + 1, lone=lone, waited=waited)
@@ -568,9 +569,10 @@ class Core:
             self.streams.append(self.ticket)
         if group is not None:
             self.journal_ticket = self.ticket
+            group.held = moved and self.streams.logs_through < self.ticket
             if self.streams.any:
                 self.streams.began(JOURNAL, self.ticket)
-            self._journal.append(group)
+            self.journal.append(group)
 
     def _relieve(self) -> None:
         """Let another part of the messages go that the disk holds."""
@@ -593,7 +595,7 @@ class Core:
             if run.location is not None
         ]
         assert len(requests) == len(cold), "only what rests on disk is cold"
-        self._journal.load(self._load_ticket, requests)
+        self.journal.load(self._load_ticket, requests)
 
     # --- the engine's answers ----------------------------------------------------------------------
 
@@ -618,6 +620,10 @@ class Core:
     def checkpointed(self) -> None:
         """See `JournalListener`."""
         self.wake()
+
+    def fail(self, reason: str) -> None:
+        """A log can store nothing more: neither may the journal, which would settle what the log lost."""
+        self.journal.fail(reason)
 
     def failed(self, reason: str) -> None:
         """See `JournalListener`."""

@@ -138,6 +138,7 @@ class DeadLetters:
                 messages = run.messages or []
             self._publish(one.queue, one.reason, messages)
             if one.run is not None:
+                core.changes.note_move()
                 lane.forwarded(run)
             done += len(messages)
         return done

@@ -514,6 +514,7 @@ class Schedule:
         taken = self.lane.take_due(now_ms, count_max)
         if taken:
             self._publish([message for _, _, message in taken], now_ms)
+            core.changes.note_move()
             self.lane.settle_fired(taken)
         if len(taken) == count_max:
             self.rouse()

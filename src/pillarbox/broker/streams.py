@@ -169,11 +169,19 @@ class Streams:
                 self._owing[who] = (ticket, owed[1])
         return min((through for through, _ in self._owing.values()), default=self._core.ticket)
 
+    @property
+    def logs_through(self) -> int:
+        """The ticket up to which no log owes anything, whatever the journal owes."""
+        owed = [through for who, (through, _) in self._owing.items() if who is not JOURNAL]
+        return min(owed, default=self._core.ticket)
+
     def committed(self, queue: StreamQueue, ticket: int) -> None:
         """A log has all up to this ticket as durable as it was asked to be."""
-        self._core.confirms.synced(self.passed(queue, ticket))
+        through = self.passed(queue, ticket)
+        self._core.journal.release(self.logs_through)
+        self._core.confirms.synced(through)
         self._core.wake()
 
     def failed(self, reason: str) -> None:
         """A log can store nothing more, which ends all storing, as when the journal fails."""
-        self._core.failed(reason)
+        self._core.fail(reason)

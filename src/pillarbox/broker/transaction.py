@@ -202,6 +202,7 @@ class Transaction:
         for publication in publications:
             refused = self._publish(publication) or refused
             routed = routed or bool(publication.queues)
+        core.changes.note_move()
         for answer in answers:
             answer.ledger.settle_withdrawn(sorted(answer.entries, key=_by_tag))
             _deliver(dict.fromkeys([entry.lane.queue for entry, _ in answer.entries]))

@@ -137,6 +137,9 @@ class Group(msgspec.Struct, eq=False):
     """Somebody hears of it when it is durable; if nobody does, it has a little time."""
     returned: list[ReturnedFact] = []
     """Later ones go before earlier ones about the same messages."""
+    held: bool = False
+    """It settles what logs were given under the same ticket: it waits for `Journal.release`, and what is
+    appended after it waits behind it, so that a crash doubles what was moved and never loses it."""
 
 
 class StoredRun(msgspec.Struct, eq=False, gc=False):
@@ -220,6 +223,12 @@ class Journal(Protocol):
 
     def append(self, group: Group) -> None:
         """Take a group and fill the locations of its messages; answered by `synced`."""
+
+    def release(self, ticket: int) -> None:
+        """Held groups up to this ticket may become durable: the logs have what they settle."""
+
+    def fail(self, reason: str) -> None:
+        """A log has failed: no held group, and no checkpoint, may ever count; answered by `failed`."""
 
     def load(self, ticket: int, requests: Sequence[tuple[int, range, Location]]) -> None:
         """Bring back cold messages: (queue uid, sequences, location) each; answered by `loaded`."""

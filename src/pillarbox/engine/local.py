@@ -58,6 +58,15 @@ NO_TICKET = -1
 _log = logging.getLogger("pillarbox.engine")
 
 
+class _Held(msgspec.Struct, gc=False):
+    """An entry that waits for logs, or behind one that does."""
+
+    entry: Entry
+    ticket: int
+    """Of its group, if that has to be released, else `NO_TICKET`."""
+    urgent: bool
+
+
 class _Pending(msgspec.Struct, gc=False):
     """A group on its way to the disk."""
 
@@ -98,6 +107,10 @@ class LocalEngine:
         self._listener: JournalListener | None = None
         self._failure: str | None = None
         self._pending: deque[_Pending] = deque()
+        self._held: deque[_Held] = deque()
+        """Entries that the committer may not have yet. Invariant: the first of them waits for a release."""
+        self._released = 0
+        """Groups up to this ticket need not wait."""
         self._serial = 0
         self._waiters: deque[tuple[int, Callable[[], None]]] = deque()
         """What to call when the entry of that serial is done, in ascending order."""
@@ -181,8 +194,9 @@ class LocalEngine:
         """Take a group and fill the locations of its messages; answered by `synced`."""
         self._serial = serial = self._serial + 1
         encoded = self._codec.encode_group(group, self._offset)
+        held = group.held and group.ticket > self._released
         if encoded is None:
-            self._submit(Entry(serial, self._segment, self._position, []), group.ticket, 0)
+            self._submit(Entry(serial, self._segment, self._position, []), group.ticket, 0, held=held)
             return
         position = self._position
         if position and position + encoded.size > self._segment_bytes:
@@ -203,7 +217,7 @@ class LocalEngine:
         self._runs_since += runs
         self.unsynced_bytes += encoded.size
         entry = Entry(serial, self._segment, position, encoded.chunks)
-        if group.lone:
+        if group.lone and not self._held and not held:
             self._pending.append(_Pending(serial, group.ticket, entry.segment, position, encoded.size))
             self._answer_now = True
             if self._committer.commit_now(entry):
@@ -212,7 +226,15 @@ class LocalEngine:
             self._answer_now = False
             self._pending.pop()
         urgent = group.waited or self.unsynced_bytes > LINGERING_BYTES_MAX
-        self._submit(entry, group.ticket, encoded.size, urgent=urgent)
+        self._submit(entry, group.ticket, encoded.size, urgent=urgent, held=held)
+
+    def release(self, ticket: int) -> None:
+        """Let groups go to the disk that waited for logs, and those behind them; see `Journal`."""
+        self._released = max(self._released, ticket)
+        held = self._held
+        while held and held[0].ticket <= self._released:
+            one = held.popleft()
+            self._committer.submit(one.entry, urgent=one.urgent)
 
     def load(self, ticket: int, requests: Sequence[Request]) -> None:
         """Bring back cold messages; answered by `loaded`, later if one of them is not written yet."""
@@ -257,9 +279,14 @@ class LocalEngine:
 
     # --- commits -----------------------------------------------------------------------------------
 
-    def _submit(self, entry: Entry, ticket: int, size: int, *, urgent: bool = True) -> None:
+    def _submit(
+        self, entry: Entry, ticket: int, size: int, *, urgent: bool = True, held: bool = False
+    ) -> None:
         self._pending.append(_Pending(entry.ticket, ticket, entry.segment, entry.position, size))
-        self._committer.submit(entry, urgent=urgent)
+        if held or self._held:
+            self._held.append(_Held(entry, ticket if held else NO_TICKET, urgent))
+        else:
+            self._committer.submit(entry, urgent=urgent)
 
     def _on_done_elsewhere(self, serial: int) -> None:
         if self._answer_now:
@@ -283,15 +310,19 @@ class LocalEngine:
             waiters.popleft()[1]()
 
     def _on_failed_elsewhere(self, reason: str) -> None:
-        self._scheduler.call_soon(lambda: self._fail(reason))
+        self._scheduler.call_soon(lambda: self.fail(reason))
 
-    def _fail(self, reason: str) -> None:
-        """Nothing is acknowledged from here on; said once. Loads go on with what can be read."""
+    def fail(self, reason: str) -> None:
+        """Nothing is acknowledged from here on; said once. Loads go on with what can be read.
+
+        Also for the domain, when a log has failed; see `Journal`.
+        """
         if self._failure is not None:
             return
         self._failure = reason
         self._checkpoint = None
         self._pending.clear()
+        self._held.clear()
         self.unsynced_bytes = 0
         _log.error("%s; nothing is stored any more until the broker is started again", reason)
         if self._listener is not None:
@@ -352,12 +383,12 @@ class LocalEngine:
 
     def _decode_one(self, uid: int, sequences: range, value: bytes | str) -> list[tuple[int, Message]]:
         if isinstance(value, str):
-            self._fail(value)
+            self.fail(value)
             return []
         try:
             return self._codec.decode_messages(value, uid, sequences)
         except StoreError as error:
-            self._fail(str(error))
+            self.fail(str(error))
             return []
 
     def _unpin(self, segment: int) -> None:
@@ -430,7 +461,7 @@ class LocalEngine:
             self.checkpoint_error = error
             _log.warning("%s", error)
             if fatal:
-                self._fail(error)
+                self.fail(error)
         else:
             self.checkpoint_error = None
         if self._listener is not None:

@@ -40,6 +40,13 @@ class MemoryEngine:
             self._scheduler.call_soon(self._answer)
         self._ticket = group.ticket
 
+    def release(self, ticket: int) -> None:
+        pass
+
+    def fail(self, reason: str) -> None:
+        if self._listener is not None:
+            self._listener.failed(reason)
+
     def _answer(self) -> None:
         ticket, self._ticket = self._ticket, None
         if ticket is not None and self._listener is not None:

@@ -43,7 +43,7 @@ NOW_MS = 1_700_000_000_000
 
 
 class ShuffledScheduler(InlineScheduler):
-    """No threads, yet the committer, loads and background work take their turns in any order.
+    """No threads, yet the committer, logs, loads and background work take their turns in any order.
 
     Each is a lane that keeps its own order; which lane is next is left to chance (seeded).
     """
@@ -65,7 +65,8 @@ class ShuffledScheduler(InlineScheduler):
         lane.append(self._callbacks.pop())
 
     def worker(self, work: Callable[[], None]) -> Worker:
-        return _LaneWorker(self._lanes.setdefault("committer", deque()), work)
+        lane = self._lanes[f"worker {len(self._lanes)}"] = deque()
+        return _LaneWorker(lane, work)
 
     def step(self) -> bool:
         waiting = [lane for lane in self._lanes.values() if lane]

@@ -73,6 +73,7 @@ class MemoryJournal:
         """Loads that wait to be answered."""
         self.synced_count = 0
         """How many groups are durable."""
+        self._released = 0
         self.failure: str | None = None
         self._checkpoint_groups = checkpoint_groups
         self._checkpointed = 0
@@ -99,6 +100,18 @@ class MemoryJournal:
             location.messages = len(fact.messages)
             self.records.append(Record(fact.messages, fact.targets))
         self.groups.append(group)
+
+    def release(self, ticket: int) -> None:
+        self._released = max(self._released, ticket)
+
+    @property
+    def writable_count(self) -> int:
+        """How many groups may have reached the disk: those up to the first that waits for logs."""
+        groups = self.groups
+        for position in range(self.synced_count, len(groups)):
+            if groups[position].held and groups[position].ticket > self._released:
+                return position
+        return len(groups)
 
     def load(self, ticket: int, requests: Sequence[Request]) -> None:
         self.loads.append((ticket, list(requests)))
@@ -127,10 +140,10 @@ class MemoryJournal:
     # --- the disk ----------------------------------------------------------------------------------
 
     def sync(self, count: int | None = None) -> None:
-        """Make the next `count` groups durable (None: all) and say so."""
+        """Make the next `count` groups durable (None: all that wait for no log) and say so."""
         assert self._listener is not None
         before = self.synced_count
-        left = len(self.groups) - before
+        left = self.writable_count - before
         self.synced_count += left if count is None else min(count, left)
         if self.synced_count > before and self.failure is None:
             self._listener.synced(self.groups[self.synced_count - 1].ticket)
@@ -160,8 +173,9 @@ class MemoryJournal:
         return [(sequence, record.messages[sequence - firsts[0]]) for sequence in sequences]
 
     def step_checkpoint(self) -> bool:
-        """Take the next queue of a checkpoint under way; False if there is none to take."""
-        if self._pending is None:
+        """Take the next queue of a checkpoint under way; False if there is none to take, or it has ended,
+        or its end waits for logs."""
+        if self._pending is None or self.failure is not None:
             return False
         state = next(self._states, None)
         if state is not None:
@@ -170,7 +184,8 @@ class MemoryJournal:
             return True
         # What the states show has to be durable before the checkpoint counts.
         self.sync()
-        self._base, self._pending = self._pending, None
+        if self.synced_count == len(self.groups):
+            self._base, self._pending = self._pending, None
         return False
 
     @property

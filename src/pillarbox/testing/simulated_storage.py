@@ -60,7 +60,7 @@ class MemoryStorage:
         works = [journal.step_checkpoint] if journal.checkpointing else []
         if journal.loads:
             works.append(journal.answer_load)
-        if journal.synced_count < len(journal.groups):
+        if journal.synced_count < journal.writable_count:
             works.append(self._sync)
         if not works:
             return False
@@ -77,7 +77,7 @@ class MemoryStorage:
         self._count = None
 
     def crash(self) -> None:
-        self._count = self._chance.randint(self.journal.synced_count, len(self.journal.groups))
+        self._count = self._chance.randint(self.journal.synced_count, self.journal.writable_count)
 
 
 class DiskStorage:
