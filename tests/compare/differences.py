@@ -33,6 +33,14 @@ def refused(mechanism: str, *before: list[object]) -> Step:
     return {"a0": [*before, ["connection.close", 403, text, "0/0"], ["eof"]]}
 
 
+def no_locator(queue: str, fault: str) -> Step:
+    text = f"invalid arg 'x-queue-leader-locator' for queue '{queue}' in vhost '/': {fault}"
+    return {
+        "a1": [["channel.close", 406, f"PRECONDITION_FAILED - {text}", "50/10"]],
+        "queues": {queue: "gone"},
+    }
+
+
 REFUSED_NONE = refused("NONE")
 REFUSED_PLAIN = refused("PLAIN", ["connection.start", 0, 9, "PLAIN AMQPLAIN", "en_US"])
 UNKNOWN_TYPE = "PRECONDITION_FAILED - unknown exchange type 'no-such-type'"
@@ -143,6 +151,21 @@ DIFFERENCES = (
                 "a1": [["basic.deliver", "r", "*", 0, "", "$r1", "", "m7"]],
                 "b1": [["tx.commit-ok"]],
             },
+        },
+    ),
+    Difference(
+        "placing_classic_queues",
+        "RabbitMQ takes x-queue-leader-locator for classic queues from 4.0 on, and 3.10 crashes (541) on an "
+        "x-queue-master-locator that it does not know. Neither means anything on one node; here the first is "
+        "checked as for other queues and the second taken.",
+        "measured on 3.10.8; rabbit_classic_queue:capabilities",
+        {
+            **{
+                n: {"a1": [["queue.declare-ok", f"q{n}", 0, 0]], "queues": {f"q{n}": [0, 0]}}
+                for n in (0, 1, 6, 7)
+            },
+            2: no_locator("q2", "invalid_queue_locator_arg"),
+            3: no_locator("q3", "{unacceptable_type,byte}"),
         },
     ),
 )

@@ -37,10 +37,17 @@ COMPARED_QUEUE_ARGUMENTS = (
     "x-max-age",
     "x-stream-max-segment-size-bytes",
     "x-stream-filter-size-bytes",
+    "x-queue-leader-locator",
+    "x-quorum-initial-group-size",
+    "x-initial-cluster-size",
+    "x-max-in-memory-length",
+    "x-max-in-memory-bytes",
 )
 """Arguments of queues that a redeclaration must repeat, in the order in which RabbitMQ looks at them."""
 
 QUEUE_TYPES = ("classic", "quorum", "stream")
+LEADER_LOCATORS = ("client-local", "balanced", "random", "least-leaders")
+"""Where the replicas of a queue have their leader: on one node, nowhere else. The last two are old names."""
 RETRY_TYPES = ("all", "failed", "returned", "disabled")
 
 DEFAULTS = {"x-queue-type": "classic"}
@@ -136,6 +143,8 @@ QUEUE_ARGUMENTS: dict[str, Callable[[Any], str | None]] = {
     "x-max-in-memory-length": _not_negative,
     "x-max-in-memory-bytes": _not_negative,
     "x-quorum-initial-group-size": _positive,
+    "x-initial-cluster-size": _positive,
+    "x-queue-leader-locator": _one_of(*LEADER_LOCATORS, fault="invalid_queue_locator_arg"),
     "x-max-age": _age,
     "x-stream-max-segment-size-bytes": _not_negative,
     "x-stream-filter-size-bytes": _filter_size,
@@ -149,8 +158,13 @@ QUORUM_ONLY = (
     "x-max-in-memory-bytes",
     "x-dead-letter-strategy",
 )
-STREAM_ONLY = ("x-max-age", "x-stream-max-segment-size-bytes", "x-stream-filter-size-bytes")
-CLASSIC_ONLY = ("x-max-priority", "x-queue-mode")
+STREAM_ONLY = (
+    "x-max-age",
+    "x-stream-max-segment-size-bytes",
+    "x-stream-filter-size-bytes",
+    "x-initial-cluster-size",
+)
+CLASSIC_ONLY = ("x-max-priority", "x-queue-mode", "x-queue-version", "x-queue-master-locator")
 NOT_STREAM = (
     "x-message-ttl",
     "x-expires",
@@ -171,6 +185,10 @@ def check_queue_arguments(name: str, vhost: str, arguments: Mapping[str, Any]) -
     """Raise BrokerError(PRECONDITION_FAILED) for the first argument whose value is unacceptable."""
     where = f"queue '{name}' in vhost '{vhost}'"
     kind = arguments.get("x-queue-type", "classic")
+    for key in REFUSED.get(kind, ()) if isinstance(kind, str) else ():
+        if key in arguments:
+            text = f"invalid arg '{key}' for {where} of queue type rabbit_{kind}_queue"
+            raise BrokerError(Reason.PRECONDITION_FAILED, text)
     for key, value in arguments.items():
         if key == "x-dead-letter-exchange" and not isinstance(value, str):
             text = f"invalid type '{type_name(value)}' for arg '{key}' in {where}"
@@ -181,10 +199,6 @@ def check_queue_arguments(name: str, vhost: str, arguments: Mapping[str, Any]) -
             problem = "routing_key_but_no_dlx_defined"
         if problem is not None:
             raise BrokerError(Reason.PRECONDITION_FAILED, f"invalid arg '{key}' for {where}: {problem}")
-    for key in REFUSED.get(kind, ()) if isinstance(kind, str) else ():
-        if key in arguments:
-            text = f"invalid arg '{key}' for {where} of queue type rabbit_{kind}_queue"
-            raise BrokerError(Reason.PRECONDITION_FAILED, text)
 
 
 def check_queue_type(
