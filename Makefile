@@ -18,7 +18,7 @@ NODE_LOCKS := $(wildcard tests/*/package-lock.json tests/*/*/package-lock.json)
 NODE_STAMPS := $(NODE_LOCKS:package-lock.json=node_modules/.stamp)
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check bench compare crash suites docs fmt lock clean setup peers lint types layers current
+.PHONY: help serve test check bench compare crash suites docs fmt lock clean setup peers lint types layers current kafka-codec
 
 help:
 	@echo "make serve    run a broker here, with its data in ./data"
@@ -29,6 +29,7 @@ help:
 	@echo "make crash    kill the broker under load, 200 times"
 	@echo "make suites   run the integration suites of kombu and Celery against Pillarbox"
 	@echo "make docs     write the generated parts of docs/"
+	@echo "make kafka-codec  write the Kafka codec from the message definitions in Kafka's client library"
 	@echo "make fmt      format the source"
 	@echo "make lock     pin the newest versions of all dependencies"
 	@echo "make clean    remove everything that was made, but not ./data"
@@ -61,6 +62,7 @@ $(VENV)/.stamp-dev: $(VENV)/.stamp-serve requirements-dev.lock
 	else echo "their tests will be skipped"; fi
 
 setup: $(VENV)/.stamp-dev $(NODE_STAMPS)
+	@scripts/need "command -v mvn" "proving that the Kafka codec is current" maven || test -z "$$CI"
 	@scripts/need "command -v chromium" "testing the web page" chromium || test -z "$$CI"
 
 peers: setup
@@ -111,6 +113,11 @@ current: $(VENV)/.stamp-dev
 
 docs: $(VENV)/.stamp-dev
 	@$(BIN)/python scripts/docs.py
+
+# What is checked in is proven current by tests/protocols/kafka/test_generated.py, where there is Maven.
+kafka-codec: $(VENV)/.stamp-dev
+	@scripts/need "command -v mvn" "Kafka's message definitions" maven
+	@$(BIN)/python -m scripts.kafka_codec
 
 fmt: $(VENV)/.stamp-dev
 	@$(BIN)/ruff check --fix-only --quiet .
