@@ -353,7 +353,6 @@ class Queue:
         self.deleted = True
         self.expiry = None
         self.stamp.valid = False
-        self.tell_waiting()
         for lane in self.lanes:
             lane.close()
         if self.delayed is not None:
@@ -361,6 +360,8 @@ class Queue:
         # Deliveries that are out know their lane and with it the queue, but not the other way round.
         self.lanes.clear()
         self.ready_count = self.ready_bytes = self.unacked_count = self.unacked_bytes = 0
+        # Last: whoever is told may end its channel, which gives back what this queue has already let go.
+        self.tell_waiting()
 
     def ready_runs(self) -> Iterator[Run]:
         """Everything that waits, in the order in which it will be delivered; released stripes interleave."""
