@@ -220,31 +220,40 @@ def test_engine_may_answer_while_it_takes_the_group() -> None:
         assert receiver.confirmed == list(range(1, number + 2))
 
 
-def test_group_says_when_a_lone_publisher_waits_for_it() -> None:
+def test_group_says_when_those_who_wait_for_it_are_all_that_a_tick_had_to_do() -> None:
     """Only then may an engine hold everybody else up for a moment."""
     domain = Domain()
     session = domain.session()
-    queue = session.declare_queue("q", durable=True)
+    stored = session.declare_queue("stored", durable=True)
+    passing = session.declare_queue("passing")
     domain.tick()
     publishers = [Publisher(Receiver()) for _ in range(2)]
 
-    def publish(*who: Publisher, count: int = 1) -> bool:
+    def publish(queue: Queue, *who: Publisher, count: int = 1) -> None:
+        messages = [message(number) for number in range(count)]
+        kept = domain.publish([queue], messages)
         for publisher in who:
-            stored = domain.publish([queue], [message(number) for number in range(count)])
-            domain.core.confirms.accept(publisher, count, stored)
+            domain.core.confirms.accept(publisher, count, kept)
+
+    def is_lone() -> bool:
         domain.tick()
         return domain.journal.groups[-1].lone
 
-    assert publish(publishers[0])
-    assert not publish(publishers[0]), "its first group is still on the way"
-    domain.journal.sync()
-    assert not publish(*publishers)
-    domain.journal.sync()
-    assert not publish(publishers[0], count=1000), "so many messages take their time"
-    domain.journal.sync()
-    domain.consume(session, "q", Receiver())
-    assert not publish(publishers[0]), "a consumer was given something, too"
-    domain.journal.sync()
+    publish(stored)
+    assert not is_lone(), "nobody waits"
+    publish(stored, *publishers, count=10)
+    assert is_lone()
+    domain.consume(session, "stored", Receiver())
+    domain.tick()
+    publish(stored, publishers[0])
+    assert is_lone(), "its consumer got it"
+    domain.consume(session, "passing", Receiver())
+    publish(passing)
+    publish(stored, publishers[0])
+    assert not is_lone(), "others were given something, too"
+    publish(stored, publishers[0])
+    domain.core.flush()
+    assert not domain.journal.groups[-1].lone, "in the middle of a tick"
 
 
 def test_confirms_of_one_sync_are_ranges_in_order_of_ticks() -> None:

@@ -62,8 +62,8 @@ class Life:
         flush = self.core.flush
         self.history = {self.core.ticket: self.view()}
 
-        def and_note(*, quiet: bool = False) -> None:
-            flush(quiet=quiet)
+        def and_note(delivered: int | None = None) -> None:
+            flush(delivered)
             self.history[self.core.ticket] = self.view()
 
         self.core.flush = and_note  # type: ignore[method-assign]

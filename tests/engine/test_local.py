@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pillarbox.engine.base import Address, Group, Location, Message, MessagesFact, QueueState
-from pillarbox.engine.local import LocalEngine
+from pillarbox.engine.local import COMMIT_HERE_BYTES, LocalEngine
 from pillarbox.engine.schedulers import InlineScheduler, LoopScheduler
 from pillarbox.errors import StartupError
 from pillarbox.store.files import DiskFiles, StoreError
@@ -448,6 +448,25 @@ class Listener:
             while not condition():
                 self.event.clear()
                 await self.event.wait()
+
+
+@pytest.mark.parametrize(("size", "at_once"), [(1000, True), (COMMIT_HERE_BYTES, False)])
+def test_small_group_that_all_wait_for_is_durable_before_append_returns(size: int, at_once: bool) -> None:
+    """And a large one when the writer has had its turn."""
+    bench = Bench()
+    bench.domain.make_queue(1)
+    bench.domain.commit()
+    bench.idle()
+    before = bench.syncs()
+    message = Message(Address("o", "", "q"), b"", bytes(size), 1)
+    fact = MessagesFact([(1, 1)], [message], Location())
+    bench.domain.ticket += 1
+    bench.engine.append(Group(bench.domain.ticket, [], [fact], [], [], lone=True))
+    assert bench.syncs() == before + at_once
+    assert (bench.engine.unsynced_bytes == 0) is at_once
+    bench.idle()
+    assert bench.syncs() == before + 1
+    assert bench.engine.unsynced_bytes == 0
 
 
 def test_threads_answer_on_the_loops_thread_in_order(tmp_path: Path) -> None:

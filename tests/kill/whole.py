@@ -15,7 +15,9 @@ from pillarbox.engine.local import LocalEngine
 from pillarbox.engine.schedulers import InlineScheduler
 from pillarbox.protocols.amqp091.connection import Connection
 from pillarbox.protocols.amqp091.handshake import Settings
+from pillarbox.store.committer import QUICK_SYNC_US
 from pillarbox.store.files import Files
+from pillarbox.testing.simulated_storage import NEVER
 
 from .wire import Client
 
@@ -49,7 +51,7 @@ class Whole:
         self.scheduler = scheduler
         self.chance = chance
         self.now_ms = now_ms
-        settings = {**ENGINE, **options}
+        settings = {**ENGINE, "quick_sync_us": chance.choice((NEVER, QUICK_SYNC_US)), **options}
         self.engine = LocalEngine(FOLDER, files, scheduler, **settings)  # type: ignore[arg-type]
         recovery = self.engine.open()
         self.warnings = recovery.warnings

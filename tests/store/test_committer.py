@@ -8,7 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from pillarbox.engine.schedulers import LoopScheduler
-from pillarbox.store.committer import LINGER_S, Committer, Entry, Worker
+from pillarbox.store import committer
+from pillarbox.store.committer import AHEAD_BYTES, LINGER_S, Committer, Entry, Worker
 from pillarbox.testing.faults import SimulatedFiles
 
 WAIT_S = 30.0
@@ -32,7 +33,7 @@ class Asked:
 
 
 class Bench:
-    def __init__(self) -> None:
+    def __init__(self, **options: int) -> None:
         self.files = SimulatedFiles()
         self.files.make_folder("d")
         self.files.make_folder("d/journal")
@@ -41,18 +42,29 @@ class Bench:
         self.worker = Asked(lambda: None)
         self.position = 0
         self.committer = Committer(
-            self.files, "d", self._worker, self.done.append, self.failures.append, barrier=1, sync=True
+            self.files,
+            "d",
+            self._worker,
+            self.done.append,
+            self.failures.append,
+            barrier=1,
+            sync=True,
+            **options,
         )
 
     def _worker(self, work: Callable[[], None]) -> Worker:
         self.worker = Asked(work)
         return self.worker
 
-    def entry(self, number: int) -> Entry:
-        chunk = bytearray(100)
+    def entry(self, number: int, size: int = 100) -> Entry:
+        chunk = bytearray(size)
         entry = Entry(number, 1, self.position, [chunk])
         self.position += len(chunk)
         return entry
+
+    def written(self) -> list[int]:
+        """The sizes of all writes so far."""
+        return [len(operation.data) for operation in self.files.log if operation.kind == "write"]
 
     def syncs(self) -> int:
         return sum(operation.kind == "sync" for operation in self.files.log)
@@ -87,6 +99,48 @@ def test_commit_on_the_spot_takes_along_what_is_not_urgent() -> None:
     assert (bench.done, bench.syncs()) == ([1], 1)
     bench.worker.work()
     assert bench.done == [1]
+
+
+def test_nothing_is_committed_on_the_spot_while_syncs_are_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    now_us = [0]
+    monkeypatch.setattr(committer, "monotonic_ns", lambda: now_us[0] * 1000)
+    bench = Bench(quick_sync_us=500)
+    sync, took_us = bench.files.sync, 10_000
+
+    def slowly(handle: int) -> None:
+        now_us[0] += took_us
+        sync(handle)
+
+    bench.files.sync = slowly  # type: ignore[method-assign]
+    assert bench.committer.commit_now(bench.entry(0)), "nobody has seen a slow one yet"
+    refused, took_us = 0, 100
+    while not bench.committer.commit_now(bench.entry(refused + 1)):
+        bench.position -= 100
+        bench.committer.submit(bench.entry(refused + 1))
+        bench.worker.work()
+        refused += 1
+    assert 5 < refused < 30
+    assert bench.done == list(range(refused + 2))
+
+
+def test_small_write_to_blocks_that_were_only_reserved_takes_zeros_along() -> None:
+    """The writes after it are then quicker to sync; what is not allocated, or large, is left alone."""
+    bench = Bench(allocate_bytes=AHEAD_BYTES + 10_000)
+    for number in range(3):
+        bench.committer.submit(bench.entry(number))
+        bench.worker.work()
+    assert bench.written() == [100 + AHEAD_BYTES, 100, 100]
+    large = bench.entry(3, AHEAD_BYTES - 200)
+    bench.committer.submit(large)
+    bench.worker.work()
+    assert bench.written()[3:] == [AHEAD_BYTES - 200], "large"
+    bench.committer.submit(bench.entry(4))
+    bench.worker.work()
+    rest = AHEAD_BYTES + 10_000 - bench.position
+    assert bench.written()[4:] == [100 + rest], "no further than what is reserved"
+    bench.committer.submit(bench.entry(5, rest + 50))
+    bench.worker.work()
+    assert bench.written()[5:] == [rest + 50], "beyond it nothing is reserved"
 
 
 def test_defect_fails_the_journal_as_a_full_disk_does(caplog: pytest.LogCaptureFixture) -> None:

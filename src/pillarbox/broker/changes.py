@@ -25,10 +25,6 @@ if TYPE_CHECKING:
     from pillarbox.broker.scheduler import Timed
 
 
-SMALL_MESSAGES = 4
-"""Messages of a group that is small; publishers that wait for each confirm send one or a few."""
-
-
 class Changes:
     """One per broker; see the module."""
 
@@ -90,10 +86,9 @@ class Changes:
         return bool(self.messages or self.settled or self.delivered or self.definitions or self.returned)
 
     @property
-    def is_small(self) -> bool:
-        """Are there so few facts that keeping them costs next to nothing but the sync?"""
-        facts = self.messages
-        return len(facts) == 1 and len(facts[0].messages) <= SMALL_MESSAGES and not self.definitions
+    def message_count(self) -> int:
+        """Messages for the journal, each once, however many queues have it."""
+        return sum([len(fact.messages) for fact in self.messages])
 
     def take_group(self, ticket: int, *, lone: bool, waited: bool) -> Group | None:
         """All facts since the last call, as one group; None if there are none."""

@@ -485,7 +485,7 @@ class Core:
                 self.scheduler.at(due_ms, who)
             changes.timed.clear()
         if changes.has_facts or self.confirms.listed or changes.logs_grown:
-            self.flush(quiet=not delivered)
+            self.flush(delivered)
         if self._grown:
             for queue in self._grown:
                 queue.unload(self.memory_budget)
@@ -547,16 +547,18 @@ class Core:
         if self.changes.dying:
             self._forward()
 
-    def flush(self, *, quiet: bool = False) -> None:
+    def flush(self, delivered: int | None = None) -> None:
         """Append all facts so far as one group and seal the confirms that wait for it.
 
-        `quiet`: nothing else was done in this tick.
+        `delivered`: at the end of a tick, the messages that left in it. If these are no more than the group
+        brings, hardly anybody else is kept waiting when it is made durable at once.
         """
         changes = self.changes
         grown, changes.logs_grown = changes.logs_grown, False
         moved, changes.moved_to_logs = changes.moved_to_logs, False
-        lone = quiet and self.confirms.waiting == 1 and changes.is_small and not grown
-        waited = grown or self.confirms.stored
+        stored = self.confirms.stored
+        lone = stored and not grown and delivered is not None and delivered <= changes.message_count
+        waited = grown or stored
         group = changes.take_group(self.ticket + 1, lone=lone, waited=waited)
         if (group is None and not grown) or self.failure is not None:
             # After a failure facts are known to memory alone (see `demand_storage`).

@@ -131,8 +131,8 @@ class Group(msgspec.Struct, eq=False):
     delivered: list[DeliveredFact]
     settled: list[SettledFact]
     lone: bool = False
-    """A single publisher waits for these few messages and nothing else happened in the tick: an engine may
-    make the group durable before `append` returns, if that is sure to be quick."""
+    """Somebody waits for it, and the tick had hardly anything else to do: an engine may make the group
+    durable before `append` returns, if that is sure to be quick."""
     waited: bool = True
     """Somebody hears of it when it is durable; if nobody does, it has a little time."""
     returned: list[ReturnedFact] = []

@@ -24,7 +24,7 @@ from pillarbox.engine.logs import Logs
 from pillarbox.engine.replay import Replay, repair
 from pillarbox.engine.schedulers import Scheduler
 from pillarbox.errors import StartupError
-from pillarbox.store.committer import Committer, Entry
+from pillarbox.store.committer import QUICK_SYNC_US, Committer, Entry
 from pillarbox.store.files import Files, StoreError
 from pillarbox.store.folder import open_folder, segment_path
 from pillarbox.store.journal import barrier_of
@@ -38,6 +38,9 @@ CHECKPOINT_RECORDS = 100_000
 """Records after which a checkpoint is due: replay costs some microseconds for each, however small."""
 CHECKPOINT_RUNS = 1_000_000
 """The same for (record, queue) pairs, of which a fan-out makes many per record."""
+COMMIT_HERE_BYTES = 64 << 10
+"""Bytes that are written and synced on the domain's thread at most: a disk takes them in hardly more time
+than one byte. While it takes more, the thread had better go on with what comes next."""
 LINGERING_BYTES_MAX = 1 << 20
 """Bytes that are not durable beyond which nothing lingers any more."""
 BEHIND_FACTOR = 4
@@ -91,6 +94,7 @@ class LocalEngine:
         checkpoint_bytes: int = CHECKPOINT_BYTES,
         checkpoint_records: int = CHECKPOINT_RECORDS,
         allocate_bytes: int = SEGMENT_BYTES,
+        quick_sync_us: int = QUICK_SYNC_US,
     ) -> None:
         assert durability in DURABILITIES, durability
         self._path = folder
@@ -101,6 +105,7 @@ class LocalEngine:
         self._checkpoint_bytes = checkpoint_bytes
         self._checkpoint_records = checkpoint_records
         self._allocate_bytes = allocate_bytes
+        self._quick_sync_us = quick_sync_us
         self._codec = Codec()
         self._readers = Readers(files, folder)
         self.logs = Logs(files, folder, scheduler, sync=self._sync)
@@ -162,6 +167,7 @@ class LocalEngine:
             barrier=barrier,
             sync=self._sync,
             allocate_bytes=self._allocate_bytes,
+            quick_sync_us=self._quick_sync_us,
         )
         return replayed.recovery
 
@@ -217,7 +223,8 @@ class LocalEngine:
         self._runs_since += runs
         self.unsynced_bytes += encoded.size
         entry = Entry(serial, self._segment, position, encoded.chunks)
-        if group.lone and not self._held and not held:
+        small = self.unsynced_bytes <= COMMIT_HERE_BYTES
+        if group.lone and small and not self._held and not held:
             self._pending.append(_Pending(serial, group.ticket, entry.segment, position, encoded.size))
             self._answer_now = True
             if self._committer.commit_now(entry):

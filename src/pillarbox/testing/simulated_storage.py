@@ -11,11 +11,14 @@ from typing import Any, Protocol
 from pillarbox.broker.core import Core, CoreSnapshot
 from pillarbox.engine.base import Journal, Recovery
 from pillarbox.engine.local import LocalEngine
+from pillarbox.store.committer import QUICK_SYNC_US
 from pillarbox.testing.faults import Medium, SimulatedFiles
 from pillarbox.testing.journal import ShuffledScheduler
 from pillarbox.testing.memory_journal import MemoryJournal
 
 FOLDER = "/data"
+NEVER = -1
+"""No sync is quick enough to be waited for: the disk always takes its own turns."""
 
 
 class Storage(Protocol):
@@ -90,6 +93,7 @@ class DiskStorage:
             "segment_bytes": chance.choice((4000, 1 << 20)),
             "checkpoint_records": chance.choice((30, 1000)),
             "allocate_bytes": chance.choice((0, 8192)),
+            "quick_sync_us": chance.choice((NEVER, QUICK_SYNC_US)),
         }
         self.journal: LocalEngine
 
