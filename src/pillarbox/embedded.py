@@ -64,7 +64,7 @@ class Broker:
         self._stopping: asyncio.Event | None = None
 
     def __repr__(self) -> str:
-        return f"<Broker {self.amqp_url}>" if self._server is not None else "<Broker not started>"
+        return f"<Broker port={self.amqp_port}>" if self._server is not None else "<Broker not started>"
 
     # --- start and stop ------------------------------------------------------------------------------
 

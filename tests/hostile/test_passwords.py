@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
@@ -32,7 +35,21 @@ ENVIRONMENT, BOOT, PUT, CHANGED, IMPORTED = (
 )
 WRONG, MALFORMED, NO_TEXT = "wrongAtLogin", "malformedLogin", "listedPassword"
 IN_PATH, IN_FORM, IN_QUERY = "plantedInThePath", "plantedInAForm", "plantedInTheQuery"
-PLANTED = (ENVIRONMENT, BOOT, PUT, CHANGED, IMPORTED, WRONG, MALFORMED, NO_TEXT, IN_PATH, IN_FORM, IN_QUERY)
+IN_ADDRESS = "plantedInTheAddress"
+PLANTED = (
+    ENVIRONMENT,
+    BOOT,
+    PUT,
+    CHANGED,
+    IMPORTED,
+    WRONG,
+    MALFORMED,
+    NO_TEXT,
+    IN_PATH,
+    IN_FORM,
+    IN_QUERY,
+    IN_ADDRESS,
+)
 
 
 def forms(word: str) -> Iterator[bytes]:
@@ -118,6 +135,32 @@ def test_definitions_that_stop_the_start_do_not_show_passwords(tmp_path: Path) -
     with pytest.raises(StartupError, match=r"users\[0\] \(b\): 'password' must be a text") as failed:
         Broker(load_definitions=str(boot)).start()
     assert not found_in(str(failed.value).encode())
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"http://user:{IN_ADDRESS}@127.0.0.1:1",
+        f"http://user:{IN_ADDRESS}@127.0.0.1:99999",
+        f"ftp://user:{IN_ADDRESS}@127.0.0.1",
+        f"http://user:{IN_ADDRESS}@[::1",
+    ],
+)
+def test_address_of_a_broker_is_shown_without_its_password(url: str) -> None:
+    """In errors of commands, with tracebacks."""
+    env = {**os.environ, "PILLARBOX_URL": url, "PILLARBOX_LOG_LEVEL": "debug"}
+    command = [sys.executable, "-m", "pillarbox", "queues", "list"]
+    done = subprocess.run(command, capture_output=True, env=env, timeout=60, check=False)
+    assert done.returncode
+    assert done.stderr
+    assert not found_in(done.stdout + done.stderr)
+
+
+def test_password_is_in_no_repr() -> None:
+    with Broker(default_pass=BOOT) as broker:
+        shown = [repr(broker), *broker.call(lambda server: [repr(server.config), repr(server.core.users)])]
+        shown += broker.call(lambda server: [repr(user) for user in server.core.users.by_name.values()])
+    assert not found_in("".join(shown).encode())
 
 
 def test_what_is_looked_for_would_be_found() -> None:
