@@ -43,8 +43,8 @@ COMPACT_NULL: Final = b"\x00"
 COUNT_NULL: Final = b"\xff\xff\xff\xff"
 STRING_NULL: Final = b"\xff\xff"
 
-UVARINT_BYTES_MAX: Final = 5
-"""What 32 bits take; a longer one is refused, as Kafka does."""
+UVARINT_SHIFTS: Final = (7, 14, 21, 28)
+"""Of the bytes behind the first, for 32 bits in all; a longer varint is refused, as by Kafka."""
 STRING_BYTES_MAX: Final = 0x7FFF
 """What an INT16 can say; longer ones exist in compact form only, and are refused there too, as by Kafka."""
 
@@ -64,46 +64,48 @@ def read_uvarint(data: bytes, at: int) -> tuple[int, int]:
     if byte < 0x80:
         return byte, at + 1
     value = byte & 0x7F
-    for index in range(1, UVARINT_BYTES_MAX):
-        byte = data[at + index]
-        value |= (byte & 0x7F) << 7 * index
+    for shift in UVARINT_SHIFTS:
+        at += 1
+        byte = data[at]
         if byte < 0x80:
+            value |= byte << shift
             if value > 0xFFFF_FFFF:
                 break
-            return value, at + index + 1
+            return value, at + 1
+        value |= (byte & 0x7F) << shift
     raise WireError("a varint of more than 32 bits")
 
 
-def _end(data: bytes, at: int, size: int) -> int:
-    """Return the position behind `size` bytes; `size` is what the peer said, and null is negative."""
-    if size < 0:
-        raise WireError("null where a value has to be, or a negative size")
-    end = at + size
-    if end > len(data):
-        raise WireError(f"a size of {size} bytes where {len(data) - at} are left")
-    return end
+def _unfit(data: bytes, at: int, end: int) -> WireError:
+    """Return what is wrong with a size that ends before it begins, or beyond the data."""
+    if end < at:
+        return WireError("null where a value has to be, or a negative size")
+    return WireError(f"a size of {end - at} bytes where {len(data) - at} are left")
 
 
 def read_string(data: bytes, at: int) -> tuple[str, int]:
     """Read a STRING."""
     (size,) = INT16.unpack_from(data, at)
-    end = _end(data, at + 2, size)
-    return data[at + 2 : end].decode(), end
+    at += 2
+    end = at + size
+    if not at <= end <= len(data):
+        raise _unfit(data, at, end)
+    return data[at:end].decode(), end
 
 
 def read_nullable_string(data: bytes, at: int) -> tuple[str | None, int]:
     """Read a NULLABLE_STRING."""
-    (size,) = INT16.unpack_from(data, at)
-    if size == -1:
+    if data[at : at + 2] == STRING_NULL:
         return None, at + 2
-    end = _end(data, at + 2, size)
-    return data[at + 2 : end].decode(), end
+    return read_string(data, at)
 
 
 def read_compact_string(data: bytes, at: int) -> tuple[str, int]:
     """Read a COMPACT_STRING."""
     size, at = read_uvarint(data, at)
-    end = _end(data, at, size - 1)
+    end = at + size - 1
+    if not at <= end <= len(data):
+        raise _unfit(data, at, end)
     if size > STRING_BYTES_MAX + 1:
         raise WireError(f"a string of {size - 1} bytes")
     return data[at:end].decode(), end
@@ -119,23 +121,26 @@ def read_nullable_compact_string(data: bytes, at: int) -> tuple[str | None, int]
 def read_bytes(data: bytes, at: int) -> tuple[bytes, int]:
     """Read BYTES."""
     (size,) = INT32.unpack_from(data, at)
-    end = _end(data, at + 4, size)
-    return data[at + 4 : end], end
+    at += 4
+    end = at + size
+    if not at <= end <= len(data):
+        raise _unfit(data, at, end)
+    return data[at:end], end
 
 
 def read_nullable_bytes(data: bytes, at: int) -> tuple[bytes | None, int]:
     """Read NULLABLE_BYTES, or RECORDS, which are encoded alike."""
-    (size,) = INT32.unpack_from(data, at)
-    if size == -1:
+    if data[at : at + 4] == COUNT_NULL:
         return None, at + 4
-    end = _end(data, at + 4, size)
-    return data[at + 4 : end], end
+    return read_bytes(data, at)
 
 
 def read_compact_bytes(data: bytes, at: int) -> tuple[bytes, int]:
     """Read COMPACT_BYTES."""
     size, at = read_uvarint(data, at)
-    end = _end(data, at, size - 1)
+    end = at + size - 1
+    if not at <= end <= len(data):
+        raise _unfit(data, at, end)
     return data[at:end], end
 
 
@@ -206,7 +211,9 @@ def read_tag(data: bytes, at: int) -> tuple[int, int, int]:
     """Read the head of a tagged field; return its tag, where its value begins and where it ends."""
     tag, at = read_uvarint(data, at)
     size, at = read_uvarint(data, at)
-    return tag, at, _end(data, at, size)
+    if at + size > len(data):
+        raise _unfit(data, at, at + size)
+    return tag, at, at + size
 
 
 def skip_tags(data: bytes, at: int) -> int:
