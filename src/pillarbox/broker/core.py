@@ -22,7 +22,7 @@ from pillarbox.broker.alarms import Alarms
 from pillarbox.broker.auth import Permission, Principal, User, Users, user_with_password
 from pillarbox.broker.changes import Changes
 from pillarbox.broker.confirm import Confirms
-from pillarbox.broker.counters import ChurnCounters
+from pillarbox.broker.counters import ChurnCounters, MessageSizes
 from pillarbox.broker.deadletter import MAXLEN, DeadLetters
 from pillarbox.broker.dispatch import ROUND_MESSAGES, dispatch
 from pillarbox.broker.lane import SHADOW, Lane
@@ -102,6 +102,7 @@ class Core:
         self.vhosts: dict[str, VHost] = {}
         self.sessions: dict[Session, None] = {}
         self.churn = ChurnCounters()
+        self.sizes = MessageSizes()
         self.definitions: dict[tuple[str, str], bytes] = {}
         """Every durable definition as it is kept, in the order in which they were made."""
         self.alarms = Alarms()

@@ -9,12 +9,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-COUNTER, GAUGE = "counter", "gauge"
+COUNTER, GAUGE, HISTOGRAM = "counter", "gauge", "histogram"
 STEP_SAMPLES = 100
 """Samples of a step: about a tenth of a millisecond."""
 
 Labels = Mapping[str, str]
-Sample = tuple[Labels, float]
+Sample = tuple[Labels, float] | tuple[Labels, float, str]
+"""Labels, value, and what follows the family's name: a histogram is of several metrics."""
 _ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n"})
 
 
@@ -31,8 +32,8 @@ def exposition(families: Iterable[Family]) -> Iterator[bytes]:
     """The document, in small steps."""
     for family in families:
         lines = [f"# TYPE {family.name} {family.kind}", f"# HELP {family.name} {_one_line(family.help)}"]
-        for labels, value in family.samples:
-            lines.append(f"{family.name}{_labels(labels)} {_number(value)}")
+        for labels, value, *suffix in family.samples:
+            lines.append(f"{family.name}{''.join(suffix)}{_labels(labels)} {_number(value)}")
             if len(lines) >= STEP_SAMPLES:
                 yield _text(lines)
                 lines = []

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pillarbox.broker.alarms import DISK, MEMORY
-from pillarbox.ops.prometheus.exposition import COUNTER, GAUGE, Family, Labels, Sample
+from pillarbox.broker.counters import SIZE_BOUNDS
+from pillarbox.ops.prometheus.exposition import COUNTER, GAUGE, HISTOGRAM, Family, Labels, Sample
 from pillarbox.ops.resources import process_bytes
 
 if TYPE_CHECKING:
@@ -177,6 +178,9 @@ def totals(source: Source) -> Iterator[Family]:
     for name, (plus, minus, help) in MESSAGES.items():
         value = sum(found[part] for part in plus) - sum(found[part] for part in minus)
         yield Family(f"{PREFIX}global_messages_{name}", COUNTER, help, [(PROTOCOL, value)])
+    yield Family(
+        f"{PREFIX}message_size_bytes", HISTOGRAM, "Size of messages received from publishers", _sizes(core)
+    )
     for reason in DEATHS:
         yield Family(
             f"{PREFIX}global_messages_dead_lettered_{reason}_total",
@@ -189,6 +193,16 @@ def totals(source: Source) -> Iterator[Family]:
             ],
         )
     assert node is source.node
+
+
+def _sizes(core: Core) -> Iterator[Sample]:
+    """Buckets, each with what is in the smaller ones as well, then how many and how large all were."""
+    total = 0
+    for bound, count in zip((*map(str, SIZE_BOUNDS), "+Inf"), core.sizes.counts, strict=True):
+        total += count
+        yield {**PROTOCOL, "le": bound}, total, "_bucket"
+    yield PROTOCOL, total, "_count"
+    yield PROTOCOL, core.sizes.body_bytes, "_sum"
 
 
 def _identity(source: Source) -> Iterator[Family]:

@@ -9,6 +9,7 @@ Invariant: `plain` is true only while the channel is open and expects a method: 
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -20,6 +21,7 @@ import msgspec
 from pillarbox.broker.ack_timeout import AckTimeout
 from pillarbox.broker.confirm import Publisher
 from pillarbox.broker.consumer import Consumer, Pool
+from pillarbox.broker.counters import SIZE_BOUNDS
 from pillarbox.broker.ledger import Ledger, Outcome, UnknownDelivery
 from pillarbox.broker.run import MESSAGE_BYTES
 from pillarbox.engine.base import NO_EXPIRATION, Address, Body, Message
@@ -380,6 +382,9 @@ class Channel:
         except BrokerError as error:
             raise from_broker_error(error, methods.BASIC_PUBLISH) from None
         self.counters.publish += count
+        sizes = self.core.sizes
+        sizes.counts[bisect_left(SIZE_BOUNDS, body_bytes // count)] += count
+        sizes.body_bytes += body_bytes
         if not target.queues:
             self.counters.unroutable += count
         if self.core.held:

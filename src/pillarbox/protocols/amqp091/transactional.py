@@ -18,10 +18,12 @@ that the commit has stored is durable.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from struct import Struct
 from typing import TYPE_CHECKING
 
 from pillarbox.broker.confirm import Publisher
+from pillarbox.broker.counters import SIZE_BOUNDS
 from pillarbox.broker.ledger import Outcome, UnknownDelivery
 from pillarbox.broker.transaction import Transaction
 from pillarbox.errors import BrokerError
@@ -94,9 +96,13 @@ class TransactionalChannel(Channel):
         except BrokerError as error:
             self.fail(from_broker_error(error, methods.BASIC_PUBLISH))
             return
-        self.counters.publish += len(messages)
+        count = len(messages)
+        self.counters.publish += count
+        sizes = self.core.sizes
+        sizes.counts[bisect_left(SIZE_BOUNDS, body_bytes // count)] += count
+        sizes.body_bytes += body_bytes
         if not target.queues:
-            self.counters.unroutable += len(messages)
+            self.counters.unroutable += count
         if self.core.held:
             self.connection.published_while_held()
 
