@@ -142,3 +142,14 @@ def test_body_that_is_too_large_is_refused_before_it_is_read(broker: Broker) -> 
         headers = {"Content-Length": str(10**12)}
         reply = api.request("DELETE", "connections/username/nobody", headers=headers)
         assert (reply.status, reply.document["error"]) == (413, "payload_too_large")
+
+
+def test_sessions_of_a_connection_that_does_not_use_amqp_1_are_refused(broker: Broker) -> None:
+    with connected(broker), client(broker) as api:
+        (one,) = api.get("connections")
+        reply = api.request("GET", f"connections/{quote(one['name'], safe='')}/sessions")
+        assert reply.status == 400
+        assert reply.document == {"error": "bad_request", "reason": "connection does not use AMQP 1.0"}
+        assert api.request("GET", "connections/none/sessions").status == 404
+        with client(broker, "manager", "secret") as other:
+            assert other.request("GET", f"connections/{quote(one['name'], safe='')}/sessions").status == 401

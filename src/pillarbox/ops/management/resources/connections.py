@@ -18,7 +18,7 @@ from pillarbox.ops.management.fields import (
     nullable,
 )
 from pillarbox.ops.management.listing import Listing, show
-from pillarbox.ops.management.request import not_authorised, not_found
+from pillarbox.ops.management.request import bad_request, not_authorised, not_found
 from pillarbox.ops.management.resources.channels import CHANNEL, channels_of
 from pillarbox.ops.management.resources.parts import GARBAGE_COLLECTION, NO_ERLANG_PROCESS
 from pillarbox.ops.management.routes import (
@@ -140,6 +140,8 @@ TRACKED = Document(
     Field("vhost", STRING, lambda s, r: s.session.vhost.name),
 )
 """What /connections/username/{user} shows."""
+SESSION = Document("Session", Field("channel_number", INTEGER, lambda s, r: s.channel_number))
+"""What /connections/{connection}/sessions would show: there is no AMQP 1.0 yet."""
 # fmt: on
 
 
@@ -182,6 +184,12 @@ def connection(request: Request) -> dict[str, Any]:
 
 def channels(request: Request) -> Listing:
     return Listing(channels_of(find(request).session), CHANNEL)
+
+
+def sessions(request: Request) -> Listing:
+    """Sessions are AMQP 1.0's. Source: RabbitMQ 4.1, which refuses other connections."""
+    find(request)
+    raise bad_request("connection does not use AMQP 1.0")
 
 
 def close(request: Request) -> None:
@@ -259,5 +267,13 @@ ROUTES = (
         "The channels of a connection.",
         Many(CHANNEL),
         parameters=_LISTED,
+    ),
+    Route(
+        "GET",
+        "/connections/{connection}/sessions",
+        sessions,
+        MANAGEMENT,
+        "The sessions of an AMQP 1.0 connection; 400 for any other.",
+        Many(SESSION),
     ),
 )
