@@ -29,6 +29,10 @@ by_name = pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.n
 COMPANIONS = {
     "tls_certificate": {"tls_key": "key.pem"},
     "tls_key": {"tls_certificate": "certificate.pem"},
+    "management_tls_certificate": {"management_tls_key": "key.pem"},
+    "management_tls_key": {"management_tls_certificate": "certificate.pem"},
+    "prometheus_tls_certificate": {"prometheus_tls_key": "key.pem"},
+    "prometheus_tls_key": {"prometheus_tls_certificate": "certificate.pem"},
     "auth_backends": {"oauth_resource_server_id": "rabbitmq", "oauth_keys": "keys.json"},
     "tls_client_certificate": {"tls_authorities": "authorities.pem"},
 }

@@ -27,6 +27,8 @@ TAGS = {"default_user_tags": ("monitoring",)}
 
 
 PAIR = ("ssl_options.certfile = /c.pem", "ssl_options.keyfile = /k.pem")
+MANAGEMENT_PAIR = ("management.ssl.certfile = /c.pem", "management.ssl.keyfile = /k.pem")
+PROMETHEUS_PAIR = ("prometheus.ssl.certfile = /c.pem", "prometheus.ssl.keyfile = /k.pem")
 PEERS = (*PAIR, "ssl_options.cacertfile = /a.pem")
 
 
@@ -64,6 +66,18 @@ PEERS = (*PAIR, "ssl_options.cacertfile = /a.pem")
         (
             (*PEERS, "ssl_options.fail_if_no_peer_cert = true", "ssl_options.verify = verify_peer"),
             {"tls_client_certificate": "required", "tls_authorities": "/a.pem"},
+        ),
+        (
+            (*MANAGEMENT_PAIR, "management.ssl.port = 15681"),
+            {"management_tls_certificate": "/c.pem", "management_tls_port": 15681, "management_port": -1},
+        ),
+        (
+            (*MANAGEMENT_PAIR, "management.tcp.port = 15682"),
+            {"management_tls_key": "/k.pem", "management_port": 15682},
+        ),
+        (
+            (*PROMETHEUS_PAIR, "prometheus.ssl.port = 15691"),
+            {"prometheus_tls_certificate": "/c.pem", "prometheus_tls_port": 15691, "prometheus_port": -1},
         ),
         (("ssl_cert_login_from = common_name",), {"tls_login_from": "common_name"}),
         (

@@ -31,6 +31,7 @@ from pillarbox.errors import StartupError
 from pillarbox.net.driver import Connection, Driver
 from pillarbox.net.ticker import Ticker
 from pillarbox.ops.garbage import Collector
+from pillarbox.ops.ports import OperatorPort, operator_ports
 from pillarbox.ops.resources import Watch, machine_bytes, process_bytes, watermark_bytes
 from pillarbox.profiles import PROFILES
 
@@ -118,6 +119,8 @@ class Server:
         self.amqps_addresses: list[tuple[str, int]] = []
         self.management_addresses: list[tuple[str, int]] = []
         self.prometheus_addresses: list[tuple[str, int]] = []
+        self.management_tls_addresses: list[tuple[str, int]] = []
+        self.prometheus_tls_addresses: list[tuple[str, int]] = []
         self._engine: Engine
         self._listeners: list[Listener] = []
         self._http: list[HttpServer] = []
@@ -331,7 +334,7 @@ class Server:
             )
             make_tls_driver = partial(make_driver, identify=identify)
             self.amqps_addresses = await self._bind_amqp(loop, make_tls_driver, config.tls_port, context)
-        if config.management_port != OFF or config.prometheus_port != OFF:
+        if any(each.is_open for each in operator_ports(config)):
             await self._listen_for_operators(loop, settings)
 
     def _connect_locally(
@@ -382,30 +385,46 @@ class Server:
             source = Source(core, node, sampler, lambda: ticker.longest_ns / 1e9, lambda: ticker.turns)
             return Metrics(source, begin, pace)
 
-        self.management_addresses = await self._bind_http(loop, config.management_port, make_site)
-        self.prometheus_addresses = await self._bind_http(loop, config.prometheus_port, make_metrics)
+        makers = {"management": make_site, "prometheus": make_metrics}
+        found = (
+            self.management_addresses,
+            self.prometheus_addresses,
+            self.management_tls_addresses,
+            self.prometheus_tls_addresses,
+        )
+        for each, addresses in zip(operator_ports(config), found, strict=True):
+            if each.is_open:
+                addresses += await self._bind_http(loop, each, makers[each.kind])
         for protocol, addresses in (
             ("amqp", self.amqp_addresses),
             ("amqp/ssl", self.amqps_addresses),
             ("http", self.management_addresses),
+            ("https", self.management_tls_addresses),
             ("http/prometheus", self.prometheus_addresses),
+            ("https/prometheus", self.prometheus_tls_addresses),
         ):
             node.listeners += [Bound(protocol, *address) for address in addresses]
 
     async def _bind_http(
-        self, loop: asyncio.AbstractEventLoop, port: int, make_application: Callable[[asyncio.Event], Any]
+        self,
+        loop: asyncio.AbstractEventLoop,
+        wanted: OperatorPort,
+        make_application: Callable[[asyncio.Event], Any],
     ) -> list[tuple[str, int]]:
-        if port == OFF:
-            return []
         from pillarbox.ops.management.server import HttpServer
 
-        server = HttpServer(loop, lambda: make_application(server.stopping))
+        context = None
+        if wanted.certificate:
+            from pillarbox.net.tls import server_context
+
+            context = server_context(wanted.certificate, wanted.key, self.clock.now_ms())
+        server = HttpServer(loop, lambda: make_application(server.stopping), context=context)
         self._http.append(server)
 
         async def listen(family: socket.AddressFamily, host: str, port: int) -> Listener:
             return server.listen(family, host, port)
 
-        return await self._bind(listen, self.config.management_host or self.config.host, port)
+        return await self._bind(listen, self.config.management_host or self.config.host, wanted.port)
 
     async def _bind_amqp(
         self,
@@ -643,7 +662,9 @@ async def _serve(config: Config, announce: Callable[..., None]) -> int:
         *(f"amqp {_shown(*address)}" for address in server.amqp_addresses),
         *(f"amqps {_shown(*address)}" for address in server.amqps_addresses),
         *(f"management {_shown(*address)}" for address in server.management_addresses),
+        *(f"management-tls {_shown(*address)}" for address in server.management_tls_addresses),
         *(f"prometheus {_shown(*address)}" for address in server.prometheus_addresses),
+        *(f"prometheus-tls {_shown(*address)}" for address in server.prometheus_tls_addresses),
     )
     await stopped.wait()
     log.info("stopping")

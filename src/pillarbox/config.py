@@ -233,7 +233,12 @@ class Row(NamedTuple):
     """0 stands for what the profile says, which has a field of the same name."""
 
 
-TLS_FILES = ("tls_certificate", "tls_key", "tls_authorities", "oauth_tls_authorities")
+TLS_PAIRS = tuple(
+    (f"{prefix}tls_certificate", f"{prefix}tls_key") for prefix in ("", "management_", "prometheus_")
+)
+"""Options that name a certificate and its key: one without the other is a mistake."""
+
+TLS_FILES = (*(name for pair in TLS_PAIRS for name in pair), "tls_authorities", "oauth_tls_authorities")
 """Options that name files of TLS."""
 
 AUTH_BACKENDS = ("internal", "oauth2")
@@ -385,6 +390,54 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             maximum=PORT_MAX,
         ),
     ] = 15692
+    management_tls_port: Annotated[
+        int,
+        Row(
+            MANAGEMENT,
+            PORT,
+            "The TCP port of the management API over TLS, opened when `management_tls_certificate` is "
+            "given. 0 takes any free port, which the startup line names; `off`: there is none.",
+            minimum=OFF,
+            maximum=PORT_MAX,
+        ),
+    ] = 15671
+    management_tls_certificate: Annotated[
+        str,
+        Row(
+            MANAGEMENT,
+            FILE,
+            "The certificate of that port, with the chain up to the authority, in PEM form. The port "
+            "without TLS stays open beside it unless `management_port` is `off`.",
+        ),
+    ] = ""
+    management_tls_key: Annotated[
+        str,
+        Row(MANAGEMENT, FILE, "The private key of that certificate, in PEM form, without a password."),
+    ] = ""
+    prometheus_tls_port: Annotated[
+        int,
+        Row(
+            MANAGEMENT,
+            PORT,
+            "The TCP port of the metrics over TLS, opened when `prometheus_tls_certificate` is given. 0 "
+            "takes any free port, which the startup line names; `off`: there is none.",
+            minimum=OFF,
+            maximum=PORT_MAX,
+        ),
+    ] = 15691
+    prometheus_tls_certificate: Annotated[
+        str,
+        Row(
+            MANAGEMENT,
+            FILE,
+            "The certificate of that port, with the chain up to the authority, in PEM form. The port "
+            "without TLS stays open beside it unless `prometheus_port` is `off`.",
+        ),
+    ] = ""
+    prometheus_tls_key: Annotated[
+        str,
+        Row(MANAGEMENT, FILE, "The private key of that certificate, in PEM form, without a password."),
+    ] = ""
     management_host: Annotated[
         str,
         Row(
@@ -767,8 +820,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise ConfigError(
                 f"frame_min ({self.frame_min}) must not be larger than frame_max ({self.frame_max})"
             )
-        if bool(self.tls_certificate) != bool(self.tls_key):
-            raise ConfigError("tls_certificate and tls_key are given together or not at all")
+        for certificate, key in TLS_PAIRS:
+            if bool(getattr(self, certificate)) != bool(getattr(self, key)):
+                raise ConfigError(f"{certificate} and {key} are given together or not at all")
         if self.tls_client_certificate != "none" and not self.tls_authorities:
             asked = self.tls_client_certificate
             raise ConfigError(f'tls_client_certificate "{asked}" needs tls_authorities to check against')

@@ -104,7 +104,7 @@ def translate(file: str, environ: Mapping[str, str]) -> tuple[list[Given], list[
 
 def _combined(given: list[Given]) -> list[Given]:
     """The last line for each option; two of RabbitMQ's keys together say what certificates clients show, and
-    two where the log is."""
+    two where the log is; a port for operators with TLS takes the place of the one without."""
     last = {each.option: each for each in given}
     verify, fail = last.pop("verify", None), last.pop("fail_if_no_peer_cert", None)
     if verify is not None and verify.text == "verify_peer":
@@ -113,6 +113,11 @@ def _combined(given: list[Given]) -> list[Given]:
     folder, file = last.pop("log_dir", None), last.get("log_file")
     if folder is not None and file is not None and file.text:
         last["log_file"] = file._replace(text=str(Path(folder.text, file.text)))
+    for kind in ("management", "prometheus"):
+        certificate = last.get(f"{kind}_tls_certificate")
+        if certificate is not None and f"{kind}_port" not in last:
+            # Whoever sets up TLS alone gets the port with TLS alone, as from RabbitMQ.
+            last[f"{kind}_port"] = Given(f"{kind}_port", "off", certificate.source)
     return list(last.values())
 
 
@@ -286,6 +291,12 @@ KEYS: dict[str, Convert] = {
     "management.tcp.port": _to("management_port"),
     "management.tcp.ip": _to("management_host"),
     "prometheus.tcp.port": _to("prometheus_port"),
+    "management.ssl.port": _to("management_tls_port"),
+    "management.ssl.certfile": _to("management_tls_certificate"),
+    "management.ssl.keyfile": _to("management_tls_key"),
+    "prometheus.ssl.port": _to("prometheus_tls_port"),
+    "prometheus.ssl.certfile": _to("prometheus_tls_certificate"),
+    "prometheus.ssl.keyfile": _to("prometheus_tls_key"),
     "management.listener.port": _to("management_port"),
     "management.listener.ip": _to("management_host"),
 }

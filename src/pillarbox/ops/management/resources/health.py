@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from pillarbox.broker.alarms import DISK, MEMORY
+from pillarbox.config import TLS_PAIRS
 from pillarbox.ops.certificate_expiry import days_left
 from pillarbox.ops.management.request import Answer, bad_request
 from pillarbox.ops.management.routes import DOCUMENT, ENTERS, MANAGEMENT, Route
@@ -54,7 +55,7 @@ def certificates(request: Request) -> Any:
     except (ValueError, KeyError):
         raise bad_request("Invalid expiration value.") from None
     expired = []
-    for path in filter(None, [request.node.config.tls_certificate]):
+    for path in filter(None, (getattr(request.node.config, each) for each, _ in TLS_PAIRS)):
         left = days_left(path, request.now_ms)
         if left < within * unit:
             expired.append({"cert": str(path), "days_left": left})

@@ -1,0 +1,43 @@
+"""The ports for operators: management and metrics, each without TLS and with it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from pillarbox.config import OFF, Config
+
+
+class OperatorPort(NamedTuple):
+    """A port with something for operators: `management` or `prometheus`; without a certificate, no TLS."""
+
+    kind: str
+    port: int
+    certificate: str
+    key: str
+    tls: bool
+
+    @property
+    def is_open(self) -> bool:
+        return self.port != OFF and (bool(self.certificate) or not self.tls)
+
+
+def operator_ports(config: Config) -> tuple[OperatorPort, ...]:
+    """Management and metrics without TLS, and both with it."""
+    return (
+        OperatorPort("management", config.management_port, "", "", False),
+        OperatorPort("prometheus", config.prometheus_port, "", "", False),
+        OperatorPort(
+            "management",
+            config.management_tls_port,
+            config.management_tls_certificate,
+            config.management_tls_key,
+            True,
+        ),
+        OperatorPort(
+            "prometheus",
+            config.prometheus_tls_port,
+            config.prometheus_tls_certificate,
+            config.prometheus_tls_key,
+            True,
+        ),
+    )
