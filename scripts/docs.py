@@ -6,11 +6,12 @@
 `make docs` and `make check` run these. The manual comes from the table in `pillarbox.config`, the commands
 from `pillarbox.ops.cli.operations`; the column of
 tests from the `@pytest.mark.row` marks that pytest collects; the measured differences from
-`tests.compare.differences`. Tests import the page functions from here.
+`tests/*/differences.py`, each of which has them `in_words`. Tests import the page functions from here.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 import subprocess
@@ -38,7 +39,7 @@ ROW = re.compile(
 )
 COMMANDS = re.compile(r"(<!-- begin: [^\n]*/ops/cli/operations\.py -->\n).*?(<!-- end -->)", re.DOTALL)
 DIFFERENCES = re.compile(
-    r"(<!-- begin: [^\n]* tests/compare/differences\.py -->\n).*?(<!-- end -->)", re.DOTALL
+    r"(<!-- begin: [^\n]* (?P<file>tests/\w+/differences\.py) -->\n).*?(<!-- end -->)", re.DOTALL
 )
 NAMED_TESTS_MAX = 3
 """A line that more tests prove names their files and how many there are in each."""
@@ -120,7 +121,7 @@ def compatibility_rows(page: str) -> list[Row]:
 
 def compatibility_page(page: str, tests_by_row: Mapping[str, Sequence[str]]) -> str:
     """Return the page with its last column made from test ids by row, and its list of differences."""
-    page = DIFFERENCES.sub(lambda match: f"{match[1]}{_differences()}{match[2]}", page)
+    page = DIFFERENCES.sub(lambda match: f"{match[1]}{_differences(match['file'])}{match[3]}", page)
     lines = []
     for line in page.splitlines():
         if match := ROW.fullmatch(line):
@@ -138,14 +139,13 @@ def _proofs(tests: Sequence[str]) -> str:
     return ", ".join(f"{count} in `{file}`" for file, count in sorted(files.items()))
 
 
-def _differences() -> str:
+def _differences(file: str) -> str:
     sys.path.insert(0, str(ROOT))  # The tests are no installed package.
     try:
-        from tests.compare.differences import DIFFERENCES as measured
+        module = importlib.import_module(file.removesuffix(".py").replace("/", "."))
     finally:
         sys.path.remove(str(ROOT))
-    items = [f"`{each.transcript}`: {each.reason} (Source: {each.source}.)" for each in measured]
-    return "\n" + "".join(f"{_item(text)}\n" for text in items) + "\n"
+    return "\n" + "".join(f"{_item(text)}\n" for text in module.in_words()) + "\n"
 
 
 def _item(text: str) -> str:

@@ -8,6 +8,7 @@ from all of these; so a difference that is not listed here is a finding.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tests.compare.recording import Recording, Step
@@ -252,3 +253,9 @@ def expected_steps(recording: Recording) -> list[Step]:
     if difference is None:
         return recording.steps
     return [difference.steps.get(number, step) for number, step in enumerate(recording.steps)]
+
+
+def in_words() -> Iterator[str]:
+    """The differences for docs/compatibility.md."""
+    for each in DIFFERENCES:
+        yield f"`{each.transcript}`: {each.reason} (Source: {each.source}.)"

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-STATUS = {"nodes/{node}/memory/ets": "tables of Erlang's, which there are none of"}
-"""Documents that are missing for good."""
+from collections.abc import Iterator
+
+STATUS = {
+    "nodes/{node}/memory/ets": "tables of Erlang's, which there are none of: 404",
+    "connections/{connection}/sessions": "3.10 does not know the path, 4.1 refuses all but AMQP 1.0: 400",
+}
+"""Documents that are not there, or refused in another way."""
 
 MISSING = {
     ("overview*", "listeners[[]].socket_opts*"): "options of Erlang's sockets",
@@ -41,3 +46,12 @@ TYPES = {
     ): "null for streams, a slip in 3.10",
 }
 """(document, what is of another type) → why."""
+
+
+def in_words() -> Iterator[str]:
+    """The differences for docs/compatibility.md."""
+    for document, why in STATUS.items():
+        yield f"`/api/{document}` has another status: {why}."
+    for what, table in (("lacks", MISSING), ("has besides", MORE), ("has as another type", TYPES)):
+        for (document, keys), why in table.items():
+            yield f"`/api/{document}` {what} `{keys}`: {why}."

@@ -17,21 +17,13 @@ from typing import Any
 import pytest
 
 from bench.peers import HOST, Peer, Pillarbox, RabbitMQ, free_ports
+from tests.ops.differences import DIFFERENT
 from tests.ops.rabbitmqctl_scenario import DEFINITIONS, RECORDING, lines, words
 
 pytestmark = pytest.mark.row("R128")
 
 TIMEOUT_S = 60
 NODE = "pillarbox@localhost"
-
-_OWNER = "the API gives whoever makes a virtual host all permissions in it, RabbitMQ's as well"
-DIFFERENT = {
-    "rabbitmqctl list_permissions -p v1": _OWNER,
-    "rabbitmqctl list_permissions -p v1 --formatter json": _OWNER,
-    "rabbitmqctl import_definitions {definitions}": "ours is done when it ends, theirs has begun",
-    "rabbitmq-plugins is_enabled rabbitmq_management -q": "ours asks no node, so it names none",
-}
-"""Lines whose output may differ, and why."""
 
 
 def environment(peer: Peer) -> dict[str, str]:
