@@ -191,6 +191,7 @@ class Server:
             warn=lambda sentence: log.warning("%s", sentence),
             journaled=not config.memory,
             memory_budget=config.memory_budget,
+            arrived_ms=self.clock.now_ms_up,
             ack_timeout_ms=config.consumer_timeout_s * 1000,
             profile=PROFILES[config.profile],
             logs=self._engine.logs,

@@ -21,12 +21,18 @@ class Clock(Protocol):
     def now_ms(self) -> int:
         """Milliseconds since 1970-01-01 UTC."""
 
+    def now_ms_up(self) -> int:
+        """The same, rounded up: nothing that has happened was later."""
+
 
 class SystemClock:
     """The machine's clock."""
 
     def now_ms(self) -> int:
         return time.time_ns() // 1_000_000
+
+    def now_ms_up(self) -> int:
+        return -(-time.time_ns() // 1_000_000)
 
 
 class ManualClock:
@@ -36,6 +42,9 @@ class ManualClock:
         self._now_ms = now_ms
 
     def now_ms(self) -> int:
+        return self._now_ms
+
+    def now_ms_up(self) -> int:
         return self._now_ms
 
     def advance(self, duration: str | int) -> int:

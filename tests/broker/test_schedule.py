@@ -9,9 +9,11 @@ from broker_tools import Domain, demand_counts
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pillarbox.broker.core import CoreSnapshot
 from pillarbox.broker.queue import Queue
 from pillarbox.broker.schedule import Schedule
 from pillarbox.broker.schedule_header import DELAY_MAX_MS, delay_of
+from pillarbox.broker.schedule_lane import cost_of
 from pillarbox.engine.base import Address, Message
 from pillarbox.errors import BrokerError
 from pillarbox.protocols.amqp091 import wire
@@ -183,11 +185,92 @@ def test_delayed_type_must_be_another_kind_that_exists() -> None:
     assert "later" not in vhost.exchanges
 
 
+@pytest.mark.row("R28")
+def test_restart_reads_no_record_whose_due_times_the_checkpoint_has() -> None:
+    """R28: only what came after it is read, and only what is due soon is brought back."""
+    domain = Domain()
+    build(domain)
+    send(domain, [3_600_000 + delay for delay in range(500)])
+    domain.run()
+    domain.journal.finish_checkpoint(CoreSnapshot(domain.core))
+    domain.restart()
+    domain.tick()
+    assert not domain.journal.loads
+    send(domain, [3_600_000])
+    domain.run()
+    domain.restart()
+    domain.tick()
+    assert [len(requests) for _, requests in domain.journal.loads] == [1]
+    domain.run()
+    domain.advance(3_600_000)
+    domain.run()
+    assert sorted(arrived(domain.queue("q"))) == [0, 0]
+
+
+@pytest.mark.row("R28")
+def test_checkpoint_without_due_times_is_read_as_before() -> None:
+    """R28: folders that were written before due times were kept: every record is read once."""
+    domain = Domain()
+    build(domain)
+    send(domain, [20, 10])
+    domain.run()
+    domain.journal.finish_checkpoint(CoreSnapshot(domain.core))
+    assert domain.journal._base is not None
+    for state in domain.journal._base[2]:
+        state.due = None
+    domain.restart()
+    domain.advance(20)
+    domain.run()
+    assert arrived(domain.queue("q")) == [1, 0]
+
+
+@pytest.mark.row("R28")
+def test_firing_from_disk_keeps_the_memory_budget() -> None:
+    """R28: of all that is due at once, a part is in memory at any moment."""
+    domain = Domain(memory_budget=400_000)
+    queue = build(domain)
+    for _ in range(40):
+        send(domain, [10_000] * 100)
+        domain.run()
+    domain.journal.finish_checkpoint(CoreSnapshot(domain.core))
+    domain.restart()
+    queue = domain.queue("q")
+    domain.advance(60_000)
+    lane = schedule(domain).lane
+    while schedule(domain).waiting_count:
+        domain.tick()
+        domain.journal.answer_load()
+        domain.journal.sync()
+        assert sum(map(cost_of, lane._held.values())) <= domain.memory_budget // 2
+    domain.run()
+    assert queue.ready_count == 4000
+
+
+@pytest.mark.row("R28")
+def test_delay_counts_from_when_the_message_was_read() -> None:
+    """R28: never before its time, however long the turn has lasted in which it came."""
+    domain = Domain()
+    queue = build(domain)
+    domain.core.arrived_ms = lambda: domain.now_ms + 13
+    send(domain, [100])
+    domain.core.arrived_ms = lambda: domain.now_ms
+    domain.run()
+    domain.advance(112)
+    domain.run()
+    assert arrived(queue) == []
+    domain.restart()
+    domain.run()
+    assert arrived(domain.queue("q")) == []
+    domain.advance(1)
+    domain.run()
+    assert arrived(domain.queue("q")) == [0]
+
+
 STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("send"), st.lists(st.integers(0, 60), min_size=1, max_size=6)),
         st.tuples(st.just("advance"), st.integers(1, 40)),
-        st.tuples(st.sampled_from(("run", "restart")), st.none()),
+        st.tuples(st.sampled_from(("run", "restart", "checkpoint")), st.none()),
     ),
     max_size=30,
 )
@@ -214,6 +297,8 @@ def test_schedule_equals_a_sorted_list(steps: list[tuple[str, Any]], budget: int
         else:
             domain.run()
             take(domain, queue, waiting)
+            if action == "checkpoint":
+                domain.journal.finish_checkpoint(CoreSnapshot(domain.core))
             if action == "restart":
                 domain.restart()
                 queue = domain.queue("q")

@@ -12,6 +12,7 @@ from collections import Counter
 import pytest
 
 from pillarbox.broker.core import Core, CoreSnapshot
+from pillarbox.broker.schedule_lane import cost_of
 from pillarbox.engine.base import Address, Message
 from pillarbox.protocols.amqp091 import wire
 from pillarbox.protocols.amqp091.delays import TIMETABLE
@@ -189,7 +190,7 @@ def resident_bytes(core: Core) -> int:
     schedule = vhost.exchanges["later"].schedule
     assert schedule is not None
     lane = schedule.lane
-    total = sum(lane._held_bytes(block) for block in lane._blocks if block.run.messages is not None)
+    total = sum(map(cost_of, (*lane._held.values(), *lane._fresh.values())))
     for queue in vhost.queues.values():
         total += sum(run.held_bytes for run in queue.ready_runs() if run.messages is not None)
     return total

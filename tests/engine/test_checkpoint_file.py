@@ -12,9 +12,11 @@ from pillarbox.engine.checkpoint_file import (
     CheckpointReader,
     checkpoint_path,
     locations_of,
+    pack_keys,
     pack_runs,
     read_last_checkpoint,
     sections_of,
+    unpack_keys,
     unpack_runs,
     write_checkpoint,
 )
@@ -35,18 +37,22 @@ def written(checkpoint: CheckpointFile) -> SimulatedFiles:
     st.lists(st.tuples(st.text(max_size=5), st.text(max_size=5), st.binary(max_size=9)), max_size=5),
     st.lists(st.tuples(INT, INT, INT, INT), max_size=5),
     ROWS,
+    st.lists(st.tuples(INT, INT, st.lists(st.integers(0, 2**96 - 1), max_size=4)), max_size=4),
 )
 def test_a_checkpoint_reads_as_it_was_written(
     definitions: list[tuple[str, str, bytes]],
     locations: list[tuple[int, int, int, int]],
     queues: list[tuple[int, int, int, bytes]],
+    due: list[tuple[int, int, list[int]]],
 ) -> None:
-    files = written(CheckpointFile(3, 7, 99, definitions, locations, queues))
+    packed = [(uid, below, pack_keys(keys)) for uid, below, keys in due]
+    files = written(CheckpointFile(3, 7, 99, definitions, locations, queues, (), packed))
     found = CheckpointReader(files, checkpoint_path("/data", 3))
     assert (found.number, found.segment, found.offset) == (3, 7, 99)
     assert list(found.definitions()) == definitions
     assert list(found.locations()) == locations
     assert list(found.queues()) == queues
+    assert [(uid, below, unpack_keys(keys)) for uid, below, keys in found.due()] == due
 
 
 def test_a_large_checkpoint_comes_in_small_sections() -> None:

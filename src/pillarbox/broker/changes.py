@@ -21,7 +21,7 @@ from pillarbox.engine.base import (
 if TYPE_CHECKING:
     from pillarbox.broker.deadletter import Dying
     from pillarbox.broker.queue import Queue
-    from pillarbox.broker.run import Run
+    from pillarbox.broker.run import Cold
     from pillarbox.broker.scheduler import Timed
 
 
@@ -36,7 +36,7 @@ class Changes:
         """Memory that messages take, counted once per queue or history that holds them."""
         self.dirty: list[Queue] = []
         """Queues that may have something to deliver; each stands here at most once."""
-        self.cold: list[Run] = []
+        self.cold: list[Cold] = []
         """Runs whose messages are wanted back from the engine."""
         self.timed: list[tuple[int, Timed]] = []
         """Who wants to be told when a time has come, with the time: queues, for one."""

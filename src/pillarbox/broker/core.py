@@ -30,7 +30,7 @@ from pillarbox.broker.queue import Queue
 from pillarbox.broker.quotas import USER, VHOST, Quotas
 from pillarbox.broker.relief import relieve
 from pillarbox.broker.returning import Returning
-from pillarbox.broker.run import MESSAGE_BYTES, Run, body_bytes_of
+from pillarbox.broker.run import MESSAGE_BYTES, Cold, body_bytes_of
 from pillarbox.broker.schedule import Schedules
 from pillarbox.broker.scheduler import Scheduler
 from pillarbox.broker.session import Session
@@ -61,7 +61,8 @@ class Core:
 
     `random` gives that many random bytes; `wake` asks for a tick soon; `warn` takes a sentence for the
     operator; `journaled` is false for a broker that keeps nothing; `ack_timeout_ms` is how long deliveries of
-    queues without a limit of their own may stay unanswered (0: for ever).
+    queues without a limit of their own may stay unanswered (0: for ever); `arrived_ms` says what time it is
+    within a turn, rounded up, for the few things that have to know (without it a turn is one moment).
     """
 
     def __init__(
@@ -77,8 +78,10 @@ class Core:
         ack_timeout_ms: int = 0,
         profile: Profile = PROFILES[DEFAULT],
         logs: Logs | None = None,
+        arrived_ms: Callable[[], int] | None = None,
     ) -> None:
         self.journal = journal
+        self.arrived_ms = arrived_ms or self._turn_ms
         self.random = random
         self.wake = wake
         self.warn = warn
@@ -121,7 +124,7 @@ class Core:
         self._relief: Iterator[int] | None = None
         """Lets messages go that the disk holds, some in each tick."""
         self._load_ticket = 0
-        self._loads: dict[int, list[Run]] = {}
+        self._loads: dict[int, list[Cold]] = {}
         # Uids are never used again, also not after a restart that has forgotten a deleted queue.
         self._uid_next = now_ms << 20
 
@@ -421,6 +424,10 @@ class Core:
         if over:
             self._grown.update(dict.fromkeys(queues))
 
+    def grown(self, queue: Queue) -> None:
+        """Let a queue look at its memory when this tick's group has been appended."""
+        self._grown[queue] = None
+
     def _lane(self, queue: Queue, priority: int) -> Lane:
         """The lane of a queue for messages of this priority, made and defined when it is first used."""
         lane = queue.lane_of(priority)
@@ -460,6 +467,9 @@ class Core:
             yield from [one.schedule.queue for one in vhost.exchanges.values() if one.schedule is not None]
 
     # --- ticks -------------------------------------------------------------------------------------
+
+    def _turn_ms(self) -> int:
+        return self.changes.now_ms
 
     def set_time(self, now_ms: int) -> None:
         """Say what time it is: at the start of a turn, before its input."""
@@ -612,7 +622,7 @@ class Core:
     def loaded(self, ticket: int, records: Sequence[Sequence[tuple[int, Message]]]) -> None:
         """See `JournalListener`."""
         for run, pairs in zip(self._loads.pop(ticket), records, strict=True):
-            run.lane.loaded(run, pairs)
+            run.arrived(pairs)
             run.lane.queue.tell_waiting()
         self.wake()
 

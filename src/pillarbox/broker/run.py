@@ -12,7 +12,8 @@ Invariant: `len(sequences) == len(messages)` while hot.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
@@ -35,6 +36,26 @@ def body_bytes_of(messages: list[Message]) -> int:
 def message_bytes_of(messages: list[Message]) -> int:
     """About how much memory each of these takes beside its body, if each has its properties for itself."""
     return MESSAGE_BYTES + sum([len(message.properties) for message in messages]) // len(messages)
+
+
+class Cold(Protocol):
+    """Messages that are wanted back from one stored record."""
+
+    @property
+    def lane(self) -> Lane: ...
+
+    @property
+    def sequences(self) -> Sequence[int]:
+        """Ascending."""
+
+    @property
+    def location(self) -> Location | None: ...
+
+    @property
+    def stored(self) -> bool: ...
+
+    def arrived(self, pairs: Sequence[tuple[int, Message]]) -> None:
+        """Here they are, by sequence; what cannot be read is missing."""
 
 
 class Run(msgspec.Struct, eq=False):
@@ -73,6 +94,10 @@ class Run(msgspec.Struct, eq=False):
     def held_bytes(self) -> int:
         """About how much memory the messages take while they are in memory."""
         return self.body_bytes + len(self.sequences) * self.message_bytes
+
+    def arrived(self, pairs: Sequence[tuple[int, Message]]) -> None:
+        """See `Cold`."""
+        self.lane.loaded(self, pairs)
 
     def one(self, position: int) -> Run:
         """The message at this position, as a run of its own: `cut` for whoever takes one at a time."""

@@ -152,6 +152,10 @@ class StoredRun(msgspec.Struct, eq=False, gc=False):
     accepted_ms: int
 
 
+DUE_SEQUENCE_BITS = 48
+"""A message that waits for a time has a key: when it is due (ms), and in so many lower bits its sequence."""
+
+
 class QueueState(msgspec.Struct, eq=False):
     """All that has to be kept of one queue. `runs` is ordered by first sequence."""
 
@@ -163,6 +167,10 @@ class QueueState(msgspec.Struct, eq=False):
     runs: list[StoredRun]
     returned: list[ReturnedFact] = []
     """What is known of those that came back; later ones go before earlier ones."""
+    due: list[int] | None = None
+    """Keys (see `DUE_SEQUENCE_BITS`), in any order, of all messages below `due_below`, and perhaps of some
+    that are gone; None: nobody knows any."""
+    due_below: int = 0
 
 
 class Recovery(msgspec.Struct, eq=False):
@@ -230,8 +238,8 @@ class Journal(Protocol):
     def fail(self, reason: str) -> None:
         """A log has failed: no held group, and no checkpoint, may ever count; answered by `failed`."""
 
-    def load(self, ticket: int, requests: Sequence[tuple[int, range, Location]]) -> None:
-        """Bring back cold messages: (queue uid, sequences, location) each; answered by `loaded`."""
+    def load(self, ticket: int, requests: Sequence[tuple[int, Sequence[int], Location]]) -> None:
+        """Bring back cold messages: (queue uid, ascending sequences, location) each; answered by `loaded`."""
 
     def checkpoint(self, snapshot: Snapshot) -> None:
         """Begin a checkpoint from which a later start replays; a no-op while one is under way."""

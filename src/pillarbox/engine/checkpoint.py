@@ -29,12 +29,14 @@ from typing import Protocol
 
 from pillarbox.engine.base import Location, QueueState, Snapshot
 from pillarbox.engine.checkpoint_file import (
+    SECTION_KEYS,
     CheckpointFile,
     CheckpointWriter,
     LocationRow,
     QueueRow,
     checkpoint_numbers,
     checkpoint_path,
+    pack_keys,
     sections_of,
 )
 from pillarbox.engine.compaction import WRITE_BYTES, Copier, Steps, Survey, choose_segments, rest
@@ -144,12 +146,20 @@ class Checkpoint:
                 runs = [run for run in runs if run.sequences.start < self._sequence_next]
             self._delivered_through = max(self._delivered_through, state.delivered_through)
             self._survey.returned += state.returned
+            yield from self._survey_due(state)
             for first in range(0, len(runs), SLICE_RUNS):
                 self._survey.add_runs(state.uid, runs[first : first + SLICE_RUNS])
                 yield None
             if count % SLICE_QUEUES == 0:
                 yield None
         self._end_queue()
+
+    def _survey_due(self, state: QueueState) -> Steps:
+        if state.due is not None:
+            for first in range(0, max(1, len(state.due)), SECTION_KEYS):
+                packed = pack_keys(state.due[first : first + SECTION_KEYS])
+                self._survey.due.append((state.uid, state.due_below, packed))
+                yield None
 
     def _end_queue(self) -> None:
         if self._uid >= 0:
@@ -200,6 +210,7 @@ class Checkpoint:
             self._location_rows(),
             self._queue_rows(),
             self._survey.returned,
+            self._survey.due,
         )
         writer = self._writer
         yield writer.open

@@ -10,6 +10,7 @@ sections, each of them
     L  segment, position, size, messages: four i64 a record             the table of locations
     Q  msgpack [[uid, sequence_next, delivered_through, runs], ...]     a long queue in several rows
     R  facts as a group has them (`returned`)                           messages that came back, if any did
+    T  uid, due_below: i64 each; keys of twelve bytes                   when messages of a schedule are due
     E  empty                                                            once, last
 
 A run is start, stop, step, place in the table, body_bytes, accepted_ms: six i64. Each location stands in the
@@ -41,6 +42,7 @@ DEFINITIONS = b"D"
 LOCATIONS = b"L"
 QUEUES = b"Q"
 RETURNED = b"R"
+DUE = b"T"
 END = b"E"
 
 SECTION_ITEMS = 500
@@ -50,11 +52,17 @@ SECTION_BYTES = 64 << 10
 _SECTION = struct.Struct(">IIc")
 _RUN = struct.Struct(">6q")
 _LOCATION = struct.Struct(">4q")
+_DUE = struct.Struct(">2q")
+KEY_BYTES = 12
+SECTION_KEYS = 2000
+"""Keys in a section: a fraction of a millisecond of work."""
 
 T = TypeVar("T")
 
 QueueRow = tuple[int, int, int, bytes]
 """uid, sequence_next, delivered_through, packed runs."""
+DueRow = tuple[int, int, bytes]
+"""uid, due_below, packed keys: see `QueueState.due`."""
 LocationRow = tuple[int, int, int, int]
 """segment, position, size, messages."""
 
@@ -70,6 +78,7 @@ class CheckpointFile(msgspec.Struct):
     queues: Iterable[QueueRow]
     """A queue's rows follow each other."""
     returned: Iterable[ReturnedFact] = ()
+    due: Iterable[DueRow] = ()
 
 
 def pack_runs(runs: Sequence[StoredRun], places: Sequence[int]) -> bytes:
@@ -93,6 +102,17 @@ def unpack_runs(packed: bytes) -> Iterator[tuple[range, int, int, int]]:
     """(sequences, place of the location, body_bytes, accepted_ms) of each run."""
     for start, stop, step, place, body_bytes, accepted_ms in _RUN.iter_unpack(packed):
         yield range(start, stop, step), place, body_bytes, accepted_ms
+
+
+def pack_keys(keys: Sequence[int]) -> bytes:
+    """Keys of a schedule (see `DUE_SEQUENCE_BITS`), big-endian."""
+    return b"".join([key.to_bytes(KEY_BYTES, "big") for key in keys])
+
+
+def unpack_keys(packed: bytes) -> list[int]:
+    """The inverse of `pack_keys`."""
+    from_bytes = int.from_bytes
+    return [from_bytes(packed[at : at + KEY_BYTES], "big") for at in range(0, len(packed), KEY_BYTES)]
 
 
 def locations_of(rows: Iterable[LocationRow]) -> list[Location]:
@@ -188,6 +208,8 @@ def _sections(checkpoint: CheckpointFile) -> Iterator[bytes]:
     yield _section(QUEUES, encode(queues))
     for facts in _batches(checkpoint.returned):
         yield _section(RETURNED, encode_returned(facts))
+    for uid, below, packed in checkpoint.due:
+        yield _section(DUE, _DUE.pack(uid, below) + packed)
     yield _section(END, b"")
 
 
@@ -233,6 +255,13 @@ class CheckpointReader:
     def returned(self) -> Iterator[ReturnedFact]:
         for payload in self._payloads(RETURNED):
             yield from decode_returned(payload)
+
+    def due(self) -> Iterator[DueRow]:
+        for payload in self._payloads(DUE):
+            if (len(payload) - _DUE.size) % KEY_BYTES or len(payload) < _DUE.size:
+                raise StoreError(f"the checkpoint {self._path} cannot be read: due times of a wrong size")
+            uid, below = _DUE.unpack_from(payload)
+            yield uid, below, payload[_DUE.size :]
 
     def _head(self) -> tuple[int, int, int]:
         for kind, payload in self._sections():

@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 from pillarbox.engine import record
 from pillarbox.engine.base import Location, ReturnedFact, StoredRun
-from pillarbox.engine.checkpoint_file import pack_runs, unpack_runs
+from pillarbox.engine.checkpoint_file import DueRow, pack_runs, unpack_runs
 from pillarbox.engine.record import Columns, Target
 
 Job = Callable[[], object]
@@ -81,6 +81,8 @@ class Survey:
         """uid, sequence_next, delivered_through, packed runs in pieces."""
         self.returned: list[ReturnedFact] = []
         """Passed on as they are."""
+        self.due: list[DueRow] = []
+        """The same."""
         self.locations: list[Location] = []
         """One for each record; others that name the same record are in `aliases`."""
         self.aliases: dict[int, list[Location]] = {}

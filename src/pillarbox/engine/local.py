@@ -52,7 +52,7 @@ SLICE_MESSAGES = 500
 
 DURABILITIES = ("fsync", "os")
 
-Request = tuple[int, range, Location]
+Request = tuple[int, Sequence[int], Location]
 
 
 NO_TICKET = -1
@@ -388,7 +388,9 @@ class LocalEngine:
         if self._listener is not None:
             self._listener.loaded(ticket, records)
 
-    def _decode_one(self, uid: int, sequences: range, value: bytes | str) -> list[tuple[int, Message]]:
+    def _decode_one(
+        self, uid: int, sequences: Sequence[int], value: bytes | str
+    ) -> list[tuple[int, Message]]:
         if isinstance(value, str):
             self.fail(value)
             return []

@@ -52,7 +52,7 @@ class MemoryEngine:
         if ticket is not None and self._listener is not None:
             self._listener.synced(ticket)
 
-    def load(self, ticket: int, requests: Sequence[tuple[int, range, Location]]) -> None:
+    def load(self, ticket: int, requests: Sequence[tuple[int, Sequence[int], Location]]) -> None:
         raise AssertionError("messages without a location cannot be loaded")
 
     def checkpoint(self, snapshot: Snapshot) -> None:

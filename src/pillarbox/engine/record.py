@@ -26,6 +26,7 @@ that a comprehension cannot do. `tests/engine/test_facts.py` holds the slow, obv
 from __future__ import annotations
 
 import struct
+from bisect import bisect_left
 from collections.abc import Sequence
 from itertools import accumulate
 from typing import NamedTuple
@@ -236,7 +237,7 @@ class RecordCodec:
 
     # --- decoding ----------------------------------------------------------------------------------
 
-    def decode_messages(self, value: bytes, uid: int, sequences: range) -> list[tuple[int, Message]]:
+    def decode_messages(self, value: bytes, uid: int, sequences: Sequence[int]) -> list[tuple[int, Message]]:
         """The messages of one queue out of a MESSAGES value, by sequence; those it lacks are left out.
 
         StoreError if the value is damaged. Cost: O(messages in the record) small, O(wanted) larger.
@@ -351,24 +352,17 @@ def read_targets(data: bytes | memoryview, head: Head, position: int = 0) -> lis
     return [Target(spans[i], spans[t + i], parts[i], parts[t + i]) for i in range(t)]
 
 
-def find_messages(targets: list[Target], uid: int, sequences: range) -> list[tuple[int, int]]:
-    """(sequence, message index) of the wanted sequences that the record has for this queue."""
+def find_messages(targets: list[Target], uid: int, sequences: Sequence[int]) -> list[tuple[int, int]]:
+    """(sequence, message index) of the wanted sequences, which ascend, that the record has for this queue."""
     found: list[tuple[int, int]] = []
     for target in targets:
         if target.uid == uid:
             first = target.sequence_first
             shift = target.index_first - first
-            part = _within(sequences, first, first + target.message_count)
+            low = bisect_left(sequences, first)
+            part = sequences[low : bisect_left(sequences, first + target.message_count, low)]
             found += [(sequence, sequence + shift) for sequence in part]
     return found
-
-
-def _within(sequences: range, start: int, stop: int) -> range:
-    """The members of an ascending range in start..stop-1."""
-    step = sequences.step
-    low = max(0, -(-(start - sequences.start) // step))
-    high = max(0, -(-(stop - sequences.start) // step))
-    return sequences[low:high]
 
 
 class _Layout:

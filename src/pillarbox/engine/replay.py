@@ -28,6 +28,7 @@ from pillarbox.engine.checkpoint_file import (
     CheckpointReader,
     locations_of,
     read_last_checkpoint,
+    unpack_keys,
     unpack_runs,
 )
 from pillarbox.engine.returned import Returns, decode_returned
@@ -100,7 +101,16 @@ class Intervals:
 class _Queue:
     """One queue while it is being replayed."""
 
-    __slots__ = ("delivered_through", "floor", "returns", "runs", "sequence_next", "settled")
+    __slots__ = (
+        "delivered_through",
+        "due",
+        "due_below",
+        "floor",
+        "returns",
+        "runs",
+        "sequence_next",
+        "settled",
+    )
 
     def __init__(self, floor: int = 0, sequence_next: int = 0, delivered_through: int = -1) -> None:
         self.floor = floor
@@ -110,6 +120,8 @@ class _Queue:
         self.runs: list[tuple[range, Location, int, int]] = []
         self.settled: Intervals | None = None
         self.returns: Returns | None = None
+        self.due: list[int] | None = None
+        self.due_below = 0
 
     def seen(self, sequence: int) -> None:
         if sequence >= self.sequence_next:
@@ -123,7 +135,9 @@ class _Queue:
         ]
         runs.sort(key=_first_of)
         returned = self.returns.left(self._is_gone) if self.returns is not None else []
-        return QueueState(uid, self.sequence_next, self.delivered_through, runs, returned)
+        return QueueState(
+            uid, self.sequence_next, self.delivered_through, runs, returned, self.due, self.due_below
+        )
 
     def came_back(self, fact: ReturnedFact) -> None:
         if self.returns is None:
@@ -227,6 +241,12 @@ class Replay:
                 runs.append((sequences, location, body_bytes, accepted_ms))
         for fact in checkpoint.returned():
             self._queue(fact.uid).came_back(fact)
+        for uid, below, packed in checkpoint.due():
+            queue = self._queue(uid)
+            if queue.due is None:
+                queue.due = []
+            queue.due += unpack_keys(packed)
+            queue.due_below = below
 
     def _check_backlog(self, locations: list[Location], first: int) -> None:
         """Every backlog segment that the checkpoint names must be there and long enough."""

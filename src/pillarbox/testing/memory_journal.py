@@ -26,7 +26,7 @@ from pillarbox.engine.base import (
     StoredRun,
 )
 
-Request = tuple[int, range, Location]
+Request = tuple[int, Sequence[int], Location]
 
 
 class Record:
@@ -42,7 +42,7 @@ class Record:
 class Kept:
     """One queue while it is replayed: every unsettled sequence, and where its message rests."""
 
-    __slots__ = ("delivered_through", "floor", "places", "returned", "sequence_next")
+    __slots__ = ("delivered_through", "due", "due_below", "floor", "places", "returned", "sequence_next")
 
     def __init__(self) -> None:
         self.sequence_next = 0
@@ -52,6 +52,8 @@ class Kept:
         self.places: dict[int, int] = {}
         self.returned: dict[int, ReturnedFact] = {}
         """The last fact about each message that came back."""
+        self.due: list[int] | None = None
+        self.due_below = 0
 
     def came_back(self, fact: ReturnedFact) -> None:
         for sequence in fact.sequences:
@@ -166,7 +168,7 @@ class MemoryJournal:
         self._listener.loaded(ticket, answers)
         return True
 
-    def _read(self, uid: int, sequences: range, location: Location) -> list[tuple[int, Message]]:
+    def _read(self, uid: int, sequences: Sequence[int], location: Location) -> list[tuple[int, Message]]:
         record = self.records[location.position]
         firsts = [first for target, first in record.targets if target == uid]
         assert len(firsts) == 1, f"queue {uid} stands {len(firsts)} times in record {location.position}"
@@ -248,6 +250,7 @@ class Replay:
                 queue.places[sequence] = run.location.position
         for fact in state.returned:
             queue.came_back(fact)
+        queue.due, queue.due_below = state.due, state.due_below
 
     def apply(self, group: Group) -> None:
         """Definitions, messages, delivered, returned, settled, in this order."""
@@ -287,7 +290,10 @@ class Replay:
             if any((kind, str(uid)) in self.definitions for kind in UID_KINDS):
                 runs = list(_stored_runs(queue.places, records, locations))
                 returned = [fact for sequence, fact in queue.returned.items() if sequence in queue.places]
-                states[uid] = QueueState(uid, queue.sequence_next, queue.delivered_through, runs, returned)
+                due = None if queue.due is None else list(queue.due)
+                states[uid] = QueueState(
+                    uid, queue.sequence_next, queue.delivered_through, runs, returned, due, queue.due_below
+                )
         return Recovery(self.definitions, states, [])
 
 

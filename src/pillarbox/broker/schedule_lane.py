@@ -1,0 +1,517 @@
+"""The lane of a schedule: messages by the time at which they are due (R28).
+
+What it knows of every message is one number, its *key*: due time and sequence in one. Keys stand in a heap,
+but for the first of them, which are taken out ahead of their time, in order, and stand *near*: their
+messages are in memory or on their way there. All others rest on disk, in *blocks*, a block for each stored
+record; what has just arrived stays in memory as well, up to a bound. So a million messages that wait cost
+their keys, however they were published, and firing costs no more memory than what is near.
+
+A record holds messages of many due times. It is read for all those near at once, which are therefore
+gathered in large parts.
+
+A restart finds the keys in the checkpoint; records that came after it are read once, and nothing fires
+before all are known, so that the order holds. Keys of messages that are gone are passed over when they are
+met.
+
+Invariants: every unsettled message has exactly one key, once its record is known. No key in the heap is
+before one that is near when anything fires.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right, insort
+from collections import deque
+from collections.abc import Iterator, Sequence
+from heapq import heapify, heappop, heappush
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from pillarbox.broker.lane import SHADOW, Lane
+from pillarbox.broker.run import MESSAGE_BYTES
+from pillarbox.engine.base import DUE_SEQUENCE_BITS, Location, Message, QueueState, StoredRun
+
+if TYPE_CHECKING:
+    from pillarbox.broker.changes import Changes
+    from pillarbox.broker.queue import Queue
+    from pillarbox.broker.schedule import Schedule
+
+AHEAD_MS = 5000
+"""How long before its time a message may be read back; half of it is left when the next ones are."""
+NEAR_MESSAGES = 32_000
+"""And no more than these, so that a record of a thousand is read for some tens of them at once."""
+NEAR_MESSAGES_MIN = 200
+"""As many are near however small the memory budget is: what one tick fires."""
+NEAR_SHARE = 4
+"""And no more than this part of the memory budget, judged by the average size."""
+GATHER_MESSAGES = 1000
+"""Keys brought near in one tick: about two milliseconds' work among a million."""
+FRESH_BYTES = 16 << 20
+"""What has just arrived stays in memory up to this: short delays then need no disk."""
+READ_BYTES = 4 << 20
+"""Bytes of records that are asked for at a time."""
+BLOCK_BYTES = 250
+"""About what a block takes, with its location. A gap takes a byte for each sequence in it, so blocks with
+a larger gap between them stay apart."""
+
+SEQUENCE_MASK = (1 << DUE_SEQUENCE_BITS) - 1
+
+Taken = list[tuple[int, Message]]
+"""Sequences and messages that are due."""
+
+
+def cost_of(message: Message) -> int:
+    """About how much memory a message takes."""
+    return MESSAGE_BYTES + len(message.properties) + len(message.body)
+
+
+class Block(msgspec.Struct, eq=False, gc=False):
+    """Messages that rest in one stored record, and which of them are gone."""
+
+    first: int
+    count: int
+    location: Location
+    stored: bool
+    accepted_ms: int
+    body_bytes: int
+    """Of those that are left; after a restart an estimate."""
+    left: int
+    gone: bytearray | None = None
+    """A flag for each message; None: all are left."""
+
+    @property
+    def stop(self) -> int:
+        return self.first + self.count
+
+    def has(self, sequence: int) -> bool:
+        """Does this message rest here, and is it not gone?"""
+        position = sequence - self.first
+        return 0 <= position < self.count and (self.gone is None or not self.gone[position])
+
+    def flags(self) -> bytes | bytearray:
+        """Which messages are gone."""
+        return bytes(self.count) if self.gone is None else self.gone
+
+    def ranges(self) -> Iterator[range]:
+        """The sequences that are left, in unbroken stretches."""
+        sequences = range(self.first, self.stop)
+        if self.gone is None:
+            yield sequences
+            return
+        start = 0
+        while (start := self.gone.find(0, start)) >= 0:
+            stop = self.gone.find(1, start)
+            stop = self.count if stop < 0 else stop
+            yield sequences[start:stop]
+            start = stop
+
+
+class Wanted(msgspec.Struct, eq=False):
+    """Messages of one record that were asked for: see `run.Cold`."""
+
+    lane: ScheduleLane
+    sequences: Sequence[int]
+    location: Location
+    stored: bool
+    learn: bool
+    """Only their due times are wanted."""
+
+    def arrived(self, pairs: Sequence[tuple[int, Message]]) -> None:
+        self.lane.found(self, pairs)
+
+
+class ScheduleLane(Lane):
+    """See the module: everything that `core` and `queue` ask of a lane, by due time."""
+
+    __slots__ = (
+        "_asked",
+        "_blocks",
+        "_empty",
+        "_filling",
+        "_fresh",
+        "_fresh_bytes",
+        "_heap",
+        "_held",
+        "_loading",
+        "_missing",
+        "_near",
+        "_new",
+        "_schedule",
+        "_starts",
+        "_unread",
+        "_wanted",
+    )
+
+    def __init__(self, schedule: Schedule, queue: Queue, changes: Changes, uid: int) -> None:
+        super().__init__(queue, changes, uid, 0)
+        self._schedule = schedule
+        self._heap: list[int] = []
+        self._near: list[int] = []
+        """The first keys, ascending."""
+        self._filling = False
+        """More are being brought near."""
+        self._held: dict[int, Message] = {}
+        """In memory until they fire: those near, and those that no disk holds."""
+        self._fresh: dict[int, Message] = {}
+        """In memory and on disk, as they came."""
+        self._fresh_bytes = 0
+        self._blocks: list[Block] = []
+        self._starts: list[int] = []
+        """The first sequence of each block, which ascend."""
+        self._empty = 0
+        """Blocks with nothing left."""
+        self._new = 0
+        """Blocks at the end whose records the journal may not have placed yet."""
+        self._missing: dict[Block, list[int]] = {}
+        """Near, on disk alone, and not asked for yet."""
+        self._asked: set[int] = set()
+        """Near, and asked for."""
+        self._wanted: deque[Wanted] = deque()
+        """What is asked for when the parts before it have come."""
+        self._loading = 0
+        """Parts on their way."""
+        self._unread = 0
+        """Records found at a restart whose due times are not known yet."""
+
+    def __repr__(self) -> str:
+        waiting = len(self._heap) + len(self._near)
+        return f"<ScheduleLane {self.queue.name!r} waiting={waiting} near={len(self._near)}>"
+
+    # --- messages in -------------------------------------------------------------------------------
+
+    def push(
+        self,
+        messages: list[Message],
+        body_bytes: int,
+        location: Location | None,
+        *,
+        stored: bool = True,
+        expiring: bool = False,
+        message_bytes: int = MESSAGE_BYTES,
+    ) -> None:
+        """Append messages that arrived in this tick, and note when they are due."""
+        queue, changes, schedule = self.queue, self._changes, self._schedule
+        schedule.stamp(messages)
+        count = len(messages)
+        first = self.sequence_next
+        self.sequence_next = first + count
+        queue.ready_count += count
+        queue.ready_bytes += body_bytes
+        queue.counters.publish += count
+        queue.active_ms = changes.now_ms
+        size = sum(map(cost_of, messages))
+        changes.resident_bytes += size
+        numbered = zip(range(first, first + count), messages, strict=True)
+        if location is None:
+            self._held.update(numbered)
+        else:
+            self._add(Block(first, count, location, stored, changes.now_ms, body_bytes, count))
+            self._new += 1
+            self._fresh.update(numbered)
+            self._fresh_bytes += size
+            schedule.grown()
+        heap, due_ms = self._heap, schedule.due_ms
+        for sequence, message in enumerate(messages, first):
+            heappush(heap, due_ms(message) << DUE_SEQUENCE_BITS | sequence)
+        schedule.look_at(heap[0] >> DUE_SEQUENCE_BITS)
+
+    def _add(self, block: Block) -> None:
+        self._blocks.append(block)
+        self._starts.append(block.first)
+
+    # --- messages out ------------------------------------------------------------------------------
+
+    @property
+    def knows_all(self) -> bool:
+        """Are all due times known?"""
+        return not self._unread
+
+    def next_look_ms(self, now_ms: int) -> int | None:
+        """When there is something to do that nothing else will bring about; None: never."""
+        times = [keys[0] >> DUE_SEQUENCE_BITS for keys in (self._near, self._heap) if keys]
+        if self._heap:
+            # To read it back in time.
+            times.append((self._heap[0] >> DUE_SEQUENCE_BITS) - AHEAD_MS // 2)
+        return min((time for time in times if time > now_ms), default=None)
+
+    def take_due(self, now_ms: int, count_max: int) -> tuple[Taken, bool]:
+        """Messages that are due, in order, as far as they are in memory; and whether there may be more."""
+        taken: Taken = []
+        if not self.knows_all:
+            return taken, False
+        more = self._gather(now_ms)
+        near, held = self._near, self._held
+        limit = (now_ms + 1) << DUE_SEQUENCE_BITS
+        if self._heap and self._heap[0] < limit:
+            # No more could be brought near in this tick.
+            more = True
+            limit = self._heap[0]
+        position = 0
+        while position < len(near) and near[position] < limit and len(taken) < count_max:
+            sequence = near[position] & SEQUENCE_MASK
+            message = held.get(sequence)
+            if message is not None:
+                taken.append((sequence, message))
+            elif self._block_of(sequence) is not None:
+                # Its answer goes on with this.
+                self._ask_for_missing()
+                more = False
+                break
+            position += 1
+        del near[:position]
+        return taken, more or len(taken) == count_max
+
+    def _gather(self, now_ms: int) -> bool:
+        """Bring keys near whose time is close, a bounded number; return whether there are more."""
+        heap, near = self._heap, self._near
+        near_max = self._near_max()
+        close = (now_ms + AHEAD_MS // 2) << DUE_SEQUENCE_BITS
+        if heap and heap[0] < close and len(near) <= near_max // 2:
+            self._filling = True
+        limit = (now_ms + AHEAD_MS) << DUE_SEQUENCE_BITS
+        moved = 0
+        while heap and moved < GATHER_MESSAGES:
+            key = heap[0]
+            if near and key < near[-1]:
+                insort(near, heappop(heap))
+            elif self._filling and key < limit and len(near) < near_max:
+                near.append(heappop(heap))
+            else:
+                self._filling = False
+                break
+            self._bring(key & SEQUENCE_MASK)
+            moved += 1
+        more = moved == GATHER_MESSAGES
+        if not more:
+            self._ask_for_missing()
+        return more
+
+    def _near_max(self) -> int:
+        """How many messages may be near."""
+        queue = self.queue
+        size = MESSAGE_BYTES + queue.ready_bytes // max(1, queue.ready_count)
+        share = self._schedule.memory_budget // NEAR_SHARE
+        return max(NEAR_MESSAGES_MIN, min(NEAR_MESSAGES, share // size))
+
+    def _bring(self, sequence: int) -> None:
+        """See to it that a message is in memory when it is due."""
+        message = self._fresh.pop(sequence, None)
+        if message is not None:
+            self._fresh_bytes -= cost_of(message)
+            self._held[sequence] = message
+        elif sequence not in self._held:
+            block = self._block_of(sequence)
+            if block is not None:
+                self._missing.setdefault(block, []).append(sequence)
+
+    def _block_of(self, sequence: int) -> Block | None:
+        """Where a message rests; None: nowhere, because it is gone or never was on a disk."""
+        place = bisect_right(self._starts, sequence) - 1
+        if place < 0:
+            return None
+        block = self._blocks[place]
+        return block if block.has(sequence) else None
+
+    def settle_fired(self, taken: Taken) -> None:
+        """Forget messages for good that have fired."""
+        queue, changes, held = self.queue, self._changes, self._held
+        for sequence, message in taken:
+            del held[sequence]
+            size = len(message.body)
+            queue.ready_count -= 1
+            queue.ready_bytes -= size
+            changes.resident_bytes -= cost_of(message)
+            block = self._block_of(sequence)
+            if block is None:
+                continue
+            if block.gone is None:
+                block.gone = bytearray(block.count)
+            block.gone[sequence - block.first] = 1
+            block.left -= 1
+            block.body_bytes -= size
+            if block.stored:
+                changes.settle(self.uid, range(sequence, sequence + 1))
+            if not block.left:
+                # What an estimate was wrong by.
+                queue.ready_bytes -= block.body_bytes
+                self._empty += 1
+        if 2 * self._empty > len(self._blocks):
+            self._sweep()
+
+    def _sweep(self) -> None:
+        """Forget empty blocks. Cost: O(1) for each of them, as they are more than the half."""
+        self._blocks = [block for block in self._blocks if block.left]
+        self._starts = [block.first for block in self._blocks]
+        self._empty = self._new = 0
+
+    # --- memory and disk ---------------------------------------------------------------------------
+
+    def tidy(self, resident_max: int) -> None:
+        """After the tick's group was appended: what came in one record is one block, and what has just
+        arrived leaves the memory as far as there is too much of it, the last first."""
+        if self._new:
+            first = len(self._blocks) - self._new
+            self._new = 0
+            self._join_from(first, len(self._blocks))
+        changes, fresh = self._changes, self._fresh
+        let_go = False
+        while fresh and (self._fresh_bytes > FRESH_BYTES or changes.resident_bytes > resident_max):
+            sequence, message = fresh.popitem()
+            block = self._block_of(sequence)
+            if block is None or block.location.segment < 0:
+                # Storage failed before it was appended: nothing else holds it.
+                fresh[sequence] = message
+                break
+            size = cost_of(message)
+            self._fresh_bytes -= size
+            changes.resident_bytes -= size
+            let_go = True
+        if let_go:
+            self._schedule.rouse()
+
+    def merged(self, sequences: range) -> None:
+        """Small records with these sequences rest in one now: let their blocks be one."""
+        first = bisect_left(self._starts, sequences.start)
+        end = bisect_left(self._starts, sequences.stop)
+        # Those that came in this tick are no part of it, and stay the last ones.
+        self._join_from(first, min(end, len(self._blocks) - self._new))
+
+    def _join_from(self, first: int, end: int) -> None:
+        """Let neighbours among these blocks be one where they rest in one record; forget empty ones."""
+        blocks = self._blocks[first:end]
+        joined: list[Block] = []
+        for block in blocks:
+            if not block.left:
+                self._empty -= 1
+            elif joined and _may_join(joined[-1], block):
+                last = joined[-1]
+                gap = block.first - last.stop
+                if gap or last.gone is not None or block.gone is not None:
+                    last.gone = bytearray().join((last.flags(), b"\1" * gap, block.flags()))
+                last.count = block.stop - last.first
+                last.left += block.left
+                last.body_bytes += block.body_bytes
+                missing = self._missing.pop(block, None)
+                if missing is not None:
+                    self._missing.setdefault(last, []).extend(missing)
+            else:
+                joined.append(block)
+        self._blocks[first:end] = joined
+        self._starts[first:end] = [block.first for block in joined]
+
+    def _ask_for_missing(self) -> None:
+        for block, sequences in self._missing.items():
+            self._asked.update(sequences)
+            sequences.sort()
+            self._wanted.append(Wanted(self, sequences, block.location, block.stored, learn=False))
+        self._missing.clear()
+        self._ask()
+
+    def _ask(self) -> None:
+        """Ask for the next part of what is wanted, when the one before has come."""
+        size = 0
+        while self._wanted and not (self._loading and size == 0) and size < READ_BYTES:
+            wanted = self._wanted.popleft()
+            block = self._block_of(wanted.sequences[0])
+            assert block is not None, "only what fired is gone, and this could not fire"
+            # Its block may have become part of another one meanwhile, and its record may rest elsewhere.
+            wanted.location = block.location
+            size += max(1, wanted.location.size)
+            self._loading += 1
+            self._changes.cold.append(wanted)
+
+    def found(self, wanted: Wanted, pairs: Sequence[tuple[int, Message]]) -> None:
+        """A part of a record is here: for its due times, or because messages in it are due soon."""
+        if self.queue.deleted:
+            return
+        self._loading -= 1
+        if len(pairs) < len(wanted.sequences):
+            self.queue.unreadable = True
+        elif wanted.learn:
+            due_ms = self._schedule.due_ms
+            self._heap += [due_ms(message) << DUE_SEQUENCE_BITS | sequence for sequence, message in pairs]
+            self._unread -= 1
+            if not self._unread:
+                heapify(self._heap)
+        else:
+            held = self._held
+            for sequence, message in pairs:
+                held[sequence] = message
+                self._asked.discard(sequence)
+                self._changes.resident_bytes += cost_of(message)
+        if not self._loading:
+            self._ask()
+        self._schedule.rouse()
+
+    def expire(self, *, at_once: bool) -> None:
+        """Times to live begin when a message fires."""
+
+    def close(self) -> None:
+        """Let go of everything; the exchange is deleted."""
+        held = (*self._held.values(), *self._fresh.values())
+        self._changes.resident_bytes -= sum(map(cost_of, held))
+        self._blocks, self._starts, self._heap, self._near = [], [], [], []
+        self._held, self._fresh, self._missing = {}, {}, {}
+        self._wanted.clear()
+        self._fresh_bytes = self._unread = self._new = self._empty = 0
+
+    # --- checkpoint and restart --------------------------------------------------------------------
+
+    def states(self) -> Iterator[QueueState]:
+        """What a checkpoint has to keep: where everything rests, and when it is due."""
+        for uid, stored in ((self.uid, True), (self.uid | SHADOW, False)):
+            runs: list[StoredRun] = []
+            for block in self._blocks:
+                if block.stored is not stored or not block.left:
+                    continue
+                for sequences in block.ranges():
+                    part_bytes = block.body_bytes * len(sequences) // block.left
+                    runs.append(StoredRun(sequences, block.location, part_bytes, block.accepted_ms))
+            if stored and self.queue.journaled:
+                due = [*self._near, *self._heap] if self.knows_all else None
+                yield QueueState(
+                    uid,
+                    self.sequence_next,
+                    self.delivered_through,
+                    runs,
+                    due=due,
+                    due_below=self.sequence_next,
+                )
+            elif runs:
+                yield QueueState(uid, self.sequence_next, self.delivered_through, runs)
+
+    def restore(self, state: QueueState) -> None:
+        """Take over what an engine found; records whose due times it has not kept are read once."""
+        queue = self.queue
+        self.sequence_next = state.sequence_next
+        self.delivered_through = state.delivered_through
+        below = state.due_below if state.due is not None else 0
+        known = 0
+        for run in state.runs:
+            count = len(run.sequences)
+            first = run.sequences.start
+            self._add(Block(first, count, run.location, True, run.accepted_ms, max(0, run.body_bytes), count))
+            queue.ready_count += count
+            queue.ready_bytes += max(0, run.body_bytes)
+            known += first < below
+        self._join_from(known, len(self._blocks))
+        for block in self._blocks[known:]:
+            self._unread += 1
+            sequences = [sequence for part in block.ranges() for sequence in part]
+            self._wanted.append(Wanted(self, sequences, block.location, block.stored, learn=True))
+        self._join_from(0, known)
+        self._heap = state.due or []
+        if self.knows_all:
+            heapify(self._heap)
+        self._ask()
+
+
+def _may_join(one: Block, other: Block) -> bool:
+    """Do two neighbours rest in the same record, and is one block less than two?"""
+    a, b = one.location, other.location
+    return (
+        a.segment >= 0
+        and (a.segment, a.position) == (b.segment, b.position)
+        and one.stored is other.stored
+        and other.first - one.stop < BLOCK_BYTES
+    )
