@@ -75,6 +75,11 @@ class Changes:
         else:
             ranges.append(sequences)
 
+    def count_deaths(self, kind: str, strategy: str, reason: str, count: int) -> None:
+        """Count messages that died."""
+        key = (kind, strategy, reason)
+        self.deaths[key] = self.deaths.get(key, 0) + count
+
     def note_move(self) -> None:
         """Note that messages are settled because they went elsewhere, just now, maybe to streams."""
         if self.logs_grown:

@@ -37,6 +37,7 @@ from pillarbox.broker.session import Session
 from pillarbox.broker.sink import Outlet
 from pillarbox.broker.streams import JOURNAL, Streams
 from pillarbox.broker.topic_permission import TopicPermission
+from pillarbox.broker.undelivered import UndeliveredOfAll
 from pillarbox.broker.vhost import VHost
 from pillarbox.engine.base import Journal, Location, Message, MessagesFact, QueueState, Recovery
 from pillarbox.engine.logs import Logs
@@ -95,6 +96,7 @@ class Core:
         self.scheduler = Scheduler()
         self.confirms = Confirms()
         self.dead_letters = DeadLetters(self)
+        self.undelivered = UndeliveredOfAll(self)
         self.returning = Returning(wake)
         self.schedules = Schedules(self)
         self.streams = Streams(self, logs)
@@ -250,11 +252,23 @@ class Core:
         for key, value in by_kind["queue"]:
             definition = kept.decode("queue", value)
             queues[int(key)] = self.vhosts[definition.vhost].restore_queue(int(key), definition)
+        undelivered = {}
+        for key, value in by_kind["dead"]:
+            self._uid_next = max(self._uid_next, int(key))
+            undelivered[int(key)] = self.undelivered.restore(
+                int(key), queues[kept.decode("dead", value).queue]
+            )
         for key, value in by_kind["lane"]:
             definition = kept.decode("lane", value)
-            queues[definition.queue].add_lane(int(key), definition.priority)
+            self._uid_next = max(self._uid_next, int(key))
+            hidden = undelivered.get(definition.queue)
+            (queues[definition.queue] if hidden is None else hidden.queue).add_lane(
+                int(key), definition.priority
+            )
         for queue in queues.values():
             self._restore_messages(queue, recovery)
+        for one in undelivered.values():
+            one.restore(recovery)
         self.streams.keep_only(set(queues))
         for _, value in by_kind["binding"]:
             binding = kept.decode("binding", value)
@@ -375,18 +389,31 @@ class Core:
         """
         full: dict[Queue, None] = {}
         for queue in crowded:
-            if queue.queued:
-                dispatch(queue)
-            if queue.timed:
-                queue.expire(at_once=True)
-            limits = queue.limits
-            if limits is not None and limits.rejects and not limits.have_room(queue, 1, body_bytes):
+            if self.refuses(queue, body_bytes):
                 full[queue] = None
-                if limits.dead_letters_refused:
+                limits = queue.limits
+                if limits is not None and limits.dead_letters_refused:
                     queue.let_die(MAXLEN, messages)
         if not full:
             return queues, ()
         return tuple(queue for queue in queues if queue not in full), (0,)
+
+    def refuses(self, queue: Queue, body_bytes: int) -> bool:
+        """Would a queue refuse a message with such a body now (R47)? Its consumers have their turn before."""
+        limits = queue.limits
+        if limits is None:
+            return False
+        if queue.queued:
+            dispatch(queue)
+        if queue.timed:
+            queue.expire(at_once=True)
+        return limits.rejects and not limits.have_room(queue, 1, body_bytes)
+
+    def append_to_lane(
+        self, queue: Queue, messages: list[Message], priority: int, *, persistent: bool, size: int
+    ) -> None:
+        """Append messages to a hidden queue, in its lane of this priority; `size`: memory of each."""
+        self._append((queue,), messages, body_bytes_of(messages), persistent, False, size, priority)
 
     def _append(
         self,
@@ -465,6 +492,7 @@ class Core:
         for vhost in list(self.vhosts.values()):
             yield from (*vhost.queues.values(), *vhost.reply_queues.values())
             yield from [one.schedule.queue for one in vhost.exchanges.values() if one.schedule is not None]
+        yield from [one.queue for one in list(self.undelivered.by_source.values())]
 
     # --- ticks -------------------------------------------------------------------------------------
 

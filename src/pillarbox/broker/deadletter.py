@@ -14,7 +14,7 @@ Source: RabbitMQ, "Dead Letter Exchanges"; 3.10.8 asked with `tests/compare/writ
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -34,10 +34,14 @@ if TYPE_CHECKING:
 REJECTED, EXPIRED, MAXLEN, DELIVERY_LIMIT = "rejected", "expired", "maxlen", "delivery_limit"
 """Why messages die, in RabbitMQ's words."""
 
+CONFIRMED = "confirmed"
+"""Counted beside the reasons: a dead letter of at least once has reached all its targets."""
+
 REASONS = (REJECTED, EXPIRED, MAXLEN, DELIVERY_LIMIT)
 
-DISABLED, AT_MOST_ONCE = "disabled", "at_most_once"
-"""What a queue does with what dies, as RabbitMQ 3.13 labels its counters: drops it, or forwards it."""
+DISABLED, AT_MOST_ONCE, AT_LEAST_ONCE = "disabled", "at_most_once", "at_least_once"
+"""What a queue does with what dies, as RabbitMQ 3.13 labels its counters: drops it, forwards it, or keeps it
+until it could be forwarded (see `undelivered`)."""
 
 ADDRESSES_MAX = 1024
 """Addresses of dead letters that are kept, one for each exchange and key: heads know them by identity."""
@@ -50,6 +54,12 @@ class DeadLetterRule(msgspec.Struct, frozen=True, eq=False):
     exchange: str
     routing_key: str | None
     """In place of the keys with which the message was published; None: those."""
+    at_least_once: bool = False
+    """What no queue takes is kept and tried again (R49); otherwise it is dropped."""
+
+    @property
+    def strategy(self) -> str:
+        return AT_LEAST_ONCE if self.at_least_once else AT_MOST_ONCE
 
 
 class Death(msgspec.Struct, frozen=True, eq=False):
@@ -78,6 +88,17 @@ class DeadLetter(msgspec.Struct, frozen=True, eq=False):
 
 
 Writer = Callable[[Message, Death], DeadLetter]
+
+
+class Offer(NamedTuple):
+    """What became of a message that was offered to its targets."""
+
+    done: bool
+    """All have it, and there is at least one."""
+    taken_by: frozenset[int]
+    """Uids of those that have it."""
+    tried: bool
+    """It had a route."""
 
 
 class Dying(NamedTuple):
@@ -136,7 +157,7 @@ class DeadLetters:
                 if rest is not None:
                     dying.appendleft(one._replace(run=rest))
                 messages = run.messages or []
-            self._publish(one.queue, one.reason, messages)
+            self._send(one.queue, one.reason, messages)
             if one.run is not None:
                 core.changes.note_move()
                 lane.forwarded(run)
@@ -154,17 +175,24 @@ class DeadLetters:
             pass
         changes.dying.extend(others)
 
-    def _publish(self, queue: Queue, reason: str, messages: list[Message]) -> None:
-        """Publish dead letters, those that go to the same queues together."""
-        core = self._core
+    def _send(self, queue: Queue, reason: str, messages: list[Message]) -> None:
+        """Publish dead letters as the rule of their queue has it."""
         rule = queue.dead_letters
-        if rule is None or not rule.vhost.has_exchange(rule.exchange):
+        if rule is None:
             return
-        death = Death(queue.name, reason, core.changes.now_ms, rule.routing_key)
+        if rule.at_least_once:
+            self._send_or_keep(queue, reason, messages)
+        elif rule.vhost.has_exchange(rule.exchange):
+            self._publish(self._routed(queue, rule, reason, messages))
+
+    def _routed(
+        self, queue: Queue, rule: DeadLetterRule, reason: str, messages: list[Message]
+    ) -> Iterator[tuple[tuple[Queue, ...], Message]]:
+        """Messages as they are published anew, and where they go: maybe nowhere."""
+        death = Death(queue.name, reason, self._core.changes.now_ms, rule.routing_key)
         # Messages of one publisher often differ in nothing but their bodies.
         letters: dict[tuple[Address, bytes], DeadLetter] = {}
         routes: dict[tuple[str, ...], Route] = {}
-        routed: list[tuple[tuple[Queue, ...], bool, Message]] = []
         for message in messages:
             known = (message.address, message.properties)
             letter = letters.get(known)
@@ -181,11 +209,14 @@ class DeadLetters:
             queues = route.queues
             if reason != REJECTED and any(closes_cycle(q.name, reason, letter.deaths) for q in queues):
                 queues = tuple(q for q in queues if not closes_cycle(q.name, reason, letter.deaths))
-            if queues:
-                routed.append((queues, message.persistent, copy))
-        for (queues, persistent), group in groupby(routed, lambda one: one[:2]):
-            copies = [copy for _, _, copy in group]
-            core.publish(
+            yield queues, copy
+
+    def _publish(self, routed: Iterable[tuple[tuple[Queue, ...], Message]]) -> None:
+        """Publish dead letters, those that go to the same queues together."""
+        routed = [(queues, copy) for queues, copy in routed if queues]
+        for (queues, persistent), group in groupby(routed, lambda one: (one[0], one[1].persistent)):
+            copies = [copy for _, copy in group]
+            self._core.publish(
                 queues,
                 copies,
                 body_bytes_of(copies),
@@ -194,6 +225,36 @@ class DeadLetters:
                 prioritized=any(copy.priority for copy in copies),
                 message_bytes=message_bytes_of(copies),
             )
+
+    # --- at least once -----------------------------------------------------------------------------
+
+    def _send_or_keep(self, queue: Queue, reason: str, messages: list[Message]) -> None:
+        """Publish dead letters one by one; what some target does not take stays with the queue."""
+        undelivered = self._core.undelivered
+        for position, message in enumerate(messages):
+            found = undelivered.by_source.get(queue)
+            if found is not None and not found.lets_pass:
+                found.keep(reason, messages[position:], frozenset(), False)
+                return
+            offer = self.offer(queue, reason, message, frozenset())
+            if offer.done:
+                self._core.changes.count_deaths(queue.kind, AT_LEAST_ONCE, CONFIRMED, 1)
+            else:
+                undelivered.of(queue).keep(reason, [message], offer.taken_by, offer.tried)
+
+    def offer(self, queue: Queue, reason: str, message: Message, taken_by: frozenset[int]) -> Offer:
+        """Publish one dead letter to those of its targets that do not have it yet and do not refuse it."""
+        rule = queue.dead_letters
+        if rule is None or not rule.vhost.has_exchange(rule.exchange):
+            return Offer(False, taken_by, False)
+        ((targets, copy),) = self._routed(queue, rule, reason, [message])
+        wanting = [target for target in targets if target.uid not in taken_by]
+        takers = tuple([target for target in wanting if not self._core.refuses(target, len(copy.body))])
+        self._publish([(takers, copy)])
+        taken_by |= {target.uid for target in takers}
+        return Offer(len(takers) == len(wanting) and bool(taken_by), taken_by, bool(targets))
+
+    # --- the letter --------------------------------------------------------------------------------
 
     def _letter(self, message: Message, death: Death) -> DeadLetter:
         writer = self.writers.get(message.address.origin)

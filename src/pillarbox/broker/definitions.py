@@ -57,6 +57,13 @@ class ScheduleDefinition(msgspec.Struct, frozen=True):
     exchange: str
 
 
+class DeadDefinition(msgspec.Struct, frozen=True):
+    """The dead letters that no queue took; the key is the uid under which they are kept (R49)."""
+
+    queue: int
+    """The uid of the queue in which they died."""
+
+
 class BindingDefinition(msgspec.Struct, frozen=True):
     vhost: str
     source: str
@@ -85,6 +92,7 @@ KINDS: dict[str, type[msgspec.Struct]] = {
     "queue": QueueDefinition,
     "lane": LaneDefinition,
     "schedule": ScheduleDefinition,
+    "dead": DeadDefinition,
     "binding": BindingDefinition,
 }
 

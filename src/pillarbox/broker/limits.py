@@ -1,7 +1,7 @@
 """Limits of a queue: how many messages and bytes may be ready in it, and what gives way beyond (R46, R47).
 
-Only ready messages count, and those that are held until they are ready again (R53); of a message its body
-does. With `drop-head` the oldest give way, with the other
+Only ready messages count, those that are held until they are ready again (R53), and dead ones that no queue
+takes yet (R49); of a message its body does. With `drop-head` the oldest give way, with the other
 two the newest. Not here: when limits are looked at (`Core.publish`, `Queue.trim`), where dropped messages
 go (`deadletter`).
 
@@ -26,7 +26,7 @@ REJECT_PUBLISH_DLX = "reject-publish-dlx"
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """How much may be ready, or held until it is ready again; see the module."""
+    """How much may be ready, held until it is ready again, or dead and undelivered; see the module."""
 
     length: int = UNLIMITED
     body_bytes: int = UNLIMITED
@@ -38,8 +38,8 @@ class Limits(msgspec.Struct, frozen=True):
     def have_room(self, queue: Queue, count: int, body_bytes: int) -> bool:
         """May so much be added?"""
         return (
-            queue.ready_count + queue.delayed_count + count <= self.length
-            and queue.ready_bytes + queue.delayed_bytes + body_bytes <= self.body_bytes
+            queue.ready_count + queue.delayed_count + queue.dead_count + count <= self.length
+            and queue.ready_bytes + queue.delayed_bytes + queue.dead_bytes + body_bytes <= self.body_bytes
         )
 
 

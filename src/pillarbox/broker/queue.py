@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from pillarbox.broker.ack_timeout import own_timeout_ms
 from pillarbox.broker.arguments import check_consumer_arguments
 from pillarbox.broker.counters import QueueCounters
-from pillarbox.broker.deadletter import AT_MOST_ONCE, DISABLED, Dying
+from pillarbox.broker.deadletter import DISABLED, Dying
 from pillarbox.broker.exchange import Stamp
 from pillarbox.broker.lane import READ_AHEAD_BYTES, READ_AHEAD_MESSAGES, Lane
 from pillarbox.broker.limits import delivery_limit_of, limits_of
@@ -86,6 +86,8 @@ class Queue:
         self.delayed: Delayed | None = None
         """Those messages, once there were any."""
         self.delayed_count = self.delayed_bytes = 0
+        self.dead_count = self.dead_bytes = 0
+        """Dead letters of it that no queue takes yet (R49); they stand elsewhere (see `undelivered`)."""
         self.expiry: object | None = None
         """What deletes the queue when nobody has used it for so long: a timer keeps nothing alive."""
         self.journaled = durable and owner is None and changes.journaled
@@ -412,10 +414,8 @@ class Queue:
 
     def count_deaths(self, reason: str, count: int) -> None:
         """Count messages that die here, whether they are forwarded or dropped."""
-        strategy = DISABLED if self.dead_letters is None else AT_MOST_ONCE
-        key = (self.kind, strategy, reason)
-        deaths = self._changes.deaths
-        deaths[key] = deaths.get(key, 0) + count
+        strategy = DISABLED if self.dead_letters is None else self.dead_letters.strategy
+        self._changes.count_deaths(self.kind, strategy, reason, count)
 
     def let_die(self, reason: str, messages: list[Message]) -> None:
         """Let messages that the queue never took be forwarded as its dead letters."""

@@ -27,6 +27,7 @@ from pillarbox.broker.counters import ChannelCounters, ExchangeCounters, Traffic
 from pillarbox.broker.deadletter import DeadLetterRule
 from pillarbox.broker.exchange import Binding, Exchange, Route, binding_identity
 from pillarbox.broker.expiry import QueueExpiry
+from pillarbox.broker.limits import REJECT_PUBLISH
 from pillarbox.broker.permitted import adapt
 from pillarbox.broker.policy import Applied, Policies, Policy, check_policy, effective
 from pillarbox.broker.queue import Queue
@@ -381,6 +382,7 @@ class VHost:
         queue.applied = applied
         queue.adopt(settings, self._dead_letters(settings))
         adapt(queue, settings, self._core.profile)
+        self._core.undelivered.settings_changed(queue)
         if queue.expires_ms not in (None, expires_ms):
             queue.used_ms = self._core.changes.now_ms
             expiry = queue.expiry = QueueExpiry(self._core.scheduler, queue, self.remove_queue)
@@ -391,7 +393,13 @@ class VHost:
         exchange = settings.get("x-dead-letter-exchange")
         if exchange is None:
             return None
-        return DeadLetterRule(self, exchange, settings.get("x-dead-letter-routing-key"))
+        at_least_once = (
+            settings.get("x-queue-type") == "quorum"
+            and settings.get("x-dead-letter-strategy") == "at-least-once"
+            # Without it RabbitMQ falls back to at most once, as a full queue would drop from its head.
+            and settings.get("x-overflow") == REJECT_PUBLISH
+        )
+        return DeadLetterRule(self, exchange, settings.get("x-dead-letter-routing-key"), at_least_once)
 
     def _demand_same_queue(
         self,
@@ -439,6 +447,7 @@ class VHost:
         if queue.dead_letters is not None:
             # What has died by now does not die with it.
             self._core.dead_letters.forward_all(queue)
+        self._core.undelivered.remove(queue)
         del self.queues[queue.name]
         self._core.churn.queue_deleted += 1
         self._remove_inbound(queue)

@@ -19,7 +19,7 @@ import msgspec
 
 NO_EXPIRATION = -1
 
-UID_KINDS = frozenset(("queue", "lane", "schedule"))
+UID_KINDS = frozenset(("queue", "lane", "schedule", "dead"))
 """Kinds of definitions whose key is a decimal uid, under which there are messages."""
 
 

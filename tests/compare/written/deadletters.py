@@ -397,3 +397,90 @@ def dead_letters_to_auto_delete_and_exclusive_queues() -> Sequence:
         publish("q1"),
         declare("q1", passive=True),
     ]
+
+
+def at_least_once(**arguments: Any) -> Operation:
+    """Declare a queue whose dead letters wait for somebody who takes them (R49)."""
+    named = {
+        DLX: "",
+        KEY: "dead",
+        "x-queue-type": "quorum",
+        OVERFLOW: "reject-publish",
+        "x-dead-letter-strategy": "at-least-once",
+        **{name.replace("_", "-"): value for name, value in arguments.items()},
+    }
+    return declare("q1", durable=True, arguments=named)
+
+
+CONFIRMS = op("a1", "confirm.select")
+DROP = nack(0, requeue=False)
+
+
+@transcript("R49")
+def at_least_once_with_a_target() -> Sequence:
+    """Forwarded at once, with the headers of any dead letter."""
+    return [
+        CONFIRMS,
+        declare("dead"),
+        at_least_once(),
+        publish("q1", count=3, properties=properties(delivery_mode=2, headers={"a": 1})),
+        qos(1),
+        consume("q1", "c1"),
+        reject(0, requeue=False),
+        DROP,
+        ack(0),
+        cancel("c1"),
+        *dead(3),
+    ]
+
+
+@transcript("R49")
+def at_least_once_without_a_route() -> Sequence:
+    """Dead is neither ready nor unacknowledged, and nobody sees it again; a new route waits for the retry."""
+    return [
+        CONFIRMS,
+        at_least_once(),
+        publish("q1", count=2, properties=properties(delivery_mode=2)),
+        qos(1),
+        consume("q1", "c1"),
+        DROP,
+        nack(0),
+        DROP,
+        cancel("c1"),
+        declare("dead"),
+        *dead(1),
+        op("a1", "queue.purge", queue="q1"),
+        op("a1", "queue.delete", queue="q1"),
+    ]
+
+
+@transcript("R49", "R47")
+def at_least_once_and_a_full_target() -> Sequence:
+    """The target takes one; what it refuses stays with its source, and is not sent on when there is room."""
+    return [
+        CONFIRMS,
+        declare("dead", arguments={LENGTH: 1, OVERFLOW: "reject-publish"}),
+        at_least_once(),
+        qos(1),
+        consume("q1", "c1"),
+        publish("q1", properties=properties(delivery_mode=2)),
+        DROP,
+        publish("q1", properties=properties(delivery_mode=2)),
+        DROP,
+        cancel("c1"),
+        *dead(2),
+    ]
+
+
+@transcript("R49")
+def at_least_once_needs_reject_publish() -> Sequence:
+    """Without it RabbitMQ falls back to at most once."""
+    return [
+        CONFIRMS,
+        at_least_once(x_overflow="drop-head"),
+        publish("q1", properties=properties(delivery_mode=2)),
+        consume("q1", "c1"),
+        DROP,
+        declare("dead"),
+        *dead(1),
+    ]

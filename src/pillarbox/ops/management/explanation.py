@@ -168,8 +168,12 @@ def _limits(case: Case) -> Iterator[Finding]:
 
 def _dead_letters(case: Case) -> Iterator[Finding]:
     rule = case.queue.dead_letters
+    if case.queue.dead_count:
+        text = f"{case.queue.dead_count:,} died and wait for a queue that takes them; they are tried again"
+        yield Finding("undelivered-dead-letters", WARNING, text)
     if rule is not None and not rule.vhost.has_exchange(rule.exchange):
-        text = f"its dead-letter exchange '{rule.exchange}' does not exist: dead letters are lost"
+        fate = "are kept" if rule.at_least_once else "are lost"
+        text = f"its dead-letter exchange '{rule.exchange}' does not exist: dead letters {fate}"
         yield Finding("no-dead-letter-exchange", WARNING, text)
 
 

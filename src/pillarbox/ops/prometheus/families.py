@@ -240,7 +240,7 @@ QUEUE_COARSE = (
     _gauge(
         "queue_messages",
         "Sum of ready and unacknowledged messages",
-        lambda q: q.ready_count + q.unacked_count,
+        lambda q: q.ready_count + q.unacked_count + q.dead_count,
     ),
 )
 QUEUE_CONSUMERS = (_gauge("queue_consumers", "Consumers on a queue", lambda q: len(q.consumers)),)

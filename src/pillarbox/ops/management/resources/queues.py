@@ -70,7 +70,11 @@ class Shown(NamedTuple):
 
 
 def _messages(queue: Queue) -> int:
-    return queue.ready_count + queue.unacked_count
+    return queue.ready_count + queue.unacked_count + queue.dead_count
+
+
+def _message_bytes(queue: Queue) -> int:
+    return queue.ready_bytes + queue.unacked_bytes + queue.dead_bytes
 
 
 def _in_memory(count: int, queue: Queue) -> int:
@@ -223,29 +227,29 @@ QUEUE = Document(
     Field("policy", nullable(STRING), _policy_if_any),
     Field("operator_policy", nullable(STRING), lambda s, r: _policy(s, operator=True), _S),
     Field("effective_policy_definition", OBJECT, lambda s, r: merged(s.queue.applied), _S),
-    Field("messages", INTEGER, _total(_ALL), _T),
+    Field("messages", INTEGER, lambda s, r: _total(_ALL)(s, r) + s.queue.dead_count, _T),
     Field("messages_ready", INTEGER, _total(_READY), _T),
     Field("messages_unacknowledged", INTEGER, _total(_UNACKED), _T),
     Field("messages_details", stats.DETAILS, _details(_ALL), _S),
     Field("messages_ready_details", stats.DETAILS, _details(_READY), _S),
     Field("messages_unacknowledged_details", stats.DETAILS, _details(_UNACKED), _S),
     Field("message_stats", stats.schema_of(*stats.OF_QUEUE), _message_stats, _S),
-    Field("message_bytes", INTEGER, _not_stream(lambda q: q.ready_bytes + q.unacked_bytes), _S),
+    Field("message_bytes", INTEGER, _not_stream(_message_bytes), _S),
     Field("message_bytes_ready", INTEGER, _not_stream(lambda q: q.ready_bytes), _S),
     Field("message_bytes_unacknowledged", INTEGER, _not_stream(lambda q: q.unacked_bytes), _S),
     Field("message_bytes_persistent", INTEGER,
-          _not_stream(lambda q: q.ready_bytes + q.unacked_bytes if q.journaled else 0), _S),
+          _not_stream(lambda q: _message_bytes(q) if q.journaled else 0), _S),
     Field("message_bytes_ram", INTEGER, _not_stream(_bytes_in_memory), _S),
     Field("message_bytes_paged_out", INTEGER,
           _of_classic(lambda q: q.ready_bytes + q.unacked_bytes - _bytes_in_memory(q)), _S),
-    Field("message_bytes_dlx", INTEGER, _of_quorum(lambda q: 0), _S),
+    Field("message_bytes_dlx", INTEGER, _of_quorum(lambda q: q.dead_bytes), _S),
     Field("messages_persistent", INTEGER, _not_stream(lambda q: _messages(q) if q.journaled else 0), _S),
     Field("messages_ram", INTEGER, _not_stream(lambda q: _in_memory(_messages(q), q)), _S),
     Field("messages_paged_out", INTEGER,
           _of_classic(lambda q: _messages(q) - _in_memory(_messages(q), q)), _S),
     Field("messages_ready_ram", INTEGER, _of_classic(lambda q: _in_memory(q.ready_count, q)), _S),
     Field("messages_unacknowledged_ram", INTEGER, _of_classic(lambda q: q.unacked_count), _S),
-    Field("messages_dlx", INTEGER, _of_quorum(lambda q: 0), _S),
+    Field("messages_dlx", INTEGER, _of_quorum(lambda q: q.dead_count), _S),
     Field("consumers", INTEGER, lambda s, r: s.queue.consumer_count, _S),
     Field("consumer_capacity", NUMBER, _not_stream(_capacity), _S),
     Field("consumer_utilisation", NUMBER, _not_stream(_capacity), _S),
