@@ -315,3 +315,15 @@ def test_names_are_shown_and_never_run(page: Page, api: Client) -> None:
     go(page, "queues")
     expect(page.get_by_role("link", name=name)).to_be_visible(timeout=15_000)
     assert page.title() != "run"
+
+
+def test_narrow_screen_shows_where_one_is_and_nothing_beside_itself(page: Page, api: Client) -> None:
+    """The menu is a line that scrolls, and long names break."""
+    name = "a-queue-with-a-name-without-any-place-to-break-" * 3
+    api.request("PUT", f"queues/%2F/{name}", {})
+    page.set_viewport_size({"width": 390, "height": 800})
+    for place in (("definitions",), ("queues",), ("queues", "/", name)):
+        go(page, *place)
+        expect(page.locator(".menu a[aria-current]")).to_be_in_viewport(ratio=1)
+        expect(page.locator("h1").first).to_be_visible()
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390, place

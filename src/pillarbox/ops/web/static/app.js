@@ -68,7 +68,13 @@ function Theme() {
 }
 
 function Menu({ current }) {
-  return html`<nav class="menu" aria-label="Views">${Object.entries(VIEWS).map(([name, { title, icon }]) => html`
+  const menu = useRef(null);
+  // On a narrow screen the menu is one line, longer than the screen.
+  useEffect(() => {
+    const { offsetLeft = 0 } = menu.current.querySelector("[aria-current]") ?? {};
+    menu.current.scrollTo({ left: offsetLeft - 60 });
+  }, [current]);
+  return html`<nav class="menu" aria-label="Views" ref=${menu}>${Object.entries(VIEWS).map(([name, { title, icon }]) => html`
     <a key=${name} href=${`#/${name}`} aria-current=${name === current ? "page" : undefined}><${Icon} name=${icon} /><span>${title}</span></a>`)}</nav>`;
 }
 
