@@ -11,8 +11,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from pillarbox import Broker
+from pillarbox.ops.management import uvicorn_server
 from pillarbox.ops.management.resources import RESOURCES
-from pillarbox.ops.management.uvicorn_server import HEAD_BYTES_MAX
+from pillarbox.ops.management.uvicorn_server import HEAD_BYTES_MAX, HEAD_TIMEOUT_S
 from tests.management.http import Client, basic, client
 
 pytestmark = pytest.mark.row("R110")
@@ -75,16 +76,47 @@ def test_head_is_get_without_a_body(api: Client) -> None:
     assert head.headers["content-length"] == str(len(shown.body))
 
 
-def test_head_of_a_request_without_end_is_cut(broker: Broker) -> None:
-    address = urlsplit(broker.management_url)
-    with socket.create_connection((address.hostname, address.port), timeout=60) as peer:
+@pytest.mark.parametrize("piece_bytes", [1000, 2 * HEAD_BYTES_MAX], ids=["in pieces", "in one go"])
+def test_head_of_a_request_without_end_is_cut(broker: Broker, piece_bytes: int) -> None:
+    head = b"GET /api/whoami HTTP/1.1\r\n" + b"x-more: x\r\n" * (2 * HEAD_BYTES_MAX // 11)
+    with socket.create_connection(address_of(broker), timeout=HEAD_TIMEOUT_S / 2) as peer:
+        with contextlib.suppress(ConnectionError):
+            for start in range(0, len(head), piece_bytes):
+                peer.sendall(head[start : start + piece_bytes])
+        assert_cut(peer)
+
+
+def test_head_of_a_request_that_takes_too_long_is_cut(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uvicorn_server, "HEAD_TIMEOUT_S", 0.1)
+    with socket.create_connection(address_of(broker), timeout=HEAD_TIMEOUT_S / 2) as peer:
         peer.sendall(b"GET /api/whoami HTTP/1.1\r\n")
-        with contextlib.suppress(ConnectionError):
-            for _ in range(2 * HEAD_BYTES_MAX // 1000):
-                peer.sendall(b"x-more: " + b"x" * 990 + b"\r\n")
-        with contextlib.suppress(ConnectionError):
-            # The end, at once or after a reset, and no answer.
-            assert peer.recv(4096) == b""
+        assert_cut(peer)
+
+
+def test_large_bodies_do_not_count_as_heads(broker: Broker) -> None:
+    """Three requests in one go, each with a body larger than a head may be."""
+    body = b" " * 2 * HEAD_BYTES_MAX
+    request = b"PUT /api/nothing-here HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(body)
+    with socket.create_connection(address_of(broker), timeout=HEAD_TIMEOUT_S / 2) as peer:
+        peer.sendall((request + body) * 3)
+        answers = b""
+        while answers.count(b"HTTP/1.1 ") < 3:
+            more = peer.recv(65_536)
+            assert more, answers
+            answers += more
+
+
+def address_of(broker: Broker) -> tuple[str | None, int | None]:
+    address = urlsplit(broker.management_url)
+    return address.hostname, address.port
+
+
+def assert_cut(peer: socket.socket) -> None:
+    """The end, at once or after a reset, and no answer."""
+    with contextlib.suppress(ConnectionError):
+        assert peer.recv(4096) == b""
 
 
 def test_openapi_document_has_every_route(api: Client) -> None:

@@ -104,6 +104,11 @@ class BoundedProtocol(HttpToolsProtocol):
         self._expect_head()
         super().on_message_begin()
 
+    def on_message_complete(self) -> None:
+        # Here and not where the next one begins: that may be in the middle of what was just counted.
+        self._head_bytes = 0
+        super().on_message_complete()
+
     def on_headers_complete(self) -> None:
         self._head_complete()
         super().on_headers_complete()
@@ -111,7 +116,6 @@ class BoundedProtocol(HttpToolsProtocol):
     def _expect_head(self) -> None:
         self._head_complete()
         self._in_head = True
-        self._head_bytes = 0
         self._deadline = self.loop.call_later(HEAD_TIMEOUT_S, self.transport.abort)
 
     def _head_complete(self) -> None:
