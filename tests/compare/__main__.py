@@ -81,6 +81,14 @@ def smaller(peer: Broker, ours: Broker, sequence: Sequence) -> Sequence:
     )
 
 
+def explained(peer: Broker, ours: Broker, theme: str, sequence: Sequence) -> str:
+    """Show what two brokers answer, or that it was the same this time."""
+    steps, got = answered(peer, sequence), answered(ours, sequence)
+    if first_difference(steps, got) is None:
+        return f"--- {theme}: not seen a second time: {sequence}"
+    return report(Recording(theme, (), sequence, steps, peer.name), steps, got, ours.name)
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Make new sequences, run both brokers live, print and shrink differences."""
     found = 0
@@ -96,10 +104,8 @@ def run(arguments: argparse.Namespace) -> int:
                         f"{theme}: {peer.name} does not answer alike every time; passed over", file=sys.stderr
                     )
                     continue
-                smallest = smaller(peer, ours, sequence)
                 found += 1
-                small = Recording(theme, (), smallest, answered(peer, smallest), peer.name)
-                print(report(small, small.steps, answered(ours, smallest), ours.name), flush=True)
+                print(explained(peer, ours, theme, smaller(peer, ours, sequence)), flush=True)
                 if found >= arguments.stop:
                     return 1
     print(f"{arguments.fresh} sequences, seed {arguments.seed}: {found} differences")

@@ -94,7 +94,8 @@ class Consumer:
         self.exclusive = exclusive
         self.prefetch = prefetch
         self.credit = UNLIMITED if no_ack or prefetch == 0 else prefetch
-        self.pool = Pool() if no_ack or pool is None else pool
+        self.pool = Pool() if pool is None else pool
+        """What it gets without acknowledgement takes nothing out of the pool, but waits while that is empty."""
         self.priority = priority
         self.arguments = dict(arguments or {})
         self.blocked = 0

@@ -677,8 +677,7 @@ class Simulation:
     ) -> None:
         assert not client.paused, "delivered to a socket that takes no more"
         assert subscription.has_credit, "more than the prefetch of the consumer"
-        pooled = channel.pool and not subscription.no_ack
-        assert not pooled or channel.pool_count < channel.pool, "more than the prefetch of the channel"
+        assert not channel.pool or channel.pool_count < channel.pool, "more than the prefetch of the channel"
         self._handed_out(
             channel, tag, subscription.queue, subscription, redelivered, body, subscription.no_ack
         )
@@ -797,7 +796,7 @@ class Simulation:
     def _demand_nothing_waits(self, channel: ClientChannel) -> None:
         full = channel.pool and channel.pool_count >= channel.pool
         for subscription in channel.subscriptions.values():
-            able = subscription.has_credit and (subscription.no_ack or not full)
+            able = subscription.has_credit and not full
             waiting = [letter for letter in subscription.queue.ready() if not self._is_over(letter)]
             assert not able or not waiting, f"{waiting[0]} of {subscription.queue} waits for nothing"
 

@@ -205,6 +205,22 @@ def prefetch_leaves_no_ack_and_get_alone() -> Sequence:
     ]
 
 
+@transcript("R65")
+def used_up_channel_prefetch_holds_no_ack_consumers() -> Sequence:
+    """They take nothing out of the channel's prefetch, but get nothing while it is used up."""
+    return [
+        declare("q1"),
+        qos(2, global_=True),
+        consume("q1", "c1", no_ack=True),
+        consume("q1", "c2"),
+        publish("q1", count=8),
+        ack(0),
+        ack(0),
+        qos(5, global_=True),
+        qos(0, global_=True),
+    ]
+
+
 @transcript("R64")
 def cancel_keeps_what_is_out() -> Sequence:
     """After cancel-ok nothing comes any more; unsettled deliveries stay the channel's."""

@@ -44,6 +44,19 @@ def single_active_consumer_goes() -> Sequence:
 
 
 @transcript("R51")
+def single_active_consumer_goes_while_messages_wait() -> Sequence:
+    """It has its prefetch in hand and more is ready: the next one is to get that at once."""
+    return [
+        declare("q1", arguments=ALONE),
+        qos(1),
+        consume("q1", "c1"),
+        consume("q1", "c2", on="a2"),
+        publish("q1", on="b1", count=3),
+        cancel("c1"),
+    ]
+
+
+@transcript("R51")
 def single_active_consumer_that_waits_is_cancelled() -> Sequence:
     """Nothing changes for the active one; the one behind it is next."""
     return [
