@@ -95,7 +95,7 @@ class Consumer:
         self.prefetch = prefetch
         self.credit = UNLIMITED if no_ack or prefetch == 0 else prefetch
         self.pool = Pool() if pool is None else pool
-        """What it gets without acknowledgement takes nothing out of the pool, but waits while that is empty."""
+        """Without acknowledgement it takes nothing out of the pool, but waits while that is empty."""
         self.priority = priority
         self.arguments = dict(arguments or {})
         self.blocked = 0

@@ -221,6 +221,16 @@ def used_up_channel_prefetch_holds_no_ack_consumers() -> Sequence:
     ]
 
 
+@transcript("R63")
+def consuming_from_no_queue_under_a_tag_in_use() -> Sequence:
+    """Which queue is meant is asked before whether the tag is free."""
+    return [
+        declare("q1"),
+        consume("q1", "c1", on="b1"),
+        consume("", "c1", on="b1"),
+    ]
+
+
 @transcript("R64")
 def cancel_keeps_what_is_out() -> Sequence:
     """After cancel-ok nothing comes any more; unsettled deliveries stay the channel's."""

@@ -224,13 +224,13 @@ def basic_consume(
     nowait: bool,
     arguments: dict[str, Any],
 ) -> None:
+    queue = _queue_name(channel, name)
     if tag in channel.consumers:
         raise AmqpError(530, f"attempt to reuse consumer tag '{tag}'", m.BASIC_CONSUME)
     limit = channel.connection.settings.consumer_max
     if limit and len(channel.consumers) >= limit:
         raise AmqpError(530, f"reached maximum ({limit}) of consumers per channel", m.BASIC_CONSUME)
     tag = tag or channel.core.unique_name("amq.ctag-")
-    queue = _queue_name(channel, name)
     if queue == REPLY_TO:
         queue = _consume_replies(channel, no_ack)
     consumer = channel.session.consume(
