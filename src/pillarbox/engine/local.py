@@ -94,6 +94,7 @@ class LocalEngine:
         checkpoint_bytes: int = CHECKPOINT_BYTES,
         checkpoint_records: int = CHECKPOINT_RECORDS,
         allocate_bytes: int = SEGMENT_BYTES,
+        now_ns: Callable[[], int] | None = None,
         quick_sync_us: int = QUICK_SYNC_US,
     ) -> None:
         assert durability in DURABILITIES, durability
@@ -105,6 +106,7 @@ class LocalEngine:
         self._checkpoint_bytes = checkpoint_bytes
         self._checkpoint_records = checkpoint_records
         self._allocate_bytes = allocate_bytes
+        self._now_ns = now_ns
         self._quick_sync_us = quick_sync_us
         self._codec = Codec()
         self._readers = Readers(files, folder)
@@ -167,6 +169,7 @@ class LocalEngine:
             barrier=barrier,
             sync=self._sync,
             allocate_bytes=self._allocate_bytes,
+            now_ns=self._now_ns,
             quick_sync_us=self._quick_sync_us,
         )
         return replayed.recovery

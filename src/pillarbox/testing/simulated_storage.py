@@ -93,6 +93,8 @@ class DiskStorage:
             "segment_bytes": chance.choice((4000, 1 << 20)),
             "checkpoint_records": chance.choice((30, 1000)),
             "allocate_bytes": chance.choice((0, 8192)),
+            # Syncs take no time, or a busy machine would decide what is committed on the loop.
+            "now_ns": lambda: 0,
             "quick_sync_us": chance.choice((NEVER, QUICK_SYNC_US)),
         }
         self.journal: LocalEngine
