@@ -49,12 +49,12 @@ class Leaving:
 
     def leave(self, *ledgers: Ledger) -> None:
         for ledger in ledgers:
-            self.domain.core.returning.give_back(ledger)
+            returning.give_back(self.domain.core.chores, ledger)
 
     def settle_down(self) -> int:
         """Tick until nothing is under way; return how many ticks that took."""
         ticks = 0
-        while self.domain.core.returning.under_way:
+        while self.domain.core.chores.under_way:
             self.domain.tick()
             ticks += 1
         self.domain.run()
@@ -101,7 +101,7 @@ def test_no_tick_gives_back_more_than_a_part() -> None:
         leaving.take(ledger, leaving.queues[0], 95)
         leaving.leave(ledger)
         left = [ledger.count]
-        while leaving.domain.core.returning.under_way:
+        while leaving.domain.core.chores.under_way:
             leaving.domain.tick()
             left.append(ledger.count)
         assert left == [85, 75, 65, 55, 45, 35, 25, 15, 5, 0]
@@ -147,7 +147,7 @@ def test_promise_is_kept_when_all_before_it_is_back() -> None:
     """And at once when nothing is under way."""
     with Leaving(10) as leaving:
         told: list[tuple[str, int]] = []
-        returns = leaving.domain.core.returning
+        returns = leaving.domain.core.chores
         returns.when_done(lambda: told.append(("nothing", 0)))
         assert told == [("nothing", 0)]
         ledgers = [Ledger(), Ledger()]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
+from pillarbox.broker.chores import Chores
 from pillarbox.engine.base import (
     DefinitionFact,
     DeliveredFact,
@@ -44,6 +45,8 @@ class Changes:
         """Messages that wait for being forwarded as dead letters, in the order in which they died."""
         self.deaths: dict[tuple[str, str, str], int] = {}
         """How many messages ever died, by type of queue, strategy and reason (see `deadletter`)."""
+        self.chores = Chores()
+        """What goes on over the ticks to come."""
         self.logs_grown = False
         """Streams took messages, which wait for their logs."""
         self.moved_to_logs = False

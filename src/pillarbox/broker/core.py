@@ -29,7 +29,6 @@ from pillarbox.broker.lane import SHADOW, Lane
 from pillarbox.broker.queue import Queue
 from pillarbox.broker.quotas import USER, VHOST, Quotas
 from pillarbox.broker.relief import relieve
-from pillarbox.broker.returning import Returning
 from pillarbox.broker.run import MESSAGE_BYTES, Cold, body_bytes_of
 from pillarbox.broker.schedule import Schedules
 from pillarbox.broker.scheduler import Scheduler
@@ -97,7 +96,8 @@ class Core:
         self.confirms = Confirms()
         self.dead_letters = DeadLetters(self)
         self.undelivered = UndeliveredOfAll(self)
-        self.returning = Returning(wake)
+        self.chores = self.changes.chores
+        self.chores.wake = wake
         self.schedules = Schedules(self)
         self.streams = Streams(self, logs)
         self.users = Users()
@@ -510,8 +510,8 @@ class Core:
         scheduler = self.scheduler
         if scheduler.next_ms is not None and scheduler.next_ms <= now_ms:
             scheduler.run(now_ms)
-        if self.returning.under_way:
-            self.returning.step()
+        if self.chores.under_way:
+            self.chores.step()
         if self.schedules.due:
             self.schedules.fire()
         delivered = self._dispatch() if changes.dirty else 0

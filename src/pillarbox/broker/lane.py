@@ -13,11 +13,11 @@ Counts of the queue always equal what the runs of its lanes add up to (a test re
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from heapq import heappop, heappush
 from itertools import islice
 from operator import itemgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from pillarbox.broker.attempts import known_facts, note_out, recall, take_back
 from pillarbox.broker.deadletter import EXPIRED, MAXLEN, REJECTED, Dying
@@ -26,6 +26,7 @@ from pillarbox.engine.base import NO_EXPIRATION, Location, Message, QueueState, 
 
 if TYPE_CHECKING:
     from pillarbox.broker.changes import Changes
+    from pillarbox.broker.chores import Parts
     from pillarbox.broker.ledger import Entry
     from pillarbox.broker.limits import Limits
     from pillarbox.broker.queue import Queue
@@ -41,7 +42,11 @@ SHADOW = 1 << 62
 TAKE_BYTES = 1 << 20
 """Body bytes that one take hands out at most (but always one message): bounds the work of a tick."""
 
+RUNS_AT_ONCE = 800
+"""Runs of a queue that is purged or deleted which are forgotten in one part: less than a millisecond."""
+
 _SEQUENCE = itemgetter(0)
+T = TypeVar("T")
 
 
 class Lane:
@@ -265,11 +270,29 @@ class Lane:
 
     def purge(self) -> None:
         """Drop what is ready or held; the queue, which drops that of all lanes, sets its counts to 0."""
-        for run in (*self.ready_runs(), *self._delayed()):
+        for run in (*self.released, *self._delayed()):
             self._gone(run)
-        self.ready.clear()
-        self.released.clear()
-        self._offset = self._cold_runs = 0
+        self.released = []
+        self._want_nothing()
+        self._changes.chores.begin(_in_parts(self._take_all_ready(), self._gone))
+        self._cold_runs = 0
+
+    def _take_all_ready(self) -> deque[Run]:
+        """Everything that was never delivered, which stands in no place any more."""
+        runs, self.ready = self.ready, deque()
+        if self._offset:
+            runs[0] = runs[0].cut(slice(self._offset, None))
+            self._offset = 0
+        return runs
+
+    def _want_nothing(self) -> None:
+        """What was asked for near the head is not wanted any more when it comes."""
+        messages = 0
+        for run in self.ready:
+            run.loading = False
+            messages += len(run.sequences)
+            if messages >= 2 * READ_AHEAD_MESSAGES:
+                break
 
     def _gone(self, run: Run) -> None:
         if run.messages is not None:
@@ -349,14 +372,21 @@ class Lane:
 
     def close(self) -> None:
         """Let go of everything; the queue is deleted."""
-        for run in (*self.ready_runs(), *self._delayed()):
-            if run.messages is not None:
-                self._changes.resident_bytes -= run.held_bytes
-        for entry in self.outstanding:
-            self._changes.resident_bytes -= entry.held_bytes
-        self.ready.clear()
-        self.released.clear()
-        self.outstanding.clear()
+        runs = self._take_all_ready()
+        runs.extend(self.released)
+        runs.extend(self._delayed())
+        out = deque(self.outstanding)
+        self.released, self.outstanding = [], {}
+        chores = self._changes.chores
+        chores.begin(_in_parts(runs, self._let_go))
+        chores.begin(_in_parts(out, self._let_go_of_delivery))
+
+    def _let_go(self, run: Run) -> None:
+        if run.messages is not None:
+            self._changes.resident_bytes -= run.held_bytes
+
+    def _let_go_of_delivery(self, entry: Entry) -> None:
+        self._changes.resident_bytes -= entry.held_bytes
 
     # --- time to live ------------------------------------------------------------------------------
 
@@ -570,6 +600,16 @@ class Lane:
             return [sequences]
         count = len(range(sequences.start, self.delivered_through + 1, sequences.step))
         return [sequences[:count], sequences[count:]]
+
+
+def _in_parts(things: deque[T], forget: Callable[[T], None]) -> Parts:
+    """Forget things from the first on, some at a time; nothing is left for a second part if they are few."""
+    while len(things) > RUNS_AT_ONCE:
+        for _ in range(RUNS_AT_ONCE):
+            forget(things.popleft())
+        yield
+    for thing in things:
+        forget(thing)
 
 
 def _due_ms(message: Message, ttl_ms: int | None) -> int | None:

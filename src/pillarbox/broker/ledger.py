@@ -14,15 +14,18 @@ import enum
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from pillarbox.broker import returning
 from pillarbox.broker.counters import ChannelCounters
 from pillarbox.broker.run import Run
 
 if TYPE_CHECKING:
+    from pillarbox.broker.chores import Parts
     from pillarbox.broker.consumer import Consumer
     from pillarbox.broker.lane import Lane
     from pillarbox.broker.queue import Queue
@@ -110,7 +113,7 @@ _LANE = attrgetter("lane")
 class Ledger:
     """Outstanding deliveries of one receiver (an AMQP channel, a STOMP session)."""
 
-    __slots__ = ("_entries", "_returned", "count", "counters", "tag_next")
+    __slots__ = ("_entries", "_returned", "busy", "count", "counters", "tag_next")
 
     def __init__(self) -> None:
         self.counters = ChannelCounters()
@@ -118,6 +121,8 @@ class Ledger:
         self.tag_next = 1
         self.count = 0
         """Deliveries that are out."""
+        self.busy = False
+        """An answer to many of them is under way."""
         self._returned: dict[Queue, bool] = {}
         """Queues with limits to which the answer at hand gives messages back, and whether consumers were to
         get some of theirs before."""
@@ -195,6 +200,42 @@ class Ledger:
             self._trim_returned()
         return settled
 
+    def settle_in_parts(self, tag: int, outcome: Outcome) -> Parts | None:
+        """Settle all up to this tag (0: all there are): here and now if they are few entries, else in parts.
+
+        They are out of the ledger at once, and count until they are settled. Queues to which they go back
+        hand nothing out until all are there. Raises UnknownDelivery, and settles nothing, if the tag is not
+        out.
+        """
+        entries = self._entries
+        position = len(entries) if tag == 0 else self._find(tag) + 1
+        if position <= returning.ENTRIES_AT_ONCE:
+            self.settle(tag, True, outcome)
+            return None
+        if position == len(entries):
+            first, self._entries = entries, deque()
+        else:
+            first, self._entries = deque(islice(entries, position)), deque(islice(entries, position, None))
+        last = first[-1]
+        if tag and last.base + last.stop - 1 > tag:
+            # The rest of the last entry stays.
+            rest = Entry(last.base, last.consumer, last.lane, last.run, tag - last.base + 1, last.stop)
+            last.stop = rest.start
+            last.lane.outstanding[rest] = None
+            self._entries.appendleft(rest)
+        parts = self._settle_parts(first, outcome)
+        return returning.holding(_queues(first), parts) if outcome in GIVEN_BACK else parts
+
+    def _settle_parts(self, entries: deque[Entry], outcome: Outcome) -> Parts:
+        while entries:
+            for _ in range(min(returning.ENTRIES_AT_ONCE, len(entries))):
+                entry = entries.popleft()
+                self._settle_part(entry, entry.start, entry.stop, outcome)
+            if self._returned:
+                self._trim_returned()
+            if entries:
+                yield
+
     def release_first(self, count: int) -> bool:
         """Give back at most this many entries, lowest tags first, as failed; False: nothing is out now."""
         entries = self._entries
@@ -238,7 +279,7 @@ class Ledger:
         """
         if tag == 0:
             withdrawn, self._entries = list(self._entries), deque()
-            self.count = 0
+            self.count -= sum([entry.stop - entry.start for entry in withdrawn])
             return withdrawn
         withdrawn = []
         for _ in range(self._find(tag)):
@@ -279,9 +320,9 @@ class Ledger:
 
     def put_back(self, entries: Iterable[Entry]) -> None:
         """Let deliveries that were taken out be answered again."""
-        merged = sorted([*self._entries, *entries], key=_BY_TAG)
-        self._entries = deque(merged)
-        self.count = sum([entry.stop - entry.start for entry in merged])
+        back = list(entries)
+        self._entries = deque(sorted([*self._entries, *back], key=_BY_TAG))
+        self.count += sum([entry.stop - entry.start for entry in back])
 
     def entries(self) -> Iterator[Entry]:
         """What is out, by tag."""
@@ -292,9 +333,9 @@ class Ledger:
         """How many entries are out: what an answer to all of them costs."""
         return len(self._entries)
 
-    def queues(self) -> set[Queue]:
+    def queues(self) -> list[Queue]:
         """Where what is out came from. Cost: O(entries), without a Python call for each."""
-        return {lane.queue for lane in set(map(_LANE, self._entries))}
+        return _queues(self._entries)
 
     def _find(self, tag: int) -> int:
         """Position of the entry that holds this tag."""
@@ -366,3 +407,8 @@ class Ledger:
                 consumer.queue.unblock_one(consumer)
             consumer.queue.wake()
         return count
+
+
+def _queues(entries: Iterable[Entry]) -> list[Queue]:
+    """Where entries came from, in the order of their first ones."""
+    return list(dict.fromkeys([lane.queue for lane in dict.fromkeys(map(_LANE, entries))]))

@@ -169,8 +169,8 @@ class Queue:
     # --- consumers ---------------------------------------------------------------------------------
 
     def wake(self) -> None:
-        """Have the queue looked at when the tick ends."""
-        if not self.queued and (self.ready_count or self.timed):
+        """Have the queue looked at when the tick ends, or when nobody holds it any more."""
+        if not self.queued and (self.ready_count or self.timed) and not self._returns:
             self.queued = True
             self._changes.dirty.append(self)
 

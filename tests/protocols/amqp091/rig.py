@@ -167,7 +167,8 @@ class Rig:
         feed(self.connection, data)
         self.take()
         self._tick()
-        while self.core.changes.dirty or self.connection.out or self.journal.loads:
+        core = self.core
+        while core.changes.dirty or core.chores.under_way or self.connection.out or self.journal.loads:
             self._tick()
         return self.output[before:]
 

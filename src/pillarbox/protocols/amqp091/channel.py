@@ -23,6 +23,7 @@ from pillarbox.broker.confirm import Publisher
 from pillarbox.broker.consumer import Consumer, Pool
 from pillarbox.broker.counters import SIZE_BOUNDS
 from pillarbox.broker.ledger import Ledger, Outcome, UnknownDelivery
+from pillarbox.broker.returning import ENTRIES_AT_ONCE, give_back
 from pillarbox.broker.run import MESSAGE_BYTES
 from pillarbox.engine.base import NO_EXPIRATION, Address, Body, Message
 from pillarbox.errors import BrokerError, Reason
@@ -34,6 +35,7 @@ from pillarbox.protocols.amqp091.interceptors import intercept
 from pillarbox.protocols.amqp091.publishing import ORIGIN, Target, envelope_of, with_reply_to, without_header
 
 if TYPE_CHECKING:
+    from pillarbox.broker.chores import Parts
     from pillarbox.broker.ledger import Entry
     from pillarbox.broker.queue import Queue
     from pillarbox.broker.run import Run
@@ -264,7 +266,7 @@ class Channel:
         be opened again by the next.
         """
         stalled, self._stalled = self._stalled or (), None
-        self.plain = True
+        self.plain = not self.closing
         self.crowded = False
         connection = self.connection
         try:
@@ -502,6 +504,9 @@ class Channel:
 
     def acknowledge(self, tag_first: int, tag_last: int) -> None:
         """basic.ack for each of these tags, as the hot path gathered them."""
+        if tag_last - tag_first >= ENTRIES_AT_ONCE:
+            self._in_parts(self._acknowledgements(tag_first, tag_last))
+            return
         try:
             self.ledger.settle_range(tag_first, tag_last, Outcome.ACCEPTED)
         except UnknownDelivery as error:
@@ -510,7 +515,10 @@ class Channel:
     def acknowledge_all(self, tag: int) -> None:
         """basic.ack with `multiple`: everything up to this tag, or (0) everything."""
         try:
-            self.ledger.settle(tag, True, Outcome.ACCEPTED)
+            if self.ledger.count > ENTRIES_AT_ONCE:
+                self.settle_many(tag, Outcome.ACCEPTED)
+            else:
+                self.ledger.settle(tag, True, Outcome.ACCEPTED)
         except UnknownDelivery as error:
             self.fail(AmqpError(406, str(error), methods.BASIC_ACK))
 
@@ -519,9 +527,44 @@ class Channel:
         if self.reads_streams and outcome is not Outcome.ACCEPTED:
             commands.demand_returnable(self, tag, multiple)
         try:
-            self.ledger.settle(tag, multiple, outcome)
+            if multiple:
+                self.settle_many(tag, outcome)
+            else:
+                self.ledger.settle(tag, False, outcome)
         except UnknownDelivery as error:
             raise AmqpError(406, str(error), method_id) from None
+
+    def settle_many(self, tag: int, outcome: Outcome) -> None:
+        """Settle everything up to this tag, or (0) everything; the channel waits until it is done.
+
+        Raises UnknownDelivery.
+        """
+        parts = self.ledger.settle_in_parts(tag, outcome)
+        if parts is not None:
+            self._in_parts(parts)
+
+    def _acknowledgements(self, tag_first: int, tag_last: int) -> Parts:
+        """basic.ack for very many tags."""
+        try:
+            for first in range(tag_first, tag_last + 1, ENTRIES_AT_ONCE):
+                last = min(first + ENTRIES_AT_ONCE - 1, tag_last)
+                self.ledger.settle_range(first, last, Outcome.ACCEPTED)
+                yield
+        except UnknownDelivery as error:
+            self.fail(AmqpError(406, str(error), methods.BASIC_ACK))
+
+    def _in_parts(self, parts: Parts) -> None:
+        """Do what is much over some ticks; what comes next on the channel waits until it is done."""
+        self.stall()
+        self.ledger.busy = True
+
+        def all_parts() -> Parts:
+            yield from parts
+            self.ledger.busy = False
+            if self.connection.channels.get(self.number) is self:
+                self.go_on()
+
+        self.core.chores.begin(all_parts())
 
     def commit(self) -> None:
         """tx.commit, which only a transactional channel can do."""
@@ -601,7 +644,7 @@ class Channel:
         self.plain = False
         self._content = None
         consumers, self.consumers = self.consumers, {}
-        self.core.returning.give_back(self.ledger)
+        give_back(self.core.chores, self.ledger)
         self.session.cancel_all(consumers.values())
         self.session.remove_channel(self)
         if self.reply_queue is not None:

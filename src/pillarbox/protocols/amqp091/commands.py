@@ -40,7 +40,7 @@ def channel_open(channel: Channel, _: str) -> None:
 
 def channel_close(channel: Channel, *_: Any) -> None:
     channel.end()
-    channel.core.returning.when_done(channel.answer_close)
+    channel.core.chores.when_done(channel.answer_close)
 
 
 def channel_flow(channel: Channel, active: bool) -> None:
@@ -332,7 +332,7 @@ def _recover(channel: Channel, requeue: bool, method_id: int) -> None:
         raise AmqpError(540, "requeue=false", method_id)
     if channel.reads_streams:
         demand_returnable(channel, 0, True)
-    channel.ledger.settle_all(Outcome.RELEASED)
+    channel.settle_many(0, Outcome.RELEASED)
 
 
 def basic_recover_async(channel: Channel, requeue: bool) -> None:

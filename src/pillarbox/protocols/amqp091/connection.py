@@ -362,10 +362,19 @@ class Connection:
             channel.__class__ = class_of(channel, on)
 
     def _close(self, code: int, text: str, class_id: int, method_id: int) -> None:
+        if self._later(lambda: self._close(code, text, class_id, method_id)):
+            return
         self._end()
         self.state = State.CLOSED
         self.close_reason = f"closed by the client: {code} {text}"
-        self.core.returning.when_done(self._answer_close)
+        self.core.chores.when_done(self._answer_close)
+
+    def _later(self, end: Callable[[], None]) -> bool:
+        """Is a channel not done with what it was asked for before? Then the end comes when it is."""
+        if not any(channel.ledger.busy for channel in self.channels.values()):
+            return False
+        self.core.chores.when_done(end)
+        return True
 
     def _answer_close(self) -> None:
         """connection.close-ok: everything is given back."""
@@ -556,7 +565,8 @@ class Connection:
 
     def closed(self, reason: str) -> None:
         """The socket is gone."""
-        self.finish(reason)
+        if not self._later(lambda: self.closed(reason)):
+            self.finish(reason)
 
     def abort(self, reason: str, delay_ms: int = 0) -> None:
         """Cut the socket without a word, now or after a while; meanwhile nothing is listened to."""

@@ -64,7 +64,8 @@ def ingest(connection: Connection, data: bytes) -> int:
     ack_first = ack_last = 0
 
     def flush() -> bool:
-        """Do what was gathered. False: the channel was closed over it, so look again at what comes next."""
+        """Do what was gathered. False: the channel was closed over it, or waits until it is done: look
+        again at what comes next."""
         nonlocal messages, run_channel, run_target, ack_channel
         if run_channel is not None:
             channel, target, gathered = run_channel, run_target, messages
@@ -80,7 +81,7 @@ def ingest(connection: Connection, data: bytes) -> int:
         elif ack_channel is not None:
             channel, ack_channel = ack_channel, None
             channel.acknowledge(ack_first, ack_last)
-            return not channel.closing
+            return channel.plain
         return True
 
     # During an alarm publishes wait where they are, which only the slow path sees to.
@@ -160,14 +161,16 @@ def ingest(connection: Connection, data: bytes) -> int:
                         ack_last = tag
                     else:
                         connection.resume = position
-                        flush()
+                        if not flush():
+                            continue
                         ack_channel = channel
                         ack_first = ack_last = tag
                     position = end + 1
                     continue
                 if multiple & 1:
                     connection.resume = position
-                    flush()
+                    if not flush():
+                        continue
                     channel.acknowledge_all(tag)
                     position = end + 1
                     continue

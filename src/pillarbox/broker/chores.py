@@ -1,0 +1,64 @@
+"""Chores: work that is too long for one tick, in parts.
+
+The one way in which the core does what may take longer than a unit on the loop may: a generator does a part
+of it and yields; the core takes it up again in each tick until it ends. A chore begins at once, so what is
+done within one part is done as if there were no chores. Several are done one after another, in order.
+
+Not here: what is cut into parts, and what nobody may see meanwhile; whoever begins a chore sees to that
+(queues are held, a channel waits with what comes next). Answers to clients about work under way wait for
+`when_done`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+
+Parts = Iterator[None]
+"""Does one part, of about a millisecond at most, for each item."""
+
+
+def _nothing() -> None:
+    pass
+
+
+class Chores:
+    """See the module. `wake` asks for a tick soon; it is set when there is somebody to ask."""
+
+    def __init__(self) -> None:
+        self.wake: Callable[[], None] = _nothing
+        self.under_way: deque[Parts] = deque()
+        self._promised: deque[tuple[Parts, Callable[[], None]]] = deque()
+
+    def __repr__(self) -> str:
+        return f"<Chores under_way={len(self.under_way)}>"
+
+    def begin(self, parts: Parts) -> None:
+        """Do the first part now and the others in ticks to come."""
+        for _ in parts:
+            self.add(parts)
+            return
+
+    def add(self, parts: Parts) -> None:
+        """Do everything in ticks to come, after what is under way."""
+        self.under_way.append(parts)
+        self.wake()
+
+    def when_done(self, then: Callable[[], None]) -> None:
+        """Call back when everything is done that is under way now: at once, if there is nothing."""
+        if self.under_way:
+            self._promised.append((self.under_way[-1], then))
+        else:
+            then()
+
+    def step(self) -> None:
+        """Do the next part of what is under way; a tick comes soon if that was not all."""
+        first = self.under_way[0]
+        for _ in first:
+            break
+        else:
+            self.under_way.popleft()
+            while self._promised and self._promised[0][0] is first:
+                self._promised.popleft()[1]()
+        if self.under_way:
+            self.wake()
