@@ -104,11 +104,17 @@ class Server:
     """A broker that runs in the current event loop. `start`, then `stop`; not to be started again.
 
     `process_bytes` says how much memory the process takes, for the memory alarm. Within somebody else's
-    program that is not the broker's doing, and nothing but messages counts.
+    program that is not the broker's doing, and nothing but messages counts. `stop_wait_s` is how long clients
+    may take to answer the close at a stop.
     """
 
     def __init__(
-        self, config: Config, *, clock: Clock | None = None, process_bytes: Callable[[], int] = lambda: 0
+        self,
+        config: Config,
+        *,
+        clock: Clock | None = None,
+        process_bytes: Callable[[], int] = lambda: 0,
+        stop_wait_s: float = STOP_WAIT_S,
     ) -> None:
         self.config = config
         self.clock = clock or SystemClock()
@@ -128,6 +134,7 @@ class Server:
         """Statistics over time, where there is a management API."""
         self._drivers: dict[Driver, None] = {}
         self._process_bytes = process_bytes
+        self._stop_wait_s = stop_wait_s
         self._socket_max = 0
         self._held = False
         self._all_closed: asyncio.Event | None = None
@@ -550,7 +557,7 @@ class Server:
         self.ticker.begin()
         if self._drivers:
             with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._all_closed.wait(), STOP_WAIT_S)
+                await asyncio.wait_for(self._all_closed.wait(), self._stop_wait_s)
         for driver in list(self._drivers):
             driver.abort()
         while self._drivers:

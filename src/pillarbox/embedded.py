@@ -27,6 +27,11 @@ START_TIMEOUT_S = 60.0
 """A large data folder may take seconds to read; a start that takes longer than this has hung."""
 
 
+STOP_WAIT_S = 0.2
+"""How long clients may take to answer the close at a stop. A client that blocks the thread which stops the broker
+never does, and its test shall end all the same."""
+
+
 class QueueState(NamedTuple):
     """What a queue holds at one moment."""
 
@@ -112,7 +117,7 @@ class Broker:
     async def _open(self) -> None:
         from pillarbox.app import Server
 
-        server = Server(self.config, clock=self.clock)
+        server = Server(self.config, clock=self.clock, stop_wait_s=STOP_WAIT_S)
         await server.start()
         self._server = server
         self._loop = asyncio.get_running_loop()
