@@ -28,8 +28,8 @@ START_TIMEOUT_S = 60.0
 
 
 STOP_WAIT_S = 0.2
-"""How long clients may take to answer the close at a stop. A client that blocks the thread which stops the broker
-never does, and its test shall end all the same."""
+"""How long clients may take to answer the close at a stop. A client that blocks the thread which stops the
+broker never does, and its test shall end all the same."""
 
 
 class QueueState(NamedTuple):
