@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import socket
 import subprocess
 import sys
@@ -93,6 +94,41 @@ def test_head_of_a_request_that_takes_too_long_is_cut(
     with socket.create_connection(address_of(broker), timeout=HEAD_TIMEOUT_S / 2) as peer:
         peer.sendall(b"GET /api/whoami HTTP/1.1\r\n")
         assert_cut(peer)
+
+
+def test_body_that_takes_too_long_is_refused_and_changes_nothing(
+    broker: Broker, api: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uvicorn_server, "BODY_TIMEOUT_S", 0.1)
+    head = SLOW_HEAD % basic("guest", "guest").encode()
+    with socket.create_connection(address_of(broker), timeout=HEAD_TIMEOUT_S / 2) as peer:
+        peer.sendall(head + b"{")
+        answer = read_to_end(peer)
+    status, _, document = answer.partition(b"\r\n\r\n")
+    assert status.startswith(b"HTTP/1.1 408 ")
+    assert json.loads(document)["error"] == "request_timeout"
+    assert api.request("GET", "queues/%2F/slow").status == 404
+
+
+def test_body_of_a_refused_request_that_takes_too_long_is_cut(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody reads what a stranger sends, and it is not listened to for ever."""
+    monkeypatch.setattr(uvicorn_server, "BODY_TIMEOUT_S", 0.5)
+    with socket.create_connection(address_of(broker), timeout=HEAD_TIMEOUT_S / 2) as peer:
+        peer.sendall(SLOW_HEAD % b"Basic bm9ib2R5Og==" + b"{")
+        assert read_to_end(peer).startswith(b"HTTP/1.1 401 ")
+
+
+SLOW_HEAD = b"PUT /api/queues/%%2F/slow HTTP/1.1\r\nhost: x\r\nauthorization: %b\r\ncontent-length: 9\r\n\r\n"
+
+
+def read_to_end(peer: socket.socket) -> bytes:
+    found = b""
+    with contextlib.suppress(ConnectionError):
+        while more := peer.recv(65_536):
+            found += more
+    return found
 
 
 def test_large_bodies_do_not_count_as_heads(broker: Broker) -> None:

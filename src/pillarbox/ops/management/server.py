@@ -5,7 +5,8 @@ not spend. So a socket only listens until somebody connects; then a thread impor
 builds the application, while the broker goes on, and uvicorn takes the sockets over. Whoever came first waits
 for that in the socket's queue.
 
-Not here: what is served. Bounds: heads of requests in size and time, connections; bodies see `application`.
+Not here: what is served. Bounds: connections, requests in time, their heads in size; `application` bounds
+the size of bodies.
 """
 
 from __future__ import annotations
