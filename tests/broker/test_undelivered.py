@@ -115,6 +115,24 @@ def test_a_full_target_refuses_it_and_one_that_took_it_does_not_get_it_twice() -
     assert queue.dead_count == 0
 
 
+def test_what_a_full_target_refuses_is_its_own_dead_letter_too_and_again_at_each_trial() -> None:
+    """`reject-publish-dlx`: the target forwards what it refuses, and its source keeps it all the same."""
+    domain, queue = source()
+    over = declare(domain, "over")
+    rule = {"dead_letter_exchange": "", "dead_letter_routing_key": "over"}
+    full = declare(domain, "dead", max_length=1, overflow="reject-publish-dlx", **rule)
+    kill(domain, queue, 1, 2)
+    assert numbers_in(domain, full) == bodies(1)
+    assert numbers_in(domain, over) == bodies(2)
+    domain.advance(RETRY_MS)
+    assert numbers_in(domain, over) == bodies(2, 2)
+    assert (queue.dead_count, full.ready_count) == (1, 1)
+    full.purge()
+    domain.advance(RETRY_MS)
+    assert numbers_in(domain, full) == bodies(2)
+    assert (queue.dead_count, over.ready_count) == (0, 2)
+
+
 def test_only_so_many_are_tried_at_a_time_and_the_order_is_kept() -> None:
     """The rest waits behind; RabbitMQ's consumer prefetch is 32."""
     domain, queue = source()

@@ -49,6 +49,14 @@ UNIMPLEMENTED = "COMMAND_INVALID - unimplemented method"
 WRONG_TYPE = "PRECONDITION_FAILED - invalid type '{}' for arg '{}' in exchange 'x1' in vhost '/'"
 UNKNOWN_FIELD = 'SYNTAX_ERROR - unknown field type <<"Z">>'
 
+SOFT_LIMIT = (
+    "RabbitMQ looks at the limit of a quorum queue behind the message that breaks it: one more is taken, and "
+    "then none before a fifth of the limit is free. Here a limit is what it says, for every type of queue. "
+    "Dead letters that nobody takes count for it in both."
+)
+SOFT_LIMIT_SOURCE = "measured on 3.10.8; rabbit_fifo:evaluate_limit and is_over_limit in v3.10.8"
+FIRST_IN_QUORUM = "20000000001a10782d64656c69766572792d636f756e746c0000000000000000"
+
 TAKEN = [["basic.deliver", "c2", 2, 0, "", "q1", "", "m4.2"]]
 
 DIFFERENCES = (
@@ -183,6 +191,26 @@ DIFFERENCES = (
             },
             2: no_locator("q2", "invalid_queue_locator_arg"),
             3: no_locator("q3", "{unacceptable_type,byte}"),
+        },
+    ),
+    Difference(
+        "at_least_once_and_the_limit_of_the_source",
+        SOFT_LIMIT,
+        SOFT_LIMIT_SOURCE,
+        {7: {"a1": [["confirm nack", 2]]}},
+    ),
+    Difference(
+        "refusals_of_quorum_queues",
+        SOFT_LIMIT,
+        SOFT_LIMIT_SOURCE,
+        {
+            7: {"a1": [["confirm nack", 6]]},
+            9: {
+                "a1": [["basic.get-ok", 1, 0, "", "q1", 4, FIRST_IN_QUORUM, "m2"]],
+                "queues": {"q1": [4, 0]},
+            },
+            10: {"a1": [["confirm ack", 8]], "queues": {"q1": [5, 0]}},
+            15: {"a1": [["confirm nack", 11]]},
         },
     ),
 )

@@ -389,17 +389,17 @@ class Core:
         """
         full: dict[Queue, None] = {}
         for queue in crowded:
-            if self.refuses(queue, body_bytes):
+            if self.refused_by(queue, messages, body_bytes):
                 full[queue] = None
-                limits = queue.limits
-                if limits is not None and limits.dead_letters_refused:
-                    queue.let_die(MAXLEN, messages)
         if not full:
             return queues, ()
         return tuple(queue for queue in queues if queue not in full), (0,)
 
-    def refuses(self, queue: Queue, body_bytes: int) -> bool:
-        """Would a queue refuse a message with such a body now (R47)? Its consumers have their turn before."""
+    def refused_by(self, queue: Queue, messages: list[Message], body_bytes: int) -> bool:
+        """Does a queue refuse this message (R47)? Then it may become a dead letter of the queue.
+
+        Consumers of the queue have their turn before. `messages`: just the one.
+        """
         limits = queue.limits
         if limits is None:
             return False
@@ -407,7 +407,11 @@ class Core:
             dispatch(queue)
         if queue.timed:
             queue.expire(at_once=True)
-        return limits.rejects and not limits.have_room(queue, 1, body_bytes)
+        if not limits.rejects or limits.have_room(queue, 1, body_bytes):
+            return False
+        if limits.dead_letters_refused:
+            queue.let_die(MAXLEN, messages)
+        return True
 
     def append_to_lane(
         self, queue: Queue, messages: list[Message], priority: int, *, persistent: bool, size: int

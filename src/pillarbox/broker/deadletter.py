@@ -249,7 +249,8 @@ class DeadLetters:
             return Offer(False, taken_by, False)
         ((targets, copy),) = self._routed(queue, rule, reason, [message])
         wanting = [target for target in targets if target.uid not in taken_by]
-        takers = tuple([target for target in wanting if not self._core.refuses(target, len(copy.body))])
+        size = len(copy.body)
+        takers = tuple([target for target in wanting if not self._core.refused_by(target, [copy], size)])
         self._publish([(takers, copy)])
         taken_by |= {target.uid for target in takers}
         return Offer(len(takers) == len(wanting) and bool(taken_by), taken_by, bool(targets))

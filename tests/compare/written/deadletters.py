@@ -472,6 +472,26 @@ def at_least_once_and_a_full_target() -> Sequence:
     ]
 
 
+@transcript("R49", "R47", "R48")
+def at_least_once_and_a_full_target_with_dead_letters() -> Sequence:
+    """What the target refuses is a dead letter of it as well, and stays with its source all the same."""
+    return [
+        CONFIRMS,
+        declare("over"),
+        dying("dead", key="over", x_max_length=1, x_overflow="reject-publish-dlx"),
+        at_least_once(),
+        qos(1),
+        consume("q1", "c1"),
+        publish("q1", properties=properties(delivery_mode=2)),
+        DROP,
+        publish("q1", properties=properties(delivery_mode=2)),
+        DROP,
+        cancel("c1"),
+        *dead(2),
+        *dead(2, "over"),
+    ]
+
+
 @transcript("R49")
 def at_least_once_needs_reject_publish() -> Sequence:
     """Without it RabbitMQ falls back to at most once."""
@@ -483,4 +503,19 @@ def at_least_once_needs_reject_publish() -> Sequence:
         DROP,
         declare("dead"),
         *dead(1),
+    ]
+
+
+@transcript("R49", "R46", "R47")
+def at_least_once_and_the_limit_of_the_source() -> Sequence:
+    """Dead letters count; RabbitMQ looks at the limit behind the message that breaks it."""
+    return [
+        CONFIRMS,
+        at_least_once(x_max_length=1),
+        qos(1),
+        consume("q1", "c1"),
+        publish("q1", properties=properties(delivery_mode=2)),
+        DROP,
+        cancel("c1"),
+        *(publish("q1", properties=properties(delivery_mode=2)) for _ in range(3)),
     ]

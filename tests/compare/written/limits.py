@@ -206,3 +206,22 @@ def limits_of_quorum_queues() -> Sequence:
         *(publish("q2", body=body) for body in ("12345", "123456", "1", "")),
         *drained("q2"),
     ]
+
+
+@transcript("R46", "R47", "R43")
+def refusals_of_quorum_queues() -> Sequence:
+    """One message more than the limit is taken, and none again before a fifth of the limit is free."""
+    arguments = {"x-queue-type": "quorum", LENGTH: 5, OVERFLOW: "reject-publish"}
+    return [
+        op("a1", "confirm.select"),
+        declare("q1", durable=True, arguments=arguments),
+        *(publish("q1") for _ in range(7)),
+        get("q1", no_ack=True),
+        publish("q1"),
+        get("q1", no_ack=True),
+        publish("q1"),
+        get("q1", no_ack=True),
+        publish("q1"),
+        publish("q1"),
+        publish("q1"),
+    ]
