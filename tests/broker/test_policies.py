@@ -183,6 +183,7 @@ def test_wrong_definition_is_refused_in_the_words_of_rabbitmq(
     ("changed", "text"),
     [
         ({"pattern": "("}, "pattern should be regular expression but is invalid: "),
+        ({"pattern": "(a+)+$"}, "pattern should be regular expression but is invalid: "),
         ({"pattern": 3}, "pattern should be a binary but was 3"),
         ({"priority": "x"}, 'priority should be a number, actually was <<"x">>'),
         ({"apply_to": "x"}, "apply-to 'x' unrecognised; should be "),

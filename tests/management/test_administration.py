@@ -109,6 +109,7 @@ REFUSED = [
         "vhost_or_user_not_found",
     ),
     ("PUT", "permissions/%2F/guest", {"configure": "[", "write": "", "read": ""}, 400, "invalid_regexp: [: "),
+    ("PUT", "permissions/%2F/guest", {"configure": "", "write": "(a+)+$", "read": ""}, 400, "invalid_"),
     ("PUT", "permissions/%2F/guest", {"configure": "", "write": ""}, 400, "read"),
     ("PUT", "vhosts/v", {"default_queue_type": "nope"}, 400, "unsupported queue type 'nope'"),
     (

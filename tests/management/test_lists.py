@@ -86,6 +86,8 @@ def test_pages_are_filtered_by_name(api: Client, query: str, found: int) -> None
         ("page=1&page_size=501", "invalid_pagination_parameters"),
         ("page=1&page_size=0", "invalid_pagination_parameters"),
         ("page=1&name=(&use_regex=true", "bad_request"),
+        ("page=1&name=(e%2B)%2B%24&use_regex=true", "bad_request"),
+        ("page=1&name=.*.*.*.*.*x&use_regex=true", "bad_request"),
         ("page=9", "page_out_of_range"),
     ],
 )

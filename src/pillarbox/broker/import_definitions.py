@@ -24,6 +24,7 @@ from pillarbox.broker.quotas import USER, VHOST
 from pillarbox.broker.scram import Verifier
 from pillarbox.broker.topic_permission import TopicPermission
 from pillarbox.errors import BrokerError, PillarboxError, Reason
+from pillarbox.patterns import checked
 
 if TYPE_CHECKING:
     from pillarbox.broker.core import Core
@@ -278,7 +279,7 @@ def _names(value: Any) -> tuple[str, ...]:
 def _pattern(item: Item, key: str) -> str:
     value = _text(item, key)
     try:
-        re.compile(value)
+        checked(value)
     except re.error as error:
         raise ValueError(f"{key!r} must be a regular expression, not {value!r} ({error})") from None
     return value

@@ -22,6 +22,7 @@ import msgspec
 from pillarbox.broker.arguments import MILLISECONDS_MAX, RETRY_TYPES, spelled
 from pillarbox.broker.retry import retry_problem
 from pillarbox.errors import BrokerError, Reason
+from pillarbox.patterns import checked
 
 Definition = Mapping[str, Any]
 
@@ -165,7 +166,7 @@ def _problem(policy: Policy, operator: bool) -> str | None:
     if not isinstance(policy.pattern, str):
         return f"pattern should be a binary but was {spelled(policy.pattern)}"
     try:
-        re.compile(policy.pattern)
+        checked(policy.pattern)
     except re.error as error:
         return f'pattern should be regular expression but is invalid: {{"{error.msg}",{error.pos or 0}}}'
     if not isinstance(policy.priority, int) or isinstance(policy.priority, bool):

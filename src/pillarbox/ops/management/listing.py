@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pillarbox.ops.management.fields import ABSENT, Document, encode, levels_of, pruned
 from pillarbox.ops.management.request import HttpError, bad_request
+from pillarbox.patterns import checked
 
 if TYPE_CHECKING:
     from pillarbox.ops.management.request import Request
@@ -35,6 +36,9 @@ SORTED_ITEMS = 500
 
 PATTERN_CHARS_MAX = 512
 """A longer regular expression is refused: it runs on the broker's loop."""
+
+MATCH_STEPS_MAX = 200_000
+"""For one name: a millisecond (see `Pattern.steps`). A pattern that may take longer is refused."""
 
 Keyed = tuple[Any, Any]
 
@@ -55,6 +59,9 @@ class Page(NamedTuple):
     number: int
     size: int
     matches: Callable[[str], bool]
+    """Raises 400 if it would take too long to know."""
+    step_items: int = STEP_ITEMS
+    """How many are matched at once."""
 
 
 def page_of(request: Request) -> Page | None:
@@ -70,26 +77,34 @@ def page_of(request: Request) -> Page | None:
             f"Invalid pagination parameters: page number {query['page']}, page size "
             f"{query.get('page_size', 'undefined')}; pages have at most {PAGE_SIZE_MAX} items",
         )
-    return Page(number, size, _matcher(query.get("name", ""), regex=request.flag("use_regex")))
+    name = query.get("name", "")
+    if name and request.flag("use_regex"):
+        return Page(number, size, _expression(name), 1)
+    part = name.lower()
+    return Page(number, size, lambda name: part in name.lower())
 
 
 def _integer(text: str) -> int | None:
     return int(text) if text.isascii() and text.isdecimal() else None
 
 
-def _matcher(text: str, *, regex: bool) -> Callable[[str], bool]:
-    if not text:
-        return lambda name: True
-    if not regex:
-        part = text.lower()
-        return lambda name: part in name.lower()
+def _expression(text: str) -> Callable[[str], bool]:
     try:
         if len(text) > PATTERN_CHARS_MAX:
             raise re.error("too long")
-        pattern = re.compile(text, re.IGNORECASE)
-    except (re.error, OverflowError, RecursionError) as error:
+        pattern = checked(text, re.IGNORECASE)
+    except re.error as error:
         raise bad_request(f"invalid regular expression: {error}") from None
-    return lambda name: pattern.search(name) is not None
+
+    def matches(name: str) -> bool:
+        if pattern.steps(len(name)) > MATCH_STEPS_MAX:
+            raise bad_request(
+                "invalid regular expression: it has too many repeats that may match the same characters "
+                f"for a name of {len(name)} characters"
+            )
+        return pattern.compiled.search(name) is not None
+
+    return matches
 
 
 def render(listing: Listing, request: Request) -> Iterator[bytes]:
@@ -98,7 +113,7 @@ def render(listing: Listing, request: Request) -> Iterator[bytes]:
     document = listing.document
     found: list[Any] = []
     total = 0
-    for step in _steps(listing.items):
+    for step in _steps(listing.items, STEP_ITEMS if page is None else page.step_items):
         total += len(step)
         if page is None:
             found += step
@@ -186,9 +201,9 @@ def _key(
     return (sort_key(document.value(item, request, column)), usual) if column else (usual,)
 
 
-def _steps(items: Iterable[Any]) -> Iterator[list[Any]]:
+def _steps(items: Iterable[Any], count: int = STEP_ITEMS) -> Iterator[list[Any]]:
     walk = iter(items)
-    while step := list(islice(walk, STEP_ITEMS)):
+    while step := list(islice(walk, count)):
         yield step
 
 

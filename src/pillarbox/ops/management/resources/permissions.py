@@ -20,6 +20,7 @@ from pillarbox.ops.management.listing import show as shown
 from pillarbox.ops.management.request import CREATED, Answer, bad_request, not_found
 from pillarbox.ops.management.resources.users import named
 from pillarbox.ops.management.routes import ADMINISTRATOR, LISTING, SEES, Many, Route
+from pillarbox.patterns import checked
 
 if TYPE_CHECKING:
     from pillarbox.ops.management.request import Request
@@ -59,8 +60,8 @@ class TopicPatterns(msgspec.Struct):
 def _demand_patterns(*patterns: str) -> None:
     for pattern in patterns:
         try:
-            re.compile(pattern)
-        except (re.error, OverflowError, RecursionError) as error:
+            checked(pattern)
+        except re.error as error:
             raise bad_request(f"invalid_regexp: {pattern}: {error}") from None
 
 
