@@ -144,3 +144,16 @@ def test_counts_hold_whatever_is_answered(
     assert consumer.credit <= 15
     ledger.settle_all(Outcome.ACCEPTED)
     domain.run()
+
+
+@pytest.mark.row("R46")
+def test_what_is_left_is_handed_out_when_a_limit_drops_what_was_asked_for() -> None:
+    """The oldest that came back is asked for and then has to give way: the next one takes its place."""
+    domain = Domain(memory_budget=0)
+    queue, receiver, ledger = delivered(domain, **{"x-max-length": 5})
+    receiver.deliveries.clear()
+    domain.publish([queue], [message(b"new")])
+    ledger.settle(10, True, Outcome.RELEASED)
+    domain.run()
+    assert receiver.bodies == [*(whole(number) for number in range(7, 11)), b"new"]
+    demand_counts(queue)

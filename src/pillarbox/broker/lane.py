@@ -428,11 +428,11 @@ class Lane:
     def _drop_first(self, run: Run, start: int, stop: int, reason: str) -> None:
         """Drop these positions of the run at the head; nothing of it waits before them.
 
-        They are settled, or forwarded as dead letters.
+        They are settled, or forwarded as dead letters. Who waits for them is to have what follows instead.
         """
+        awaited, run.loading = run.loading, False
         if self.released:
             heappop(self.released)
-            run.loading = False
             if stop < len(run.sequences):
                 rest = run.cut(slice(stop, None))
                 rest.redelivered = True
@@ -442,11 +442,10 @@ class Lane:
             self._offset = 0
             self._cold_runs -= run.messages is None
         elif run.messages is None:
-            # A run of its own, because what comes from disk is whole; whoever waits for it asks again.
+            # A run of its own, because what comes from disk is whole.
             rest = self.ready[0] = run.cut(slice(stop, None))
             self.queue.estimated = True
             rest.body_bytes = run.body_bytes - run.cut(slice(start, stop)).body_bytes
-            run.loading = False
         else:
             self._offset = stop
         gone = run.cut(slice(start, stop))
@@ -454,6 +453,8 @@ class Lane:
         queue.ready_count -= len(gone.sequences)
         queue.ready_bytes -= gone.body_bytes
         self.perish(gone, reason)
+        if awaited:
+            queue.wake()
 
     # --- memory and disk ---------------------------------------------------------------------------
 
