@@ -1,6 +1,6 @@
 """The whole broker from seeds: random clients, disks and crashes, checked after every step.
 
-A failure names its seed; `Simulation(seed, disk=...).run(STEPS)` repeats it. Rows R40, R44, R50, R61, R65,
+A failure names its seed; `Simulation(seed, disk=...).run(STEPS)` repeats it. Rows R40, R44, R46, R50, R61, R65,
 R66, R67, R71 in their core: what is checked stands in `pillarbox.testing.simulator`.
 """
 
@@ -17,7 +17,7 @@ SEEDS = range(20)
 DISK_SEEDS = range(15)
 
 
-@pytest.mark.row("R40", "R44", "R50", "R61", "R65", "R66", "R67", "R71")
+@pytest.mark.row("R40", "R44", "R46", "R50", "R61", "R65", "R66", "R67", "R71")
 @pytest.mark.parametrize("seed", SEEDS)
 def test_broker_keeps_its_promises(seed: int) -> None:
     """With a journal in memory, which may be as slow and forget as much as its contract allows."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def check(sim: SimulatedBroker) -> None:
-    """Compare every queue with the model; take note of what has expired."""
+    """Compare every queue with the model; take note of what has expired or was dropped."""
     overtaken = {queue.uid for queue in sim.queues.values() if queue.priority_max and sim.arrived}
     for (_, uid), places in sim.handed.items():
         assert places == sorted(places) or uid in overtaken, f"queue {uid}: out of order on one channel"
@@ -40,10 +40,10 @@ def _check_queue(sim: SimulatedBroker, queue: SimulatedQueue, found: Queue) -> N
     assert found.uid == queue.uid
     present = _ready(found)
     expected = [letter.place for letter in queue.ready()]
-    if present != expected:
-        _take_note_of_expired(sim, queue, present)
-    assert found.ready_count == len(present)
     handed = [place for (_, uid), some in sim.handed.items() if uid == queue.uid for place in some]
+    if present != expected:
+        _take_note_of_gone(sim, queue, present, len(handed))
+    assert found.ready_count == len(present)
     oldest = not handed or not present or max(handed) < present[0]
     assert oldest or (queue.priority_max and sim.arrived), f"{queue}: not the oldest first"
     out = sorted(
@@ -56,14 +56,20 @@ def _check_queue(sim: SimulatedBroker, queue: SimulatedQueue, found: Queue) -> N
     queue.forget_gone(sim.synced_ticket)
 
 
-def _take_note_of_expired(sim: SimulatedBroker, queue: SimulatedQueue, present: list[int]) -> None:
-    """Messages at the head, one behind the other, whose time is over."""
+def _take_note_of_gone(sim: SimulatedBroker, queue: SimulatedQueue, present: list[int], handed: int) -> None:
+    """Messages at the head, one behind the other, whose time is over or for which there was no room.
+
+    A queue that dropped some was full of others, which are still there or were `handed` out since.
+    """
     there = set(present)
-    for letter in list(queue.ready()):
-        if letter.place not in there:
-            assert sim.is_over(letter), f"{queue}: {letter} was lost"
-            assert not present or letter.place < present[0], f"{queue}: {letter} was not at the head"
-            queue.remove(letter, sim.ticket)
+    gone = [letter for letter in queue.ready() if letter.place not in there]
+    dropped = [letter for letter in gone if not sim.is_over(letter)]
+    others = len(present) + handed + len(gone) - len(dropped)
+    had_no_room = queue.length_max is not None and others >= queue.length_max
+    assert had_no_room or not dropped, f"{queue}: {dropped[0]} was lost"
+    for letter in gone:
+        assert not present or letter.place < present[0], f"{queue}: {letter} was not at the head"
+        queue.remove(letter, sim.ticket)
     assert present == [letter.place for letter in queue.ready()], f"{queue}: order or invention"
 
 
@@ -88,6 +94,13 @@ def demand_nothing_waits(sim: SimulatedBroker, channel: ClientChannel) -> None:
         able = subscription.has_credit and not full
         waiting = [letter for letter in subscription.queue.ready() if not sim.is_over(letter)]
         assert not able or not waiting, f"{waiting[0]} of {subscription.queue} waits for nothing"
+
+
+def demand_limits_are_kept(sim: SimulatedBroker) -> None:
+    """What is given back may be too much for a moment, in which consumers have their turn before."""
+    for queue in sim.queues.values():
+        ready = sum(1 for _ in queue.ready())
+        assert queue.length_max is None or ready <= queue.length_max, f"{queue} is longer than it may be"
 
 
 # --- after a restart ---------------------------------------------------------------------------------

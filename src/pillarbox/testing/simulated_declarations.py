@@ -10,8 +10,8 @@ from pillarbox.testing.simulated_queues import SimulatedQueue
 if TYPE_CHECKING:
     from pillarbox.testing.simulated_broker import SimulatedBroker
 
-DURABLE = ("d0", "d1", "ttl", "rated")
-ARGUMENTS = {"ttl": {"x-message-ttl": 40}, "rated": {"x-max-priority": 2}}
+DURABLE = ("d0", "d1", "ttl", "rated", "short")
+ARGUMENTS = {"ttl": {"x-message-ttl": 40}, "rated": {"x-max-priority": 2}, "short": {"x-max-length": 6}}
 QUEUES = (*DURABLE, "t0", "auto")
 KEYS = ("k0", "k1")
 
@@ -51,6 +51,7 @@ def declare(sim: SimulatedBroker) -> None:
             auto_delete=name == "auto",
             ttl_ms=arguments.get("x-message-ttl"),
             priority_max=arguments.get("x-max-priority", 0),
+            length_max=arguments.get("x-max-length"),
         )
     assert consumers == queue.consumers
     sim.demand_count(queue, ready)

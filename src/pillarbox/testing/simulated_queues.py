@@ -94,6 +94,7 @@ class SimulatedQueue:
         exclusive: bool = False,
         ttl_ms: int | None = None,
         priority_max: int = 0,
+        length_max: int | None = None,
     ) -> None:
         self.name = name
         self.uid = uid
@@ -104,6 +105,8 @@ class SimulatedQueue:
         self.ttl_ms = ttl_ms
         self.deleted_ticket = NEVER
         self.priority_max = priority_max
+        self.length_max = length_max
+        """Beyond it the oldest that are ready are dropped."""
         self.sequences_next = {0: 0}
         """By priority."""
         self.letters: dict[int, Letter] = {}

@@ -4,7 +4,7 @@ What is real and what is simulated stands in `simulated_broker`. Every step is a
 `random.Random(seed)`, so a failure is repeated by its seed: `Simulation(seed).run(steps)`.
 
 Invariants, after every step: each queue holds exactly the messages that were routed to it and not settled,
-in order, with exact counts; nothing is delivered twice, to nobody, out of turn or beyond credit; an answer
+in order, with exact counts, except what a time to live or a full queue explains; nothing is delivered twice, to nobody, out of turn or beyond credit; an answer
 comes to every request. A tick happens only when something asked for it, so that a wake-up that is
 forgotten shows: whenever all is quiet, nothing waits that somebody could have (`settle_down`). After a crash
 everything confirmed is there, nothing settled for good is back, nothing is invented.
@@ -23,6 +23,7 @@ from pillarbox.testing.simulated_channels import connect, open_channel
 from pillarbox.testing.simulated_checks import (
     compare_bindings,
     compare_queues,
+    demand_limits_are_kept,
     demand_memory_is_counted,
     demand_nothing_waits,
     forget_tickets,
@@ -110,6 +111,7 @@ class Simulation(SimulatedBroker):
                 assert channel.getting is None, "a get was never answered"
                 demand_nothing_waits(self, channel)
         demand_memory_is_counted(self)
+        demand_limits_are_kept(self)
 
     def drain(self) -> None:
         """Consume everything that is left: it must be exactly what the model has, in order."""
