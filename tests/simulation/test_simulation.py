@@ -1,7 +1,7 @@
 """The whole broker from seeds: random clients, disks and crashes, checked after every step.
 
-A failure names its seed; `Simulation(seed, disk=...).run(STEPS)` repeats it. Rows R40, R44, R46, R50, R61, R65,
-R66, R67, R71 in their core: what is checked stands in `pillarbox.testing.simulator`.
+A failure names its seed; `Simulation(seed, disk=...).run(STEPS)` repeats it. Rows R40, R44, R46, R50,
+R61, R65, R66, R67, R71 in their core: what is checked stands in `pillarbox.testing.simulator`.
 """
 
 from __future__ import annotations

@@ -4,10 +4,11 @@ What is real and what is simulated stands in `simulated_broker`. Every step is a
 `random.Random(seed)`, so a failure is repeated by its seed: `Simulation(seed).run(steps)`.
 
 Invariants, after every step: each queue holds exactly the messages that were routed to it and not settled,
-in order, with exact counts, except what a time to live or a full queue explains; nothing is delivered twice, to nobody, out of turn or beyond credit; an answer
-comes to every request. A tick happens only when something asked for it, so that a wake-up that is
-forgotten shows: whenever all is quiet, nothing waits that somebody could have (`settle_down`). After a crash
-everything confirmed is there, nothing settled for good is back, nothing is invented.
+in order, with exact counts, except what a time to live or a full queue explains; nothing is delivered twice,
+to nobody, out of turn or beyond credit; an answer comes to every request. A tick happens only when something
+asked for it, so that a wake-up that is forgotten shows: whenever all is quiet, nothing waits that somebody
+could have (`settle_down`). After a crash everything confirmed is there, nothing settled for good is back,
+nothing is invented.
 
 Source: DESIGN, "seeded simulation of the whole broker". Not here: time to live of queues, failing disks.
 """
