@@ -19,6 +19,8 @@ from bench.peers import RabbitMQ
 
 RECORDING = Path(__file__).parent / "recordings" / "rabbitmqctl.json"
 
+PLUGINS = ("rabbitmq_management", "rabbitmq_stream")
+
 LINES = """
 rabbitmq-diagnostics ping
 rabbitmq-diagnostics -q ping
@@ -176,6 +178,26 @@ rabbitmqctl delete_user bob
 rabbitmqctl delete_vhost v1
 rabbitmqctl delete_vhost nosuch
 rabbitmq-plugins is_enabled rabbitmq_management -q
+rabbitmq-streams add_super_stream invoices
+rabbitmq-streams add_super_stream invoices
+rabbitmq-streams add_super_stream sales --partitions 2 --max-length-bytes 20gb --max-age PT1H {more}
+rabbitmq-streams -q add_super_stream regions --routing-keys "north, south"
+rabbitmqctl list_queues name arguments --formatter json
+rabbitmqctl list_bindings source_name destination_name routing_key arguments --formatter json
+rabbitmq-streams add_super_stream x --partitions 2 --routing-keys a,b
+rabbitmq-streams add_super_stream x --partitions 0
+rabbitmq-streams add_super_stream x --partitions two
+rabbitmq-streams add_super_stream x --max-age 1h
+rabbitmq-streams add_super_stream x --max-length-bytes lots
+rabbitmq-streams add_super_stream x --stream-max-segment-size-bytes lots
+rabbitmq-streams add_super_stream x --leader-locator nowhere
+rabbitmq-streams add_super_stream x --initial-cluster-size 0
+rabbitmq-streams add_super_stream
+rabbitmq-streams add_super_stream a b
+rabbitmq-streams delete_super_stream regions
+rabbitmq-streams -q delete_super_stream sales
+rabbitmq-streams delete_super_stream nosuch
+rabbitmq-streams delete_super_stream
 """
 
 DEFINITIONS = {
@@ -200,13 +222,13 @@ def words(line: str, definitions: Path) -> list[str]:
 
 
 def lines() -> list[str]:
-    return LINES.strip().splitlines()
+    return LINES.strip().replace("{more}", "--stream-max-segment-size-bytes 500mb").splitlines()
 
 
 def record() -> dict[str, Any]:
     """Run it all beside a real RabbitMQ."""
     said = []
-    with RabbitMQ(plugins=("rabbitmq_management",)) as peer, tempfile.TemporaryDirectory() as folder:
+    with RabbitMQ(plugins=PLUGINS) as peer, tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
         definitions = Path(folder) / "definitions.json"
         definitions.write_text(json.dumps(DEFINITIONS))

@@ -115,6 +115,16 @@ def test_queue_declared_otherwise_is_refused_in_the_brokers_words(operator: Oper
     assert "inequivalent arg 'durable'" in operator.is_refused("queues", "declare", "kept", "--transient")
 
 
+@pytest.mark.row("R128", "R84")
+def test_super_stream_is_declared_listed_and_deleted(own: Operator) -> None:
+    own.does("super-streams", "declare", "regions", "--binding-keys", "north,south")
+    listed = own.sees("super-streams", "list")
+    assert listed == [{"vhost": "/", "name": "regions", "partitions": ["regions-north", "regions-south"]}]
+    assert "partitions or binding-keys" in own.is_refused("super-streams", "declare", "none")
+    assert own.does("super-streams", "delete", "regions") == "super stream regions is deleted\n"
+    assert "regions" not in own.does("queues", "list")
+
+
 @pytest.mark.row("R128", "R112", "R113")
 def test_exchange_and_bindings(operator: Operator) -> None:
     """R112, R113: a binding is found by its key and arguments, of several between the same two."""

@@ -46,6 +46,7 @@ TOOLS = {
     "rabbitmqctl": "Like RabbitMQ's rabbitmqctl.",
     "rabbitmq-diagnostics": "Like rabbitmq-diagnostics: health checks.",
     "rabbitmq-queues": "Like rabbitmq-queues.",
+    "rabbitmq-streams": "Like rabbitmq-streams: super streams.",
     "rabbitmq-plugins": "Like rabbitmq-plugins.",
 }
 
@@ -64,6 +65,7 @@ SECTIONS = (
         {
             "overview": "What runs here, and how much of everything there is.",
             "queues": "Queues: list, declare, delete, purge, and why one is as it is.",
+            "super-streams": "Super streams, each several streams under one name: list, declare, delete.",
             "exchanges": "Exchanges: list, declare, delete.",
             "bindings": "Bindings of queues and exchanges to exchanges.",
             "messages": "Messages: publish one, look at some, move them to another queue.",

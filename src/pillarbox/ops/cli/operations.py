@@ -94,6 +94,43 @@ QUEUES = (
     ),
 )
 
+_SUPER_STREAM = "/stream/super-streams/{vhost}/{name}"
+
+SUPER_STREAMS = (
+    Operation(
+        "super-streams",
+        "list",
+        "List the super streams.",
+        "GET",
+        "/stream/super-streams/{vhost}",
+        columns="vhost name partitions",
+        path_of_all="/stream/super-streams",
+    ),
+    Operation(
+        "super-streams",
+        "declare",
+        "Make an exchange and the streams that are its partitions.",
+        "PUT",
+        _SUPER_STREAM,
+        (
+            option("partitions", "So many, with the keys 0, 1 and so on.", kind=Kind.INTEGER),
+            option("binding-keys", "One for each of these keys, with commas between them.", "binding-keys"),
+            _ARGUMENTS._replace(help="An argument of each stream, such as x-max-age=7D. May be repeated."),
+        ),
+        done="super stream {name} is declared",
+        details="Either --partitions or --binding-keys is needed.",
+    ),
+    Operation(
+        "super-streams",
+        "delete",
+        "Delete a super stream, its partitions and the messages in them.",
+        "DELETE",
+        _SUPER_STREAM,
+        done="super stream {name} is deleted",
+        details="Only Pillarbox offers this over HTTP; a RabbitMQ answers 405.",
+    ),
+)
+
 EXCHANGES = (
     Operation(
         "exchanges",
@@ -660,6 +697,7 @@ BROKER = (
 
 OPERATIONS: tuple[Operation, ...] = (
     *QUEUES,
+    *SUPER_STREAMS,
     *EXCHANGES,
     *BINDINGS,
     *MESSAGES,

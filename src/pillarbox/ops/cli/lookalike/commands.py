@@ -13,7 +13,7 @@ from typing import Any
 
 from pillarbox.ops.api_client import ApiError
 from pillarbox.ops.cli.files import OWNER_ONLY, STANDARD, read_json, write_whole
-from pillarbox.ops.cli.lookalike import diagnostics, listings, plugins, watermarks
+from pillarbox.ops.cli.lookalike import diagnostics, listings, plugins, streams, watermarks
 from pillarbox.ops.cli.lookalike.arguments import (
     EXIT_DATA,
     EXIT_NO_USER,
@@ -394,6 +394,7 @@ TOOLS: Mapping[str, Mapping[str, Command]] = {
         "rabbitmqctl": CTL,
         "rabbitmq-diagnostics": (*diagnostics.NODE, *diagnostics.CHECKS, *listings.COMMANDS),
         "rabbitmq-queues": (*diagnostics.CRITICAL, *listings.QUEUES),
+        "rabbitmq-streams": streams.COMMANDS,
         "rabbitmq-plugins": plugins.COMMANDS,
     }.items()
 }

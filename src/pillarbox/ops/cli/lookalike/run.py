@@ -17,6 +17,7 @@ Answer = Table | Message | str | None
 """What a command writes: a listing, a sentence, a text as it is, nothing."""
 
 _ARGUMENT = re.compile(r"(\[)?<([^>]+)>(\.\.\.)?")
+_OPTION = re.compile(r"\[--[^\]]+\]")
 
 
 class Argument(NamedTuple):
@@ -96,8 +97,9 @@ class Run:
 
 
 class Command(NamedTuple):
-    """One row. `usage`: the arguments; `banner`: what is said before, with their names in braces; `checks`:
-    what has to hold; `do`: what is done; `valued` and `flags`: options beside those that all commands take.
+    """One row. `usage`: the arguments, and options that are told with them; `banner`: what is said before,
+    with names of arguments in braces; `checks`: what has to hold; `do`: what is done; `valued` and `flags`:
+    options beside those that all commands take.
     """
 
     name: str
@@ -114,7 +116,9 @@ class Command(NamedTuple):
 
     @property
     def arguments(self) -> list[Argument]:
-        return [Argument(m[2], bool(m[1]), bool(m[3])) for m in _ARGUMENT.finditer(self.usage)]
+        return [
+            Argument(m[2], bool(m[1]), bool(m[3])) for m in _ARGUMENT.finditer(_OPTION.sub("", self.usage))
+        ]
 
     def named(self, given: Sequence[str]) -> tuple[dict[str, str], list[str]]:
         """Give the arguments their names. Raises UsageError."""
