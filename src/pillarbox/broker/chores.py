@@ -4,6 +4,9 @@ The one way in which the core does what may take longer than a unit on the loop 
 of it and yields; the core takes it up again in each tick until it ends. A chore begins at once, so what is
 done within one part is done as if there were no chores. Several are done one after another, in order.
 
+Input is cut by whoever takes it: what is more than a share of a tick is taken up by `in_turn`, beside chores
+and not behind them, one share of one peer in each tick.
+
 Not here: what is cut into parts, and what nobody may see meanwhile; whoever begins a chore sees to that
 (queues are held, a channel waits with what comes next). Answers to clients about work under way wait for
 `when_done`.
@@ -28,6 +31,8 @@ class Chores:
     def __init__(self) -> None:
         self.wake: Callable[[], None] = _nothing
         self.under_way: deque[Parts] = deque()
+        self.turns: deque[Callable[[], None]] = deque()
+        """Who goes on with its input, one in each tick."""
         self._promised: deque[tuple[Parts, Callable[[], None]]] = deque()
 
     def __repr__(self) -> str:
@@ -44,6 +49,11 @@ class Chores:
         self.under_way.append(parts)
         self.wake()
 
+    def in_turn(self, go_on: Callable[[], None]) -> None:
+        """Call back in a tick to come, when all have been called who asked before."""
+        self.turns.append(go_on)
+        self.wake()
+
     def when_done(self, then: Callable[[], None]) -> None:
         """Call back when everything is done that is under way now: at once, if there is nothing."""
         if self.under_way:
@@ -52,13 +62,17 @@ class Chores:
             then()
 
     def step(self) -> None:
-        """Do the next part of what is under way; a tick comes soon if that was not all."""
-        first = self.under_way[0]
-        for _ in first:
-            break
-        else:
-            self.under_way.popleft()
-            while self._promised and self._promised[0][0] is first:
-                self._promised.popleft()[1]()
+        """Do the next part of what is under way, and give one its turn. A tick comes soon if more is left."""
         if self.under_way:
+            self._do_part(self.under_way[0])
+        if self.turns:
+            self.turns.popleft()()
+        if self.under_way or self.turns:
             self.wake()
+
+    def _do_part(self, first: Parts) -> None:
+        for _ in first:
+            return
+        self.under_way.popleft()
+        while self._promised and self._promised[0][0] is first:
+            self._promised.popleft()[1]()

@@ -514,7 +514,7 @@ class Core:
         scheduler = self.scheduler
         if scheduler.next_ms is not None and scheduler.next_ms <= now_ms:
             scheduler.run(now_ms)
-        if self.chores.under_way:
+        if self.chores.under_way or self.chores.turns:
             self.chores.step()
         if self.schedules.due:
             self.schedules.fire()

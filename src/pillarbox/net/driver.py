@@ -48,7 +48,7 @@ STOP_ANSWERS = 2
 STOP_HELD = 4
 """Publishers are held up."""
 STOP_WAITING = 8
-"""What it asks for next has no room yet."""
+"""What it asks for next has no room yet, or has to wait for another turn."""
 
 
 class Traffic(Protocol):
@@ -267,11 +267,12 @@ class Driver(asyncio.BufferedProtocol):
                 self._stop(STOP_ANSWERS)
         if connection.want_close:
             transport.close()
-        elif starved:
+            return
+        if starved:
             connection.wake_consumers()
-            if not connection.waiting:
-                self._go_on(STOP_WAITING)
             self._ticker.begin()
+        if self._stops and not connection.waiting:
+            self._go_on(STOP_WAITING)
 
     def hold(self, held: bool) -> None:
         """Stop reading a publisher, or go on."""

@@ -168,7 +168,14 @@ class Rig:
         self.take()
         self._tick()
         core = self.core
-        while core.changes.dirty or core.chores.under_way or self.connection.out or self.journal.loads:
+        chores = core.chores
+        while (
+            core.changes.dirty
+            or chores.under_way
+            or chores.turns
+            or self.connection.out
+            or self.journal.loads
+        ):
             self._tick()
         return self.output[before:]
 
