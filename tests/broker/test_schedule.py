@@ -13,7 +13,8 @@ from pillarbox.broker.core import CoreSnapshot
 from pillarbox.broker.queue import Queue
 from pillarbox.broker.schedule import Schedule
 from pillarbox.broker.schedule_header import DELAY_MAX_MS, delay_of
-from pillarbox.broker.schedule_lane import cost_of
+from pillarbox.broker.schedule_keys import CHUNK_KEYS
+from pillarbox.broker.schedule_lane import PIECE_RUNS, cost_of
 from pillarbox.engine.base import Address, Message
 from pillarbox.errors import BrokerError
 from pillarbox.protocols.amqp091 import wire
@@ -205,6 +206,42 @@ def test_restart_reads_no_record_whose_due_times_the_checkpoint_has() -> None:
     domain.advance(3_600_000)
     domain.run()
     assert sorted(arrived(domain.queue("q"))) == [0, 0]
+
+
+@pytest.mark.row("R28")
+def test_checkpoint_of_a_schedule_comes_in_pieces_between_which_messages_come_and_go() -> None:
+    """R28: each of them small, however few neighbours wait in the end."""
+    domain = Domain()
+    build(domain)
+    for first in range(0, 6000, 100):
+        send(domain, [10 if number % 2 else 60_000 + number for number in range(100)], first)
+        domain.run()
+    domain.advance(10)
+    domain.run()
+    assert schedule(domain).waiting_count == 3000
+    domain.journal.checkpoint(CoreSnapshot(domain.core))
+    steps = 0
+    while domain.journal.step_checkpoint():
+        steps += 1
+        if steps % 5 == 0:
+            send(domain, [60_000, 0], 6000 + steps)
+            domain.advance(1)
+            domain.tick()
+    states = domain.journal._base[2] if domain.journal._base else []
+    pieces = [state for state in states if state.uid == schedule(domain).queue.uid]
+    assert max(len(state.runs) for state in pieces) < 2 * PIECE_RUNS + 100
+    assert max(len(state.due or ()) for state in pieces) < 2 * CHUNK_KEYS
+    assert len(pieces) > 10
+    domain.run()
+    waiting, arrived_before = schedule(domain).waiting_count, domain.queue("q").ready_count
+    domain.restart()
+    domain.run()
+    assert schedule(domain).waiting_count == waiting > 3000
+    domain.advance(60_100)
+    domain.run()
+    assert schedule(domain).waiting_count == 0
+    numbers = arrived(domain.queue("q"))
+    assert len(numbers) == len(set(numbers)) == waiting + arrived_before
 
 
 @pytest.mark.row("R28")

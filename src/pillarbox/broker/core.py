@@ -692,7 +692,9 @@ class CoreSnapshot:
                 if not queue.deleted:
                     # A state may show only what the journal was given.
                     self._core.flush()
-                    yield from lane.states()
+                    for state in lane.states():
+                        yield state
+                        self._core.flush()
 
 
 def _go_singly(crowded: list[Queue], *, expiring: bool, prioritized: bool) -> bool:

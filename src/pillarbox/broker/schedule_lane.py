@@ -1,8 +1,8 @@
 """The lane of a schedule: messages by the time at which they are due (R28).
 
-What it knows of every message is one number, its *key*: due time and sequence in one. Keys stand in a heap,
-but for the first of them, which are taken out ahead of their time, in order, and stand *near*: their
-messages are in memory or on their way there. All others rest on disk, in *blocks*, a block for each stored
+What it knows of every message is one number, its *key*: due time and sequence in one (`schedule_keys`). The
+first of them are taken out ahead of their time, in order, and stand *near*: their messages are in memory or
+on their way there. All others rest on disk, in *blocks*, a block for each stored
 record; what has just arrived stays in memory as well, up to a bound. So a million messages that wait cost
 their keys, however they were published, and firing costs no more memory than what is near.
 
@@ -13,7 +13,7 @@ A restart finds the keys in the checkpoint; records that came after it are read 
 before all are known, so that the order holds. Keys of messages that are gone are passed over when they are
 met.
 
-Invariants: every unsettled message has exactly one key, once its record is known. No key in the heap is
+Invariants: every unsettled message has exactly one key, once its record is known. Of the other keys none is
 before one that is near when anything fires.
 """
 
@@ -21,14 +21,15 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
 from collections import deque
-from collections.abc import Iterator, Sequence
-from heapq import heapify, heappop, heappush
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from pillarbox.broker.lane import SHADOW, Lane
 from pillarbox.broker.run import MESSAGE_BYTES
+from pillarbox.broker.schedule_keys import Keys
 from pillarbox.engine.base import DUE_SEQUENCE_BITS, Location, Message, QueueState, StoredRun
 
 if TYPE_CHECKING:
@@ -44,12 +45,16 @@ NEAR_MESSAGES_MIN = 200
 """As many are near however small the memory budget is: what one tick fires."""
 NEAR_SHARE = 4
 """And no more than this part of the memory budget, judged by the average size."""
-GATHER_MESSAGES = 1000
-"""Keys brought near in one tick: about two milliseconds' work among a million."""
+GATHER_MESSAGES = 400
+"""Keys brought near in one tick, more than fire in one: about a millisecond's work among a million."""
 FRESH_BYTES = 16 << 20
 """What has just arrived stays in memory up to this: short delays then need no disk."""
 READ_BYTES = 4 << 20
 """Bytes of records that are asked for at a time."""
+PIECE_BLOCKS = 500
+"""A checkpoint looks at no more blocks in one step,"""
+PIECE_RUNS = 200
+"""and at no further ones when it has found so many runs: less than a millisecond's work."""
 BLOCK_BYTES = 250
 """About what a block takes, with its location. A gap takes a byte for each sequence in it, so blocks with
 a larger gap between them stay apart."""
@@ -130,8 +135,8 @@ class ScheduleLane(Lane):
         "_filling",
         "_fresh",
         "_fresh_bytes",
-        "_heap",
         "_held",
+        "_keys",
         "_loading",
         "_missing",
         "_near",
@@ -145,7 +150,8 @@ class ScheduleLane(Lane):
     def __init__(self, schedule: Schedule, queue: Queue, changes: Changes, uid: int) -> None:
         super().__init__(queue, changes, uid, 0)
         self._schedule = schedule
-        self._heap: list[int] = []
+        self._keys = Keys()
+        """Of all but those near."""
         self._near: list[int] = []
         """The first keys, ascending."""
         self._filling = False
@@ -174,7 +180,7 @@ class ScheduleLane(Lane):
         """Records found at a restart whose due times are not known yet."""
 
     def __repr__(self) -> str:
-        waiting = len(self._heap) + len(self._near)
+        waiting = len(self._keys) + len(self._near)
         return f"<ScheduleLane {self.queue.name!r} waiting={waiting} near={len(self._near)}>"
 
     # --- messages in -------------------------------------------------------------------------------
@@ -210,10 +216,13 @@ class ScheduleLane(Lane):
             self._fresh.update(numbered)
             self._fresh_bytes += size
             schedule.grown()
-        heap, due_ms = self._heap, schedule.due_ms
-        for sequence, message in enumerate(messages, first):
-            heappush(heap, due_ms(message) << DUE_SEQUENCE_BITS | sequence)
-        schedule.look_at(heap[0] >> DUE_SEQUENCE_BITS)
+        keys = self._keys_of(enumerate(messages, first))
+        self._keys.add(keys)
+        schedule.look_at(min(keys) >> DUE_SEQUENCE_BITS)
+
+    def _keys_of(self, pairs: Iterable[tuple[int, Message]]) -> list[int]:
+        due_ms = self._schedule.due_ms
+        return [due_ms(message) << DUE_SEQUENCE_BITS | sequence for sequence, message in pairs]
 
     def _add(self, block: Block) -> None:
         self._blocks.append(block)
@@ -228,10 +237,11 @@ class ScheduleLane(Lane):
 
     def next_look_ms(self, now_ms: int) -> int | None:
         """When there is something to do that nothing else will bring about; None: never."""
-        times = [keys[0] >> DUE_SEQUENCE_BITS for keys in (self._near, self._heap) if keys]
-        if self._heap:
-            # To read it back in time.
-            times.append((self._heap[0] >> DUE_SEQUENCE_BITS) - AHEAD_MS // 2)
+        times = [key >> DUE_SEQUENCE_BITS for key in self._near[:1]]
+        if (first := self._keys.first) is not None:
+            due_ms = first >> DUE_SEQUENCE_BITS
+            # And before, to read it back in time.
+            times += due_ms, due_ms - AHEAD_MS // 2
         return min((time for time in times if time > now_ms), default=None)
 
     def take_due(self, now_ms: int, count_max: int) -> tuple[Taken, bool]:
@@ -242,10 +252,10 @@ class ScheduleLane(Lane):
         more = self._gather(now_ms)
         near, held = self._near, self._held
         limit = (now_ms + 1) << DUE_SEQUENCE_BITS
-        if self._heap and self._heap[0] < limit:
+        if (first := self._keys.first) is not None and first < limit:
             # No more could be brought near in this tick.
             more = True
-            limit = self._heap[0]
+            limit = first
         position = 0
         while position < len(near) and near[position] < limit and len(taken) < count_max:
             sequence = near[position] & SEQUENCE_MASK
@@ -263,23 +273,24 @@ class ScheduleLane(Lane):
 
     def _gather(self, now_ms: int) -> bool:
         """Bring keys near whose time is close, a bounded number; return whether there are more."""
-        heap, near = self._heap, self._near
+        keys, near = self._keys, self._near
         near_max = self._near_max()
         close = (now_ms + AHEAD_MS // 2) << DUE_SEQUENCE_BITS
-        if heap and heap[0] < close and len(near) <= near_max // 2:
+        key = keys.first
+        if key is not None and key < close and len(near) <= near_max // 2:
             self._filling = True
         limit = (now_ms + AHEAD_MS) << DUE_SEQUENCE_BITS
         moved = 0
-        while heap and moved < GATHER_MESSAGES:
-            key = heap[0]
+        while key is not None and moved < GATHER_MESSAGES:
             if near and key < near[-1]:
-                insort(near, heappop(heap))
+                insort(near, keys.pop())
             elif self._filling and key < limit and len(near) < near_max:
-                near.append(heappop(heap))
+                near.append(keys.pop())
             else:
                 self._filling = False
                 break
             self._bring(key & SEQUENCE_MASK)
+            key = keys.first
             moved += 1
         more = moved == GATHER_MESSAGES
         if not more:
@@ -428,11 +439,8 @@ class ScheduleLane(Lane):
         if len(pairs) < len(wanted.sequences):
             self.queue.unreadable = True
         elif wanted.learn:
-            due_ms = self._schedule.due_ms
-            self._heap += [due_ms(message) << DUE_SEQUENCE_BITS | sequence for sequence, message in pairs]
+            self._keys.add(self._keys_of(pairs))
             self._unread -= 1
-            if not self._unread:
-                heapify(self._heap)
         else:
             held = self._held
             for sequence, message in pairs:
@@ -450,7 +458,7 @@ class ScheduleLane(Lane):
         """Let go of everything; the exchange is deleted."""
         held = (*self._held.values(), *self._fresh.values())
         self._changes.resident_bytes -= sum(map(cost_of, held))
-        self._blocks, self._starts, self._heap, self._near = [], [], [], []
+        self._blocks, self._starts, self._keys, self._near = [], [], Keys(), []
         self._held, self._fresh, self._missing = {}, {}, {}
         self._wanted.clear()
         self._fresh_bytes = self._unread = self._new = self._empty = 0
@@ -458,27 +466,40 @@ class ScheduleLane(Lane):
     # --- checkpoint and restart --------------------------------------------------------------------
 
     def states(self) -> Iterator[QueueState]:
-        """What a checkpoint has to keep: where everything rests, and when it is due."""
-        for uid, stored in ((self.uid, True), (self.uid | SHADOW, False)):
+        """What a checkpoint has to keep: when everything is due, and where it rests; in pieces, between
+        which messages may come and go.
+
+        The keys are those of the first moment: of what is gone later, a restart passes over them.
+        """
+        below = self.sequence_next
+        if self.queue.journaled:
+            known = chain((self._near.copy(),), self._keys.pieces()) if self.knows_all else (None,)
+            for due in known:
+                yield QueueState(self.uid, below, self.delivered_through, [], due=due, due_below=below)
+            for runs in self._runs_before(below, stored=True):
+                yield QueueState(self.uid, below, self.delivered_through, runs)
+        for runs in self._runs_before(below, stored=False):
+            yield QueueState(self.uid | SHADOW, below, self.delivered_through, runs)
+
+    def _runs_before(self, below: int, *, stored: bool) -> Iterator[list[StoredRun]]:
+        """Where messages with smaller sequences rest, some at a time; blocks may be joined in between."""
+        first, done = 0, -1
+        while done < first < below:
+            done = first
             runs: list[StoredRun] = []
-            for block in self._blocks:
-                if block.stored is not stored or not block.left:
-                    continue
-                for sequences in block.ranges():
-                    part_bytes = block.body_bytes * len(sequences) // block.left
-                    runs.append(StoredRun(sequences, block.location, part_bytes, block.accepted_ms))
-            if stored and self.queue.journaled:
-                due = [*self._near, *self._heap] if self.knows_all else None
-                yield QueueState(
-                    uid,
-                    self.sequence_next,
-                    self.delivered_through,
-                    runs,
-                    due=due,
-                    due_below=self.sequence_next,
-                )
-            elif runs:
-                yield QueueState(uid, self.sequence_next, self.delivered_through, runs)
+            place = max(0, bisect_right(self._starts, first) - 1)
+            for block in self._blocks[place : place + PIECE_BLOCKS]:
+                if block.stored is stored and block.left:
+                    for sequences in block.ranges():
+                        part = range(max(first, sequences.start), min(below, sequences.stop))
+                        part_bytes = block.body_bytes * len(part) // block.left
+                        if part:
+                            runs.append(StoredRun(part, block.location, part_bytes, block.accepted_ms))
+                first = max(first, block.stop)
+                if len(runs) >= PIECE_RUNS:
+                    break
+            if runs:
+                yield runs
 
     def restore(self, state: QueueState) -> None:
         """Take over what an engine found; records whose due times it has not kept are read once."""
@@ -500,9 +521,7 @@ class ScheduleLane(Lane):
             sequences = [sequence for part in block.ranges() for sequence in part]
             self._wanted.append(Wanted(self, sequences, block.location, block.stored, learn=True))
         self._join_from(0, known)
-        self._heap = state.due or []
-        if self.knows_all:
-            heapify(self._heap)
+        self._keys.add_packed(state.due or [])
         self._ask()
 
 

@@ -250,7 +250,8 @@ class Replay:
                 queue.places[sequence] = run.location.position
         for fact in state.returned:
             queue.came_back(fact)
-        queue.due, queue.due_below = state.due, state.due_below
+        if state.due is not None:
+            queue.due, queue.due_below = [*(queue.due or ()), *state.due], state.due_below
 
     def apply(self, group: Group) -> None:
         """Definitions, messages, delivered, returned, settled, in this order."""
