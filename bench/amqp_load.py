@@ -34,6 +34,7 @@ from bench.amqp_wire import (
     Address,
     Confirms,
     RawConnection,
+    WireError,
     ack,
     message,
     method,
@@ -55,6 +56,10 @@ context = mp.get_context("fork")
 
 class LoadError(Exception):
     """A worker failed, or nothing moved any more; the broker did not do its part."""
+
+
+class Unsupported(Exception):
+    """The broker has nothing of the kind."""
 
 
 def option(default: Any, text: str) -> Any:
@@ -84,6 +89,7 @@ class Load:
     arguments: str = option("", "arguments of the queues, such as x-message-ttl=60000,x-max-priority=5")
     reader_offset: str = option("", "x-stream-offset of the consumers of a stream, such as first")
     priorities: int = option(0, "give messages the priorities 0 to this, in turn")
+    delay_ms: int = option(0, "publish through an x-delayed-message exchange with this x-delay")
     reject: bool = option(False, "the consumers reject everything, and others get the dead letters")
     commit: bool = option(False, "publish in transactions, one for each write")
     tls: bool = option(False, "connect by TLS")
@@ -172,7 +178,13 @@ def encode_batch(load: Load, worker: int, frame_max: int) -> bytes:
 
     def encode(exchange: str, key: str, priority: int = 0) -> bytes:
         return message(
-            exchange, key, body, persistent=load.persistent, frame_max=frame_max, priority=priority
+            exchange,
+            key,
+            body,
+            persistent=load.persistent,
+            frame_max=frame_max,
+            priority=priority,
+            delay_ms=load.delay_ms,
         )
 
     if load.keys:
@@ -182,7 +194,7 @@ def encode_batch(load: Load, worker: int, frame_max: int) -> bytes:
     key = queue_name(worker % load.queues)
     if load.priorities:
         return b"".join(encode("", key, number % (load.priorities + 1)) for number in range(load.batch))
-    return encode(EXCHANGE if load.fanout else "", key) * load.batch
+    return encode(EXCHANGE if load.fanout or load.delay_ms else "", key) * load.batch
 
 
 def publish(load: Load, address: Address, worker: int, share: Share) -> None:
@@ -489,6 +501,17 @@ def set_up(load: Load, control: RawConnection) -> None:
         control.declare_fanout(EXCHANGE)
         for number in range(load.queue_count):
             control.bind(queue_name(number), EXCHANGE)
+    if load.delay_ms:
+        set_up_delays(load, control)
+
+
+def set_up_delays(load: Load, control: RawConnection) -> None:
+    try:
+        control.declare_delayed(EXCHANGE)
+    except WireError as error:
+        raise Unsupported(f"no x-delayed-message exchanges ({error})") from None
+    for number in range(load.queue_count):
+        control.bind(queue_name(number), EXCHANGE, queue_name(number))
 
 
 def tear_down(load: Load, control: RawConnection) -> None:
@@ -557,7 +580,8 @@ def play_backlog(load: Load, team: Team, control: RawConnection, pid: int) -> Fi
 def measure(load: Load, address: Address, *, pid: int = 0) -> Figures:
     """Play `load` against the broker at `address`; return its figures, those of process `pid` included.
 
-    Raises LoadError when not everything arrives, WireError when the broker refuses something.
+    Raises LoadError when not everything arrives, WireError when the broker refuses something, Unsupported
+    when it knows no exchange that delays.
     """
     control = RawConnection(address)
     set_up(load, control)

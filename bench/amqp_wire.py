@@ -87,13 +87,23 @@ def method(name: Method, arguments: bytes = b"", channel: int = 1) -> bytes:
 
 
 def message(
-    exchange: str, routing_key: str, body: bytes, *, persistent: bool, frame_max: int, priority: int = 0
+    exchange: str,
+    routing_key: str,
+    body: bytes,
+    *,
+    persistent: bool,
+    frame_max: int,
+    priority: int = 0,
+    delay_ms: int = 0,
 ) -> bytes:
     """Return basic.publish, content header and body frames (as many as `frame_max` demands) on channel 1."""
     arguments = b"\0\0" + short_string(exchange) + short_string(routing_key) + b"\0"
     properties = struct.pack(">HB", 0x1000, 2) if persistent else b"\0\0"
     if priority:
         properties = struct.pack(">HBB", 0x1800, 1 + persistent, priority)
+    if delay_ms:
+        table = short_string("x-delay") + b"I" + struct.pack(">i", delay_ms)
+        properties = struct.pack(">H", 0x3000) + long_string(table) + bytes([1 + persistent])
     header = struct.pack(">HHQ", 60, 0, len(body)) + properties
     room = frame_max - 8
     bodies = (frame(BODY, 1, body[start : start + room]) for start in range(0, len(body), room))
@@ -202,6 +212,12 @@ class RawConnection:
     def declare_fanout(self, name: str) -> None:
         arguments = b"\0\0" + short_string(name) + short_string("fanout") + b"\2" + long_string(b"")
         self.call(EXCHANGE_DECLARE, arguments, EXCHANGE_DECLARE_OK)
+
+    def declare_delayed(self, name: str) -> None:
+        """Declare an exchange that delays messages and then routes them as a direct one."""
+        table = short_string("x-delayed-type") + b"S" + long_string(b"direct")
+        arguments = b"\0\0" + short_string(name) + short_string("x-delayed-message") + b"\2"
+        self.call(EXCHANGE_DECLARE, arguments + long_string(table), EXCHANGE_DECLARE_OK)
 
     def delete_exchange(self, name: str) -> None:
         self.call(EXCHANGE_DELETE, b"\0\0" + short_string(name) + b"\0", EXCHANGE_DELETE_OK)

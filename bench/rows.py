@@ -45,6 +45,7 @@ ROWS: tuple[Row, ...] = (
     Row("ttl", "time to live of the queue, manual acknowledgement", Load(messages=300_000, prefetch=1000, arguments="x-message-ttl=600000")),
     Row("priority", "queue of 5 priorities, manual acknowledgement", Load(messages=300_000, prefetch=1000, arguments="x-max-priority=5", priorities=5)),
     Row("dead-letters", "everything rejected, its dead letters consumed", Load(messages=100_000, prefetch=1000, reject=True)),
+    Row("delayed", "x-delayed-message exchange with a delay of 1 s, persistent, confirms (window 1000), manual acknowledgement", Load(messages=100_000, persistent=True, confirm=1000, prefetch=1000, delay_ms=1000)),
     Row("transactions", "persistent, transactions of 50", Load(messages=20_000, persistent=True, commit=True, consumers=0), PUBLISHED),
     Row("stream", "stream, persistent, confirms (window 1000): publishes", Load(messages=100_000, queue_type="stream", persistent=True, confirm=1000, consumers=0), PUBLISHED),
     Row("stream-10", "stream, persistent, confirms (window 1000), 10 readers of everything", Load(messages=50_000, queue_type="stream", persistent=True, confirm=1000, consumers=10, prefetch=1000, reader_offset="first")),

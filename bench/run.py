@@ -26,7 +26,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.amqp_load import Figures, Load, LoadError, measure
+from bench.amqp_load import Figures, Load, LoadError, Unsupported, measure
 from bench.amqp_wire import Address, WireError
 from bench.machine import fdatasync_ms, interpreter, machine
 from bench.peers import PEERS, Peer, PeerError, found
@@ -84,6 +84,8 @@ def play_row(row: Row, kinds: Sequence[type[Peer]], rounds: int, *, quick: bool)
         for kind in kinds:
             try:
                 running[kind.name] = start_peer(stack, kind, row.load, quick)
+            except Unsupported as error:
+                answers[kind.name] = {"reason": f"skipped: {error}"}
             except TROUBLE as error:
                 answers[kind.name] = {"reason": f"failed: {error}"}
         for _ in range(rounds):
