@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
+from pillarbox.engine.base import DUE_SEQUENCE_BITS, QueueState
+from pillarbox.engine.checkpoint_file import pack_keys
 from pillarbox.engine.local import LocalEngine
 from pillarbox.engine.schedulers import InlineScheduler
 from pillarbox.engine.verify import TROUBLES_MAX, verify
@@ -69,6 +73,34 @@ def test_much_damage_is_summed_up() -> None:
     report = verify("/data", files)
     assert len(report.problems) == TROUBLES_MAX + 1
     assert report.problems[-1] == "and 10 more like these"
+
+
+@pytest.mark.row("R28")
+def test_damaged_due_times_are_named() -> None:
+    """R28: the section of a checkpoint that says when delayed messages are due."""
+    key = 1_700_000_000_000 << DUE_SEQUENCE_BITS
+    packed = pack_keys([key])
+
+    class Delayed:
+        """A snapshot of one schedule with one key."""
+
+        def definitions(self) -> dict[tuple[str, str], bytes]:
+            return {("schedule", "1"): b""}
+
+        def queues(self) -> list[QueueState]:
+            return [QueueState(1, 1, -1, [], due=[key], due_below=1)]
+
+    files = SimulatedFiles()
+    engine = LocalEngine("/data", files, InlineScheduler(), allocate_bytes=0)
+    engine.open()
+    engine.attach(ModelDomain(engine))
+    engine.close(Delayed())
+    assert verify("/data", files).ok
+    report = verify(
+        "/data", changed(files, "checkpoint-", lambda content: content.replace(packed, bytes(12)))
+    )
+    (problem,) = report.problems
+    assert problem.endswith("is damaged: a checksum does not hold (due times)")
 
 
 def test_damage_in_the_middle_of_the_journal_is_reported() -> None:

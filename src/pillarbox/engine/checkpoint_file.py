@@ -44,6 +44,16 @@ QUEUES = b"Q"
 RETURNED = b"R"
 DUE = b"T"
 END = b"E"
+SECTIONS = {
+    HEAD: "the head",
+    DEFINITIONS: "definitions",
+    LOCATIONS: "locations",
+    QUEUES: "queues",
+    RETURNED: "returned messages",
+    DUE: "due times",
+    END: "the end",
+}
+"""What `pillarbox check` calls them."""
 
 SECTION_ITEMS = 500
 """Definitions, locations or queues per section: a fraction of a millisecond of work."""
@@ -294,7 +304,10 @@ class CheckpointReader:
                     break
                 payload = self._files.read(handle, position, length)
                 if crc32c(payload, crc32c(kind)) != crc:
-                    raise StoreError(f"the checkpoint {self._path} is damaged: a checksum does not hold")
+                    name = SECTIONS.get(kind, "an unknown section")
+                    raise StoreError(
+                        f"the checkpoint {self._path} is damaged: a checksum does not hold ({name})"
+                    )
                 position += length
                 yield kind, payload
         finally:
