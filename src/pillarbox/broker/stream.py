@@ -348,6 +348,10 @@ class StreamQueue(Queue):
         """The log has said which batch begins with a time, or that all it has is older."""
         cursor.offset = self.log.committed if offset == NOT_FOUND else offset
 
+    def behind(self, consumer: Consumer) -> int:
+        """How many messages a reader has not been given yet, with those that its filter leaves out."""
+        return max(0, self.log.committed - self._cursors[consumer].offset)
+
     def serve(self, budget: int) -> int:
         """Deliver to readers, in turns; return how many messages. The stream wakes itself if more is left."""
         done = 0

@@ -13,12 +13,14 @@ from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from pillarbox.broker.consumer import UNLIMITED
+from pillarbox.broker.stream import StreamQueue
 
 if TYPE_CHECKING:
     from pillarbox.broker.consumer import Consumer
     from pillarbox.broker.core import Core
     from pillarbox.broker.ledger import Entry
     from pillarbox.broker.queue import Queue
+    from pillarbox.broker.vhost import VHost
 
 NOTE, WARNING, PROBLEM = "note", "warm", "bad"
 """How serious a finding is: a fact, something to know, a reason for messages to wait."""
@@ -65,6 +67,7 @@ class Case(NamedTuple):
     """What is to be explained."""
 
     queue: Queue
+    vhost: VHost
     core: Core
     now_ms: int
     stalls: Stalls
@@ -111,7 +114,32 @@ def _nobody(case: Case) -> Iterator[Finding]:
     queue = case.queue
     if queue.ready_count and not queue.consumers:
         since = _ago(case.now_ms - queue.used_ms)
-        yield Finding("no-consumer", PROBLEM, f"nobody consumes; it was used last {since} ago")
+        if queue.in_log:
+            # Nothing waits there: a stream keeps its messages whether somebody reads them or not.
+            yield Finding("no-reader", NOTE, f"nobody reads it; it was used last {since} ago")
+        else:
+            yield Finding("no-consumer", PROBLEM, f"nobody consumes; it was used last {since} ago")
+
+
+def _readers(case: Case) -> Iterator[Finding]:
+    """How far readers of a stream are from its end."""
+    queue = case.queue
+    if isinstance(queue, StreamQueue):
+        for consumer in islice(queue.consumers, CONSUMERS_SHOWN):
+            behind = queue.behind(consumer)
+            if behind:
+                who = f"consumer {consumer.tag} ({_client(case.core, consumer)})"
+                yield Finding("reader-behind", NOTE, f"{who} is {behind:,} behind the end")
+
+
+def _delayed(case: Case) -> Iterator[Finding]:
+    """What waits elsewhere and may come here."""
+    sources = dict.fromkeys(binding.source for binding in case.vhost.bindings_to(case.queue))
+    for exchange in sources:
+        if exchange.schedule is not None and exchange.schedule.waiting_count:
+            count = exchange.schedule.waiting_count
+            text = f"exchange '{exchange.name}', which is bound to it, holds delayed messages: {count:,}"
+            yield Finding("delayed-messages", NOTE, text)
 
 
 def _consumers(case: Case) -> Iterator[Finding]:
@@ -155,7 +183,7 @@ def _coming_back(case: Case) -> Iterator[Finding]:
         text = "messages of receivers that have gone are on their way back; nobody gets anything before"
         yield Finding("coming-back", WARNING, text)
     if case.queue.delayed_count:
-        text = f"{case.queue.delayed_count:,} came back and are held until their retry is due"
+        text = f"came back and held until the retry is due: {case.queue.delayed_count:,}"
         yield Finding("delayed-retry", NOTE, text)
 
 
@@ -169,7 +197,7 @@ def _limits(case: Case) -> Iterator[Finding]:
 def _dead_letters(case: Case) -> Iterator[Finding]:
     rule = case.queue.dead_letters
     if case.queue.dead_count:
-        text = f"{case.queue.dead_count:,} died and wait for a queue that takes them; they are tried again"
+        text = f"dead letters that no queue takes: {case.queue.dead_count:,}; they are tried again"
         yield Finding("undelivered-dead-letters", WARNING, text)
     if rule is not None and not rule.vhost.has_exchange(rule.exchange):
         fate = "are kept" if rule.at_least_once else "are lost"
@@ -189,8 +217,10 @@ FINDINGS: tuple[Callable[[Case], Iterator[Finding]], ...] = (
     _publishers,
     _nobody,
     _consumers,
+    _readers,
     _oldest,
     _coming_back,
+    _delayed,
     _limits,
     _dead_letters,
     _expiry,

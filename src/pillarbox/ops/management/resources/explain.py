@@ -16,7 +16,7 @@ _EXPLANATION = {"type": "object", "properties": {"summary": STRING, "findings": 
 
 
 def show(request: Request) -> dict[str, Any]:
-    case = Case(request.queue, request.core, request.now_ms, request.sampler.stalls)
+    case = Case(request.queue, request.vhost, request.core, request.now_ms, request.sampler.stalls)
     return {"summary": summary(case), "findings": [finding._asdict() for finding in explain(case)]}
 
 
