@@ -9,6 +9,7 @@ from broker_tools import Domain, message
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pillarbox.broker import vhost
 from pillarbox.broker.arguments import QUEUE_ARGUMENTS
 from pillarbox.broker.policy import APPLY_TO, KEYS, Applied, Policies, Policy, effective, merged
 from pillarbox.errors import BrokerError
@@ -324,3 +325,26 @@ def test_policies_come_back_after_a_restart_and_count(domain: Domain) -> None:
     assert [each.name for each in domain.vhost.policies] == ["a"]
     assert [each.name for each in domain.vhost.operator_policies] == ["b"]
     assert not domain.vhost.remove_policy("gone")
+
+
+@pytest.mark.row("R95")
+def test_policy_over_many_queues_works_over_some_ticks(
+    domain: Domain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vhost, "GOVERNED_AT_ONCE", 10)
+    queues = [domain.vhost.declare_queue(None, f"q{number}") for number in range(35)]
+    domain.vhost.put_policy(policy(message_ttl=5))
+    assert [queue.ttl_ms for queue in queues] == [5] * 10 + [None] * 25
+    assert domain.vhost.declare_queue(None, "new").ttl_ms == 5
+    domain.vhost.remove_queue(queues[30])
+    ticks = 0
+    while domain.core.chores.under_way:
+        domain.tick()
+        ticks += 1
+    assert ticks == 3
+    assert [queue.ttl_ms for queue in queues] == [5] * 30 + [None] + [5] * 4
+    domain.vhost.put_policy(policy(message_ttl=6))
+    assert domain.vhost.remove_policy("p")
+    while domain.core.chores.under_way:
+        domain.tick()
+    assert {queue.ttl_ms for queue in domain.vhost.queues.values()} == {None}
