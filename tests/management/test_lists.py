@@ -44,6 +44,12 @@ def test_everything_is_shown_in_order_of_names(api: Client) -> None:
     assert names(api.get("queues")) == [f"queue-{number:04}" for number in range(COUNT)]
 
 
+def test_queues_of_one_type_are_listed_alone(broker: Broker, api: Client) -> None:
+    assert names(api.get("queues?type=stream")) == []
+    assert len(names(api.get("queues/%2F?type=classic"))) == COUNT
+    assert api.get("queues?type=quorum&page=1")["total_count"] == 0
+
+
 def test_page_says_where_it_stands(api: Client) -> None:
     page = api.get("queues?page=3&page_size=100")
     assert names(page) == [f"queue-{number:04}" for number in range(200, 250)]

@@ -266,6 +266,7 @@ def test_policy_is_set_and_cleared(page: Page, api: Client) -> None:
 
 
 def test_stream_is_added(page: Page, api: Client) -> None:
+    api.request("PUT", "queues/%2F/no-stream", {"durable": True})
     go(page, "streams")
     form = opened(page, "Add a stream")
     form.get_by_label("Name").fill("events")
@@ -273,6 +274,7 @@ def test_stream_is_added(page: Page, api: Client) -> None:
     said(page, "The queue events is there")
     expect(row(page, "events")).to_be_visible(timeout=15_000)
     assert api.get("queues/%2F/events?columns=type") == {"type": "stream"}
+    expect(page.get_by_text("no-stream")).to_have_count(0)
 
 
 def test_definitions_go_out_and_come_in(page: Page, api: Client, tmp_path: Path) -> None:

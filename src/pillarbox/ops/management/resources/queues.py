@@ -48,6 +48,7 @@ from pillarbox.ops.management.routes import (
     SEES,
     STATS,
     Many,
+    Parameter,
     Route,
 )
 from pillarbox.ops.management.samples import unacknowledged
@@ -280,9 +281,11 @@ QUEUE = Document(
 
 
 def _all(request: Request) -> Iterator[Shown]:
+    wanted = request.query.get("type")
     for vhost in list(request.visible_vhosts()):
         for queue in list(vhost.queues.values()):
-            yield Shown(vhost, queue)
+            if wanted is None or queue.kind == wanted:
+                yield Shown(vhost, queue)
 
 
 def queues(request: Request) -> Listing:
@@ -299,7 +302,10 @@ def bindings(request: Request) -> Listing:
     return Listing(bindings_of_queue(request.vhost, request.queue), BINDING, in_order)
 
 
-_LISTED = (*LISTING, *STATS, *SAMPLES)
+_OF_TYPE = Parameter(
+    "type", STRING, "Only queues of this type: classic, quorum or stream. RabbitMQ shows all."
+)
+_LISTED = (*LISTING, _OF_TYPE, *STATS, *SAMPLES)
 ROUTES = (
     Route("GET", "/queues", queues, MANAGEMENT, "All queues.", Many(QUEUE), parameters=_LISTED),
     Route("GET", "/queues/detailed", queues, MANAGEMENT, "All queues.", Many(QUEUE), parameters=_LISTED),

@@ -62,6 +62,7 @@ export function Chart({ lines, format = count, height = 190, label }) {
     const made = new uPlot({
       width: box.current.clientWidth,
       height,
+      padding: [8, 12, 0, 0],
       cursor: { points: { size: 7 }, drag: { x: false, y: false } },
       legend: { live: true },
       scales: { y: { range: (_, low, high) => [0, Math.max(1, high ?? 1) * 1.1] } },
