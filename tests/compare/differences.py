@@ -42,6 +42,11 @@ def no_locator(queue: str, fault: str) -> Step:
     }
 
 
+def deliver(consumer: str, tag: int, body: str) -> list[object]:
+    """Say that a consumer gets a message, for the first time, without properties, through queue q1's name."""
+    return ["basic.deliver", consumer, tag, 0, "", "q1", "", body]
+
+
 REFUSED_NONE = refused("NONE")
 REFUSED_PLAIN = refused("PLAIN", ["connection.start", 0, 9, "PLAIN AMQPLAIN", "en_US"])
 UNKNOWN_TYPE = "PRECONDITION_FAILED - unknown exchange type 'no-such-type'"
@@ -213,6 +218,56 @@ DIFFERENCES = (
             15: {"a1": [["confirm nack", 11]]},
         },
     ),
+    Difference(
+        "prefetch_of_a_tag_that_is_used_again",
+        "RabbitMQ's classic queues keep a consumer's prefetch by channel and tag: an answer to what a "
+        "cancelled consumer had out gives credit to the next one under that tag, which from then on holds "
+        "more than its prefetch. Here no consumer ever does.",
+        "measured on 3.10.8; rabbit_queue_consumers:subtract_acks, rabbit_limiter:ack_from_queue",
+        {6: {}, 7: {"a1": [deliver("c1", 3, "m2.2")], "queues": {"q1": [2, 1]}}},
+    ),
+    Difference(
+        "prefetch_of_a_quorum_tag_that_is_used_again",
+        "RabbitMQ's quorum queues take a cancelled consumer that has something out and the next one under "
+        "its tag for one: it is still counted, and its deliveries fill the prefetch of the new one. Here, as "
+        "in classic queues, each is a consumer by itself.",
+        "measured on 3.10.8; rabbit_fifo:update_consumer",
+        {
+            5: {"a1": [["basic.cancel-ok", "c1"]], "queues": {"q1": [3, 0]}},
+            6: {"a1": [["basic.consume-ok", "c1"], deliver("c1", 2, "m3.1")], "queues": {"q1": [2, 1]}},
+            7: {},
+        },
+    ),
+    Difference(
+        "delivery_limit_under_a_single_active_consumer",
+        "RabbitMQ does not count those that wait among the consumers of a quorum queue, but a cancelled one "
+        "that has something out. Here, as in classic queues, those that are not cancelled count.",
+        "measured on 3.10.8; rabbit_fifo:query_stat",
+        {
+            6: {"b1": [["basic.consume-ok", "c2"]], "queues": {"q1": [0, 2]}},
+            7: {"a1": [["confirm ack", 1, 2, 3], deliver("c1", 1, "m7.0")], "queues": {"q1": [2, 2]}},
+            9: {
+                "a1": [["basic.cancel-ok", "c1"]],
+                "b1": [deliver("c2", 1, "m7.1")],
+                "queues": {"q1": [1, 1]},
+            },
+            10: {"queues": {"dead": [1, 0]}},
+        },
+    ),
+    Difference(
+        "channel_prefetch_is_given_back_with_a_requeue",
+        "RabbitMQ's queue hands out what was given back before the channel's limiter, a process of its own, "
+        "tells it that the channel may have more; so consumers held by the channel's prefetch come into the "
+        "line behind whoever got that message. Here they stand in line from the answer on. Only whose turn "
+        "is next differs.",
+        "measured on 3.10.8; rabbit_channel:internal_reject and notify_limiter",
+        {
+            7: {
+                "a1": [deliver("c1", 2, "m7.0")],
+                "b1": [deliver("c2", 4, "m7.1"), deliver("c2", 5, "m7.2")],
+            }
+        },
+    ),
 )
 
 STREAM_OFFSET = (
@@ -271,10 +326,7 @@ STREAM_DIFFERENCES = (
     ),
 )
 
-TURNS = (
-    "R71: RabbitMQ gives credit back and delivers consumer by consumer when one answer settles deliveries "
-    "of several consumers of a channel; here all credit comes back first, so another of them may be next"
-)
+TURNS = "R71: see the transcript channel_prefetch_is_given_back_with_a_requeue"
 
 DIES = (
     "R51: a single active consumer is cancelled while messages wait, see the transcript "

@@ -4,7 +4,8 @@ A theme is a short prelude and a set of weighted operations on few names, so tha
 seeds make the recorded sequences; any other seed makes new ones. Left out on purpose, because there
 correct brokers may differ or the clock decides: several consumed queues under one channel-wide prefetch
 (which queue goes first is open), times to live other than 0, deleting queues inside of transactions,
-unknown exchange types and other rows of `differences`.
+unknown exchange types and other rows of `differences`. Not left out, as they hang on what was delivered: a
+tag that is used again while its last consumer has something out, and requeues under a channel's prefetch.
 """
 
 from __future__ import annotations

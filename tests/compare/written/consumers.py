@@ -255,6 +255,36 @@ def cancel_keeps_what_is_out() -> Sequence:
     ]
 
 
+@transcript("R64", "R65")
+def prefetch_of_a_tag_that_is_used_again() -> Sequence:
+    """What a cancelled consumer had out does not count for the next one under its tag."""
+    return [
+        declare("q1"),
+        qos(1),
+        publish("q1", count=5),
+        consume("q1", "c1"),
+        cancel("c1"),
+        consume("q1", "c1"),
+        reject(0, requeue=False),
+        ack(0),
+    ]
+
+
+@transcript("R65", "R71", "R66")
+def channel_prefetch_is_given_back_with_a_requeue() -> Sequence:
+    """Who gives a message back under a used-up channel prefetch stands in line again, behind others."""
+    return [
+        declare("q1"),
+        qos(1, global_=True),
+        consume("q1", "c1"),
+        consume("q1", "c2", on="b1", no_ack=True),
+        publish("q1"),
+        publish("q1", count=2),
+        nack(0),
+        publish("q1", count=3),
+    ]
+
+
 @transcript("R69", "R71")
 def consumer_priorities() -> Sequence:
     """The highest priority is served first while it has credit; equals take turns."""

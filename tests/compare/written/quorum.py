@@ -162,3 +162,60 @@ def quorum_queues_and_a_prefetch_for_the_channel() -> Sequence:
         get("q1", on="b1", no_ack=True),
         consume("q2", "c3", on="b1"),
     ]
+
+
+@transcript("R52", "R64", "R65")
+def prefetch_of_a_quorum_tag_that_is_used_again() -> Sequence:
+    """What a cancelled consumer has out is no matter of the next one under its tag."""
+    return [
+        CONFIRMS,
+        quorum(),
+        qos(1),
+        publish("q1", count=4),
+        consume("q1", "c1"),
+        cancel("c1"),
+        consume("q1", "c1"),
+        reject(0, requeue=False),
+        ack(0),
+    ]
+
+
+@transcript("R52", "R51", "R66", "R48")
+def delivery_limit_under_a_single_active_consumer() -> Sequence:
+    """Counts stay with a message when another consumer becomes active; the next return is its death."""
+    return [
+        CONFIRMS,
+        declare("dead"),
+        quorum(
+            x_delivery_limit=1,
+            x_single_active_consumer=True,
+            **{key.replace("-", "_"): value for key, value in LETTERS.items()},
+        ),
+        qos(1),
+        qos(1, on="b1"),
+        consume("q1", "c1"),
+        consume("q1", "c2", on="b1"),
+        publish("q1", count=3),
+        nack(0),
+        cancel("c1"),
+        nack(0),
+        nack(0, on="b1"),
+        get("dead", no_ack=True),
+        ack(0, on="b1"),
+        reject(0, on="b1", requeue=False),
+        get("dead", no_ack=True),
+        get("dead", no_ack=True),
+    ]
+
+
+@transcript("R52", "R46", "R48")
+def quorum_times_to_live_and_dead_letters() -> Sequence:
+    """What expires at once dies as in a classic queue, without a count of deliveries."""
+    return [
+        CONFIRMS,
+        declare("dead"),
+        quorum(x_message_ttl=0, **{key.replace("-", "_"): value for key, value in LETTERS.items()}),
+        publish("q1"),
+        get("dead", no_ack=True),
+        get("q1", no_ack=True),
+    ]
