@@ -37,10 +37,11 @@ if TYPE_CHECKING:
     from pillarbox.broker.queue import Queue
     from pillarbox.broker.schedule import Schedule
 
-AHEAD_MS = 5000
+AHEAD_MS = 10_000
 """How long before its time a message may be read back; half of it is left when the next ones are."""
-NEAR_MESSAGES = 32_000
-"""And no more than these, so that a record of a thousand is read for some tens of them at once."""
+NEAR_MESSAGES = 64_000
+"""And no more than these, so that a record of a thousand is read for some tens of them at once. Half of them
+are read while the other half fires: among a million that is some hundred megabytes."""
 NEAR_MESSAGES_MIN = 200
 """As many are near however small the memory budget is: what one tick fires."""
 NEAR_SHARE = 4
@@ -50,7 +51,7 @@ GATHER_MESSAGES = 400
 FRESH_BYTES = 16 << 20
 """What has just arrived stays in memory up to this: short delays then need no disk."""
 READ_BYTES = 4 << 20
-"""Bytes of records that are asked for at a time."""
+"""Bytes of records that are asked for at a time; as many are on their way while those before are decoded."""
 PIECE_BLOCKS = 500
 """A checkpoint looks at no more blocks in one step,"""
 PIECE_RUNS = 200
@@ -120,6 +121,8 @@ class Wanted(msgspec.Struct, eq=False):
     stored: bool
     learn: bool
     """Only their due times are wanted."""
+    size: int = 0
+    """Bytes of the record when it was asked for."""
 
     def arrived(self, pairs: Sequence[tuple[int, Message]]) -> None:
         self.lane.found(self, pairs)
@@ -175,7 +178,7 @@ class ScheduleLane(Lane):
         self._wanted: deque[Wanted] = deque()
         """What is asked for when the parts before it have come."""
         self._loading = 0
-        """Parts on their way."""
+        """Bytes on their way."""
         self._unread = 0
         """Records found at a restart whose due times are not known yet."""
 
@@ -419,23 +422,26 @@ class ScheduleLane(Lane):
         self._ask()
 
     def _ask(self) -> None:
-        """Ask for the next part of what is wanted, when the one before has come."""
+        """Ask for the next part of what is wanted, when all but the last of those before have come."""
+        if self._loading > READ_BYTES:
+            return
         size = 0
-        while self._wanted and not (self._loading and size == 0) and size < READ_BYTES:
+        while self._wanted and size < READ_BYTES:
             wanted = self._wanted.popleft()
             block = self._block_of(wanted.sequences[0])
             assert block is not None, "only what fired is gone, and this could not fire"
             # Its block may have become part of another one meanwhile, and its record may rest elsewhere.
             wanted.location = block.location
-            size += max(1, wanted.location.size)
-            self._loading += 1
+            wanted.size = wanted.location.size
+            size += wanted.size
+            self._loading += wanted.size
             self._changes.cold.append(wanted)
 
     def found(self, wanted: Wanted, pairs: Sequence[tuple[int, Message]]) -> None:
         """A part of a record is here: for its due times, or because messages in it are due soon."""
         if self.queue.deleted:
             return
-        self._loading -= 1
+        self._loading -= wanted.size
         if len(pairs) < len(wanted.sequences):
             self.queue.unreadable = True
         elif wanted.learn:
@@ -447,8 +453,7 @@ class ScheduleLane(Lane):
                 held[sequence] = message
                 self._asked.discard(sequence)
                 self._changes.resident_bytes += cost_of(message)
-        if not self._loading:
-            self._ask()
+        self._ask()
         self._schedule.rouse()
 
     def expire(self, *, at_once: bool) -> None:
