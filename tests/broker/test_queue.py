@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import pytest
-from broker_tools import Domain, bodies, demand_counts, message, resident_bytes
+from broker_tools import Domain, Receiver, bodies, demand_counts, message, resident_bytes
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -186,7 +186,7 @@ class QueueMachine(RuleBasedStateMachine):
         assert 1 <= len(taken) <= count
         assert bodies(run) == [self.messages[sequence].body for sequence in taken]
         assert {run.redelivered} == {self.messages[sequence].redelivered for sequence in taken}
-        assert not self._must_go(taken[0]), "a message was handed out after its time"
+        assert not any(map(self._must_go, taken)), "a message was handed out after its time"
         queue.wake()  # As `Session.get` does; dispatch looks at the queue anyway.
         if not answers:
             run.lane.settle_unanswered(run)
@@ -311,7 +311,10 @@ class QueueMachine(RuleBasedStateMachine):
             for sequence in entry.run.sequences[entry.start : entry.stop]
         ]
         assert sorted(registered) == sorted(out)
-        assert queue.unacked_bytes == sum(len(self.messages[sequence].body) for sequence in out)
+        # Parts of what memory has let go of have averages for sizes; bodies of a run differ by a byte at most.
+        let_go = [entry.run for entry in queue.outstanding() if entry.run.messages is None]
+        averaged = sum(len(run.sequences) for run in let_go)
+        assert abs(queue.unacked_bytes - sum(len(self.messages[one].body) for one in out)) <= averaged
         assert self.domain.core.changes.resident_bytes == resident_bytes([queue])
         for run in queue.ready_runs():
             if run.messages is not None:
@@ -375,6 +378,40 @@ def test_get_does_not_count_what_expired_behind_it(later_ms: int) -> None:
     domain.advance(later_ms)
     assert session.get("q", Ledger(), no_ack=True) is not None
     assert queue.ready_count == 1
+
+
+@pytest.mark.row("R44")
+@pytest.mark.parametrize("restart", [False, True])
+def test_expired_message_between_living_ones_of_its_batch_is_not_delivered(restart: bool) -> None:
+    domain = Domain()
+    queue = domain.vhost.declare_queue(None, "q", durable=True)
+    domain.publish([queue], [message(1), message(2, ttl_ms=5), message(3), message(4, ttl_ms=5), message(5)])
+    domain.tick()
+    if restart:
+        domain.restart()
+    domain.advance(50)
+    domain.tick()
+    receiver = Receiver()
+    domain.consume(domain.session(), "q", receiver)
+    domain.tick()
+    domain.run()
+    assert receiver.bodies == [b"1", b"3", b"5"]
+
+
+@pytest.mark.row("R44")
+def test_time_to_live_of_0_ends_with_its_tick_also_if_the_next_comes_in_the_same_millisecond() -> None:
+    domain = Domain()
+    queue = domain.vhost.declare_queue(None, "q")
+    domain.publish([queue], [message(1), message(2, ttl_ms=0)])
+    domain.tick()
+    assert queue.ready_count == 2, "it waits behind one that lives"
+    receiver = Receiver()
+    domain.consume(domain.session(), "q", receiver, no_ack=True)
+    domain.tick()
+    assert receiver.bodies == [b"1"]
+    domain.publish([queue], [message(3, ttl_ms=0)])
+    domain.tick()
+    assert receiver.bodies == [b"1", b"3"], "what has just come has its chance"
 
 
 def test_messages_that_come_from_disk_after_a_purge_are_not_wanted() -> None:

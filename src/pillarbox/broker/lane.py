@@ -53,6 +53,7 @@ class Lane:
     """See the module. Made by its queue; `uid` is never used again."""
 
     __slots__ = (
+        "_chances",
         "_changes",
         "_cold_runs",
         "_offset",
@@ -80,6 +81,8 @@ class Lane:
         self.released: list[Run] = []
         self.outstanding: dict[Entry, None] = {}
         self._cold_runs = 0
+        self._chances = 0
+        """Messages before this sequence were here when a tick ended: whoever waited could have had them."""
         self.dying: dict[Run, str] = {}
         """What is to be forwarded as dead letters, and why: not ready any more, and not settled yet."""
 
@@ -128,7 +131,7 @@ class Lane:
         queue.counters.publish += count
         queue.active_ms = now_ms
         if expiring:
-            queue.timed = True
+            queue.timed = queue.uneven = True
         if not queue.queued and (queue.turns or queue.timed):
             queue.queued = True
             changes.dirty.append(queue)
@@ -188,7 +191,8 @@ class Lane:
 
     def _take_released(self, count_max: int) -> Run:
         # Where stripes of one run were released they take turns, so that the original order is kept.
-        count = min(_bounded(self.released[0], count_max), self._unbroken())
+        first = self.released[0]
+        count = self._lasting(first, 0, min(_bounded(first, count_max), self._unbroken()))
         run = heappop(self.released)
         if count < len(run.sequences):
             rest = run.cut(slice(count, None))
@@ -203,7 +207,7 @@ class Lane:
         if count_max == 1:
             count, part = 1, run.one(offset)
         else:
-            count = min(left, _bounded(run, count_max))
+            count = self._lasting(run, offset, min(left, _bounded(run, count_max)))
             part = run.cut(slice(offset, offset + count))
         if count == left:
             self.ready.popleft()
@@ -390,10 +394,13 @@ class Lane:
 
     # --- time to live ------------------------------------------------------------------------------
 
-    def expire(self, *, at_once: bool) -> None:
+    def give_chances(self) -> None:
+        """A tick ends: what is here could have been had by whoever waits."""
+        self._chances = self.sequence_next
+
+    def expire(self) -> None:
         """Drop messages at the head whose time is over; see `Queue.expire`."""
         queue = self.queue
-        now_ms = self._changes.now_ms
         while True:
             run = self.released[0] if self.released else self.ready[0] if self.ready else None
             if run is None:
@@ -405,7 +412,7 @@ class Lane:
             over = start
             while over < stop:
                 due_ms = _due_ms(run.messages[over], queue.ttl_ms)
-                if due_ms is None or due_ms > now_ms or (due_ms == now_ms and not at_once):
+                if not self._is_over(due_ms, run.sequences[over]):
                     if due_ms is not None:
                         queue.look_at(due_ms + 1)
                     break
@@ -414,6 +421,20 @@ class Lane:
                 self._drop_first(run, start, over, EXPIRED)
             if over < stop:
                 return
+
+    def _is_over(self, due_ms: int | None, sequence: int) -> bool:
+        now_ms = self._changes.now_ms
+        return due_ms is not None and (due_ms < now_ms or (due_ms == now_ms and sequence < self._chances))
+
+    def _lasting(self, run: Run, offset: int, count: int) -> int:
+        """How many of the next `count` messages, the first of which has time, come before one without."""
+        queue = self.queue
+        if queue.uneven and count > 1:
+            assert run.messages is not None
+            for position in range(offset + 1, offset + count):
+                if self._is_over(_due_ms(run.messages[position], queue.ttl_ms), run.sequences[position]):
+                    return position - offset
+        return count
 
     def _unbroken(self) -> int:
         """How many messages of the first released run come before any of the others."""
@@ -501,6 +522,8 @@ class Lane:
                 self._cold_runs -= not run.redelivered
             run.body_bytes = exact
             run.message_bytes = message_bytes_of(messages)
+            if not queue.uneven:
+                queue.uneven = any(message.expiration_ms != NO_EXPIRATION for message in messages)
             self._changes.resident_bytes += run.held_bytes
             queue.wake()
 

@@ -117,6 +117,8 @@ class Queue:
         """How often a consumer was taken out of the turns."""
         self.timed = False
         """Messages may have a time to live, their own or the queue's."""
+        self.uneven = False
+        """Some may have one of their own, so a later one's time may be over before an earlier one's."""
         self._timer_ms: int | None = None
         self._waiting: list[Callable[[], None]] = []
         """Who wants to know when cold messages have come, or those that were out are back."""
@@ -428,15 +430,18 @@ class Queue:
     def expire(self, *, at_once: bool = False) -> None:
         """Drop messages at the head whose time is over, and ask to be looked at when the next one's is.
 
-        A time to live of 0 leaves a message until whoever waits for it had a chance; `at_once`: no longer.
+        A time to live of 0 leaves a message until whoever waits for it had a chance; `at_once`: all here had.
 
         Only the head is examined (R44): a message behind one that lives longer waits for it, and so does
         one of a lower priority; and all wait for messages that are on their way back.
         """
         if self._returns:
             return
+        if at_once:
+            for lane in self.lanes:
+                lane.give_chances()
         for lane in self.lanes:
-            lane.expire(at_once=at_once)
+            lane.expire()
             if lane.released or lane.ready:
                 return
 

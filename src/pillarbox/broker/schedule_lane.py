@@ -456,7 +456,7 @@ class ScheduleLane(Lane):
         self._ask()
         self._schedule.rouse()
 
-    def expire(self, *, at_once: bool) -> None:
+    def expire(self) -> None:
         """Times to live begin when a message fires."""
 
     def close(self) -> None:
