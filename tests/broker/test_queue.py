@@ -311,7 +311,7 @@ class QueueMachine(RuleBasedStateMachine):
             for sequence in entry.run.sequences[entry.start : entry.stop]
         ]
         assert sorted(registered) == sorted(out)
-        # Parts of what memory has let go of have averages for sizes; bodies of a run differ by a byte at most.
+        # Parts of what memory let go of have averages for sizes; bodies of a run differ by a byte at most.
         let_go = [entry.run for entry in queue.outstanding() if entry.run.messages is None]
         averaged = sum(len(run.sequences) for run in let_go)
         assert abs(queue.unacked_bytes - sum(len(self.messages[one].body) for one in out)) <= averaged
