@@ -185,7 +185,9 @@ class RawConnection:
             if name == wanted:
                 return payload[4:]
             if name in (CONNECTION_CLOSE, CHANNEL_CLOSE):
-                raise WireError(f"closed by the broker: {payload[4:200]!r}")
+                # A reply code, then a short string.
+                text = payload[7 : 7 + payload[6]].decode(errors="replace")
+                raise WireError(f"closed by the broker: {text}")
 
     def call(self, name: Method, arguments: bytes, answer: Method) -> bytes:
         self.socket.sendall(method(name, arguments))
