@@ -89,6 +89,9 @@ class HttpServer:
                 await server.serve(sockets=self._sockets)
         except Exception:
             log.exception("the HTTP server has failed")
+            # Whoever connects shall hear at once that nobody answers.
+            for bound in self._sockets:
+                bound.close()
 
     def _build(self) -> uvicorn.Server:
         """Import the HTTP stack and make a server with it: in a thread, because it takes a while."""
