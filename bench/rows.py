@@ -47,7 +47,7 @@ ROWS: tuple[Row, ...] = (
     Row("dead-letters", "everything rejected, its dead letters consumed", Load(messages=100_000, prefetch=1000, reject=True)),
     Row("delayed", "x-delayed-message exchange with a delay of 1 s, persistent, confirms (window 1000), manual acknowledgement", Load(messages=100_000, persistent=True, confirm=1000, prefetch=1000, delay_ms=1000)),
     Row("transactions", "persistent, transactions of 50", Load(messages=20_000, persistent=True, commit=True, consumers=0), PUBLISHED),
-    Row("stream", "stream, persistent, confirms (window 1000): publishes", Load(messages=100_000, queue_type="stream", persistent=True, confirm=1000, consumers=0), PUBLISHED),
+    Row("stream", "stream, persistent, confirms (window 1000)", Load(messages=100_000, queue_type="stream", persistent=True, confirm=1000, consumers=0), PUBLISHED),
     Row("stream-10", "stream, persistent, confirms (window 1000), 10 readers of everything", Load(messages=50_000, queue_type="stream", persistent=True, confirm=1000, consumers=10, prefetch=1000, reader_offset="first")),
     Row("ack-each", "manual acknowledgement, one ack a message", Load(messages=300_000, prefetch=1000, ack_each=True)),
     Row("prefetch-1", "4 consumers with prefetch 1 on one queue", Load(messages=50_000, consumers=4, prefetch=1)),
