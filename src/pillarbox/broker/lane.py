@@ -192,7 +192,9 @@ class Lane:
     def _take_released(self, count_max: int) -> Run:
         # Where stripes of one run were released they take turns, so that the original order is kept.
         first = self.released[0]
-        count = self._lasting(first, 0, min(_bounded(first, count_max), self._unbroken()))
+        count = min(_bounded(first, count_max), self._unbroken())
+        if self.queue.uneven:
+            count = self._lasting(first, 0, count)
         run = heappop(self.released)
         if count < len(run.sequences):
             rest = run.cut(slice(count, None))
@@ -207,7 +209,9 @@ class Lane:
         if count_max == 1:
             count, part = 1, run.one(offset)
         else:
-            count = self._lasting(run, offset, min(left, _bounded(run, count_max)))
+            count = min(left, _bounded(run, count_max))
+            if self.queue.uneven:
+                count = self._lasting(run, offset, count)
             part = run.cut(slice(offset, offset + count))
         if count == left:
             self.ready.popleft()
@@ -428,12 +432,10 @@ class Lane:
 
     def _lasting(self, run: Run, offset: int, count: int) -> int:
         """How many of the next `count` messages, the first of which has time, come before one without."""
-        queue = self.queue
-        if queue.uneven and count > 1:
-            assert run.messages is not None
-            for position in range(offset + 1, offset + count):
-                if self._is_over(_due_ms(run.messages[position], queue.ttl_ms), run.sequences[position]):
-                    return position - offset
+        assert run.messages is not None
+        for position in range(offset + 1, offset + count):
+            if self._is_over(_due_ms(run.messages[position], self.queue.ttl_ms), run.sequences[position]):
+                return position - offset
         return count
 
     def _unbroken(self) -> int:
