@@ -17,6 +17,7 @@ PAGE = COMPATIBILITY.read_text()
 ROWS = compatibility_rows(PAGE)
 
 ROW_RANGES = [(1, 16), (20, 32), (40, 58), (60, 77), (80, 85), (90, 100), (110, 129), (140, 147)]
+KAFKA_ROW_RANGES = [(1, 19), (30, 41), (50, 59), (60, 65), (70, 81)]
 EXPECTED_IDS = {
     *(
         f"R{number}"
@@ -25,7 +26,8 @@ EXPECTED_IDS = {
     *(f"R{number}" for first, end in ROW_RANGES for number in range(first, end)),
     *("311", "312", "320", "402", "403", "404", "405", "406"),
     *("501", "502", "503", "504", "505", "506", "530", "540", "541"),
-    *("T1", "T2", "T3", "T9", "T10", "T11"),
+    *(f"K{number}" for first, end in KAFKA_ROW_RANGES for number in range(first, end)),
+    *(f"T{number}" for number in (*range(1, 12), 15, 16)),
 }
 STATE = re.compile(r"done|partial: .+|planned \([A-E]\)|planned \(later\)")
 
