@@ -3,6 +3,9 @@
 const KEY = "pillarbox.authorization";
 const POLL_MS = 5000;
 
+/** The event that tells what follows documents that something has just been done to them. */
+export const ACTED = "acted";
+
 export class ApiError extends Error {
   constructor(status, reason) {
     super(reason);
@@ -55,6 +58,7 @@ export async function call(method, path, options) {
   }
   if (!response.ok) throw new ApiError(response.status, await reasonOf(response));
   const text = await response.text();
+  if (method !== "GET") dispatchEvent(new Event(ACTED));
   return text ? JSON.parse(text) : null;
 }
 

@@ -32,6 +32,8 @@ const NOTICE_MS = 6000;
 
 function Login({ reason, onDone }) {
   const [error, setError] = useState(reason);
+  const first = useRef(null);
+  useEffect(() => first.current.focus(), []);
   async function submit(event) {
     event.preventDefault();
     const { user, password } = event.target.elements;
@@ -48,7 +50,7 @@ function Login({ reason, onDone }) {
       <img src="icon.svg" alt="" width="56" height="56" />
       <h1>Pillarbox</h1>
       ${error && html`<p class="problem" role="alert">${error}</p>`}
-      <div class="field"><label for="user">User</label><input id="user" name="user" required autofocus autocomplete="username" /></div>
+      <div class="field"><label for="user">User</label><input id="user" name="user" ref=${first} required autocomplete="username" /></div>
       <div class="field"><label for="password">Password</label><input id="password" name="password" type="password" autocomplete="current-password" /></div>
       <button class="strong">Sign in</button>
     </form>

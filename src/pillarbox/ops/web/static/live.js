@@ -1,15 +1,30 @@
 // Hooks: documents that stay current, what is to be done with them, where we are.
 
 import { createContext, useCallback, useContext, useEffect, useRef, useState } from "./react.js";
-import { ApiError, call, follow } from "./api.js";
+import { ACTED, ApiError, call, follow } from "./api.js";
 
 /** What every view may use: `notify(text, kind)`, `vhost`, `user`, `connected(yes)`, `logout()`. */
 export const App = createContext(null);
 export const useApp = () => useContext(App);
 
-/** The documents at these paths, each `{data, error}`, kept current. `paths` may change at any time. */
+/** How often something was done from this page. */
+function useActed() {
+  const [times, setTimes] = useState(0);
+  useEffect(() => {
+    const more = () => setTimes((before) => before + 1);
+    addEventListener(ACTED, more);
+    return () => removeEventListener(ACTED, more);
+  }, []);
+  return times;
+}
+
+/**
+ * The documents at these paths, each `{data, error}`, kept current. `paths` may change at any time.
+ * Who has just done something is not to wait for the next look of the broker: they are asked for anew.
+ */
 export function useLive(...paths) {
   const app = useApp();
+  const acted = useActed();
   const [documents, setDocuments] = useState({});
   const key = paths.filter(Boolean).join("\n");
   useEffect(() => {
@@ -20,7 +35,7 @@ export function useLive(...paths) {
       setDocuments((before) => ({ ...before, [path]: { data: error?.status === 0 ? before[path]?.data : data, error } }));
     };
     return follow(key.split("\n"), changed, app.connected);
-  }, [key]);
+  }, [key, acted]);
   return paths.map((path) => documents[path] ?? { data: null, error: null });
 }
 

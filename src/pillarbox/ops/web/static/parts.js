@@ -111,6 +111,12 @@ export function Table({ columns, items, keyOf, sorting, onSort, empty = "nothing
   </table></div>`;
 }
 
+/** A button that may be off. It keeps the focus then, which a disabled one would lose. */
+export function Button({ off, onClick, children, ...rest }) {
+  const clicked = (event) => (off ? event.preventDefault() : onClick?.());
+  return html`<button ...${rest} aria-disabled=${off ? "true" : undefined} onClick=${clicked}>${children}</button>`;
+}
+
 /** Why there is nothing to show: it is on its way, or there was an error. */
 export function Waiting({ error }) {
   return error ? html`<p class="problem" role="alert">${error.message}</p>` : html`<p class="waiting">loading …</p>`;
@@ -142,9 +148,9 @@ export function Listing({ path, columns, keyOf, title, actions, first, pageSize 
       <input id=${input} type="search" data-filter placeholder="filter by name  ( / )" value=${filter} onInput=${(event) => setFilter(event.target.value)} />
       <label class="check"><input type="checkbox" checked=${regex} onChange=${(event) => setRegex(event.target.checked)} /> regular expression</label>
       ${shown && shown.page_count > 1 && html`<nav class="pages" aria-label="Pages">
-        <button type="button" disabled=${page <= 1} onClick=${() => setPage(page - 1)}>previous</button>
+        <${Button} type="button" off=${page <= 1} onClick=${() => setPage(page - 1)}>previous</${Button}>
         <span>${page} / ${shown.page_count}</span>
-        <button type="button" disabled=${page >= shown.page_count} onClick=${() => setPage(page + 1)}>next</button>
+        <${Button} type="button" off=${page >= shown.page_count} onClick=${() => setPage(page + 1)}>next</${Button}>
       </nav>`}
     </div>
     ${error && html`<p class="problem" role="alert">${error.message}</p>`}
@@ -165,6 +171,7 @@ export function Form({ fields, onSubmit, button, tone }) {
   const [busy, setBusy] = useState(false);
   async function submit(event) {
     event.preventDefault();
+    if (busy) return;
     const values = Object.fromEntries(fields.map(({ name, type }) => {
       const input = form.current.elements[name];
       return [name, type === "checkbox" ? input.checked : input.value];
@@ -179,7 +186,7 @@ export function Form({ fields, onSubmit, button, tone }) {
       <label for=${id + field.name}>${field.label}</label><${Input} id=${id + field.name} field=${field} />
       ${field.hint && html`<small>${field.hint}</small>`}
     </div>`)}
-    <div class="field send"><button class=${tone ?? "strong"} disabled=${busy}>${button}</button></div>
+    <div class="field send"><${Button} class=${tone ?? "strong"} off=${busy}>${button}</${Button}></div>
   </form>`;
 }
 
@@ -198,15 +205,18 @@ function Input({ id, field: { name, type = "text", value, options, required, pla
 /** Something that opens when it is wanted. */
 export const More = ({ title, children, open }) => html`<details class="more" open=${open}><summary>${title}</summary><div class="inside">${children}</div></details>`;
 
-/** A button that asks before it does something that cannot be undone. */
+/**
+ * A button that asks before it does something that cannot be undone.
+ * Who presses Enter twice has cancelled; Enter in a field is a yes.
+ */
 export function Ask({ label, question, confirm = label, onConfirm, tone = "danger", children }) {
   const dialog = useRef(null);
   const id = useId();
   return html`<button type="button" class=${tone} onClick=${() => dialog.current.showModal()}>${label}</button>
     <dialog ref=${dialog} aria-labelledby=${id}>
-      <form method="dialog" onSubmit=${(event) => { if (event.submitter?.value === "yes") onConfirm(new FormData(event.target)); }}>
+      <form method="dialog" onSubmit=${(event) => { onConfirm(new FormData(event.target)); }}>
         <h2 id=${id}>${question}</h2>${children}
-        <div class="buttons"><button value="no">Cancel</button><button class=${tone} value="yes">${confirm}</button></div>
+        <div class="buttons"><button type="button" autofocus onClick=${() => dialog.current.close()}>Cancel</button><button class=${tone}>${confirm}</button></div>
       </form>
     </dialog>`;
 }

@@ -3,7 +3,7 @@
 import { html, useRef, useState } from "../react.js";
 import { get, part } from "../api.js";
 import { useAction, useApp, useLive } from "../live.js";
-import { Panel } from "../parts.js";
+import { Button, Panel } from "../parts.js";
 import { count } from "../format.js";
 
 export function Definitions() {
@@ -53,7 +53,7 @@ export function Definitions() {
       <${Panel} title="Import"><form onSubmit=${upload}>
         <div class="field"><label for="definitions-file">File</label><input id="definitions-file" ref=${file} type="file" accept="application/json,.json" required onChange=${choose} /></div>
         ${read && html`<p>${found.join(", ") || "nothing known is in it"}</p>`}
-        <button class="strong" disabled=${!read}>Import</button>
+        <${Button} class="strong" off=${!read}>Import</${Button}>
       </form></${Panel}>
     </div>`;
 }
