@@ -34,6 +34,10 @@ HOST = "127.0.0.1"
 READY_TIMEOUT_S = 60.0  # RabbitMQ needs 3 to 6 s on an idle machine, many times that on a busy one.
 STOP_TIMEOUT_S = 30.0  # After this a peer that was asked to stop is killed.
 
+WITH_BYTECODE = {"PYTHONDONTWRITEBYTECODE": ""}
+"""Environment in which Python keeps what it has compiled, as every installed package does. Where that is
+forbidden, a start compiles all of the source first, which takes longer than all the rest of it."""
+
 
 class PeerError(Exception):
     """A peer did not start; the message ends with what it printed."""
@@ -451,7 +455,7 @@ class Pillarbox(Peer):
                 str(self.key),
             ]
         ports = dict.fromkeys(("PILLARBOX_MANAGEMENT_PORT", "PILLARBOX_PROMETHEUS_PORT"), "0")
-        self._spawn([*command, *self.options], {**os.environ, **ports, **self.env})
+        self._spawn([*command, *self.options], {**os.environ, **WITH_BYTECODE, **ports, **self.env})
         self._await_ready(self._ready)
 
     def _ready(self) -> bool:

@@ -9,10 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import copy
-import json
 import logging
 import os
-import secrets
 import signal
 import socket
 import sys
@@ -193,7 +191,7 @@ class Server:
         core = self.core = Core(
             self._engine,
             now_ms=self.clock.now_ms(),
-            random=secrets.token_bytes,
+            random=os.urandom,
             wake=lambda: self.ticker.again(),
             warn=lambda sentence: log.warning("%s", sentence),
             journaled=not config.memory,
@@ -241,6 +239,8 @@ class Server:
         self.ticker.begin()
 
     def _load_definitions(self, path: str) -> None:
+        import json
+
         from pillarbox.broker.import_definitions import DefinitionsError, import_definitions
 
         try:

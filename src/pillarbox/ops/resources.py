@@ -15,7 +15,6 @@ Source: RabbitMQ, "Memory and Disk Alarms"; cgroups(7) and the kernel's document
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -184,7 +183,8 @@ class Watch:
         self._look_at_memory()
 
     def _look_at_disk(self, folder: str) -> None:
-        free = self.disk_free = shutil.disk_usage(folder).free
+        system = os.statvfs(folder)
+        free = self.disk_free = system.f_bavail * system.f_frsize
         short = free < self.disk_free_min
         if self._core.set_alarm(DISK, short):
             self._say(DISK, short, f"{free} bytes are free on the disk of {folder}", self.disk_free_min)
