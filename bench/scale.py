@@ -249,8 +249,8 @@ def embedded(kind: type[Peer], part: float) -> Figures:
     """A broker in memory in a fresh process, as the first test of a run has it: medians of twenty processes.
 
     import_ms: the import alone; ready_ms: from before it until connections are accepted; ready_again_ms:
-    a second broker in the same process; cpu_ms: what the process had used when the first was ready, the start of
-    the interpreter included.
+    a second broker in the same process; cpu_ms: what the process had used when the first was ready, the start
+    of the interpreter included.
     """
     if kind is not Pillarbox:
         return {"reason": "not embeddable"}
