@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from pillarbox.ops.management.server import HttpServer
     from pillarbox.protocols.amqp091.connection import Connection as AmqpConnection
     from pillarbox.protocols.amqp091.handshake import Settings
+    from pillarbox.protocols.registry import Protocol as ClientProtocol
 
 log = logging.getLogger("pillarbox")
 
@@ -119,8 +120,8 @@ class Server:
         self.core: Core
         self.ticker: Ticker
         self.watch: Watch
-        self.amqp_addresses: list[tuple[str, int]] = []
-        self.amqps_addresses: list[tuple[str, int]] = []
+        self.addresses: dict[str, list[tuple[str, int]]] = {}
+        """Of the ports for clients, by protocol; with an `s` at the end: over TLS."""
         self.management_addresses: list[tuple[str, int]] = []
         self.prometheus_addresses: list[tuple[str, int]] = []
         self.management_tls_addresses: list[tuple[str, int]] = []
@@ -280,29 +281,36 @@ class Server:
         await keys.start()
 
     async def _listen(self, loop: asyncio.AbstractEventLoop) -> None:
-        from pillarbox.protocols.amqp091.connection import Connection as AmqpConnection
-        from pillarbox.protocols.amqp091.handshake import Settings
+        from pillarbox.protocols.registry import PROTOCOLS
 
         config = self.config
-        profile = self.core.profile
-        settings = Settings(
-            version=profile.version,
-            channel_max=config.channel_max,
-            frame_max=config.frame_max,
-            frame_min=config.frame_min,
-            heartbeat_s=config.heartbeat_s,
-            handshake_timeout_ms=config.handshake_timeout_s * 1000,
-            message_size_max=config.message_size_max,
-            consumer_max=config.consumer_max_per_channel,
-            connection_max=config.connection_max,
-            loopback_users=config.loopback_users,
-            message_timestamp=config.message_timestamp,
-            message_routing_node=config.message_routing_node,
-            mechanisms=config.auth_mechanisms or profile.mechanisms,
+        self._socket_max = connections_possible()
+        if config.connection_max:
+            wanted = config.connection_max + CONNECTIONS_TOLD_MAX
+            self._socket_max = min(wanted, self._socket_max or wanted)
+        with_tls = bool(config.tls_certificate) and any(
+            getattr(config, each.tls_port) != OFF for each in PROTOCOLS
         )
+        context = self._tls_context() if with_tls else None
+        for protocol in PROTOCOLS:
+            await self._listen_for_clients(loop, protocol, context)
+        if any(each.is_open for each in operator_ports(config)):
+            from pillarbox.protocols.amqp091.head import settings_of
+
+            await self._listen_for_operators(loop, settings_of(self.core, config))
+
+    async def _listen_for_clients(
+        self, loop: asyncio.AbstractEventLoop, protocol: ClientProtocol, context: ssl.SSLContext | None
+    ) -> None:
+        """Open the ports of one protocol, as far as there shall be any."""
+        config = self.config
+        connect: Callable[..., Connection] | None = None
 
         def make_connection(peer: str, loopback: bool, on_output: Callable[[], None]) -> Connection:
-            return AmqpConnection(self.core, settings, peer=peer, loopback=loopback, on_output=on_output)
+            nonlocal connect
+            if connect is None:
+                connect = protocol.load(self.core, config)
+            return connect(peer, loopback, on_output)
 
         def make_driver(
             peer: tuple[str, int] | None = None, identify: Callable[[Any], str | None] | None = None
@@ -316,24 +324,12 @@ class Server:
                 on_closed=self._driver_closed,
             )
 
-        self._socket_max = connections_possible()
-        if config.connection_max:
-            wanted = config.connection_max + CONNECTIONS_TOLD_MAX
-            self._socket_max = min(wanted, self._socket_max or wanted)
-        if config.port != OFF:
-            self.amqp_addresses = await self._bind_amqp(loop, make_driver, config.port, None)
-        if config.tls_certificate and config.tls_port != OFF:
+        port, tls_port = getattr(config, protocol.port), getattr(config, protocol.tls_port)
+        if port != OFF:
+            self.addresses[protocol.name] = await self._bind_clients(loop, make_driver, port, None)
+        if context is not None and tls_port != OFF:
             from pillarbox.net.certificates import user_of
-            from pillarbox.net.tls import server_context
 
-            context = server_context(
-                config.tls_certificate,
-                config.tls_key,
-                self.clock.now_ms(),
-                verify=config.tls_client_certificate,
-                authorities=config.tls_authorities,
-                by_name=sni_files(config.tls_sni),
-            )
             identify = partial(
                 user_of,
                 login_from=config.tls_login_from,
@@ -341,9 +337,22 @@ class Server:
                 san_index=config.tls_login_san_index,
             )
             make_tls_driver = partial(make_driver, identify=identify)
-            self.amqps_addresses = await self._bind_amqp(loop, make_tls_driver, config.tls_port, context)
-        if any(each.is_open for each in operator_ports(config)):
-            await self._listen_for_operators(loop, settings)
+            self.addresses[protocol.name + "s"] = await self._bind_clients(
+                loop, make_tls_driver, tls_port, context
+            )
+
+    def _tls_context(self) -> ssl.SSLContext:
+        from pillarbox.net.tls import server_context
+
+        config = self.config
+        return server_context(
+            config.tls_certificate,
+            config.tls_key,
+            self.clock.now_ms(),
+            verify=config.tls_client_certificate,
+            authorities=config.tls_authorities,
+            by_name=sni_files(config.tls_sni),
+        )
 
     def _connect_locally(
         self, settings: Settings
@@ -404,8 +413,7 @@ class Server:
             if each.is_open:
                 addresses += await self._bind_http(loop, each, makers[each.kind])
         for protocol, addresses in (
-            ("amqp", self.amqp_addresses),
-            ("amqp/ssl", self.amqps_addresses),
+            *((_listener_name(name), addresses) for name, addresses in self.addresses.items()),
             ("http", self.management_addresses),
             ("https", self.management_tls_addresses),
             ("http/prometheus", self.prometheus_addresses),
@@ -434,7 +442,7 @@ class Server:
 
         return await self._bind(listen, self.config.management_host or self.config.host, wanted.port)
 
-    async def _bind_amqp(
+    async def _bind_clients(
         self,
         loop: asyncio.AbstractEventLoop,
         make_driver: Callable[..., Driver],
@@ -499,6 +507,11 @@ class Server:
         )
 
     # --- while it runs -------------------------------------------------------------------------------
+
+    @property
+    def amqp_addresses(self) -> list[tuple[str, int]]:
+        """Of the port for AMQP 0-9-1."""
+        return self.addresses.get("amqp", [])
 
     @property
     def amqp_port(self) -> int:
@@ -586,6 +599,11 @@ def _record_codec() -> StreamCodec:
     return RecordCodec()
 
 
+def _listener_name(name: str) -> str:
+    """What RabbitMQ's management API calls a listener: `amqps` is `amqp/ssl`."""
+    return f"{name[:-1]}/ssl" if name.endswith("s") else name
+
+
 def _addresses(host: str) -> list[tuple[socket.AddressFamily, str]]:
     """`localhost` is both loopback addresses, on one port."""
     if host == "localhost":
@@ -667,8 +685,7 @@ async def _serve(config: Config, announce: Callable[..., None]) -> int:
         loop.add_signal_handler(number, stopped.set)
     Collector(lambda: server.ticker.turns).start(loop)
     announce(
-        *(f"amqp {_shown(*address)}" for address in server.amqp_addresses),
-        *(f"amqps {_shown(*address)}" for address in server.amqps_addresses),
+        *(f"{name} {_shown(*address)}" for name, found in server.addresses.items() for address in found),
         *(f"management {_shown(*address)}" for address in server.management_addresses),
         *(f"management-tls {_shown(*address)}" for address in server.management_tls_addresses),
         *(f"prometheus {_shown(*address)}" for address in server.prometheus_addresses),

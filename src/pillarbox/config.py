@@ -253,6 +253,7 @@ OAUTH = "OAuth 2"
 STORAGE = "Data and durability"
 USERS = "First user"
 AMQP = "AMQP 0-9-1"
+KAFKA = "Kafka"
 LIMITS = "Limits"
 LOGGING = "Logging"
 
@@ -712,6 +713,65 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         ),
     ] = 10
 
+    kafka_port: Annotated[
+        int,
+        Row(
+            KAFKA,
+            PORT,
+            "The TCP port for Kafka clients, usually 9092; they are not served unless there is one. 0 takes "
+            "any free port, which the startup line names; `off`: there is none.",
+            minimum=OFF,
+            maximum=PORT_MAX,
+        ),
+    ] = OFF
+    kafka_tls_port: Annotated[
+        int,
+        Row(
+            KAFKA,
+            PORT,
+            "The TCP port for Kafka clients over TLS, usually 9093; it is opened when a `tls_certificate` is "
+            "given. 0 takes any free port, which the startup line names; `off`: there is none.",
+            minimum=OFF,
+            maximum=PORT_MAX,
+        ),
+    ] = OFF
+    kafka_advertised: Annotated[
+        str,
+        Row(
+            KAFKA,
+            ADDRESS,
+            "Where Kafka clients are told to connect, as `HOST:PORT`, for when they cannot reach the broker "
+            "under the address that the socket has which accepted them (Kafka's `advertised.listeners`).",
+        ),
+    ] = ""
+    kafka_anonymous_user: Annotated[
+        str,
+        Row(
+            KAFKA,
+            NAME,
+            "The user as whom Kafka clients act that do not log in. Nobody: all have to log in by SASL. Who "
+            "may connect from this machine only (`loopback_users`) may do so here as well.",
+        ),
+    ] = "guest"
+    kafka_auto_create_topics: Annotated[
+        bool,
+        Row(
+            KAFKA,
+            FLAG,
+            "Make a topic that a client asks for and that is missing (Kafka's `auto.create.topics.enable`).",
+        ),
+    ] = True
+    kafka_partitions: Annotated[
+        int,
+        Row(
+            KAFKA,
+            COUNT,
+            "How many partitions a topic has where nobody says it (Kafka's `num.partitions`).",
+            minimum=1,
+            maximum=1000,
+        ),
+    ] = 1
+
     consumer_timeout_s: Annotated[
         int,
         Row(
@@ -826,7 +886,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         if self.tls_client_certificate != "none" and not self.tls_authorities:
             asked = self.tls_client_certificate
             raise ConfigError(f'tls_client_certificate "{asked}" needs tls_authorities to check against')
-        if self.port == OFF and (not self.tls_certificate or self.tls_port == OFF):
+        plain = (self.port, self.kafka_port)
+        over_tls = (self.tls_port, self.kafka_tls_port) if self.tls_certificate else ()
+        if all(port == OFF for port in (*plain, *over_tls)):
             raise ConfigError("there is no port for clients: port is off, and so is the one with TLS")
         for field in ("configure", "write", "read"):
             pattern = getattr(self, f"default_permissions_{field}")
@@ -851,6 +913,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             if not (self.oauth_keys or self.oauth_issuer):
                 raise ConfigError('auth_backends "oauth2" needs oauth_keys or oauth_issuer')
         sni_files(self.tls_sni)
+        advertised_address(self.kafka_advertised)
         for field in ("data", "load_definitions", "log_file", *TLS_FILES):
             if path := getattr(self, field):
                 msgspec.structs.force_setattr(self, field, str(Path(path).expanduser()))
@@ -874,6 +937,16 @@ def sni_files(entries: Iterable[str]) -> dict[str, tuple[str, str]]:
             raise ConfigError(f'tls_sni must be NAME=CERTIFICATE:KEY, not "{entry}"')
         found[name] = (str(Path(certificate).expanduser()), str(Path(key).expanduser()))
     return found
+
+
+def advertised_address(text: str) -> tuple[str, int] | None:
+    """Host and port of `HOST:PORT`; None for no text."""
+    host, _, port = text.rpartition(":")
+    if not text:
+        return None
+    if not host or not port.isdigit() or not 0 < int(port) <= PORT_MAX:
+        raise ConfigError(f'kafka_advertised must be HOST:PORT, not "{text}"')
+    return host.strip("[]"), int(port)
 
 
 class Option(NamedTuple):

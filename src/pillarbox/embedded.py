@@ -155,6 +155,12 @@ class Broker:
         return self.server.amqp_port
 
     @property
+    def kafka_bootstrap(self) -> str:
+        """Host and port for Kafka clients; `kafka_port` has to have asked for it (0: any free one)."""
+        host, port = self.server.addresses["kafka"][0]
+        return f"{host}:{port}"
+
+    @property
     def management_url(self) -> str:
         """The URL of the management API, which `management_port` has to have asked for, without `/api`."""
         host, port = self.server.management_addresses[0]

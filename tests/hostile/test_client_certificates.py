@@ -98,7 +98,7 @@ def context_of(authority: Authority, client: Pair | None) -> ssl.SSLContext:
 
 
 def port_of(broker: Broker) -> int:
-    return broker.call(lambda running: running.amqps_addresses[0][1])
+    return broker.call(lambda running: running.addresses["amqps"][0][1])
 
 
 def connect(broker: Broker, context: ssl.SSLContext, credentials: Any = None) -> pika.BlockingConnection:

@@ -179,7 +179,7 @@ def test_tls_begins_right_behind_the_header(tmp_path: Path) -> None:
     pair = make_pair(tmp_path, "server")
     options = {"tls_port": 0, "tls_certificate": pair.certificate, "tls_key": pair.key}
     with Broker(proxy_protocol=True, loopback_users=(), **options) as broker:
-        port = broker.call(lambda server: server.amqps_addresses[0][1])
+        port = broker.call(lambda server: server.addresses["amqps"][0][1])
         context = ssl.create_default_context(cafile=pair.certificate)
         incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         wrapped = context.wrap_bio(incoming, outgoing, server_hostname="localhost")

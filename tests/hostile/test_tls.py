@@ -77,7 +77,7 @@ def tls_scene(pair: Pair, caplog: pytest.LogCaptureFixture) -> Iterator[Scene]:
 
 
 def tls_port(scene: Scene) -> int:
-    return scene.broker.call(lambda server: server.amqps_addresses[0][1])
+    return scene.broker.call(lambda server: server.addresses["amqps"][0][1])
 
 
 def trusting(pair: Pair) -> ssl.SSLContext:
@@ -87,7 +87,7 @@ def trusting(pair: Pair) -> ssl.SSLContext:
 def test_port_without_tls_may_be_closed(pair: Pair) -> None:
     options = {"tls_port": 0, "tls_certificate": pair.certificate, "tls_key": pair.key}
     with Broker(port=OFF, **options) as broker:
-        plain, port = broker.call(lambda server: (server.amqp_addresses, server.amqps_addresses[0][1]))
+        plain, port = broker.call(lambda server: (server.amqp_addresses, server.addresses["amqps"][0][1]))
         assert plain == []
         parameters = pika.ConnectionParameters(
             HOST, port, ssl_options=pika.SSLOptions(trusting(pair), "localhost")
@@ -175,7 +175,7 @@ def test_old_versions_of_tls_are_refused(tls_scene: Scene) -> None:
 def test_handshakes_that_never_end_do_not_hold_up_the_stop(pair: Pair) -> None:
     """Half a hello, and nothing more: such a socket is no connection yet and keeps nothing alive."""
     broker = Broker(tls_port=0, tls_certificate=pair.certificate, tls_key=pair.key).start()
-    port = broker.call(lambda server: server.amqps_addresses[0][1])
+    port = broker.call(lambda server: server.addresses["amqps"][0][1])
     with contextlib.ExitStack() as sockets:
         for hello in (b"", b"\x16", b"\x16\x03\x01\x02\x00\x01"):
             client = sockets.enter_context(socket.create_connection((HOST, port), timeout=TIMEOUT_S))

@@ -146,6 +146,21 @@ class Core:
         if self.definitions.pop((kind, key), None) is not None:
             self.changes.define(kind, key, None)
 
+    def keep(self, key: str, value: bytes | None) -> None:
+        """Keep a head's own bytes under a key that begins with the head's name, or (None) forget them."""
+        if value is None:
+            if self.definitions.pop((kept.HEAD, key), None) is None:
+                return
+        else:
+            self.definitions[kept.HEAD, key] = value
+        self.changes.define(kept.HEAD, key, value)
+
+    def kept(self, prefix: str) -> Iterator[tuple[str, bytes]]:
+        """What a head keeps under keys that begin so, in the order in which they were first kept."""
+        for (kind, key), value in self.definitions.items():
+            if kind == kept.HEAD and key.startswith(prefix):
+                yield key, value
+
     def demand_storage(self) -> None:
         """Refuse what would have to be stored once storage has failed (INTERNAL_ERROR).
 
@@ -220,7 +235,7 @@ class Core:
         """Take over what an engine found. Only on an empty core."""
         assert not self.vhosts
         self.definitions = dict(recovery.definitions)
-        by_kind: dict[str, list[tuple[str, bytes]]] = {kind: [] for kind in kept.KINDS}
+        by_kind: dict[str, list[tuple[str, bytes]]] = {kind: [] for kind in (*kept.KINDS, kept.HEAD)}
         for (kind, key), value in recovery.definitions.items():
             by_kind[kind].append((key, value))
         for name, value in by_kind["vhost"]:

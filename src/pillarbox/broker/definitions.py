@@ -78,6 +78,9 @@ class GlobalParameterDefinition(msgspec.Struct, frozen=True):
     value: Any
 
 
+HEAD = "head"
+"""What a head keeps for itself, by keys that begin with its name: bytes that the domain does not read."""
+
 KINDS: dict[str, type[msgspec.Struct]] = {
     "global_parameter": GlobalParameterDefinition,
     "vhost": VhostDefinition,

@@ -1,0 +1,29 @@
+"""What each API key does: a file for each, named as its messages, with one function `answer(call, request)`.
+
+It returns the response, or None if the call is answered later or not at all (see `call`). Files are imported
+when a client first asks for their key. Not here: layouts (`messages`), order of answers (`connection`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any, Final
+
+from pillarbox.protocols.kafka.messages import APIS
+
+SERVED: Final = frozenset((18,))
+"""The keys that clients are offered."""
+
+Handler = Callable[[Any, Any], Any]
+
+_handlers: dict[int, Handler] = {}
+
+
+def handler(key: int) -> Handler:
+    """Return what answers this key, one of `SERVED`."""
+    found = _handlers.get(key)
+    if found is None:
+        module = import_module(f"pillarbox.protocols.kafka.api.{APIS[key].module}")
+        found = _handlers[key] = module.answer
+    return found

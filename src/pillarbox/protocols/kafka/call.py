@@ -1,0 +1,74 @@
+"""One request on its way through the broker: who asks, what is asked, and how it is answered.
+
+A handler (`api/<key>.py`) gets a call and the decoded request. It returns the response, or None: then it has
+answered already, or answers later with `reply`, or never with `skip`. Calls of one connection are answered
+in the order in which they came, whatever order they are ready in.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pillarbox.protocols.kafka.codec import RequestHeader, encode_response
+
+if TYPE_CHECKING:
+    from pillarbox.broker.auth import Principal
+    from pillarbox.broker.session import Session
+    from pillarbox.protocols.kafka.connection import Connection
+    from pillarbox.protocols.kafka.head import Head
+
+
+class Call:
+    """See the module. `pieces` is the encoded response with its header; None: not answered yet."""
+
+    __slots__ = ("client_id", "connection", "correlation_id", "head", "key", "pieces", "version")
+
+    def __init__(self, connection: Connection, header: RequestHeader) -> None:
+        self.connection = connection
+        self.head: Head = connection.head
+        self.key, self.version, self.correlation_id, self.client_id = header
+        self.pieces: list[bytes] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Call key={self.key} version={self.version} id={self.correlation_id}>"
+
+    @property
+    def session(self) -> Session:
+        """Whose call it is, and in which virtual host its topics are."""
+        session = self.connection.session
+        assert session is not None, "nobody is served without a session"
+        return session
+
+    @property
+    def principal(self) -> Principal:
+        return self.session.user
+
+    @property
+    def client_host(self) -> str:
+        """The address of the client, as Kafka's tools show it."""
+        return self.connection.client_host
+
+    @property
+    def now_ms(self) -> int:
+        return self.head.core.changes.now_ms
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is still somebody to answer."""
+        return not self.connection.is_closed
+
+    def allows(self, action: str, name: str) -> bool:
+        """May the client do this ("configure", "write", "read") to the topic or group of this name?"""
+        session = self.session
+        return session.core.users.allows(session.user, session.vhost.name, action, name)
+
+    def reply(self, response: Any) -> None:
+        """Answer; for a closed connection without effect."""
+        assert self.pieces is None, f"{self!r} is answered twice"
+        self.pieces = encode_response(self.key, self.version, self.correlation_id, response)
+        self.connection.answered()
+
+    def skip(self) -> None:
+        """Send no answer, as a producer with acks=0 wants it."""
+        self.pieces = []
+        self.connection.answered()

@@ -1,0 +1,334 @@
+"""One client's connection: sizes and headers in, calls to the handlers, answers out in the order of requests.
+
+Sans-I/O: bytes come in by `receive`, what there is to write is taken by `take_output`. Not here: what a key
+does (`api`), what all connections share (`head`), layouts (`codec`).
+
+What is wrong with the bytes closes the connection without a word, as Kafka does it: a size that cannot be, a
+request that cannot be decoded, a key or version that was not offered. Only ApiVersions in a version that
+nobody knows gets an answer (T5).
+
+Source: Kafka's protocol guide, "Network", "Protocol Common"; rows K1, K70, K71.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Mapping
+from struct import Struct
+from typing import TYPE_CHECKING
+
+from pillarbox.broker.client import ClientFacts, Tls
+from pillarbox.broker.counters import TrafficCounters
+from pillarbox.errors import BrokerError
+from pillarbox.protocols.kafka.api import handler
+from pillarbox.protocols.kafka.api.api_versions import unknown_version
+from pillarbox.protocols.kafka.call import Call
+from pillarbox.protocols.kafka.codec import API_VERSIONS, decode_header, decode_request
+from pillarbox.protocols.kafka.versions import PRODUCE
+from pillarbox.protocols.kafka.wire import WireError
+
+if TYPE_CHECKING:
+    from pillarbox.broker.session import Session
+    from pillarbox.protocols.kafka.head import Head
+
+REQUEST_BYTES_MAX = 100 << 20
+"""Kafka's `socket.request.max.bytes`, for requests with records, which are not taken apart."""
+
+PLAIN_BYTES_MAX = 4 << 20
+"""Of any other request: what is decoded takes up to 25 times the memory of its bytes."""
+
+STRANGER_BYTES_MAX = 64 << 10
+"""Of any request before the client has said who it is."""
+
+CALLS_MAX = 64
+"""Requests of one connection that wait for an answer; clients have five under way as a rule. What comes
+behind them is left where it is."""
+
+LARGE_BYTES = 64 << 10
+"""From this size on a request that is on its way is read in larger pieces."""
+
+BEFORE_LOGIN = frozenset((17, API_VERSIONS, 36))
+"""SaslHandshake, ApiVersions and SaslAuthenticate: what a client may ask before it has said who it is."""
+
+_SIZE = Struct(">i")
+_SIZE_AND_KEY = Struct(">ih")
+
+_log = logging.getLogger("pillarbox.kafka")
+
+
+class Connection:
+    """See the module. `peer` names both ends of the socket for people; `loopback`: the peer is this host."""
+
+    published = False
+    """Has published while publishers are held up."""
+    certificate_user: str | None = None
+    tls: Mapping[str, str] | None = None
+
+    def __init__(
+        self,
+        head: Head,
+        *,
+        peer: str = "",
+        loopback: bool = True,
+        on_output: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.head = head
+        self.peer = peer
+        self.loopback = loopback
+        self.on_output = on_output
+        self.session: Session | None = None
+        self.sasl_mechanism = ""
+        """What the client logs in by, from its SaslHandshake on."""
+        self.client_software = ("", "")
+        """Name and version, as the client gives them (KIP-511)."""
+        self.traffic = TrafficCounters()
+        self.writable = True
+        self.waiting = False
+        self.want_close = False
+        self.is_closed = False
+        self.in_body = 0
+        self._calls: deque[Call] = deque()
+        self._input = bytearray()
+        self._scanning = False
+        self._paused = False
+        self._started_ms = self._received_ms = head.core.changes.now_ms
+        self._frame_bytes = 0
+        """Size of the request that is on its way, with its four bytes; 0: nobody knows."""
+
+    def __repr__(self) -> str:
+        return f"<Connection {self.peer} calls={len(self._calls)}>"
+
+    # --- bytes in ----------------------------------------------------------------------------------
+
+    def receive(self, data: bytes | memoryview) -> None:
+        """Take what the socket gave and act on all whole requests in it. Nothing of `data` is kept."""
+        self._received_ms = self.head.core.changes.now_ms
+        self._input += data
+        if len(self._input) >= self._frame_bytes and not self.waiting:
+            self._scan()
+        self.in_body = max(0, self._frame_bytes - len(self._input))
+
+    def body_bytes_due(self) -> int:
+        """How many bytes are sure to come while `in_body`."""
+        return self.in_body
+
+    def _scan(self) -> None:
+        """Act on all whole requests; leave what is not whole, or has no room among the calls."""
+        data = self._input
+        at = self._frame_bytes = 0
+        self._scanning = True
+        with memoryview(data) as view:
+            while len(data) - at >= 8 and not self.want_close:
+                if len(self._calls) >= CALLS_MAX:
+                    self.waiting = True
+                    break
+                size, key = _SIZE_AND_KEY.unpack_from(data, at)
+                if not 8 <= size <= self._size_max(key):
+                    self._refuse(f"a request of key {key} and {size} bytes")
+                    break
+                end = at + 4 + size
+                if end > len(data):
+                    self._frame_bytes = end - at if end - at >= LARGE_BYTES else 0
+                    break
+                if key == PRODUCE and self.head.core.alarm is not None and self.session is not None:
+                    self.published = self.waiting = True
+                    break
+                frame = bytes(view[at + 4 : end])
+                at = end
+                self._request(frame)
+        self._scanning = False
+        if self.want_close:
+            at = len(data)
+        del data[:at]
+        self._flush_answers()
+
+    def _size_max(self, key: int) -> int:
+        if self.session is None and self.head.settings.sasl:
+            return STRANGER_BYTES_MAX
+        return REQUEST_BYTES_MAX if key == PRODUCE else PLAIN_BYTES_MAX
+
+    def _request(self, frame: bytes) -> None:
+        """Answer one request, or see that it is answered later."""
+        try:
+            header, at = decode_header(frame)
+            key, version = header.key, header.version
+            call = Call(self, header)
+            first, last = self.head.offered.get(key, (0, -1))
+            if not first <= version <= last:
+                if key != API_VERSIONS:
+                    raise WireError(f"key {key} in version {version}, which was not offered")
+                self._calls.append(call)
+                unknown_version(call)
+                return
+            request, _ = decode_request(key, version, frame, at)
+        except (WireError, KeyError) as fault:
+            self._refuse(str(fault))
+            return
+        if self.session is None and key not in BEFORE_LOGIN and not self._enter():
+            return
+        self._calls.append(call)
+        response = handler(key)(call, request)
+        if response is not None:
+            call.reply(response)
+
+    def _enter(self) -> bool:
+        """Let in a client that need not say who it is, as whoever the settings name."""
+        reason = self.head.anonymous_refused(self)
+        if reason is None:
+            try:
+                self.log_in(self.head.anonymous)
+            except BrokerError as error:
+                reason = error.text
+        if reason is not None:
+            self._refuse(reason)
+        return reason is None
+
+    def log_in(self, name: str) -> None:
+        """Go on as this user. Raises BrokerError if it may not enter."""
+        core = self.head.core
+        user = core.users.by_name[name]
+        self.session = core.open_session(user, self.head.settings.vhost, self)
+        self.session.describe = lambda: f"{self.peer} ({' '.join(self.client_software).strip() or 'kafka'})"
+        self.session.introduce(self)
+
+    def _refuse(self, reason: str) -> None:
+        _log.warning("closing the Kafka connection %s: %s", self.peer, reason)
+        self._end()
+
+    def _end(self) -> None:
+        """Have the socket closed when all answers so far are written."""
+        self.want_close = True
+        self.on_output()
+
+    # --- answers out -------------------------------------------------------------------------------
+
+    def answered(self) -> None:
+        """A call has its answer: whatever is next in order can leave."""
+        if self._scanning:
+            return
+        self._flush_answers()
+        if self.waiting and len(self._calls) < CALLS_MAX and self.head.core.alarm is None:
+            self.waiting = False
+            self._scan()
+
+    def _flush_answers(self) -> None:
+        if self._calls and self._calls[0].pieces is not None and not self.is_closed:
+            self.on_output()
+
+    def take_output(self) -> list[bytes | bytearray | memoryview]:
+        """Answers that are ready, in the order of their requests."""
+        out: list[bytes | bytearray | memoryview] = []
+        calls = self._calls
+        while calls:
+            pieces = calls[0].pieces
+            if pieces is None:
+                break
+            calls.popleft()
+            if pieces:
+                out.append(_SIZE.pack(sum(map(len, pieces))))
+                out += pieces
+        if self.waiting and len(calls) < CALLS_MAX and self.head.core.alarm is None:
+            self.waiting = False
+            self._scan()
+        return out
+
+    @property
+    def bodies_out_bytes(self) -> int:
+        """Bytes of what there is to write, where that is much: the driver need not put it together."""
+        return sum(len(piece) for call in self._calls if call.pieces is not None for piece in call.pieces)
+
+    # --- what the driver says ----------------------------------------------------------------------
+
+    def tick(self, now_ms: int) -> None:
+        """Close a connection that has been silent for too long, unless something of it is under way."""
+        idle_ms = self.head.settings.idle_ms
+        if not self._calls and now_ms - self._received_ms >= idle_ms:
+            self._end()
+        elif self.session is None and now_ms - self._started_ms >= self.head.settings.login_ms:
+            self._refuse("nobody has logged in in time")
+
+    def touch(self, now_ms: int) -> None:
+        """It is not read: its silence is ours."""
+        self._received_ms = now_ms
+
+    def pause(self) -> None:
+        """Its socket takes nothing at the moment."""
+        self._paused = True
+        self.writable = False
+
+    def unpause(self) -> None:
+        self._paused = False
+        self.writable = True
+
+    def wake_consumers(self) -> None:
+        """Nobody waits for credit here: clients fetch."""
+
+    def shut_down(self, text: str) -> None:
+        """Close it from the broker's side. Clients look for another connection without being told why."""
+        self._end()
+
+    def closed(self, reason: str) -> None:
+        """The socket is gone."""
+        self.is_closed = True
+        self._calls.clear()
+        self._input.clear()
+        self.head.forget(self)
+        if self.session is not None:
+            self.session.close()
+
+    # --- what the core says ------------------------------------------------------------------------
+
+    def blocked(self, reason: str) -> None:
+        """Publishers are being held up: their requests are left where they are."""
+
+    def unblocked(self) -> None:
+        self.waiting = False
+        self._scan()
+        self.on_output()
+
+    @property
+    def channel_count(self) -> int:
+        return 0
+
+    # --- what people see ---------------------------------------------------------------------------
+
+    @property
+    def flow_state(self) -> str:
+        return "blocked" if self.published else "running"
+
+    @property
+    def addresses(self) -> tuple[str, int, str, int]:
+        """Host and port of the client, host and port of the socket that accepted it."""
+        theirs, _, ours = self.peer.partition(" -> ")
+        return (*_address(theirs), *_address(ours))
+
+    @property
+    def client_host(self) -> str:
+        return self.addresses[0]
+
+    def client_facts(self) -> ClientFacts:
+        """What it is."""
+        peer_host, peer_port, host, port = self.addresses
+        name, version = self.client_software
+        properties = {"product": name, "version": version} if name else {}
+        return ClientFacts(
+            self.peer,
+            "Kafka",
+            host,
+            port,
+            peer_host,
+            peer_port,
+            self.sasl_mechanism or "ANONYMOUS",
+            0,
+            0,
+            0,
+            properties,
+            self._started_ms,
+            Tls(**self.tls) if self.tls is not None else None,
+        )
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    return host.strip("[]"), int(port) if port.isdigit() else 0

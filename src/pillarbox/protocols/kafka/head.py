@@ -1,0 +1,116 @@
+"""What all Kafka connections of a broker share: settings, the offered versions, groups and what waits.
+
+Made when the first Kafka client connects. Not here: bytes (`connection`), what keys do (`api`).
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from pillarbox.broker.promises import Promises
+from pillarbox.config import advertised_address
+from pillarbox.protocols.kafka.api import SERVED
+from pillarbox.protocols.kafka.connection import Connection
+from pillarbox.protocols.kafka.versions import offered
+
+if TYPE_CHECKING:
+    from pillarbox.broker.core import Core
+    from pillarbox.broker.vhost import VHost
+    from pillarbox.config import Config
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """What an operator may set."""
+
+    vhost: str = "/"
+    """The virtual host whose streams are topics."""
+    profile: str = "kafka:4.2"
+    anonymous: str = ""
+    """The user as whom clients act that do not log in; none: they have to."""
+    loopback_users: tuple[str, ...] = ("guest",)
+    """Users who may connect from this machine only."""
+    advertised: tuple[str, int] | None = None
+    """Where clients are told to connect; None: where they did (T16)."""
+    node_id: int = 1
+    auto_create_topics: bool = True
+    partitions_default: int = 1
+    idle_ms: int = 600_000
+    """Kafka's `connections.max.idle.ms`."""
+    login_ms: int = 10_000
+    """How long a client may take until it has logged in, or asked for something."""
+
+    @property
+    def sasl(self) -> bool:
+        """Whether clients have to log in."""
+        return not self.anonymous
+
+
+class Head:
+    """See the module."""
+
+    def __init__(self, core: Core, settings: Settings) -> None:
+        self.core = core
+        self.settings = settings
+        self.offered = {key: span for key, span in offered(settings.profile).items() if key in SERVED}
+        self.cluster_id = _cluster_id(settings)
+        self.promises = Promises(core)
+        self.connections: dict[Connection, None] = {}
+
+    def __repr__(self) -> str:
+        return f"<Head connections={len(self.connections)}>"
+
+    @property
+    def vhost(self) -> VHost:
+        return self.core.vhosts[self.settings.vhost]
+
+    @property
+    def anonymous(self) -> str:
+        return self.settings.anonymous
+
+    def connect(
+        self, peer: str = "", loopback: bool = True, on_output: Callable[[], None] = lambda: None
+    ) -> Connection:
+        """Make the connection of a socket that was accepted."""
+        connection = Connection(self, peer=peer, loopback=loopback, on_output=on_output)
+        self.connections[connection] = None
+        return connection
+
+    def forget(self, connection: Connection) -> None:
+        """A connection is gone."""
+        self.connections.pop(connection, None)
+
+    def anonymous_refused(self, connection: Connection) -> str | None:
+        """Why a client may not act without saying who it is; None: it may."""
+        name = self.settings.anonymous
+        if not name:
+            return "it has not logged in"
+        if name not in self.core.users.by_name:
+            return f"there is no user '{name}', as whom clients act that do not log in"
+        if name in self.settings.loopback_users and not connection.loopback:
+            return f"user '{name}' can only connect from this machine"
+        return None
+
+
+def _cluster_id(settings: Settings) -> str:
+    """22 characters, as Kafka's: base64 of a UUID; of one virtual host always the same (K37)."""
+    digest = sha256(f"pillarbox {settings.vhost}".encode()).digest()
+    return base64.urlsafe_b64encode(digest[:16]).decode().rstrip("=")
+
+
+def connections(core: Core, config: Config) -> Callable[[str, bool, Callable[[], None]], Connection]:
+    """What makes a connection for each socket that was accepted (see `protocols.registry`)."""
+    settings = Settings(
+        vhost=config.default_vhost,
+        anonymous=config.kafka_anonymous_user,
+        loopback_users=config.loopback_users,
+        advertised=advertised_address(config.kafka_advertised),
+        auto_create_topics=config.kafka_auto_create_topics,
+        partitions_default=config.kafka_partitions,
+        login_ms=config.handshake_timeout_s * 1000,
+    )
+    return Head(core, settings).connect
