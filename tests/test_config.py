@@ -39,6 +39,7 @@ COMPANIONS = {
 """What must be given with an option."""
 
 SHAPED = {
+    "kafka_advertised": "broker.example:9092",
     "tls_sni": "shop.example=a.pem:b.pem,*.example=c.pem:d.pem",
     "auth_mechanisms": "PLAIN,EXTERNAL",
     "auth_backends": "internal,oauth2",

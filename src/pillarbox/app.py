@@ -288,9 +288,7 @@ class Server:
         if config.connection_max:
             wanted = config.connection_max + CONNECTIONS_TOLD_MAX
             self._socket_max = min(wanted, self._socket_max or wanted)
-        with_tls = bool(config.tls_certificate) and any(
-            getattr(config, each.tls_port) != OFF for each in PROTOCOLS
-        )
+        with_tls = bool(config.tls_certificate) and any(each.ports(config)[1] != OFF for each in PROTOCOLS)
         context = self._tls_context() if with_tls else None
         for protocol in PROTOCOLS:
             await self._listen_for_clients(loop, protocol, context)
@@ -324,7 +322,7 @@ class Server:
                 on_closed=self._driver_closed,
             )
 
-        port, tls_port = getattr(config, protocol.port), getattr(config, protocol.tls_port)
+        port, tls_port = protocol.ports(config)
         if port != OFF:
             self.addresses[protocol.name] = await self._bind_clients(loop, make_driver, port, None)
         if context is not None and tls_port != OFF:

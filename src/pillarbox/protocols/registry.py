@@ -21,10 +21,8 @@ class Protocol(NamedTuple):
 
     name: str
     """Of its listener, as the startup line and the management API have it."""
-    port: str
-    """The option with its port."""
-    tls_port: str
-    """The option with the port on which it is spoken over TLS."""
+    ports: Callable[[Config], tuple[int, int]]
+    """Its port, and the one on which it is spoken over TLS; `config.OFF`: there is none."""
     module: str
     """Has `connections(core, config)`, which returns what makes a connection for each accepted socket."""
 
@@ -35,6 +33,8 @@ class Protocol(NamedTuple):
 
 
 PROTOCOLS: Final = (
-    Protocol("amqp", "port", "tls_port", "pillarbox.protocols.amqp091.head"),
-    Protocol("kafka", "kafka_port", "kafka_tls_port", "pillarbox.protocols.kafka.head"),
+    Protocol("amqp", lambda config: (config.port, config.tls_port), "pillarbox.protocols.amqp091.head"),
+    Protocol(
+        "kafka", lambda config: (config.kafka_port, config.kafka_tls_port), "pillarbox.protocols.kafka.head"
+    ),
 )
