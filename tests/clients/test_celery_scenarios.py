@@ -10,6 +10,7 @@ import contextlib
 import secrets
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,10 +18,15 @@ import pika
 import pytest
 from broker_target import Target
 from celery_scenarios_app import make_scenario
+from pamqp import commands
 from test_celery import WAIT_S, Worker, lines, queue_ready, wait_until
+from wiretap import Wiretap
 
 NATIVE_LEVELS = 28
 """Queues that Celery's native delayed delivery declares, one for each bit of a delay in seconds."""
+
+LATE_S = 10.0
+"""How late a task may be on a machine that has much else to do."""
 
 
 class Scenario(Worker):
@@ -81,6 +87,38 @@ def test_eta_tasks_raise_the_global_prefetch_and_lower_it_again(broker: Target, 
                 break  # Held tasks that fell due meanwhile, on a busy machine, show nothing: once more.
         assert lines(order) == ["now"] * 6 + ["late"] * 6
         assert tasks.note.delay(str(order), "after").get(timeout=WAIT_S)
+
+
+@pytest.mark.row("R43", "R48", "R65", "T1", "T3")
+@pytest.mark.parametrize(
+    ("scenario", "for_channel", "held"),
+    [("classic", True, 2), ("quorum", False, 1)],
+    ids=["classic, held by the worker", "quorum, held by the broker"],
+)
+def test_tasks_with_an_eta_or_a_countdown_are_on_time(
+    broker: Target, tmp_path: Path, scenario: str, for_channel: bool, held: int
+) -> None:
+    """R65: on the wire every limit that the worker asks for is one of the channel, raised for each task that
+    it holds. Quorum queues refuse that: there it is one of each consumer, and the broker holds the tasks
+    until the last second before they are due."""
+    order = tmp_path / "order"
+    with (
+        Wiretap(broker) as tap,
+        Scenario(tap.target, tmp_path, scenario, "--concurrency", "1") as worker,
+        worker.tasks() as tasks,
+    ):
+        since = time.time()
+        eta = datetime.fromtimestamp(since + 3, UTC)
+        late = tasks.note.apply_async((str(order), "eta"), eta=eta)
+        soon = tasks.note.apply_async((str(order), "countdown"), countdown=1)
+        tasks.note.delay(str(order), "now").get(timeout=WAIT_S)
+        assert 1 <= soon.get(timeout=WAIT_S) - since < 1 + LATE_S
+        assert 3 <= late.get(timeout=WAIT_S) - since < 3 + LATE_S
+        asked = tap.sent(commands.Basic.Qos)
+    assert lines(order) == ["now", "countdown", "eta"]
+    assert {each.global_ for each in asked} == {for_channel}
+    limits = [each.prefetch_count for each in asked]
+    assert max(limits) - limits[0] >= held
 
 
 @pytest.mark.row("R43", "R61", "R66", "T3")
