@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,6 +10,9 @@ import pytest
 
 from pillarbox import Broker
 from pillarbox.broker.core import Core
+from pillarbox.ops.management.fields import STRING, Document, Field
+from pillarbox.ops.management.listing import SORTED_ITEMS, STEP_ITEMS, Listing, render, show
+from pillarbox.ops.management.request import Request
 from tests.management.http import Client, client
 
 pytestmark = pytest.mark.row("R111")
@@ -133,3 +137,61 @@ def test_long_list_is_streamed_and_short_one_is_not(broker: Broker, api: Client)
     reply = api.request("GET", "queues")
     assert reply.headers.get("transfer-encoding") == "chunked"
     assert names(reply.document) == [f"queue-{number:04}" for number in range(2000)]
+
+
+class Thing:
+    """Something to list; `alive` counts them."""
+
+    alive = 0
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        Thing.alive += 1
+
+    def __del__(self) -> None:
+        Thing.alive -= 1
+
+
+THING = Document("Thing", Field("name", STRING, lambda thing, request: thing.name))
+
+
+def asked(**query: str) -> Request:
+    nothing: Any = None
+    return Request(nothing, nothing, nothing, nothing, nothing, "GET", {}, query, {})
+
+
+@pytest.mark.parametrize(
+    "query", [{}, {"page": "1"}, {"page": "3", "page_size": "500", "sort": "name", "sort_reverse": "true"}]
+)
+@pytest.mark.parametrize("order", [None, lambda thing: thing.name])
+def test_what_a_list_was_made_of_is_freed_in_steps(query: dict[str, str], order: Any) -> None:
+    """To free ten thousand at once would be a unit of milliseconds."""
+    names = [f"{number:05}" for number in range(5 * SORTED_ITEMS)]
+    steps = render(Listing(map(Thing, names), THING, order), asked(**query))
+    alive, freed, parts = 0, [], []
+    for part in steps:
+        freed.append(alive - Thing.alive)
+        alive = Thing.alive
+        parts.append(part)
+    assert max(freed) <= SORTED_ITEMS
+    assert alive < 2 * STEP_ITEMS
+    assert Thing.alive == 0
+    document = json.loads(b"".join(parts))
+    shown = [one["name"] for one in (document["items"] if "page" in query else document)]
+    wanted = names[::-1] if "sort_reverse" in query else names
+    size = int(query.get("page_size", 100)) if "page" in query else len(names)
+    start = (int(query.get("page", 1)) - 1) * size
+    assert shown == wanted[start : start + size]
+
+
+def test_thing_by_itself_is_described_a_field_a_step() -> None:
+    """The broker has fields of a millisecond each; what is refused shows before the first bytes."""
+    done: list[str] = []
+
+    def field(name: str) -> Field:
+        return Field(name, STRING, lambda thing, request: done.append(name))
+
+    steps = show(None, Document("Thing", field("a"), field("b")), asked(), unknown="")
+    assert (next(steps), done) == (b"", ["a"])
+    assert (next(steps), done) == (b"", ["a", "b"])
+    assert [json.loads(part) for part in steps] == [{"a": "", "b": ""}]

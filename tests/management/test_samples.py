@@ -137,7 +137,9 @@ def test_series_holds_a_value_until_the_next_row() -> None:
     series = Series(("a", "b"))
     series.append(1000, (1, 2))
     series.append(9000, (5, 6))
-    assert [series.value("b", when) for when in (0, 1000, 5000, 9000, 20_000)] == [0, 2, 2, 6, 6]
+    times = (0, 1000, 5000, 9000, 20_000)
+    assert [series.value("b", when) for when in times] == [0, 2, 2, 6, 6]
+    assert series.values("b", times) == [0, 2, 2, 6, 6]
 
 
 def test_series_forgets_the_oldest_and_does_not_take_that_for_0() -> None:
@@ -153,6 +155,7 @@ def test_series_goes_far_back_in_large_steps() -> None:
         series.append(second * 1000, (second,))
     assert series.value("a", 121_000) == 120
     assert series.value("a", 594_000) == 590
+    assert series.values("a", (594_000, 121_000, 0)) == [590, 120, 0]
 
 
 def test_idle_queue_has_no_samples_and_busy_ones_share_a_bound(

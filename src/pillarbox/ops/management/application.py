@@ -10,7 +10,7 @@ Invariant: nothing is changed before the request has passed all checks, and ever
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Mapping, MutableMapping
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
@@ -90,10 +90,16 @@ class Api:
 
     async def answer(self, routes: Mapping[str, Route], scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request for a path that has these routes, by method."""
-        answer = Answer()
+        started = False
+
+        async def noted(message: MutableMapping[str, Any]) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
         try:
             answer = await self._handle(routes, scope, receive)
-            await send_answer(scope, send, answer, self._pace)
+            await send_answer(scope, noted, answer, self._pace)
         except HttpError as error:
             await send_answer(scope, send, _refused(error), self._pace)
         except BrokerError as error:
@@ -102,7 +108,7 @@ class Api:
             pass
         except Exception:
             log.exception("%s %s failed", scope["method"], scope["path"])
-            if not isinstance(answer.body, Iterator):
+            if not started:
                 fault = HttpError(500, "internal_server_error", "see the broker's log")
                 await send_answer(scope, send, _refused(fault), self._pace)
 

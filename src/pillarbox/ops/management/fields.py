@@ -102,14 +102,20 @@ class Document:
         columns: Collection[str] | None = None,
     ) -> dict[str, Any]:
         """The fields of these levels; with `columns`, only those of these names. Cost: O(fields shown)."""
+        found = {name: get(item, request) for name, get in self.getters(levels, columns)}
+        return {name: value for name, value in found.items() if value is not ABSENT}
+
+    def getters(
+        self, levels: frozenset[Level], columns: Collection[str] | None = None
+    ) -> tuple[tuple[str, Callable[[Any, Request], Any]], ...]:
+        """Name and function of the fields of these levels; with `columns`, only of those of these names."""
         getters = self._of_levels.get(levels)
         if getters is None:
             getters = tuple((one.name, one.get) for one in self.fields if one.level in levels)
             self._of_levels[levels] = getters
-        if columns is not None:
-            getters = tuple(pair for pair in getters if pair[0] in columns)
-        found = {name: get(item, request) for name, get in getters}
-        return {name: value for name, value in found.items() if value is not ABSENT}
+        if columns is None:
+            return getters
+        return tuple(pair for pair in getters if pair[0] in columns)
 
     def value(self, item: Any, request: Request, path: str) -> Any:
         """The value under a dotted name such as `message_stats.publish_details.rate`; ABSENT if there is

@@ -1,8 +1,8 @@
-"""Lists: filter by name, sort, page, select columns; once for all resources, and in slices.
+"""Lists, and single things: filter by name, sort, page, select columns; once for all resources, in slices.
 
 `render` is a generator of bytes whose steps are small, so that whoever drives it can let others have their
-turn between any two: also filtering, computing what to sort by, and sorting are steps. It raises what is
-wrong with the request before its first bytes.
+turn between any two: also filtering, computing what to sort by, sorting, and letting go of it all are steps.
+It raises what is wrong with the request before its first bytes. So is `show`, for a thing by itself.
 
 Source: RabbitMQ's management API, pagination and sorting; texts measured on 3.10.8.
 """
@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from heapq import merge
-from itertools import islice
+from itertools import chain, islice
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -111,48 +111,45 @@ def render(listing: Listing, request: Request) -> Iterator[bytes]:
     """The JSON of a list, or of a page of it. Raises 400 before the first bytes."""
     page = page_of(request)
     document = listing.document
-    found: list[Any] = []
     total = 0
+    column, order = request.query.get("sort"), listing.order
+    found = Stretches(sorts=bool(column) or order is not None, reverse=request.flag("sort_reverse"))
     for step in _steps(listing.items, STEP_ITEMS if page is None else page.step_items):
         total += len(step)
-        if page is None:
-            found += step
+        if page is not None:
+            step = [item for item in step if page.matches(str(document.value(item, request, "name")))]
+        if found.sorts:
+            found.add([(_key(item, document, request, column, order), item) for item in step])
         else:
-            found += [item for item in step if page.matches(str(document.value(item, request, "name")))]
+            found.add([(0, item) for item in step])
         yield b""
-    column, order = request.query.get("sort"), listing.order
-    if column or order is not None:
-        keyed: list[Keyed] = []
-        for step in _steps(found):
-            keyed += [(_key(item, document, request, column, order), item) for item in step]
-            yield b""
-        ordered = yield from _sorted(keyed, reverse=request.flag("sort_reverse"))
-    else:
-        ordered = reversed(found) if request.flag("sort_reverse") else iter(found)
+    ordered = found.in_order()
     if page is None:
         yield b"["
         yield from _rows(ordered, document, request)
         yield b"]"
+        yield from found.let_go()
         return
     start = (page.number - 1) * page.size
-    if start >= len(found) and page.number > 1:
-        raise page_out_of_range(page, len(found))
-    count = max(0, min(page.size, len(found) - start))
+    if start >= found.count and page.number > 1:
+        raise page_out_of_range(page, found.count)
+    count = max(0, min(page.size, found.count - start))
     # Whoever sorts by a column has walked through merged stretches up to here.
     for skipped in range(0, start, SORTED_ITEMS):
         deque(islice(ordered, min(SORTED_ITEMS, start - skipped)), maxlen=0)
         yield b""
     head = {
-        "filtered_count": len(found),
+        "filtered_count": found.count,
         "item_count": count,
         "page": page.number,
-        "page_count": -(-len(found) // page.size),
+        "page_count": -(-found.count // page.size),
         "page_size": page.size,
         "total_count": total,
     }
     yield encode(head)[:-1] + b',"items":['
     yield from _rows(islice(ordered, count), document, request)
     yield b"]}"
+    yield from found.let_go()
 
 
 def page_out_of_range(page: Page, count: int) -> HttpError:
@@ -160,11 +157,19 @@ def page_out_of_range(page: Page, count: int) -> HttpError:
     return HttpError(400, "page_out_of_range", reason)
 
 
-def show(item: Any, document: Document, request: Request) -> dict[str, Any]:
-    """A thing that was asked for by itself, with the columns that were asked for."""
+def show(item: Any, document: Document, request: Request, unknown: Any = None) -> Iterator[bytes]:
+    """The JSON of a thing that was asked for by itself, with the columns that were asked for, a field a step.
+
+    `unknown` is what stands for null.
+    """
     columns = _columns(request)
-    found = document.describe(item, request, levels_of(request, detailed=True), _firsts(columns))
-    return found if columns is None else pruned(found, columns)
+    found = {}
+    for name, get in document.getters(levels_of(request, detailed=True), _firsts(columns)):
+        value = get(item, request)
+        if value is not ABSENT:
+            found[name] = unknown if value is None else value
+        yield b""
+    yield encode(found if columns is None else pruned(found, columns))
 
 
 def _rows(items: Iterator[Any], document: Document, request: Request) -> Iterator[bytes]:
@@ -207,15 +212,46 @@ def _steps(items: Iterable[Any], count: int = STEP_ITEMS) -> Iterator[list[Any]]
         yield step
 
 
-def _sorted(keyed: list[Keyed], *, reverse: bool) -> Generator[bytes, None, Iterator[Any]]:
-    """Sort in stretches, a step each (yields b""); return the items in order, merged as they are taken."""
-    stretches = []
-    for position in range(0, len(keyed), SORTED_ITEMS):
-        stretch = keyed[position : position + SORTED_ITEMS]
-        stretch.sort(key=_KEY, reverse=reverse)
-        stretches.append(stretch)
-        yield b""
-    return map(_ITEM, merge(*stretches, key=_KEY, reverse=reverse))
+class Stretches:
+    """Items with what they are sorted by, in stretches small enough to be sorted, and freed, in one step.
+
+    With `sorts` their order is that of the keys, otherwise that in which they came.
+    """
+
+    def __init__(self, *, sorts: bool, reverse: bool) -> None:
+        self.sorts = sorts
+        self.count = 0
+        self._reverse = reverse
+        self._full: list[list[Keyed]] = []
+        self._last: list[Keyed] = []
+
+    def add(self, keyed: list[Keyed]) -> None:
+        """Take some more, fewer than a stretch has."""
+        self.count += len(keyed)
+        self._last += keyed
+        if len(self._last) >= SORTED_ITEMS:
+            self._end_stretch()
+
+    def _end_stretch(self) -> None:
+        if self.sorts:
+            self._last.sort(key=_KEY, reverse=self._reverse)
+        elif self._reverse:
+            self._last.reverse()
+        self._full.append(self._last)
+        self._last = []
+
+    def in_order(self) -> Iterator[Any]:
+        """The items; sorted stretches are merged as they are taken."""
+        self._end_stretch()
+        if self.sorts:
+            return map(_ITEM, merge(*self._full, key=_KEY, reverse=self._reverse))
+        return map(_ITEM, chain.from_iterable(reversed(self._full) if self._reverse else self._full))
+
+    def let_go(self) -> Iterator[bytes]:
+        """Forget all of them, in steps: to free ten thousand at once takes more than a millisecond."""
+        for stretch in self._full:
+            stretch.clear()
+            yield b""
 
 
 _KEY, _ITEM = itemgetter(0), itemgetter(1)

@@ -46,9 +46,9 @@ KEPT_MIN = 3
 SAMPLES_BYTES_MAX = 32 << 20
 """For the rings of all things together. With 3,000 queues busy at once each still has its ten minutes."""
 
-FRESH_ITEMS = 1000
-"""Up to so many queues and connections totals are added up when somebody asks; above, they are those of the
-last sample."""
+FRESH_ITEMS = 400
+"""Up to so many queues, connections and channels totals are added up when somebody asks, which takes a
+millisecond; above, they are those of the last sample."""
 
 
 class Step(NamedTuple):
@@ -120,13 +120,25 @@ class Series:
 
     def value(self, name: str, when_ms: int) -> int:
         """What a value was at some time, as far as that is known."""
+        return self.values(name, (when_ms,))[0]
+
+    def values(self, name: str, times_ms: Sequence[int]) -> list[int]:
+        """What a value was at each of these times, as far as that is known.
+
+        Cost: 0.3 µs a time; the rings are taken apart once for all of them.
+        """
         column = 1 + self.names.index(name)
-        for ring in self._rings:
-            if ring and ring[0] <= when_ms:
-                times = ring[:: self.width]
-                return ring[(bisect_right(times, when_ms) - 1) * self.width + column]
-        oldest = next((ring for ring in reversed(self._rings) if ring), None)
-        return oldest[column] if oldest is not None and self.trimmed else 0
+        rings = [(ring[:: self.width], ring[column :: self.width]) for ring in self._rings if ring]
+        unknown = rings[-1][1][0] if rings and self.trimmed else 0
+        found = []
+        for when_ms in times_ms:
+            for moments, values in rings:
+                if moments[0] <= when_ms:
+                    found.append(values[bisect_right(moments, when_ms) - 1])
+                    break
+            else:
+                found.append(unknown)
+        return found
 
 
 class Sampler:
@@ -246,7 +258,8 @@ class Sampler:
     def totals(self, vhosts: Sequence[VHost]) -> dict[str, int]:
         """What is added up over virtual hosts: now, or (if that is much to add) as of the last sample."""
         sessions = self._sessions()
-        many = sum([len(vhost.queues) + len(sessions.get(vhost, ())) for vhost in vhosts])
+        many = sum([len(vhost.queues) for vhost in vhosts])
+        many += sum([1 + len(one.channels) for vhost in vhosts for one in sessions.get(vhost, ())])
         totals = [0] * len(TOTALS)
         for vhost in vhosts:
             if many > FRESH_ITEMS:

@@ -65,22 +65,25 @@ def details(measure: Measure, counters: Sequence[Counters], kind: str, request: 
     sampler = request.sampler
     series = [one.samples for one in counters if one.samples is not None]
 
-    def at(when_ms: int) -> int:
-        total = 0
+    def at(times_ms: Sequence[int]) -> list[int]:
+        totals = [0] * len(times_ms)
         for one in series:
-            total += sum([one.value(name, when_ms) for name in measure.plus or (measure.name,)])
-            total -= sum([one.value(name, when_ms) for name in measure.minus])
-        return total
+            for name in measure.plus or (measure.name,):
+                totals = list(map(int.__add__, totals, one.values(name, times_ms)))
+            for name in measure.minus:
+                totals = list(map(int.__sub__, totals, one.values(name, times_ms)))
+        return totals
 
     rate = 0.0
     if sampler.before_ms:
-        rate = (at(sampler.last_ms) - at(sampler.before_ms)) * 1000 / (sampler.last_ms - sampler.before_ms)
+        last, before = at((sampler.last_ms, sampler.before_ms))
+        rate = (last - before) * 1000 / (sampler.last_ms - sampler.before_ms)
     age_s, incr_s = _range(kind, request)
     if not incr_s:
         return {"rate": rate}
     newest_ms = request.now_ms // (incr_s * 1000) * (incr_s * 1000)
     times = [newest_ms - back * 1000 for back in range(0, age_s + 1, incr_s)]
-    values = [at(when_ms) for when_ms in times]
+    values = at(times)
     return {
         "avg": sum(values) / len(values),
         "avg_rate": (values[0] - values[-1]) / max(1, (len(values) - 1) * incr_s),

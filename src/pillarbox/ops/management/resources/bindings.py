@@ -145,7 +145,7 @@ def binding_of(request: Request) -> Bound:
     raise not_found()
 
 
-def binding(request: Request) -> dict[str, Any]:
+def binding(request: Request) -> Iterator[bytes]:
     return show(binding_of(request), BINDING, request)
 
 

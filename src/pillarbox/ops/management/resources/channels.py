@@ -135,7 +135,7 @@ def channels(request: Request) -> Listing:
     return Listing(_all(request), CHANNEL, lambda shown: (shown.facts.name, shown.channel.number))
 
 
-def channel(request: Request) -> dict[str, Any]:
+def channel(request: Request) -> Iterator[bytes]:
     name = request.path["channel"]
     for session in request.core.sessions:
         if session.head is None or not name.startswith(session.head.client_facts().name):

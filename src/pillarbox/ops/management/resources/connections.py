@@ -176,10 +176,9 @@ def find(request: Request) -> Shown:
     raise not_found()
 
 
-def connection(request: Request) -> dict[str, Any]:
-    shown = show(find(request), CONNECTION, request)
+def connection(request: Request) -> Iterator[bytes]:
     # RabbitMQ has null for what is not known in lists, and an empty text here.
-    return {name: "" if value is None else value for name, value in shown.items()}
+    return show(find(request), CONNECTION, request, unknown="")
 
 
 def channels(request: Request) -> Listing:

@@ -96,7 +96,7 @@ def exchanges(request: Request) -> Listing:
     return Listing(_all(request), EXCHANGE, lambda shown: (shown.vhost.name, shown.name))
 
 
-def exchange(request: Request) -> dict[str, Any]:
+def exchange(request: Request) -> Iterator[bytes]:
     return show(Shown(request.vhost, request.exchange), EXCHANGE, request)
 
 

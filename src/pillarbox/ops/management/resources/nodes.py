@@ -18,7 +18,7 @@ from pillarbox.ops.management.routes import COLUMNS, DOCUMENT, LISTING, MONITORI
 from pillarbox.ops.resources import process_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from pillarbox.ops.management.node import Node
     from pillarbox.ops.management.request import Request
@@ -107,7 +107,7 @@ def nodes(request: Request) -> Listing:
     return Listing((request.node,), NODE)
 
 
-def node(request: Request) -> dict[str, Any]:
+def node(request: Request) -> Iterator[bytes]:
     return show(_node(request), NODE, request)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from pillarbox.broker.counters import ChurnCounters
@@ -13,7 +14,7 @@ from pillarbox.ops.management.node import NODE_NAME
 from pillarbox.ops.management.routes import COLUMNS, DOCUMENT, MANAGEMENT, SAMPLES, Route
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from pillarbox.broker.counters import Counters
     from pillarbox.ops.management.request import Request
@@ -27,13 +28,17 @@ class Totals:
     """What is added up over the virtual hosts that a user may see, once per request."""
 
     def __init__(self, request: Request) -> None:
+        self._request = request
         self.vhosts = list(request.visible_vhosts())
-        self.values = request.sampler.totals(self.vhosts)
         # Of all together the broker has samples of its own, which also know virtual hosts that are gone.
         all_of_them = len(self.vhosts) == len(request.core.vhosts)
         self.counters: list[Counters] = (
             [request.core.churn] if all_of_them else [vhost.past_channels for vhost in self.vhosts]
         )
+
+    @cached_property
+    def values(self) -> dict[str, int]:
+        return self._request.sampler.totals(self.vhosts)
 
 
 def exchange_types() -> list[dict[str, Any]]:
@@ -137,7 +142,7 @@ OVERVIEW = Document(
 # fmt: on
 
 
-def overview(request: Request) -> dict[str, Any]:
+def overview(request: Request) -> Iterator[bytes]:
     return show(Totals(request), OVERVIEW, request)
 
 

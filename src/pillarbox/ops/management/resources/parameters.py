@@ -64,7 +64,7 @@ def show_all(request: Request) -> Listing:
     return Listing(list(_found(request)), PARAMETER)
 
 
-def show(request: Request) -> dict[str, Any]:
+def show(request: Request) -> Iterator[bytes]:
     for item in _found(request):
         return shown(item, PARAMETER, request)
     raise not_found()
@@ -99,7 +99,7 @@ def _global(request: Request) -> str:
     return name
 
 
-def show_global(request: Request) -> dict[str, Any]:
+def show_global(request: Request) -> Iterator[bytes]:
     name = _global(request)
     item = name, request.core.global_parameters[name]
     return shown(item, GLOBAL_PARAMETER, request)

@@ -6,7 +6,7 @@ Source: RabbitMQ's management API; texts measured on 3.10.8. Rows R92, R93, R115
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -94,7 +94,7 @@ def show_of_vhost(request: Request) -> Listing:
     return _listed(request, lambda one: one.vhost == name)
 
 
-def show(request: Request) -> dict[str, Any]:
+def show(request: Request) -> Iterator[bytes]:
     key = named(request).name, request.vhost.name
     permission = request.core.users.permissions.get(key)
     if permission is None:
@@ -139,13 +139,13 @@ def show_topics_of_vhost(request: Request) -> Listing:
     return _topics(request, lambda one: one.vhost == name)
 
 
-def show_topics(request: Request) -> Iterable[dict[str, Any]]:
+def show_topics(request: Request) -> Listing:
     """Of one user in one virtual host, by exchange."""
     key = named(request).name, request.vhost.name
     own = request.core.users.topics.by_user.get(key)
     if not own:
         raise not_found()
-    return [shown(one, TOPIC_PERMISSION, request) for one in own.values()]
+    return Listing(list(own.values()), TOPIC_PERMISSION)
 
 
 def put_topic(request: Request) -> Answer | None:

@@ -5,7 +5,7 @@ Source: RabbitMQ's management API; texts measured on 3.10.8. Rows R95, R96, R115
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -55,7 +55,7 @@ class _Kind:
         vhosts = request.visible_vhosts()
         return Listing([policy for vhost in vhosts for policy in self._of(vhost)], DOCUMENT)
 
-    def show(self, request: Request) -> dict[str, Any]:
+    def show(self, request: Request) -> Iterator[bytes]:
         policy = self._of(request.vhost).get(request.path["policy"])
         if policy is None:
             raise not_found()

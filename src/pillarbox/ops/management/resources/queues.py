@@ -294,7 +294,7 @@ def queues(request: Request) -> Listing:
     return Listing(_all(request), QUEUE, lambda shown: (shown.vhost.name, shown.queue.name))
 
 
-def queue(request: Request) -> dict[str, Any]:
+def queue(request: Request) -> Iterator[bytes]:
     return show(Shown(request.vhost, request.queue), QUEUE, request)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -69,7 +70,7 @@ def show_without_permissions(request: Request) -> Listing:
     return Listing([user for user in users.by_name.values() if user.name not in entering], DOCUMENT)
 
 
-def show(request: Request) -> dict[str, Any]:
+def show(request: Request) -> Iterator[bytes]:
     return shown(named(request), DOCUMENT, request)
 
 

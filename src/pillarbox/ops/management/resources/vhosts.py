@@ -27,7 +27,7 @@ from pillarbox.ops.management.routes import ADMINISTRATOR, LISTING, MANAGEMENT, 
 from pillarbox.ops.management.samples import CHANNEL
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from pillarbox.broker.vhost import VHost
     from pillarbox.ops.management.request import Request
@@ -108,7 +108,7 @@ def show_all(request: Request) -> Listing:
     return Listing((Shown(vhost) for vhost in list(request.visible_vhosts())), DOCUMENT)
 
 
-def show(request: Request) -> dict[str, Any]:
+def show(request: Request) -> Iterator[bytes]:
     return show_one(Shown(request.vhost), DOCUMENT, request)
 
 
