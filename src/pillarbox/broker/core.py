@@ -288,6 +288,9 @@ class Core:
         for _, value in by_kind["binding"]:
             binding = kept.decode("binding", value)
             self.vhosts[binding.vhost].restore_binding(binding)
+        for _, value in by_kind["topic"]:
+            topic = kept.decode("topic", value)
+            self.vhosts[topic.vhost].topics.restore(topic)
 
     def _restore_messages(self, queue: Queue, recovery: Recovery) -> None:
         for lane in queue.lanes:

@@ -73,6 +73,15 @@ class BindingDefinition(msgspec.Struct, frozen=True):
     arguments: dict[str, Any]
 
 
+class TopicDefinition(msgspec.Struct, frozen=True):
+    """What a topic was given beside its streams: settings in a head's words, and options for its logs."""
+
+    vhost: str
+    name: str
+    settings: dict[str, str]
+    options: dict[str, Any]
+
+
 class GlobalParameterDefinition(msgspec.Struct, frozen=True):
     name: str
     value: Any
@@ -97,6 +106,7 @@ KINDS: dict[str, type[msgspec.Struct]] = {
     "schedule": ScheduleDefinition,
     "dead": DeadDefinition,
     "binding": BindingDefinition,
+    "topic": TopicDefinition,
 }
 
 

@@ -110,6 +110,11 @@ class Exchange:
     def __repr__(self) -> str:
         return f"<Exchange {self.name!r} {self.kind} bindings={len(self.bindings)}>"
 
+    @property
+    def stamp(self) -> Stamp:
+        """Valid until a binding of it, or of an exchange that it leads to, changes."""
+        return self._stamp
+
     def bind(self, binding: Binding) -> bool:
         """Add a binding; False if the same one exists."""
         identity = binding_identity(binding.destination, binding.key, binding.arguments)

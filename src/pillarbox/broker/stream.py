@@ -16,12 +16,14 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Container, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from pillarbox.broker.arguments import check_values
 from pillarbox.broker.lane import Lane
+from pillarbox.broker.partition import Partition
 from pillarbox.broker.queue import Queue
 from pillarbox.broker.run import MESSAGE_BYTES, Run
 from pillarbox.broker.stream_offset import Begin, interval_ms, read_begin
@@ -138,15 +140,17 @@ class StreamQueue(Queue):
         self.journaled = False
         self.lanes = [StreamLane(self, changes, uid, 0)]
         self._cursors: dict[Consumer, Cursor] = {}
-        self._asked: dict[int, Cursor | int] = {}
-        """What the log was asked, by ticket: a cursor wants a time, or anybody a chunk from an offset."""
         self._loading: set[int] = set()
         self._chunks: OrderedDict[int, Chunk] = OrderedDict()
         self.taken: list[Message] = []
         """Published in this tick, not in the log yet."""
         self.taken_bytes = 0
         self._settings: Mapping[str, Any] = arguments
-        self.log = streams.open_log(uid, self._options(), self)
+        self._log_options: Mapping[str, Any] = {}
+        """What the log was told beside: see `set_log_options`."""
+        self.partition = Partition(streams, uid, name, self._options(), self._committed)
+        self.log = self.partition.log
+        streams.add(self)
         self._note_size()
 
     def __repr__(self) -> str:
@@ -163,7 +167,7 @@ class StreamQueue(Queue):
         settings = self._settings
         age = settings.get("x-max-age")
         age_ms = interval_ms(age) if isinstance(age, str) else None
-        return LogOptions(
+        options = LogOptions(
             segment_bytes=min(
                 max(1, settings.get("x-stream-max-segment-size-bytes", SEGMENT_BYTES)), SEGMENT_BYTES * 4
             ),
@@ -172,6 +176,12 @@ class StreamQueue(Queue):
             retention_bytes=settings.get("x-max-length-bytes", -1),
             durability=self._streams.durability,
         )
+        return msgspec.structs.replace(options, **self._log_options) if self._log_options else options
+
+    def set_log_options(self, options: Mapping[str, Any]) -> None:
+        """Have these fields of `LogOptions` count, whatever arguments and policies say: those of a topic."""
+        self._log_options = options
+        self.log.options = self._options()
 
     # --- refusals ----------------------------------------------------------------------------------
 
@@ -232,16 +242,6 @@ class StreamQueue(Queue):
 
     # --- what the log says -------------------------------------------------------------------------
 
-    def written(self, ticket: int) -> None:
-        """See `LogListener`."""
-        if not self.log.options.syncs_each_write:
-            self._committed(ticket)
-
-    def synced(self, ticket: int) -> None:
-        """See `LogListener`."""
-        if self.log.options.syncs_each_write:
-            self._committed(ticket)
-
     def keep_time(self, now_ms: int) -> None:
         """Remove what is too old."""
         self.log.retain(now_ms)
@@ -255,45 +255,22 @@ class StreamQueue(Queue):
     def _note_size(self) -> None:
         self.ready_count = max(0, self.log.committed - self.log.offsets().start)
 
-    def loaded(self, ticket: int, found: Slice) -> None:
-        """See `LogListener`."""
-        asked = self._asked.pop(ticket)
-        if isinstance(asked, Cursor):
-            asked.waiting = False
-            asked.offset = max(found.offset_first, self.log.offsets().start)
-        else:
-            self._loading.discard(asked)
-            if self._cursors and found.size:
-                chunk = self._keep(asked, found)
-                for cursor in self._cursors.values():
-                    # Handed out at once: other chunks may come before the readers have their turn.
-                    if cursor.chunk is None and chunk.first <= cursor.offset < chunk.next:
-                        cursor.chunk = chunk
+    def _chunk_loaded(self, offset: int, found: Slice) -> None:
+        """What was read from this offset on has come: hand it out."""
+        self._loading.discard(offset)
+        if self._cursors and found.size:
+            chunk = self._keep(offset, found)
+            for cursor in self._cursors.values():
+                # Handed out at once: other chunks may come before the readers have their turn.
+                if cursor.chunk is None and chunk.first <= cursor.offset < chunk.next:
+                    cursor.chunk = chunk
         self.wake()
 
-    def found(self, ticket: int, offset: int) -> None:
-        """See `LogListener`."""
-        cursor = self._asked.pop(ticket)
-        assert isinstance(cursor, Cursor)
-        cursor.waiting = False
-        self._place(cursor, offset)
-        self.wake()
-
-    def load_failed(self, ticket: int, error: Exception) -> None:
-        """See `LogListener`: what retention has removed is skipped, what the disk refuses is an error."""
-        asked = self._asked.pop(ticket)
-        if isinstance(asked, Cursor):
-            asked.waiting = False
-        else:
-            self._loading.discard(asked)
-        if not isinstance(error, OffsetOutOfRange):
-            self._streams.failed(f"reading stream {self.name!r} failed: {error}")
-            return
-        self.wake()
-
-    def failed(self, reason: str) -> None:
-        """See `LogListener`."""
-        self._streams.failed(reason)
+    def _chunk_failed(self, offset: int, error: Exception) -> None:
+        """What retention has removed is skipped."""
+        self._loading.discard(offset)
+        if isinstance(error, OffsetOutOfRange):
+            self.wake()
 
     # --- readers -----------------------------------------------------------------------------------
 
@@ -322,31 +299,48 @@ class StreamQueue(Queue):
 
     def _start(self, cursor: Cursor, begin: Begin) -> None:
         """Find out where a reader begins; what the log does not know by heart it is asked for."""
-        log = self.log
+        log, partition = self.log, self.partition
         offsets = log.offsets()
         if begin.kind == "time":
-            ticket = self._streams.take_ticket()
-            offset = log.find_time(begin.value, ticket)
+            offset = partition.find_time(
+                begin.value, partial(self._place, cursor), partial(self._place_failed, cursor)
+            )
             if offset is not None:
                 self._place(cursor, offset)
                 return
         elif begin.kind == "last" and log.committed > offsets.start:
             # Like RabbitMQ, from the first message of the last batch.
-            ticket = self._streams.take_ticket()
-            found = log.read(log.committed - 1, 1, ticket)
+            found = partition.read(
+                log.committed - 1,
+                1,
+                partial(self._place_at_batch, cursor),
+                partial(self._place_failed, cursor),
+            )
             if found is not None:
-                cursor.offset = max(found.offset_first, offsets.start)
+                self._place_at_batch(cursor, found)
                 return
         else:
             following = offsets.accepted + len(self.taken)
             cursor.offset = following if begin.kind == "next" else max(offsets.start, begin.value)
             return
-        self._asked[ticket] = cursor
         cursor.waiting = True
 
     def _place(self, cursor: Cursor, offset: int) -> None:
         """The log has said which batch begins with a time, or that all it has is older."""
+        cursor.waiting = False
         cursor.offset = self.log.committed if offset == NOT_FOUND else offset
+        self.wake()
+
+    def _place_at_batch(self, cursor: Cursor, found: Slice) -> None:
+        """The batch with which a reader begins has come."""
+        cursor.waiting = False
+        cursor.offset = max(found.offset_first, self.log.offsets().start)
+        self.wake()
+
+    def _place_failed(self, cursor: Cursor, error: Exception) -> None:
+        """It is not there any more: the reader begins with what is."""
+        cursor.waiting = False
+        self.wake()
 
     def behind(self, consumer: Consumer) -> int:
         """How many messages a reader has not been given yet, with those that its filter leaves out."""
@@ -426,15 +420,15 @@ class StreamQueue(Queue):
                 return known
         if offset in self._loading:
             return None
-        ticket = self._streams.take_ticket()
         try:
-            found = self.log.read(offset, CHUNK_BYTES, ticket)
+            found = self.partition.read(
+                offset, CHUNK_BYTES, partial(self._chunk_loaded, offset), partial(self._chunk_failed, offset)
+            )
         except OffsetOutOfRange:
             # Retention was faster than the reader.
             cursor.offset = self.log.offsets().start
             return None if cursor.offset >= self.log.committed else self._chunk(cursor)
         if found is None:
-            self._asked[ticket] = offset
             self._loading.add(offset)
             return None
         return self._keep(offset, found)
@@ -458,6 +452,7 @@ class StreamQueue(Queue):
         self._chunks.clear()
         self._streams.forget(self)
         super().close()
+        self.partition.close()
 
 
 def filter_values(arguments: Mapping[str, Any]) -> frozenset[str] | None:

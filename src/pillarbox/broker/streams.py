@@ -75,15 +75,19 @@ class Streams:
             raise BrokerError(Reason.NOT_IMPLEMENTED, "this broker keeps no streams")
         return self._logs
 
-    def open_log(self, uid: int, options: LogOptions, queue: StreamQueue) -> PartitionLog:
+    def open_log(self, uid: int, options: LogOptions, listener: LogListener) -> PartitionLog:
         """Open the log of a stream, or make it."""
-        listener: LogListener = queue
         core = self._core
         try:
             log = self._store().open_log(uid, options, listener, now_ms=core.changes.now_ms)
         except OSError as error:
             text = f"the log of a stream cannot be opened: {error.strerror or error}"
             raise BrokerError(Reason.INTERNAL_ERROR, text) from None
+        return log
+
+    def add(self, queue: StreamQueue) -> None:
+        """A stream has come."""
+        core = self._core
         if not self._open and core.synced_ticket < core.journal_ticket:
             # From here on somebody asks what the journal owes.
             self._owing[JOURNAL] = (core.synced_ticket, core.journal_ticket)
@@ -91,7 +95,6 @@ class Streams:
         if not self._timed:
             self._timed = True
             core.scheduler.at(core.changes.now_ms + HOUSEKEEPING_MS, self)
-        return log
 
     def forget(self, queue: StreamQueue) -> None:
         """A stream was deleted: nobody waits for it, and its log goes."""
@@ -117,6 +120,15 @@ class Streams:
             self._core.scheduler.at(now_ms + HOUSEKEEPING_MS, self)
 
     # --- a tick ------------------------------------------------------------------------------------
+
+    @property
+    def ticket(self) -> int:
+        """Of the last tick that brought something to keep: what goes into a log beside a tick has it, too."""
+        return self._core.ticket
+
+    @property
+    def now_ms(self) -> int:
+        return self._core.changes.now_ms
 
     def take_ticket(self) -> int:
         """A ticket for a question to a log."""

@@ -61,7 +61,7 @@ def add_super_stream(
             if one in taken:
                 text = f"there is already a {kind} '{one}' in vhost '{vhost.name}'"
                 raise BrokerError(Reason.PRECONDITION_FAILED, text)
-    exchange = vhost.declare_exchange(name, "direct", durable=True, arguments={MARK: True})
+    exchange = mark_super_stream(vhost, name)
     try:
         for order, (key, partition) in enumerate(zip(keys, names, strict=True)):
             queue = vhost.declare_queue(
@@ -72,6 +72,11 @@ def add_super_stream(
         delete_super_stream(vhost, name)
         raise
     return names
+
+
+def mark_super_stream(vhost: VHost, name: str) -> Exchange:
+    """Make the exchange that makes streams a super stream, without any yet."""
+    return vhost.declare_exchange(name, "direct", durable=True, arguments={MARK: True})
 
 
 def is_super_stream(exchange: Exchange) -> bool:

@@ -34,6 +34,7 @@ from pillarbox.broker.queue import Queue
 from pillarbox.broker.routing import KINDS
 from pillarbox.broker.run import message_bytes_of
 from pillarbox.broker.stream import StreamQueue
+from pillarbox.broker.topics import Topics
 from pillarbox.engine.base import NO_EXPIRATION
 from pillarbox.errors import BrokerError, Reason
 
@@ -75,6 +76,8 @@ class VHost:
         self.tracing = False
         """Copies of messages are published (R75); set by `Core.set_tracing`."""
         self.queues: dict[str, Queue] = {}
+        self.topics = Topics(core, self)
+        """Its streams, as those see them who know topics."""
         self.exchanges: dict[str, Exchange] = {}
         self.default_exchange = ExchangeCounters()
         """What went through the exchange that has no name and is no object."""
@@ -266,6 +269,7 @@ class VHost:
 
     def _remove_exchange(self, exchange: Exchange) -> None:
         del self.exchanges[exchange.name]
+        self.topics.forget(exchange.name)
         if exchange.history is not None:
             exchange.history.clear()
         self._core.schedules.remove(exchange)
@@ -460,6 +464,8 @@ class VHost:
                 self._core.undefine("lane", str(lane.uid))
         for consumer in queue.dismiss_consumers():
             consumer.sink.consumer_cancelled(consumer)
+        if queue.in_log:
+            self.topics.forget(queue.name)
         # Last, because it refuses those who wait for a message, and with them their channel and consumers.
         queue.close()
 

@@ -20,6 +20,7 @@ from pillarbox.protocols.kafka.versions import offered
 
 if TYPE_CHECKING:
     from pillarbox.broker.core import Core
+    from pillarbox.broker.topics import Topics
     from pillarbox.broker.vhost import VHost
     from pillarbox.config import Config
 
@@ -67,6 +68,10 @@ class Head:
     @property
     def vhost(self) -> VHost:
         return self.core.vhosts[self.settings.vhost]
+
+    @property
+    def topics(self) -> Topics:
+        return self.vhost.topics
 
     @property
     def anonymous(self) -> str:

@@ -1,0 +1,202 @@
+"""Topics: the streams of a virtual host as those see them who know topics and partitions.
+
+A topic is a view and no object of its own: a stream queue is a topic with one partition under its name, a
+super stream one with as many partitions as it has streams. So whatever protocol makes or removes them, all
+see the same. Kept beside it are only the settings that the topic was given, and what they mean to its logs.
+
+Not here: which settings there are (a head's matter), records, groups. Source: Kafka's topics; R80, R84, K12,
+K31. Invariant: a topic found before is good as long as its stamp is valid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from pillarbox.broker import definitions as kept
+from pillarbox.broker.exchange import Stamp
+from pillarbox.broker.stream import StreamQueue
+from pillarbox.broker.super_stream import (
+    ORDER,
+    add_super_stream,
+    delete_super_stream,
+    is_super_stream,
+    mark_super_stream,
+    partitions_of,
+)
+from pillarbox.errors import BrokerError, Reason
+
+if TYPE_CHECKING:
+    from pillarbox.broker.core import Core
+    from pillarbox.broker.vhost import VHost
+
+KIND = "topic"
+STREAM: Mapping[str, Any] = {"x-queue-type": "stream"}
+ID_BYTES = 16
+
+
+class Topic(msgspec.Struct, frozen=True, eq=False):
+    """A topic as it is while `stamp` is valid."""
+
+    name: str
+    id: bytes
+    """16 bytes, of its first stream: a topic that is made anew has another."""
+    partitions: list[StreamQueue]
+    stamp: Stamp
+
+    @property
+    def exists(self) -> bool:
+        return self.stamp.valid
+
+
+class Topics:
+    """The topics of one virtual host."""
+
+    def __init__(self, core: Core, vhost: VHost) -> None:
+        self._core = core
+        self._vhost = vhost
+        self._settings: dict[str, kept.TopicDefinition] = {}
+        self._found: dict[str, Topic] = {}
+        """What was looked up before; at most as many as there were topics."""
+        self._names: dict[bytes, str] = {}
+        """By id."""
+
+    def __repr__(self) -> str:
+        return f"<Topics of {self._vhost.name!r}>"
+
+    # --- looking up ----------------------------------------------------------------------------------
+
+    def get(self, name: str) -> Topic | None:
+        """The topic of this name. Cost: a look into a dictionary, as a rule."""
+        known = self._found.get(name)
+        if known is not None and known.stamp.valid:
+            return known
+        streams, stamp = self._streams(name)
+        if not streams:
+            self._found.pop(name, None)
+            return None
+        topic = self._found[name] = Topic(name, _id_of(streams[0]), streams, stamp)
+        self._names[topic.id] = name
+        return topic
+
+    def _streams(self, name: str) -> tuple[list[StreamQueue], Stamp]:
+        vhost = self._vhost
+        exchange = vhost.exchanges.get(name)
+        if exchange is not None and is_super_stream(exchange):
+            return partitions_of(exchange), exchange.stamp
+        queue = vhost.queues.get(name)
+        if isinstance(queue, StreamQueue):
+            return [queue], queue.stamp
+        return [], Stamp()
+
+    def by_id(self, identity: bytes) -> Topic | None:
+        """The topic with this id. Cost: that of `all` where nobody has looked it up by name before."""
+        if identity not in self._names:
+            for each in self.all():
+                self._names[each.id] = each.name
+        topic = self.get(self._names.get(identity, ""))
+        if topic is None or topic.id != identity:
+            self._names.pop(identity, None)
+            return None
+        return topic
+
+    def all(self) -> Iterator[Topic]:
+        """Every topic, by name. Cost: O(queues + exchanges)."""
+        vhost = self._vhost
+        names = {exchange.name for exchange in vhost.exchanges.values() if is_super_stream(exchange)}
+        parts = {stream for name in names for stream in self._streams(name)[0]}
+        names |= {
+            queue.name
+            for queue in vhost.queues.values()
+            if isinstance(queue, StreamQueue) and queue not in parts
+        }
+        for name in sorted(names):
+            topic = self.get(name)
+            if topic is not None:
+                yield topic
+
+    def settings(self, topic: Topic) -> Mapping[str, str]:
+        """What the topic was given, in the words of the head that gave it."""
+        known = self._settings.get(topic.name)
+        return {} if known is None else known.settings
+
+    # --- changing ------------------------------------------------------------------------------------
+
+    def create(
+        self, name: str, partitions: int, settings: Mapping[str, str], options: Mapping[str, Any]
+    ) -> Topic:
+        """Make a topic. `options`: what its settings mean to its logs (fields of `LogOptions`).
+
+        Raises PRECONDITION_FAILED, and makes nothing, where one of its names is taken.
+        """
+        vhost = self._vhost
+        if name in vhost.queues or name in vhost.exchanges:
+            text = f"there is already something named '{name}' in vhost '{vhost.name}'"
+            raise BrokerError(Reason.PRECONDITION_FAILED, text)
+        if partitions == 1:
+            vhost.declare_queue(None, name, durable=True, arguments=STREAM)
+        else:
+            add_super_stream(vhost, name, partitions)
+        topic = self.get(name)
+        assert topic is not None, f"{name!r} was just made"
+        self.configure(topic, settings, options)
+        return topic
+
+    def configure(self, topic: Topic, settings: Mapping[str, str], options: Mapping[str, Any]) -> None:
+        """Give a topic other settings; see `create`."""
+        definition = kept.TopicDefinition(self._vhost.name, topic.name, dict(settings), dict(options))
+        self._settings[topic.name] = definition
+        self._core.define(KIND, self._key(topic.name), definition)
+        self._apply(topic, options)
+
+    def grow(self, topic: Topic, partitions: int) -> Topic:
+        """Let a topic have so many partitions, which is more than it has. The first ones stay as they are."""
+        vhost, name = self._vhost, topic.name
+        exchange = vhost.exchanges.get(name)
+        if exchange is None:
+            exchange = mark_super_stream(vhost, name)
+            vhost.bind(exchange, topic.partitions[0], "0", {ORDER: 0})
+        for number in range(len(topic.partitions), partitions):
+            stream = vhost.declare_queue(None, f"{name}-{number}", durable=True, arguments=STREAM)
+            vhost.bind(exchange, stream, str(number), {ORDER: number})
+        self._found.pop(name, None)
+        grown = self.get(name)
+        assert grown is not None, f"{name!r} is there"
+        if name in self._settings:
+            self._apply(grown, self._settings[name].options)
+        return grown
+
+    def delete(self, topic: Topic) -> None:
+        """Remove a topic with all its records."""
+        vhost, name = self._vhost, topic.name
+        exchange = vhost.exchanges.get(name)
+        if exchange is not None and is_super_stream(exchange):
+            delete_super_stream(vhost, name)
+        else:
+            vhost.remove_queue(topic.partitions[0])
+
+    def forget(self, name: str) -> None:
+        """A stream or super stream of this name is gone, and with it what was kept of the topic."""
+        if self._settings.pop(name, None) is not None:
+            self._core.undefine(KIND, self._key(name))
+
+    def restore(self, definition: kept.TopicDefinition) -> None:
+        """After a restart, when queues, exchanges and bindings are there."""
+        self._settings[definition.name] = definition
+        topic = self.get(definition.name)
+        if topic is not None:
+            self._apply(topic, definition.options)
+
+    def _apply(self, topic: Topic, options: Mapping[str, Any]) -> None:
+        for stream in topic.partitions:
+            stream.set_log_options(options)
+
+    def _key(self, name: str) -> str:
+        return kept.key_of(self._vhost.name, name)
+
+
+def _id_of(stream: StreamQueue) -> bytes:
+    return sha256(b"topic %d" % stream.uid).digest()[:ID_BYTES]
