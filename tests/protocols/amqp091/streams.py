@@ -120,9 +120,10 @@ def publishes(draw: st.DrawFn) -> bytes:
     first = draw(st.integers(0, 255))
     step = draw(st.sampled_from((131_064, 131_064, 131_064, 4088, 16_384, 20_000, 1 + size // 2)))
     count = 1 if size > 300 else draw(st.sampled_from((1, 1, 2, 3, 5)))
+    growth = draw(st.sampled_from((0, 0, 1, 200)))
     parts = []
     for number in range(count):
-        body = bytes([(first + number) & 0xFF]) * size
+        body = bytes([(first + number) & 0xFF]) * (size + growth * number)
         parts.append(method + wire.content_frames(channel, properties, body, step + 8))
     return b"".join(parts)
 

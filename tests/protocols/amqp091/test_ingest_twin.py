@@ -52,6 +52,28 @@ def test_hot_frames_in_one_read_mean_what_the_twin_means(stream: Stream) -> None
     assert_twins(stream, [])
 
 
+def test_publishes_alike_but_for_their_bodies_are_taken_wherever_the_input_ends() -> None:
+    """From the second of a kind on they are compared, not read: any sizes, any cut, another kind between."""
+    kinds = [(b"\x10\x00\x02", size) for size in (1, 1, 1, 20, 2, 0, 3, 3, 3)]
+    kinds += [(b"\x10\x00\x01", 3), (b"\x10\x00\x02", 3), (b"\x10\x00\x02", 101)]
+    data = b"".join(
+        [
+            m.method_frame(1, m.BASIC_PUBLISH, 0, "", "a", False, False)
+            + wire.content_frames(1, properties, bytes([number]) * size, 131_072)
+            for number, (properties, size) in enumerate(kinds)
+        ]
+    )
+    limits = Settings(message_size_max=100)
+    twin = Rig(TwinConnection, settings=limits)
+    twin.turn(START)
+    expected = twin.turn(data)
+    for cut in range(len(data)):
+        rig = Rig(Connection, settings=limits)
+        rig.turn(START)
+        assert rig.turn(data, cut_at([cut])) == expected
+        assert rig.state() == twin.state()
+
+
 def good(number: int) -> bytes:
     method = m.method_frame(2, m.BASIC_PUBLISH, 0, "", "b", False, False)
     return method + wire.content_frames(2, b"\x00\x00", b"%d" % number, 131_072)
