@@ -87,9 +87,11 @@ def body_of(size: int, seed: int = 0) -> bytes:
     return (pattern * (size // 251 + 1))[:size]
 
 
-def publish(body: bytes, properties: bytes, *, key: str = QUEUE, mandatory: bool = False) -> bytes:
+def publish(
+    body: bytes, properties: bytes, *, exchange: str = "", key: str = QUEUE, mandatory: bool = False
+) -> bytes:
     """One publish, in frames of whatever size the broker takes."""
-    method = m.method_frame(1, m.BASIC_PUBLISH, 0, "", key, mandatory, False)
+    method = m.method_frame(1, m.BASIC_PUBLISH, 0, exchange, key, mandatory, False)
     return method + wire.content_frames(1, properties, body, 4096)
 
 
@@ -124,6 +126,36 @@ def sizes(draw: st.DrawFn) -> tuple[int, list[int]]:
     edges = [0, 1, room - 1, room, room + 1, 2 * room - 1, 2 * room, 2 * room + 1, 3 * room + 7, frame_max]
     size = st.sampled_from(edges) | st.integers(0, 300) | st.integers(0, 400_000)
     return frame_max, draw(st.lists(size, min_size=1, max_size=6))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(("k", "other")), PROPERTIES, st.sampled_from((0, 3, 4, 5000))), max_size=12
+    )
+)
+def test_neighbours_in_a_delivery_may_differ_in_anything(wanted: list[tuple[str, bytes, int]]) -> None:
+    """R60: what a message shares with the one before it is not written anew, what it does not share is."""
+    rig = ready(4096)
+    for key in ("k", "other"):
+        rig.send(1, m.QUEUE_BIND, 0, QUEUE, "amq.direct", key, False, {})
+    bodies = [body_of(size, seed) for seed, (_, _, size) in enumerate(wanted)]
+    rig.turn(
+        b"".join(
+            [
+                publish(body, properties, exchange="amq.direct", key=key)
+                for body, (key, properties, _) in zip(bodies, wanted, strict=True)
+            ]
+        )
+    )
+    rig.output = b""
+    rig.send(1, m.BASIC_CONSUME, 0, QUEUE, "tag", False, False, False, False, {})
+    rig.turn()
+    told = messages(parse(rig.output, 4096))
+    assert [one.body for one in told] == bodies
+    assert [one.properties for one in told] == [properties for _, properties, _ in wanted]
+    keys = [one.method.routing_key for one in told if isinstance(one.method, commands.Basic.Deliver)]
+    assert keys == [key for key, _, _ in wanted]
 
 
 @settings(max_examples=150, deadline=None)

@@ -53,7 +53,7 @@ RabbitMQ has no bound."""
 _uint32 = Struct(">I").unpack_from
 _uint16 = Struct(">H").unpack_from
 _header_start = Struct(">HHQ").unpack_from
-_tag_and_flag = Struct(">QB").pack
+_tag = Struct(">Q").pack
 _method_head = Struct(">BHIIB").pack
 _header_head = Struct(">BHIHHQ").pack
 _body_head = Struct(">BHI").pack
@@ -410,46 +410,44 @@ class Channel:
     # --- deliveries ------------------------------------------------------------------------------------
 
     def deliver(self, consumer: Consumer, run: Run, tag_first: int) -> None:
-        """Send a run as basic.deliver: per message two look-ups, one pack and eight parts of a join."""
+        """Send a run as basic.deliver: per message one pack and five parts of a join, as long as they are
+        alike in all but their bodies."""
         connection = self.connection
         connection.handed_out(run.body_bytes)
         if not connection.out:
             connection.on_output()
         out = connection.out
         body_max = connection.frame_max - 8
-        redelivered = run.redelivered
+        flag = b"\x01" if run.redelivered else b"\x00"
         ends_of = consumer.head
         heads = self._heads
         tag = tag_first
         address: Address | None = None
-        start = end = b""
+        properties: bytes | None = None
+        alike_size = -1
+        start = end = middle = b""
         messages = run.messages
         assert messages is not None
         if run.counts is not None:
             messages = with_counts(messages, run)
         for message in messages:
-            if message.address is not address:
-                address = message.address
-                ends = ends_of.get(address)
-                start, end = ends if ends is not None else self._deliver_ends(consumer, address)
-            properties = message.properties
             body = message.body
             size = len(body)
+            if size != alike_size or message.properties is not properties or message.address is not address:
+                if message.address is not address:
+                    address = message.address
+                    ends = ends_of.get(address)
+                    start, end = ends if ends is not None else self._deliver_ends(consumer, address)
+                properties = message.properties
+                alike_size = size
+                if 0 < size <= body_max:
+                    sized = heads.get(len(properties) << 32 | size) or self._content_heads(properties, size)
+                    header_head, body_head = sized
+                    middle = (flag + end + header_head) + (properties + body_head)
             if 0 < size <= body_max:
-                head = heads.get(len(properties) << 32 | size)
-                header_head, body_head = head if head is not None else self._content_heads(properties, size)
-                out += (
-                    start,
-                    _tag_and_flag(tag, redelivered),
-                    end,
-                    header_head,
-                    properties,
-                    body_head,
-                    body,
-                    _FRAME_END,
-                )
+                out += (start, _tag(tag), middle, body, _FRAME_END)
             else:
-                out += (start, _tag_and_flag(tag, redelivered), end)
+                out += (start, _tag(tag), flag, end)
                 out += self.content_frames(message)
             tag += 1
 
