@@ -116,6 +116,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     requeues_count: bool
     """Does every return count towards that limit? Otherwise only deliveries that failed do (basic.reject,
     receivers that went away without an answer), and `x-acquired-count` stands beside `x-delivery-count`."""
+    renewal_ends_consumers: bool
+    """When a token is renewed, do consumers end whose queues may not be read any more?"""
     refused: frozenset[Feature]
     """What clients may not do."""
 
@@ -128,6 +130,7 @@ PROFILES = {
         frame_min=4096,
         delivery_limit=None,
         requeues_count=True,
+        renewal_ends_consumers=False,
         refused=frozenset(),
     ),
     "rabbitmq:4.3": Profile(
@@ -137,6 +140,7 @@ PROFILES = {
         frame_min=SMALL_FRAME_BYTES,
         delivery_limit=20,
         requeues_count=False,
+        renewal_ends_consumers=True,
         refused=REFUSED_BY_4_3,
     ),
 }

@@ -19,6 +19,7 @@ from pika.exceptions import (
 from pillarbox import Broker, ManualClock
 from pillarbox.config import Config, ConfigError
 from pillarbox.errors import StartupError
+from pillarbox.profiles import DEFAULT
 from tests.management.http import Client
 from tests.oauth.issuer import AUDIENCE, FULL, token, write_keys
 
@@ -28,11 +29,13 @@ Connect = Callable[..., Any]
 
 
 @pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Broker]:
+def broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Broker]:
+    """Of the default profile, unless a test is parametrized with another one."""
     options = {
         "auth_backends": ("oauth2", "internal"),
         "oauth_resource_server_id": AUDIENCE,
         "oauth_keys": (write_keys(tmp_path),),
+        "profile": getattr(request, "param", DEFAULT),
     }
     with Broker(clock=ManualClock(), management_port=0, **options) as running:
         yield running
@@ -128,6 +131,33 @@ def test_another_token_keeps_the_connection_and_brings_its_own_rights(
         channel.basic_publish("", "q", b"not any more")
     broker.advance("10m")
     assert closes(connection)[0] == 320
+
+
+@pytest.mark.parametrize(
+    ("broker", "ends"), [("rabbitmq:3.13", False), ("rabbitmq:4.3", True)], indirect=["broker"]
+)
+def test_consumer_without_the_right_to_read_ends_with_the_renewal_where_it_does_in_rabbitmq(
+    broker: Broker, connect: Connect, ends: bool
+) -> None:
+    """Since 4.2.6: basic.cancel, while the consumer of the other queue goes on and deliveries stay out."""
+    connection = connect(token(*FULL, expires_s=later_s(broker)))
+    channel, told, got = connection.channel(), [], []
+    channel.add_on_cancel_callback(lambda method: told.append(method.method.consumer_tag))
+    for name in ("own-1", "taken"):
+        channel.queue_declare(name, durable=True)
+        channel.basic_publish("", name, b"before")
+        channel.basic_consume(name, lambda *delivery: got.append(delivery[3]), consumer_tag=f"of {name}")
+    while len(got) < 2:
+        connection.process_data_events(1)
+    connection.update_secret(token("read:*/own-*", "write:*/*", expires_s=later_s(broker, 600)), "fewer")
+    for name in ("taken", "own-1"):
+        channel.basic_publish("", name, b"after " + name.encode())
+    while b"after own-1" not in got:
+        connection.process_data_events(1)
+    assert told == (["of taken"] if ends else [])
+    assert (b"after taken" in got) is not ends
+    taken = broker.queue("taken")
+    assert (taken.consumers, taken.ready, taken.unacknowledged) == ((0, 1, 1) if ends else (1, 0, 2))
 
 
 @pytest.mark.parametrize("claims", [{"sub": "another"}, {"expires_s": 1}, {"aud": "another"}], ids=str)

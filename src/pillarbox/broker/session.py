@@ -84,6 +84,26 @@ class Session:
         self.core.demand_entry(user, self.vhost.name)
         self.user = user
         self.forget_routes()
+        if self.core.profile.renewal_ends_consumers:
+            self._end_refused_consumers()
+
+    def _end_refused_consumers(self) -> None:
+        """End consumers of queues that the user may not read, and tell them; what they have out stays out."""
+        users, user, vhost = self.core.users, self.user, self.vhost
+        refused = [
+            consumer
+            for channel in self.channels
+            for consumer in channel.consumers.values()
+            if consumer.queue.name in vhost.queues
+            and not users.allows(user, vhost.name, "read", consumer.queue.name)
+        ]
+        self.cancel_all(refused)
+        for consumer in refused:
+            name = consumer.queue.name
+            self.core.warn(
+                f"{self.describe()} may not read queue {name!r} any more: its consumer is cancelled"
+            )
+            consumer.sink.consumer_cancelled(consumer)
 
     def introduce(self, client: Client) -> None:
         """Say whose session it is. One that nobody introduces is no connection, and in no list."""

@@ -43,7 +43,7 @@ class Sink(Protocol):
         """The publishes with these numbers (inclusive) were refused; all before them are answered."""
 
     def consumer_cancelled(self, consumer: Consumer) -> None:
-        """The queue went away under this consumer."""
+        """The queue went away under this consumer, or the right to read it; what it has out stays out."""
 
     def time_answers(self, queue: Queue) -> None:
         """Deliveries of this queue have to be answered in time from now on (see `ack_timeout`)."""

@@ -602,7 +602,7 @@ class Channel:
             self.send_method(methods.BASIC_NACK, tag_last, tag_first != tag_last, True)
 
     def consumer_cancelled(self, consumer: Consumer) -> None:
-        """See `Sink`: the queue is gone (R64)."""
+        """See `Sink`: the queue is gone (R64), or the right to read it (R8)."""
         self.consumers.pop(consumer.tag, None)
         if self.connection.client_capabilities.get("consumer_cancel_notify"):
             if self._busy:
