@@ -37,6 +37,8 @@ class Partition:
         """Who asked the log for something, by ticket: answer and fault."""
         self.watchers: dict[Watcher, None] = {}
         """Called when more is committed; whoever has enough takes itself away."""
+        self.failure: str | None = None
+        """Why the log can store nothing more."""
         self.log: PartitionLog = streams.open_log(uid, options, self)
 
     def __repr__(self) -> str:
@@ -44,7 +46,7 @@ class Partition:
 
     # --- asking --------------------------------------------------------------------------------------
 
-    def append(self, batches: bytes) -> int:
+    def append(self, batches: bytes | bytearray) -> int:
         """Put batches into the log as they came, at once; return the offset of the first record.
 
         Durable when `log.committed` is beyond. Raises what `PartitionLog.append` raises, INTERNAL_ERROR if
@@ -79,6 +81,7 @@ class Partition:
 
     def close(self) -> None:
         """Its stream was deleted: whoever watches looks, and finds that it is gone."""
+        self.failure = "the stream was deleted"
         self._tell()
         self.watchers.clear()
 
@@ -115,4 +118,6 @@ class Partition:
         failed(error)
 
     def failed(self, reason: str) -> None:
+        self.failure = reason
         self._streams.failed(reason)
+        self._tell()

@@ -230,6 +230,13 @@ class StreamQueue(Queue):
         self._streams.grown[self] = None
         self._changes.logs_grown = True
 
+    def append(self, batches: bytes | bytearray, count: int) -> int:
+        """Put batches of so many records into the log as they came; see `Partition.append`."""
+        first = self.partition.append(batches)
+        self.counters.publish += count
+        self.active_ms = self._changes.now_ms
+        return first
+
     def append_taken(self, ticket: int) -> None:
         """Give the log what was taken in, in batches of a bounded size."""
         taken, self.taken = self.taken, []

@@ -193,7 +193,7 @@ class PartitionLog:
 
     # --- taking in -----------------------------------------------------------------------------------------
 
-    def append(self, batches: bytes, ticket: int, *, now_ms: int) -> int:
+    def append(self, batches: Buffer, ticket: int, *, now_ms: int) -> int:
         """Take batches in, one after another; return the first one's first offset.
 
         Answered by `written` and `synced`. Raises BatchError for bytes that are not whole and intact

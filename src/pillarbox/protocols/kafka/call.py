@@ -21,12 +21,14 @@ if TYPE_CHECKING:
 class Call:
     """See the module. `pieces` is the encoded response with its header; None: not answered yet."""
 
-    __slots__ = ("client_id", "connection", "correlation_id", "head", "key", "pieces", "version")
+    __slots__ = ("client_id", "connection", "correlation_id", "head", "key", "pieces", "size", "version")
 
-    def __init__(self, connection: Connection, header: RequestHeader) -> None:
+    def __init__(self, connection: Connection, header: RequestHeader, size: int) -> None:
         self.connection = connection
         self.head: Head = connection.head
         self.key, self.version, self.correlation_id, self.client_id = header
+        self.size = size
+        """Bytes of the request."""
         self.pieces: list[bytes] | None = None
 
     def __repr__(self) -> str:

@@ -45,6 +45,9 @@ CALLS_MAX = 64
 """Requests of one connection that wait for an answer; clients have five under way as a rule. What comes
 behind them is left where it is."""
 
+CALLS_BYTES_MAX = 16 << 20
+"""The same, in bytes of requests."""
+
 LARGE_BYTES = 64 << 10
 """From this size on a request that is on its way is read in larger pieces."""
 
@@ -89,6 +92,7 @@ class Connection:
         self.is_closed = False
         self.in_body = 0
         self._calls: deque[Call] = deque()
+        self._calls_bytes = 0
         self._input = bytearray()
         self._scanning = False
         self._paused = False
@@ -120,7 +124,7 @@ class Connection:
         self._scanning = True
         with memoryview(data) as view:
             while len(data) - at >= 8 and not self.want_close:
-                if len(self._calls) >= CALLS_MAX:
+                if self._is_full:
                     self.waiting = True
                     break
                 size, key = _SIZE_AND_KEY.unpack_from(data, at)
@@ -153,12 +157,12 @@ class Connection:
         try:
             header, at = decode_header(frame)
             key, version = header.key, header.version
-            call = Call(self, header)
+            call = Call(self, header, len(frame))
             first, last = self.head.offered.get(key, (0, -1))
             if not first <= version <= last:
                 if key != API_VERSIONS:
                     raise WireError(f"key {key} in version {version}, which was not offered")
-                self._calls.append(call)
+                self._begin(call)
                 unknown_version(call)
                 return
             request, _ = decode_request(key, version, frame, at)
@@ -167,10 +171,25 @@ class Connection:
             return
         if self.session is None and key not in BEFORE_LOGIN and not self._enter():
             return
-        self._calls.append(call)
+        self._begin(call)
         response = handler(key)(call, request)
         if response is not None:
             call.reply(response)
+
+    def _begin(self, call: Call) -> None:
+        self._calls.append(call)
+        self._calls_bytes += call.size
+
+    @property
+    def _is_full(self) -> bool:
+        """Whether so much waits for answers that the next request has to wait where it is."""
+        return len(self._calls) >= CALLS_MAX or self._calls_bytes >= CALLS_BYTES_MAX
+
+    def _go_on(self) -> None:
+        """Act on what was left where it was, if there is room now."""
+        if self.waiting and not self._is_full and self.head.core.alarm is None:
+            self.waiting = False
+            self._scan()
 
     def _enter(self) -> bool:
         """Let in a client that need not say who it is, as whoever the settings name."""
@@ -208,9 +227,6 @@ class Connection:
         if self._scanning:
             return
         self._flush_answers()
-        if self.waiting and len(self._calls) < CALLS_MAX and self.head.core.alarm is None:
-            self.waiting = False
-            self._scan()
 
     def _flush_answers(self) -> None:
         if self._calls and self._calls[0].pieces is not None and not self.is_closed:
@@ -224,13 +240,11 @@ class Connection:
             pieces = calls[0].pieces
             if pieces is None:
                 break
-            calls.popleft()
+            self._calls_bytes -= calls.popleft().size
             if pieces:
                 out.append(_SIZE.pack(sum(map(len, pieces))))
                 out += pieces
-        if self.waiting and len(calls) < CALLS_MAX and self.head.core.alarm is None:
-            self.waiting = False
-            self._scan()
+        self._go_on()
         return out
 
     @property
@@ -283,8 +297,7 @@ class Connection:
         """Publishers are being held up: their requests are left where they are."""
 
     def unblocked(self) -> None:
-        self.waiting = False
-        self._scan()
+        self._go_on()
         self.on_output()
 
     @property

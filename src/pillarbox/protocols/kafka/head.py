@@ -20,7 +20,7 @@ from pillarbox.protocols.kafka.versions import offered
 
 if TYPE_CHECKING:
     from pillarbox.broker.core import Core
-    from pillarbox.broker.topics import Topics
+    from pillarbox.broker.topics import Topic, Topics
     from pillarbox.broker.vhost import VHost
     from pillarbox.config import Config
 
@@ -60,6 +60,8 @@ class Head:
         self.offered = {key: span for key, span in offered(settings.profile).items() if key in SERVED}
         self.cluster_id = _cluster_id(settings)
         self.promises = Promises(core)
+        self.parked: dict[object, None] = {}
+        """Fetches that wait: timers keep nothing alive."""
         self.connections: dict[Connection, None] = {}
 
     def __repr__(self) -> str:
@@ -84,6 +86,14 @@ class Head:
         connection = Connection(self, peer=peer, loopback=loopback, on_output=on_output)
         self.connections[connection] = None
         return connection
+
+    def address_for(self, connection: Connection) -> tuple[str, int]:
+        """Host and port under which this client reaches the broker (T16)."""
+        return self.settings.advertised or connection.addresses[2:]
+
+    def create_topic(self, name: str) -> Topic:
+        """Make a topic that a client has asked for. Raises BrokerError."""
+        return self.topics.create(name, self.settings.partitions_default, {}, {"durability": "os"})
 
     def forget(self, connection: Connection) -> None:
         """A connection is gone."""

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from pillarbox.protocols.kafka.messages import APIS
 
-SERVED: Final = frozenset((18,))
+SERVED: Final = frozenset((0, 1, 2, 3, 18, 22))
 """The keys that clients are offered."""
 
 Handler = Callable[[Any, Any], Any]

@@ -1,0 +1,208 @@
+"""Fetch (1): batches out of partitions as they lie in the log, at once or when there are enough.
+
+What is not in memory is loaded, and what is not there yet is waited for, up to the time that the client
+gives: a fetch that waits watches its partitions, and looks only at those that have grown. Fetch sessions are not
+offered: every answer says session 0, so clients go on naming all partitions (K11).
+
+Source: KIP-74 (sizes), KIP-98 (isolation), KIP-227, KIP-320 and KIP-595 (epochs), KIP-516; rows K8, K10-K13,
+K16.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from pillarbox.engine.logs import OffsetOutOfRange
+from pillarbox.protocols.kafka.call import Call
+from pillarbox.protocols.kafka.epochs import epoch_fault
+from pillarbox.protocols.kafka.errors import ErrorCode
+from pillarbox.protocols.kafka.messages.fetch import (
+    EpochEndOffset,
+    FetchableTopicResponse,
+    FetchPartition,
+    FetchRequest,
+    FetchResponse,
+    FetchTopic,
+    PartitionData,
+)
+
+if TYPE_CHECKING:
+    from pillarbox.broker.partition import Partition, Watcher
+    from pillarbox.broker.topics import Topic
+    from pillarbox.engine.logs import Slice
+
+BY_ID_FROM: Final = 13
+"""The first version in which topics are told by their ids."""
+
+BYTES_MAX: Final = 57_671_680
+"""Kafka's `fetch.max.bytes` of a broker."""
+
+
+def answer(call: Call, request: FetchRequest) -> FetchResponse | None:
+    if request.session_id:
+        return FetchResponse(error_code=ErrorCode.FETCH_SESSION_ID_NOT_FOUND)
+    return Fetching(call, request).begin()
+
+
+class Fetching:
+    """One request: what was read for each of its partitions, and what it still waits for."""
+
+    def __init__(self, call: Call, request: FetchRequest) -> None:
+        self._call = call
+        self._request = request
+        self._size_max = min(request.max_bytes, BYTES_MAX)
+        self._size = 0
+        self._loading = 0
+        """Partitions that the disk was asked for."""
+        self._at_once = False
+        """There is a fault to tell: nobody waits for data."""
+        self._parked = False
+        self._watching: list[tuple[Partition, Watcher]] = []
+        self._due_ms = call.now_ms + request.max_wait_ms
+        self._parts: list[tuple[FetchPartition, Topic | None, PartitionData]] = []
+        responses = []
+        for wanted in request.topics:
+            topic = self._topic(wanted)
+            answers = [PartitionData(each.partition) for each in wanted.partitions]
+            responses.append(FetchableTopicResponse(wanted.topic, wanted.topic_id, answers))
+            self._parts += [
+                (each, topic, data) for each, data in zip(wanted.partitions, answers, strict=True)
+            ]
+        self._response = FetchResponse(responses=responses)
+
+    def _topic(self, wanted: FetchTopic) -> Topic | None:
+        topics = self._call.head.topics
+        return topics.by_id(wanted.topic_id) if self._call.version >= BY_ID_FROM else topics.get(wanted.topic)
+
+    # --- reading -------------------------------------------------------------------------------------
+
+    def begin(self) -> FetchResponse | None:
+        """Read what there is; the response, or None if it comes later."""
+        for index in range(len(self._parts)):
+            self._read(index)
+        if self._is_enough():
+            return self._response
+        self._parked = True
+        self._call.head.parked[self] = None
+        if not self._at_once:
+            for index, (wanted, topic, _) in enumerate(self._parts):
+                assert topic is not None, "a fault would have been told at once"
+                partition = topic.partitions[wanted.partition].partition
+                watcher = partial(self._grown, index)
+                partition.watchers[watcher] = None
+                self._watching.append((partition, watcher))
+        self._call.head.core.scheduler.at(self._due_ms, self)
+        return None
+
+    def _read(self, index: int) -> None:
+        """Look for what one partition has now."""
+        wanted, topic, data = self._parts[index]
+        data.error_code = self._fault(wanted, topic)
+        if data.error_code or topic is None:
+            data.high_watermark = -1
+            self._at_once = True
+            return
+        partition = topic.partitions[wanted.partition].partition
+        log = partition.log
+        data.high_watermark = data.last_stable_offset = log.committed
+        data.log_start_offset = log.offsets().start
+        if wanted.last_fetched_epoch >= 0:
+            epoch, end = log.end_of_epoch(wanted.last_fetched_epoch)
+            if epoch < wanted.last_fetched_epoch or end < wanted.fetch_offset:
+                data.diverging_epoch = EpochEndOffset(epoch, end)
+                self._at_once = True
+                return
+        left = self._size_max - self._size
+        if left <= 0 and self._size:
+            return
+        try:
+            found = partition.read(
+                wanted.fetch_offset,
+                min(left, wanted.partition_max_bytes),
+                partial(self._loaded, data),
+                partial(self._failed, data),
+            )
+        except OffsetOutOfRange:
+            data.error_code = ErrorCode.OFFSET_OUT_OF_RANGE
+            data.high_watermark = -1
+            self._at_once = True
+            return
+        if found is None:
+            self._loading += 1
+        else:
+            self._take(data, found)
+
+    def _fault(self, wanted: FetchPartition, topic: Topic | None) -> int:
+        if topic is None:
+            by_id = self._call.version >= BY_ID_FROM
+            return ErrorCode.UNKNOWN_TOPIC_ID if by_id else ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+        if not topic.exists or not 0 <= wanted.partition < len(topic.partitions):
+            return ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+        if not self._call.allows("read", topic.name):
+            return ErrorCode.TOPIC_AUTHORIZATION_FAILED
+        return epoch_fault(topic.partitions[wanted.partition].log, wanted.current_leader_epoch)
+
+    def _take(self, data: PartitionData, found: Slice) -> None:
+        if not found.size:
+            data.records = b""
+            return
+        if self._size + found.size > self._size_max and self._size:
+            # It came from the disk when others had filled the answer.
+            data.records = b""
+            return
+        chunks = found.chunks
+        data.records = bytes(chunks[0]) if len(chunks) == 1 else b"".join(chunks)
+        self._size += found.size
+
+    # --- waiting -------------------------------------------------------------------------------------
+
+    def _is_enough(self) -> bool:
+        if self._loading:
+            return False
+        request = self._request
+        return (
+            self._at_once
+            or self._size >= request.min_bytes
+            or self._call.now_ms >= self._due_ms
+            or not self._parts
+        )
+
+    def _grown(self, index: int) -> None:
+        """A partition has committed more, or is gone."""
+        data = self._parts[index][2]
+        if not self._parked or self._loading:
+            return
+        if data.records:
+            self._size -= len(data.records)
+        self._read(index)
+        self._look()
+
+    def _loaded(self, data: PartitionData, found: Slice) -> None:
+        self._loading -= 1
+        self._take(data, found)
+        self._look()
+
+    def _failed(self, data: PartitionData, error: Exception) -> None:
+        self._loading -= 1
+        gone = isinstance(error, OffsetOutOfRange)
+        data.error_code = ErrorCode.OFFSET_OUT_OF_RANGE if gone else ErrorCode.KAFKA_STORAGE_ERROR
+        self._at_once = True
+        self._look()
+
+    def on_timer(self, now_ms: int) -> None:
+        """Its time is over: answer with what there is."""
+        self._look()
+
+    def _look(self) -> None:
+        """Answer if there is enough by now."""
+        call = self._call
+        if not self._parked or not (self._is_enough() or not call.is_open):
+            return
+        self._parked = False
+        call.head.parked.pop(self, None)
+        for partition, watcher in self._watching:
+            partition.watchers.pop(watcher, None)
+        self._watching.clear()
+        if call.is_open:
+            call.reply(self._response)

@@ -1,0 +1,136 @@
+"""ListOffsets (2): where a partition begins and ends, and which record is the first of a time.
+
+Source: KIP-79, KIP-734 (the newest record), KIP-405 and KIP-1005 (tiers, of which there is one); row K15.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from pillarbox.engine.logs import NOT_FOUND
+from pillarbox.protocols.kafka.call import Call
+from pillarbox.protocols.kafka.epochs import epoch_fault
+from pillarbox.protocols.kafka.errors import ErrorCode
+from pillarbox.protocols.kafka.messages.list_offsets import (
+    ListOffsetsPartition,
+    ListOffsetsPartitionResponse,
+    ListOffsetsRequest,
+    ListOffsetsResponse,
+    ListOffsetsTopicResponse,
+)
+from pillarbox.store.batch import read_header, split_records
+
+if TYPE_CHECKING:
+    from pillarbox.broker.partition import Partition
+    from pillarbox.broker.topics import Topic
+    from pillarbox.engine.logs import Slice
+
+LATEST, EARLIEST, NEWEST, EARLIEST_LOCAL, LATEST_TIERED, EARLIEST_PENDING = -1, -2, -3, -4, -5, -6
+"""What negative timestamps ask for; nothing rests in another tier."""
+NOT_TIERED: Final = frozenset((LATEST_TIERED, EARLIEST_PENDING))
+
+
+def answer(call: Call, request: ListOffsetsRequest) -> ListOffsetsResponse | None:
+    return Listing(call, request).begin()
+
+
+class Listing:
+    """One request, and the partitions whose records have to be looked at for it."""
+
+    def __init__(self, call: Call, request: ListOffsetsRequest) -> None:
+        self._call = call
+        self._request = request
+        self._pending = 0
+        self._response = ListOffsetsResponse(topics=[])
+
+    def begin(self) -> ListOffsetsResponse | None:
+        """The response, or None if it comes when the disk has answered."""
+        topics = self._call.head.topics
+        for wanted in self._request.topics:
+            topic = topics.get(wanted.name)
+            answers = [self._ask(topic, each) for each in wanted.partitions]
+            self._response.topics.append(ListOffsetsTopicResponse(wanted.name, answers))
+        return None if self._pending else self._response
+
+    def _ask(self, topic: Topic | None, wanted: ListOffsetsPartition) -> ListOffsetsPartitionResponse:
+        found = ListOffsetsPartitionResponse(wanted.partition_index)
+        if topic is None or not 0 <= wanted.partition_index < len(topic.partitions):
+            found.error_code = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+            return found
+        if not self._call.allows("read", topic.name):
+            found.error_code = ErrorCode.TOPIC_AUTHORIZATION_FAILED
+            return found
+        partition = topic.partitions[wanted.partition_index].partition
+        log = partition.log
+        found.error_code = epoch_fault(log, wanted.current_leader_epoch)
+        if found.error_code or wanted.timestamp in NOT_TIERED:
+            return found
+        found.leader_epoch = log.leader_epoch
+        if wanted.timestamp == LATEST:
+            found.offset = log.committed
+        elif wanted.timestamp in (EARLIEST, EARLIEST_LOCAL):
+            found.offset = log.offsets().start
+        elif wanted.timestamp == NEWEST:
+            timestamp, offset = log.max_timestamp()
+            if offset != NOT_FOUND:
+                self._open(partition, found, timestamp, offset)
+        elif wanted.timestamp >= 0:
+            self._pending += 1
+            at = partition.find_time(
+                wanted.timestamp,
+                partial(self._found, partition, found, wanted.timestamp),
+                partial(self._failed, found),
+            )
+            if at is not None:
+                self._found(partition, found, wanted.timestamp, at)
+        else:
+            found.error_code = ErrorCode.INVALID_REQUEST
+        return found
+
+    def _found(
+        self, partition: Partition, found: ListOffsetsPartitionResponse, timestamp: int, offset: int
+    ) -> None:
+        """The batch with the record is known, or there is none."""
+        if offset == NOT_FOUND:
+            found.leader_epoch = -1
+        else:
+            self._open(partition, found, timestamp, offset)
+        self._done()
+
+    def _open(
+        self, partition: Partition, found: ListOffsetsPartitionResponse, timestamp: int, offset: int
+    ) -> None:
+        """Look for the record within its batch."""
+        self._pending += 1
+        batch = partition.read(
+            offset, 1, partial(self._opened, found, timestamp), partial(self._failed, found)
+        )
+        if batch is not None:
+            self._opened(found, timestamp, batch)
+
+    def _opened(self, found: ListOffsetsPartitionResponse, timestamp: int, batch: Slice) -> None:
+        for chunk in batch.chunks:
+            header = read_header(chunk)
+            # A batch that is compressed, or whose time is that of its arrival, answers with its first record.
+            found.offset, found.timestamp = header.base_offset, header.max_timestamp
+            if not header.codec:
+                for offset, moment, *_ in split_records(chunk, 0, header):
+                    if moment >= timestamp:
+                        found.offset, found.timestamp = offset, moment
+                        break
+        self._done()
+
+    def _failed(self, found: ListOffsetsPartitionResponse, error: Exception) -> None:
+        found.error_code = ErrorCode.KAFKA_STORAGE_ERROR
+        self._done()
+
+    def _done(self) -> None:
+        self._pending -= 1
+        if not self._pending and self._call.is_open and self._response_is_whole:
+            self._call.reply(self._response)
+
+    @property
+    def _response_is_whole(self) -> bool:
+        """Whether every topic has been asked about, so that the answer was put off."""
+        return len(self._response.topics) == len(self._request.topics)

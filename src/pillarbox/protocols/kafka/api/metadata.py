@@ -1,0 +1,96 @@
+"""Metadata (3): which topics and partitions there are, and where: always on this one node.
+
+Topics are made here that are asked for and missing, as far as settings and client allow it (K30), and are in
+the answer at once. Source: KIP-4, KIP-516 (ids), KIP-700; rows K12, K30, K37, T16.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pillarbox.errors import BrokerError, Reason
+from pillarbox.protocols.kafka.call import Call
+from pillarbox.protocols.kafka.errors import REASONS, ErrorCode
+from pillarbox.protocols.kafka.messages.metadata import (
+    MetadataRequest,
+    MetadataRequestTopic,
+    MetadataResponse,
+    MetadataResponseBroker,
+    MetadataResponsePartition,
+    MetadataResponseTopic,
+)
+from pillarbox.protocols.kafka.topic_names import is_valid_name
+from pillarbox.protocols.kafka.wire import NO_UUID
+
+if TYPE_CHECKING:
+    from pillarbox.broker.topics import Topic
+
+NONE_ASKED_FROM = 1
+"""The first version in which no topics asked for are none; before, they were all."""
+
+
+def answer(call: Call, request: MetadataRequest) -> MetadataResponse:
+    head = call.head
+    wanted = request.topics
+    if wanted is None or (not wanted and call.version < NONE_ASKED_FROM):
+        topics = [_described(call, topic) for topic in head.topics.all() if _is_seen(call, topic.name)]
+    else:
+        may_create = request.allow_auto_topic_creation and head.settings.auto_create_topics
+        topics = [_answered(call, each, may_create=may_create) for each in wanted]
+    host, port = head.address_for(call.connection)
+    return MetadataResponse(
+        brokers=[MetadataResponseBroker(node_id=head.settings.node_id, host=host, port=port)],
+        cluster_id=head.cluster_id,
+        controller_id=head.settings.node_id,
+        topics=topics,
+    )
+
+
+def _is_seen(call: Call, name: str) -> bool:
+    return any(call.allows(action, name) for action in ("read", "write", "configure"))
+
+
+def _answered(call: Call, wanted: MetadataRequestTopic, *, may_create: bool) -> MetadataResponseTopic:
+    """One topic that was asked for, by name or by id; made if it may be."""
+    topics, name = call.head.topics, wanted.name
+    if wanted.topic_id != NO_UUID:
+        topic = topics.by_id(wanted.topic_id)
+        if topic is None or not _is_seen(call, topic.name):
+            return MetadataResponseTopic(ErrorCode.UNKNOWN_TOPIC_ID, None, wanted.topic_id)
+        return _described(call, topic)
+    name = name or ""
+    if not _is_seen(call, name):
+        return MetadataResponseTopic(ErrorCode.TOPIC_AUTHORIZATION_FAILED, name)
+    topic = topics.get(name)
+    if topic is None:
+        if not is_valid_name(name):
+            return MetadataResponseTopic(ErrorCode.INVALID_TOPIC_EXCEPTION, name)
+        if not may_create or not call.allows("configure", name):
+            return MetadataResponseTopic(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, name)
+        try:
+            topic = call.head.create_topic(name)
+        except BrokerError as error:
+            taken = error.reason is Reason.PRECONDITION_FAILED
+            code = ErrorCode.INVALID_TOPIC_EXCEPTION if taken else REASONS[error.reason]
+            return MetadataResponseTopic(code, name)
+    return _described(call, topic)
+
+
+def _described(call: Call, topic: Topic) -> MetadataResponseTopic:
+    node = call.head.settings.node_id
+    nodes = [node]
+    return MetadataResponseTopic(
+        name=topic.name,
+        topic_id=topic.id,
+        is_internal=False,
+        partitions=[
+            MetadataResponsePartition(
+                partition_index=index,
+                leader_id=node,
+                leader_epoch=stream.log.leader_epoch,
+                replica_nodes=nodes,
+                isr_nodes=nodes,
+            )
+            for index, stream in enumerate(topic.partitions)
+        ],
+    )

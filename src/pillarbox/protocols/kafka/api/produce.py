@@ -1,0 +1,195 @@
+"""Produce (0): batches into partitions as they came, answered when the topic's durability is reached.
+
+A batch is checked (one for each partition, whole, intact, of the newest format, not the broker's own kind)
+and appended unopened. The answer waits until every log has committed what it got; with acks 0 there is none.
+
+Source: KIP-98, KIP-467; Kafka's `LogValidator`; rows K2-K9.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from pillarbox.errors import BrokerError
+from pillarbox.protocols.kafka.call import Call
+from pillarbox.protocols.kafka.errors import REASONS, ErrorCode
+from pillarbox.protocols.kafka.messages.produce import (
+    PartitionProduceData,
+    PartitionProduceResponse,
+    ProduceRequest,
+    ProduceResponse,
+    TopicProduceData,
+    TopicProduceResponse,
+)
+from pillarbox.store.batch import BatchError, BatchHeader, read_header, set_append_time
+from pillarbox.store.log_base import LogFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pillarbox.broker.partition import Partition
+    from pillarbox.broker.topics import Topic
+
+NO_ANSWER, LEADER, ALL = 0, 1, -1
+"""How many replicas shall have it: none, the leader, all; with one node the last two are the same."""
+
+BY_ID_FROM: Final = 13
+"""The first version in which topics are told by their ids."""
+ZSTD: Final = 4
+ZSTD_FROM: Final = 7
+"""The first version in which batches may be compressed so: older consumers could not be told apart."""
+
+BATCH_BYTES_MAX: Final = 1_048_588
+"""Kafka's `max.message.bytes` where the topic does not say."""
+BEFORE_MS_MAX: Final = 2**63 - 1
+"""Kafka's `message.timestamp.before.max.ms`: records may be as old as they like."""
+AFTER_MS_MAX: Final = 3_600_000
+"""Kafka's `message.timestamp.after.max.ms`."""
+
+
+class Refused(Exception):
+    """One partition's batch is not taken in."""
+
+    def __init__(self, code: ErrorCode, text: str | None = None) -> None:
+        super().__init__(text or code.name)
+        self.code = code
+        self.text = text
+
+
+def answer(call: Call, request: ProduceRequest) -> None:
+    if call.head.core.held:
+        call.connection.published = True
+    appending = Appending(call, silent=request.acks == NO_ANSWER)
+    for topic in request.topic_data:
+        appending.add(topic, request)
+    appending.finish()
+
+
+class Appending:
+    """One request: what each partition answers, and for which of them the answer has to wait."""
+
+    def __init__(self, call: Call, *, silent: bool) -> None:
+        self._call = call
+        self._silent = silent
+        """Nobody wants an answer; all the same the call lasts until the logs have what it brought, so that a
+        producer cannot fill the memory."""
+        self._response = ProduceResponse(responses=[])
+        self._waiting: list[tuple[PartitionProduceResponse, Partition, int]] = []
+        """Answers that hold when the partition has committed up to an offset."""
+
+    def add(self, data: TopicProduceData, request: ProduceRequest) -> None:
+        """Append what is for one topic."""
+        topics = self._call.head.topics
+        by_id = self._call.version >= BY_ID_FROM
+        topic = topics.by_id(data.topic_id) if by_id else topics.get(data.name)
+        self._response.responses.append(
+            TopicProduceResponse(
+                data.name,
+                data.topic_id,
+                [self._append(topic, each, request) for each in data.partition_data],
+            )
+        )
+
+    def _append(
+        self, topic: Topic | None, data: PartitionProduceData, request: ProduceRequest
+    ) -> PartitionProduceResponse:
+        call = self._call
+        try:
+            if request.acks not in (NO_ANSWER, LEADER, ALL):
+                raise Refused(ErrorCode.INVALID_REQUIRED_ACKS)
+            if topic is None:
+                by_id = call.version >= BY_ID_FROM
+                code = ErrorCode.UNKNOWN_TOPIC_ID if by_id else ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+                raise Refused(code)
+            if not call.allows("write", topic.name):
+                raise Refused(ErrorCode.TOPIC_AUTHORIZATION_FAILED)
+            if not 0 <= data.index < len(topic.partitions):
+                raise Refused(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
+            settings = call.head.topics.settings(topic)
+            header = checked(data.records or b"", settings, version=call.version, now_ms=call.now_ms)
+            stream = topic.partitions[data.index]
+            batch: bytes | bytearray = data.records or b""
+            time_ms = -1
+            if settings.get("message.timestamp.type") == "LogAppendTime":
+                batch, time_ms = bytearray(batch), call.now_ms
+                set_append_time(batch, time_ms)
+            first = stream.append(batch, header.record_count)
+        except Refused as refused:
+            return PartitionProduceResponse(data.index, refused.code, -1, error_message=refused.text)
+        except BatchError as fault:
+            return PartitionProduceResponse(
+                data.index, ErrorCode.CORRUPT_MESSAGE, -1, error_message=str(fault)
+            )
+        except LogFailed as fault:
+            return PartitionProduceResponse(
+                data.index, ErrorCode.KAFKA_STORAGE_ERROR, -1, error_message=str(fault)
+            )
+        except BrokerError as error:
+            return PartitionProduceResponse(data.index, REASONS[error.reason], -1, error_message=error.text)
+        log = stream.log
+        taken = PartitionProduceResponse(
+            data.index,
+            base_offset=first,
+            log_append_time_ms=time_ms,
+            log_start_offset=log.offsets().start,
+        )
+        end = first + header.record_count
+        if log.committed < end:
+            self._waiting.append((taken, stream.partition, end))
+        return taken
+
+    def finish(self) -> None:
+        """Answer now, or when the logs have committed."""
+        for _, partition, _ in self._waiting:
+            partition.watchers[self._look] = None
+        if not self._waiting:
+            self._answer()
+
+    def _answer(self) -> None:
+        call = self._call
+        if not call.is_open:
+            return
+        if self._silent:
+            call.skip()
+        else:
+            call.reply(self._response)
+
+    def _look(self) -> None:
+        """A partition has committed more, or will never again."""
+        left = []
+        for taken, partition, end in self._waiting:
+            if partition.log.committed < end and partition.failure is None:
+                left.append((taken, partition, end))
+                continue
+            partition.watchers.pop(self._look, None)
+            if partition.log.committed < end:
+                taken.error_code = ErrorCode.KAFKA_STORAGE_ERROR
+                taken.base_offset = -1
+        self._waiting = left
+        if not left:
+            self._answer()
+
+
+def checked(records: bytes, settings: Mapping[str, str], *, version: int, now_ms: int) -> BatchHeader:
+    """The header of a batch that a client may send. Raises Refused, BatchError; the checksum is the log's."""
+    header = read_header(records)
+    if header.size != len(records):
+        if header.size > len(records):
+            raise BatchError(f"a batch of {header.size} bytes where there are {len(records)}")
+        raise Refused(ErrorCode.INVALID_RECORD, "there is more than one batch for the partition")
+    size_max = int(settings.get("max.message.bytes", BATCH_BYTES_MAX))
+    if header.size > size_max:
+        raise Refused(ErrorCode.MESSAGE_TOO_LARGE, f"a batch of {header.size} bytes, above {size_max}")
+    if header.is_control:
+        raise Refused(ErrorCode.INVALID_RECORD, "clients write no control records")
+    if not header.is_dense or not header.record_count:
+        raise Refused(ErrorCode.INVALID_RECORD, "a batch needs one record for each of its offsets")
+    if header.codec == ZSTD and version < ZSTD_FROM:
+        raise Refused(ErrorCode.UNSUPPORTED_COMPRESSION_TYPE)
+    if settings.get("message.timestamp.type") != "LogAppendTime":
+        after_ms = int(settings.get("message.timestamp.after.max.ms", AFTER_MS_MAX))
+        before_ms = int(settings.get("message.timestamp.before.max.ms", BEFORE_MS_MAX))
+        if not now_ms - before_ms <= header.base_timestamp <= header.max_timestamp <= now_ms + after_ms:
+            text = f"timestamps from {header.base_timestamp} to {header.max_timestamp} at {now_ms}"
+            raise Refused(ErrorCode.INVALID_TIMESTAMP, text)
+    return header
