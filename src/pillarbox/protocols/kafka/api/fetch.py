@@ -1,8 +1,8 @@
 """Fetch (1): batches out of partitions as they lie in the log, at once or when there are enough.
 
 What is not in memory is loaded, and what is not there yet is waited for, up to the time that the client
-gives: a fetch that waits watches its partitions, and looks only at those that have grown. Fetch sessions are not
-offered: every answer says session 0, so clients go on naming all partitions (K11).
+gives: a fetch that waits watches its partitions, and looks only at those that have grown. Fetch sessions are
+not offered: every answer says session 0, so clients go on naming all partitions (K11).
 
 Source: KIP-74 (sizes), KIP-98 (isolation), KIP-227, KIP-320 and KIP-595 (epochs), KIP-516; rows K8, K10-K13,
 K16.
