@@ -150,19 +150,27 @@ def test_a_silent_producer_is_forgotten_unless_its_transaction_is_open() -> None
 
 @pytest.mark.row("K6")
 def test_the_time_of_arrival_takes_the_place_of_what_the_producer_wrote() -> None:
-    owner = Owner(SimulatedFiles(), FOLDER, options=LogOptions(append_time=True))
-    owner.now_ms = NOW + 5
-    assert owner.send(produced(7, 0, b"a", b"b", at=1)).timestamp_ms == NOW + 5
-    owner.now_ms = NOW + 6
-    assert owner.store(batch(b"c", at=2), batch(b"d", at=3)) == 2
-    assert owner.log.max_timestamp() == (NOW + 6, 2)
+    owner = Owner(SimulatedFiles(), FOLDER)
+    log = owner.log
+    sent = produced(7, 0, b"a", b"b", at=1)
+    assert log.append(sent, 1, now_ms=NOW + 5, append_time=True).timestamp_ms == NOW + 5
+    two = batch(b"c", at=2) + batch(b"d", at=3)
+    assert log.append(two, 2, now_ms=NOW + 6, append_time=True).offset_first == 2
+    owner.drain()
+    assert log.max_timestamp() == (NOW + 6, 2)
     times = []
     for offset in (0, 2, 3):
         header, records = decode_batch(bytes(owner.read_slice(offset, 1).chunks[0]))
         assert header.attributes & LOG_APPEND_TIME
         times += [record.timestamp_ms for record in records]
     assert times == [NOW + 5, NOW + 5, NOW + 6, NOW + 6]
-    assert owner.send(produced(7, 0, b"a", b"b", at=1)).timestamp_ms == NOW + 5
+    assert log.append(sent, 3, now_ms=NOW + 9, append_time=True) == (0, 2, NOW + 5, True)
+
+
+@pytest.mark.row("K2", "K6")
+def test_a_damaged_batch_is_refused_before_its_checksum_is_renewed(owner: Owner) -> None:
+    with pytest.raises(BatchError, match="checksum"):
+        owner.log.append(batch(b"ab")[:-2] + b"xx", 1, now_ms=NOW, append_time=True)
 
 
 # --- transactions ------------------------------------------------------------------------------------------

@@ -217,9 +217,10 @@ class PartitionLog:
 
     # --- taking in -----------------------------------------------------------------------------------------
 
-    def append(self, batches: Buffer, ticket: int, *, now_ms: int) -> Appended:
+    def append(self, batches: Buffer, ticket: int, *, now_ms: int, append_time: bool = False) -> Appended:
         """Take batches in, one after another. A batch with a producer id must come alone (Kafka demands it).
 
+        `append_time`: records get the time of their arrival as timestamp, whatever their producer wrote.
         Answered by `written` and `synced`, unless it is a repetition: see `Appended`. Raises BatchError for
         bytes that are not whole and intact batches, ProducerRefused and LogFailed; then nothing is taken in.
         Cost: one copy and one checksum.
@@ -228,7 +229,7 @@ class PartitionLog:
             raise LogFailed(self._failure)
         data = bytearray(batches)
         stamped = stamp_batches(data, self._accepted.offset, self._state.epoch_last)
-        if self.options.append_time:
+        if append_time:
             stamped = stamp_time(data, stamped, now_ms)
         for _, header in stamped:
             if header.producer_id >= 0:

@@ -33,8 +33,6 @@ class LogOptions(msgspec.Struct, frozen=True, kw_only=True):
     durability: Literal["fsync", "os"] = "os"
     flush_messages: int = UNLIMITED
     flush_ms: int = UNLIMITED
-    append_time: bool = False
-    """Records get the time of their arrival as timestamp, whatever their producer wrote."""
     producer_expiry_ms: int = 24 * 3600 * 1000
     """Producers that send nothing for so long are forgotten, unless they have a transaction open."""
 
@@ -67,7 +65,7 @@ class Appended(NamedTuple):
     offset_first: int
     offset_next: int
     timestamp_ms: int
-    """The highest of the first batch: with `append_time` the time of all its records."""
+    """The highest of the first batch: with the time of arrival that of all its records."""
     is_repeated: bool = False
 
 
