@@ -83,6 +83,23 @@ def test_certificates_of_these_ports_are_looked_at_by_the_health_check(pair: tup
         assert (status, text.count(str(pair[0]).encode())) == (503, 2)
 
 
+@pytest.mark.row("R117")
+def test_certificate_that_is_gone_since_the_start_counts_as_over(pair: tuple[Path, Path]) -> None:
+    kept = pair[0].read_bytes()
+    with Broker(**options(pair)) as broker:
+        management, _ = ports(broker)
+        path = "/api/health/checks/certificate-expiration/1/days"
+        trusted = pair[0].with_name("trusted.pem")
+        trusted.write_bytes(kept)
+        for change in (lambda: pair[0].write_text("no certificate"), pair[0].unlink):
+            change()
+            try:
+                status, text = ask(management, trusted, path)
+            finally:
+                pair[0].write_bytes(kept)
+            assert (status, text.count(b'"days_left":-1')) == (503, 2)
+
+
 @pytest.mark.row("R110")
 def test_bytes_without_tls_are_cut_and_the_next_one_is_served(pair: tuple[Path, Path]) -> None:
     with Broker(**options(pair)) as broker:

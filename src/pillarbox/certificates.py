@@ -1,4 +1,4 @@
-"""When a certificate is over: the one date that health checks ask about, read from the file.
+"""When a certificate is over: the one thing about it that the broker has to know, read from the file.
 
 `ssl` tells it only of certificates of peers. What is needed of DER (X.690) is small: a tag, a length, and
 what is inside. A certificate is SEQUENCE { SEQUENCE { [0] version, serial, algorithm, issuer, SEQUENCE { not
@@ -9,28 +9,27 @@ from __future__ import annotations
 
 import ssl
 from calendar import timegm
-from pathlib import Path
 
-DAY_MS = 86_400_000
 UTC_TIME, GENERALIZED_TIME, VERSION = 0x17, 0x18, 0xA0
 YEAR_DIGITS = {UTC_TIME: 2, GENERALIZED_TIME: 4}
 
 
-def days_left(path: str | Path, now_ms: int) -> int:
-    """Whole days until the first certificate in a PEM file is over; below 0: it was before.
+def ends_s(pem: str) -> int:
+    """The second since 1970 with which the first certificate of a PEM file is over.
 
-    Raises OSError, and ValueError if there is no certificate in the file.
+    Raises ValueError if there is none, or none that can be read.
     """
-    text = Path(path).read_text()
-    begin, end = text.find(ssl.PEM_HEADER), text.find(ssl.PEM_FOOTER)
+    begin, end = pem.find(ssl.PEM_HEADER), pem.find(ssl.PEM_FOOTER)
     if begin < 0 or end < begin:
-        raise ValueError(f"{path} has no certificate")
-    after_s = _not_after_s(ssl.PEM_cert_to_DER_cert(text[begin : end + len(ssl.PEM_FOOTER)]))
-    return (after_s * 1000 - now_ms) // DAY_MS
+        raise ValueError("there is no certificate in it")
+    try:
+        return _not_after_s(ssl.PEM_cert_to_DER_cert(pem[begin : end + len(ssl.PEM_FOOTER)]))
+    except (ValueError, IndexError, KeyError):
+        raise ValueError("the certificate in it cannot be read") from None
 
 
 def _not_after_s(der: bytes) -> int:
-    """Seconds since 1970."""
+    """Raises ValueError, IndexError or KeyError for what is no certificate."""
     (_, certificate), *_ = _parts(der)
     (_, body), *_ = _parts(certificate)
     fields = [part for part in _parts(body) if part[0] != VERSION]
