@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable
+from functools import cached_property
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from pillarbox.broker.promises import Promises
 from pillarbox.config import advertised_address
 from pillarbox.protocols.kafka.api import SERVED
 from pillarbox.protocols.kafka.connection import Connection
+from pillarbox.protocols.kafka.groups.coordinator import Groups
 from pillarbox.protocols.kafka.versions import offered
 
 if TYPE_CHECKING:
@@ -74,6 +76,11 @@ class Head:
     @property
     def topics(self) -> Topics:
         return self.vhost.topics
+
+    @cached_property
+    def groups(self) -> Groups:
+        """All consumer groups, with what is kept of them; made when somebody first asks for one."""
+        return Groups(self.core)
 
     @property
     def anonymous(self) -> str:

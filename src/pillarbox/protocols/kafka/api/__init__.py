@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from pillarbox.protocols.kafka.messages import APIS
 
-SERVED: Final = frozenset((0, 1, 2, 3, 18, 22))
+SERVED: Final = frozenset((0, 1, 2, 3, 8, 9, 10, 11, 12, 13, 14, 15, 16, 18, 22, 42, 47))
 """The keys that clients are offered."""
 
 Handler = Callable[[Any, Any], Any]

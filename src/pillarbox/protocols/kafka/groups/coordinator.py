@@ -1,0 +1,199 @@
+"""All groups of a broker by name, their offsets, and what of them is kept.
+
+Groups are made when somebody joins or commits, and forgotten when nobody is in them and their last offset has
+expired. Not here: how members agree (`classic`, `consumer`), requests (`api`).
+
+Invariant: a group's offsets are there as long as the group is. Source: rows K50-K57; Kafka's broker options
+`group.*` and `offsets.*`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Protocol
+from uuid import UUID
+
+import msgspec
+
+from pillarbox.protocols.kafka.errors import ErrorCode
+from pillarbox.protocols.kafka.groups.classic import ClassicGroup
+from pillarbox.protocols.kafka.groups.offsets import Offsets
+from pillarbox.protocols.kafka.groups.records import (
+    GROUPS,
+    OFFSETS,
+    PENDING,
+    Committed,
+    decode_committed,
+    decode_group,
+    encode,
+    group_key,
+    parts_of,
+)
+
+if TYPE_CHECKING:
+    from pillarbox.broker.core import Core
+
+
+class GroupSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What Kafka's operators may set, with its defaults."""
+
+    session_timeout_min_ms: int = 6_000
+    """`group.min.session.timeout.ms`: shorter ones would take a slow network for a death."""
+    session_timeout_max_ms: int = 1_800_000
+    """`group.max.session.timeout.ms`."""
+    initial_delay_ms: int = 0
+    """`group.initial.rebalance.delay.ms`, for which Kafka takes three seconds: how long the first round of an
+    empty group waits for more members. Here nobody waits for consumers that come alone."""
+    size_max: int = 2_147_483_647
+    """`group.max.size`."""
+    retention_ms: int = 7 * 86_400_000
+    """`offsets.retention.minutes`: from when on the group is empty."""
+    retention_check_ms: int = 600_000
+    """`offsets.retention.check.interval.ms`."""
+
+
+class Group(Protocol):
+    """What every kind of group has."""
+
+    name: str
+    kind: str
+    """As ListGroups has it: "classic", "consumer"."""
+
+    @property
+    def protocol_type(self) -> str | None: ...
+    @property
+    def state_name(self) -> str: ...
+    @property
+    def is_empty(self) -> bool: ...
+    @property
+    def is_idle(self) -> bool: ...
+    def check_commit(self, member_id: str, instance_id: str | None, generation: int) -> ErrorCode: ...
+    def check_fetch(self, member_id: str | None, member_epoch: int) -> ErrorCode: ...
+    def check_offset_delete(self) -> ErrorCode: ...
+    def is_subscribed(self, topic: str) -> bool: ...
+    def ages_from_ms(self, topic: str, committed: Committed) -> int | None:
+        """Since when the retention time of an offset runs; None: not at present."""
+
+    def on_timer(self, now_ms: int) -> None: ...
+    def delete(self) -> None: ...
+
+
+class Groups:
+    """See the module."""
+
+    def __init__(self, core: Core, settings: GroupSettings | None = None) -> None:
+        self._core = core
+        self.settings = settings or GroupSettings()
+        self._groups: dict[str, Group] = {}
+        self._offsets: dict[str, Offsets] = {}
+        self._restore()
+        core.scheduler.at(self.now_ms + self.settings.retention_check_ms, self)
+
+    def __repr__(self) -> str:
+        return f"<Groups {len(self._groups)}>"
+
+    def __iter__(self) -> Iterator[Group]:
+        return iter(list(self._groups.values()))
+
+    def get(self, name: str) -> Group | None:
+        return self._groups.get(name)
+
+    def offsets(self, name: str) -> Offsets:
+        """What a group has committed; of one that is not there nothing."""
+        known = self._offsets.get(name)
+        return Offsets(name, self._core.keep) if known is None else known
+
+    def classic(self, name: str, *, create: bool = False) -> ClassicGroup | None:
+        """The classic group of this name, which may be made."""
+        group = self._groups.get(name)
+        if group is None and create:
+            group = self._add(ClassicGroup(name, self))
+        return group if isinstance(group, ClassicGroup) else None
+
+    def _add(self, group: ClassicGroup) -> ClassicGroup:
+        self._groups[group.name] = group
+        self._offsets.setdefault(group.name, Offsets(group.name, self._core.keep))
+        return group
+
+    def delete(self, name: str) -> ErrorCode:
+        """Forget a group and its offsets, if nobody is in it."""
+        group = self._groups.get(name)
+        if group is None:
+            return ErrorCode.GROUP_ID_NOT_FOUND
+        if not group.is_empty:
+            return ErrorCode.NON_EMPTY_GROUP
+        group.delete()
+        del self._groups[name]
+        self._offsets.pop(name).forget_all()
+        self._core.keep(group_key(name), None)
+        return ErrorCode.NONE
+
+    # --- what groups ask -----------------------------------------------------------------------------
+
+    @property
+    def now_ms(self) -> int:
+        return self._core.changes.now_ms
+
+    @property
+    def initial_delay_ms(self) -> int:
+        return self.settings.initial_delay_ms
+
+    @property
+    def group_size_max(self) -> int:
+        return self.settings.size_max
+
+    def new_member_id(self, prefix: str) -> str:
+        return f"{prefix}-{UUID(bytes=self._core.random(16), version=4)}"
+
+    def alarm(self, group: Group, due_ms: int) -> None:
+        self._core.scheduler.at(due_ms, group)
+
+    def keep(self, group: ClassicGroup) -> None:
+        self._core.keep(group_key(group.name), encode(group.record()))
+
+    # --- time ----------------------------------------------------------------------------------------
+
+    def on_timer(self, now_ms: int) -> None:
+        """Look for offsets that have expired, some groups in each turn."""
+        self._core.scheduler.at(now_ms + self.settings.retention_check_ms, self)
+        if self._groups:
+            self._core.chores.add(self._expire())
+
+    def _expire(self) -> Iterator[None]:
+        for group in self:
+            if self._groups.get(group.name) is group:
+                self._expire_of(group)
+            yield
+
+    def _expire_of(self, group: Group) -> None:
+        offsets, now_ms = self._offsets[group.name], self.now_ms
+        for topic, partition, committed in offsets:
+            since_ms = group.ages_from_ms(topic, committed)
+            if since_ms is None:
+                continue
+            due_ms = committed.expires_ms
+            if due_ms is None:
+                due_ms = since_ms + self.settings.retention_ms
+            if due_ms <= now_ms and not offsets.is_pending(topic, partition):
+                offsets.forget(topic, partition)
+        if group.is_idle and not offsets:
+            self.delete(group.name)
+
+    # --- restarts ------------------------------------------------------------------------------------
+
+    def _restore(self) -> None:
+        for key, value in self._core.kept(GROUPS):
+            (name,) = parts_of(GROUPS, key)
+            self._add(ClassicGroup(str(name), self)).restore(decode_group(value))
+        for key, value in self._core.kept(OFFSETS):
+            name, topic, partition = parts_of(OFFSETS, key)
+            self._offsets_restored(str(name)).restore(str(topic), int(partition), decode_committed(value))
+        for key, value in self._core.kept(PENDING):
+            name, producer_id, topic, partition = parts_of(PENDING, key)
+            offsets = self._offsets_restored(str(name))
+            offsets.restore_pending(int(producer_id), str(topic), int(partition), decode_committed(value))
+
+    def _offsets_restored(self, name: str) -> Offsets:
+        if name not in self._groups:
+            self._add(ClassicGroup(name, self))
+        return self._offsets[name]

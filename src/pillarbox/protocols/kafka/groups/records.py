@@ -1,0 +1,78 @@
+"""How groups and their offsets are kept, as bytes under keys of the head's own (see `Core.keep`).
+
+Invariant: decoding what was encoded gives an equal record. Fields are added at the end, with a default, so
+that what an older version has kept can be read.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from pillarbox.broker.definitions import key_of
+
+GROUPS: Final = "kafka/group/"
+OFFSETS: Final = "kafka/offset/"
+PENDING: Final = "kafka/pending-offset/"
+"""Offsets that a transaction commits when it ends."""
+
+
+class MemberRecord(msgspec.Struct, frozen=True, array_like=True):
+    """A member of a classic group."""
+
+    id: str
+    instance_id: str | None
+    client_id: str
+    client_host: str
+    session_timeout_ms: int
+    rebalance_timeout_ms: int
+    protocols: list[tuple[str, bytes]]
+    assignment: bytes
+
+
+class GroupRecord(msgspec.Struct, frozen=True, array_like=True):
+    """A classic group whose work is dealt out, or that is empty."""
+
+    protocol_type: str | None
+    generation: int
+    protocol_name: str | None
+    leader: str | None
+    since_ms: int
+    members: list[MemberRecord]
+
+
+class Committed(msgspec.Struct, frozen=True, array_like=True):
+    """How far a group has read in a partition."""
+
+    offset: int
+    leader_epoch: int
+    metadata: str
+    committed_ms: int
+    expires_ms: int | None = None
+    """If the client has said so, as versions up to 4 can; None: some time after the group is empty."""
+    topic_id: bytes = b""
+    """Of which topic of that name: one that is made anew has no offsets."""
+
+
+def group_key(group: str) -> str:
+    return GROUPS + key_of(group)
+
+
+def offset_key(group: str, topic: str, partition: int) -> str:
+    return OFFSETS + key_of(group, topic, partition)
+
+
+def pending_key(group: str, producer_id: int, topic: str, partition: int) -> str:
+    return PENDING + key_of(group, producer_id, topic, partition)
+
+
+def parts_of(prefix: str, key: str) -> list[str | int]:
+    """What such a key was made of."""
+    parts: list[str | int] = msgspec.json.decode(key[len(prefix) :])
+    return parts
+
+
+encode: Final = msgspec.msgpack.Encoder().encode
+decode_group: Final = msgspec.msgpack.Decoder(GroupRecord).decode
+decode_committed: Final = msgspec.msgpack.Decoder(Committed).decode

@@ -1,0 +1,1 @@
+"""Consumer groups without sockets: the state machines, their timers, and offsets."""
