@@ -12,6 +12,7 @@ from pillarbox.engine.local import LocalEngine
 from pillarbox.engine.schedulers import InlineScheduler
 from pillarbox.store.batch import decode_batch
 from pillarbox.store.files import Files
+from pillarbox.store.segment import Slice
 from pillarbox.testing.faults import Image, SimulatedFiles, crash_images
 from pillarbox.testing.journal import ModelDomain, QueueView, ShuffledScheduler, State
 
@@ -215,14 +216,14 @@ def stream_bodies(queue: Queue, scheduler: InlineScheduler) -> list[bytes]:
     assert isinstance(queue, StreamQueue)
     scheduler.run_until_idle()
     found: list[bytes] = []
-    answers: dict[int, object] = {}
-    queue.loaded = lambda ticket, found: answers.__setitem__(ticket, found)  # type: ignore[method-assign]
+    answers: list[Slice] = []
+    failures: list[Exception] = []
     while len(found) < queue.log.committed:
-        read = queue.log.read(len(found), 1 << 20, 1)
+        read = queue.partition.read(len(found), 1 << 20, answers.append, failures.append)
         if read is None:
             scheduler.run_until_idle()
-            read = answers.pop(1)  # type: ignore[assignment]
-        assert read is not None
+            assert not failures
+            read = answers.pop()
         assert read.offset_first == len(found)
         for chunk in read.chunks:
             position = 0

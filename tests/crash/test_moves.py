@@ -221,7 +221,7 @@ def test_a_log_that_fails_leaves_what_was_moved_in_its_queue() -> None:
     life.ledger.add(None, run)
     life.ledger.settle(0, True, Outcome.REJECTED)
     life.tick()
-    life.queue("s").failed("the disk is on fire")  # type: ignore[attr-defined]
+    life.queue("s").partition.failed("the disk is on fire")  # type: ignore[attr-defined]
     assert life.core.failure == "the disk is on fire"
     life.core.flush()
     life.engine.close(CoreSnapshot(life.core))

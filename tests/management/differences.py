@@ -34,6 +34,7 @@ MORE = {
     ("definitions", "queues[[]].type"): "3.13 has it",
     ("definitions", "users[[]].scram*"): "verifiers, which RabbitMQ does not have",
     ("definitions", "vhosts[[]].*"): "3.13 has it",
+    ("queues*", "*log_bytes"): "what a stream takes on disk, which RabbitMQ does not say",
     ("vhosts*", "*protected_from_deletion"): "4.x has it",
 }
 """(document, what ours has besides) → why."""

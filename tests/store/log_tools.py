@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pillarbox.store.batch import Record, decode_batch, encode_records
+from pillarbox.store.batch import TRANSACTIONAL, Record, decode_batch, encode_records
 from pillarbox.store.files import Files
 from pillarbox.store.log import PartitionLog
-from pillarbox.store.log_base import LogOptions, Strands
+from pillarbox.store.log_base import Appended, LogOptions, Strands
 from pillarbox.store.segment import Slice
 from pillarbox.store.strand import Strand
 from pillarbox.store.tail import TailBudget
@@ -19,6 +19,25 @@ def batch(*values: bytes, at: int = NOW) -> bytes:
     """One batch as a producer sends it, all its records with the timestamp `at`."""
     records = [Record(0, at, None, value, []) for value in values]
     return b"".join(encode_records(records).chunks)
+
+
+def produced(
+    producer_id: int,
+    sequence: int,
+    *values: bytes,
+    epoch: int = 0,
+    transactional: bool = False,
+    at: int = NOW,
+) -> bytes:
+    """One batch of an idempotent producer."""
+    encoded = encode_records(
+        [Record(0, at, None, value, []) for value in values],
+        attributes=TRANSACTIONAL if transactional else 0,
+        producer_id=producer_id,
+        producer_epoch=epoch,
+        base_sequence=sequence,
+    )
+    return b"".join(encoded.chunks)
 
 
 def records_of(found: Slice) -> list[tuple[int, bytes]]:
@@ -129,7 +148,23 @@ class Owner:
 
     def append(self, *batches: bytes) -> int:
         self.ticket += 1
-        return self.log.append(b"".join(batches), self.ticket, now_ms=self.now_ms)
+        return self.log.append(b"".join(batches), self.ticket, now_ms=self.now_ms).offset_first
+
+    def send(self, data: bytes) -> Appended:
+        """Append one batch, and let it be written."""
+        self.ticket += 1
+        appended = self.log.append(data, self.ticket, now_ms=self.now_ms)
+        self.drain()
+        return appended
+
+    def end(self, producer_id: int, *, commit: bool, epoch: int = 0, coordinator_epoch: int = 0) -> int:
+        """End a producer's transaction, and let the marker be written; its offset."""
+        self.ticket += 1
+        appended = self.log.append_marker(
+            producer_id, epoch, coordinator_epoch, self.ticket, commit=commit, now_ms=self.now_ms
+        )
+        self.drain()
+        return appended.offset_first
 
     def drain(self) -> None:
         """Let all strands finish what they were given."""

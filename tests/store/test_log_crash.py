@@ -315,9 +315,9 @@ def test_a_log_whose_state_was_lost_goes_on_above_its_last_epoch() -> None:
 def test_a_state_of_a_newer_version_is_refused_in_words() -> None:
     files, _ = sealed_log()
     image = files.image()
-    line = b'{"version":2,"start":"elsewhere"}'
+    line = b'{"version":3,"start":"elsewhere"}'
     image.files[f"{FOLDER}/state"] = line + b"\n%08x\n" % crc32c(line)
-    with pytest.raises(StoreError, match="has version 2; this version of Pillarbox reads versions up to 1"):
+    with pytest.raises(StoreError, match="has version 3; this version of Pillarbox reads versions up to 2"):
         Owner(SimulatedFiles(image), FOLDER)
 
 

@@ -274,6 +274,9 @@ def test_stream_is_added(page: Page, api: Client) -> None:
     said(page, "The queue events is there")
     expect(row(page, "events")).to_be_visible(timeout=15_000)
     assert api.get("queues/%2F/events?columns=type") == {"type": "stream"}
+    message = {"properties": {}, "routing_key": "events", "payload": "x" * 5000, "payload_encoding": "string"}
+    api.request("POST", "exchanges/%2F/amq.default/publish", message)
+    expect(row(page, "events")).to_contain_text(re.compile(r"everything.*5\.\d KiB"))
     expect(page.get_by_text("no-stream")).to_have_count(0)
 
 

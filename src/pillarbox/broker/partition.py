@@ -17,7 +17,7 @@ from pillarbox.engine.logs import OffsetOutOfRange
 
 if TYPE_CHECKING:
     from pillarbox.broker.streams import Streams
-    from pillarbox.engine.logs import LogOptions, PartitionLog, Slice
+    from pillarbox.engine.logs import Appended, Buffer, LogOptions, PartitionLog, Slice
 
 Watcher = Callable[[], None]
 Failed = Callable[[Exception], None]
@@ -46,14 +46,15 @@ class Partition:
 
     # --- asking --------------------------------------------------------------------------------------
 
-    def append(self, batches: bytes | bytearray) -> int:
-        """Put batches into the log as they came, at once; return the offset of the first record.
+    def append(self, batches: Buffer, *, append_time: bool = False) -> Appended:
+        """Put batches into the log as they came, at once.
 
-        Durable when `log.committed` is beyond. Raises what `PartitionLog.append` raises, INTERNAL_ERROR if
-        nothing can be stored any more.
+        Durable when `log.committed` has reached `offset_next`. Raises what `PartitionLog.append` raises,
+        INTERNAL_ERROR if nothing can be stored any more.
         """
         self._streams.demand_storage()
-        return self.log.append(batches, self._streams.ticket, now_ms=self._streams.now_ms)
+        streams = self._streams
+        return self.log.append(batches, streams.ticket, now_ms=streams.now_ms, append_time=append_time)
 
     def read(
         self,

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from pillarbox.broker.consumer import Consumer, Pool
     from pillarbox.broker.deadletter import DeadLetterRule
     from pillarbox.broker.streams import Streams
-    from pillarbox.engine.logs import Slice
+    from pillarbox.engine.logs import Appended, Buffer, Slice
 
 SEGMENT_BYTES = 500_000_000
 """RabbitMQ's size of a segment where the stream does not say: retention removes whole ones."""
@@ -230,12 +230,13 @@ class StreamQueue(Queue):
         self._streams.grown[self] = None
         self._changes.logs_grown = True
 
-    def append(self, batches: bytes | bytearray, count: int) -> int:
+    def append(self, batches: Buffer, count: int, *, append_time: bool = False) -> Appended:
         """Put batches of so many records into the log as they came; see `Partition.append`."""
-        first = self.partition.append(batches)
-        self.counters.publish += count
+        appended = self.partition.append(batches, append_time=append_time)
+        if not appended.is_repeated:
+            self.counters.publish += count
         self.active_ms = self._changes.now_ms
-        return first
+        return appended
 
     def append_taken(self, ticket: int) -> None:
         """Give the log what was taken in, in batches of a bounded size."""

@@ -14,17 +14,27 @@ import os
 from collections.abc import Callable, Container
 from typing import TYPE_CHECKING, Literal
 
-from pillarbox.store.log_base import NOT_FOUND, LogListener, LogOptions, OffsetOutOfRange, Strands
+from pillarbox.store.log_base import NOT_FOUND, Appended, LogListener, LogOptions, OffsetOutOfRange, Strands
 
 if TYPE_CHECKING:
     from pillarbox.engine.schedulers import Scheduler
     from pillarbox.store.files import Files
     from pillarbox.store.log import PartitionLog
-    from pillarbox.store.segment import Slice
+    from pillarbox.store.segment import Buffer, Slice
     from pillarbox.store.strand import Strand
     from pillarbox.store.tail import TailBudget
 
-__all__ = ["NOT_FOUND", "LogListener", "LogOptions", "Logs", "OffsetOutOfRange", "PartitionLog", "Slice"]
+__all__ = [
+    "NOT_FOUND",
+    "Appended",
+    "Buffer",
+    "LogListener",
+    "LogOptions",
+    "Logs",
+    "OffsetOutOfRange",
+    "PartitionLog",
+    "Slice",
+]
 
 LOGS = "logs"
 """The folder of logs within the data folder."""

@@ -1,8 +1,8 @@
 """The partition log: ordered record batches with offsets, in segments; what topics and streams are made of.
 
 Purpose: take batches in as they came, give them offsets, write, sync and index them, read them back from
-memory or from disk, and remove the oldest. Not here: what records mean, producer sequences, transactions,
-who waits for new data, compaction, threads.
+memory or from disk, and remove the oldest. Producers' sequences and transactions are decided in `producers`.
+Not here: what records mean, who waits for new data, threads.
 
 Everything here runs on the domain's thread and decides; files are touched by works that are handed to three
 strands and report back: *write* (one work of a log at a time: all that was appended since the last),
@@ -19,6 +19,8 @@ between a `trim` of records that are not synced and the end of the sync that fol
   write or sync nothing is reported any more, appends are refused, and reads go on below committed; the log
   has to be opened anew, which verifies it.
 
+- *last_stable*: below it every transaction has ended; what readers of committed records see.
+
 Source of the behaviour: Apache Kafka's topic configs (segment.bytes, segment.ms, index.interval.bytes,
 flush.messages, flush.ms, retention.ms, retention.bytes); leader epochs KIP-101, KIP-320.
 """
@@ -30,10 +32,12 @@ from collections.abc import Callable
 from functools import partial
 
 from pillarbox.store import log_recovery
+from pillarbox.store.batch import BatchError
 from pillarbox.store.files import Files
 from pillarbox.store.log_base import (
     NOT_FOUND,
     UNLIMITED,
+    Appended,
     LogFailed,
     LogListener,
     LogOptions,
@@ -44,8 +48,18 @@ from pillarbox.store.log_base import (
 )
 from pillarbox.store.log_io import LogFolder, Place
 from pillarbox.store.log_works import ReadWork, SyncTask, SyncWork, TimeWork, WriteWork
+from pillarbox.store.producer_files import SegmentProducers, picture
+from pillarbox.store.producers import Aborted, encode_marker
 from pillarbox.store.retention import expired_by_size, expired_by_time
-from pillarbox.store.segment import Buffer, Segment, Slice, empty_slice, stamp_batches
+from pillarbox.store.segment import (
+    Buffer,
+    Segment,
+    Slice,
+    Stamped,
+    empty_slice,
+    stamp_batches,
+    stamp_time,
+)
 from pillarbox.store.strand import run_inline
 from pillarbox.store.tail import Tail, TailBudget
 
@@ -87,6 +101,9 @@ class PartitionLog:
         self._strands = strands
         self._segments = recovered.segments
         self._state = recovered.state
+        self._producers = recovered.producers
+        self._endings: dict[Segment, SegmentProducers] = {}
+        """What was known of producers at the ends of segments that are not sealed yet."""
         self._tail = Tail(budget)
         self._hints: dict[int, tuple[Segment, int]] = {}
         self._failure: str | None = None
@@ -107,8 +124,9 @@ class PartitionLog:
         self._touched: dict[Segment, None] = {}
         self._doomed: list[Segment] = []
         self._state_changed = False
-        self._epoch_saved = True
-        """Invariant: no batch of a leader epoch is written before the epoch is durable."""
+        self._may_write = True
+        """Invariant: no batch of a leader epoch is written before the epoch is durable, nor the first one of
+        a producer before the state says that there are producers."""
         self._writing = False
         self._syncing = False
         self._begin_epoch(bump=recovered.damaged or not clean)
@@ -156,6 +174,12 @@ class PartitionLog:
         return self._synced.offset if self.options.syncs_each_write else self._written.offset
 
     @property
+    def last_stable(self) -> int:
+        """The offset up to which readers of committed records see; what to leave out below it
+        `aborted_between` says."""
+        return max(self._state.start, self._producers.last_stable(self.committed))
+
+    @property
     def leader_epoch(self) -> int:
         """The epoch that batches get which are appended now."""
         return self._state.epoch_last
@@ -193,17 +217,68 @@ class PartitionLog:
 
     # --- taking in -----------------------------------------------------------------------------------------
 
-    def append(self, batches: Buffer, ticket: int, *, now_ms: int) -> int:
-        """Take batches in, one after another; return the first one's first offset.
+    def append(self, batches: Buffer, ticket: int, *, now_ms: int, append_time: bool = False) -> Appended:
+        """Take batches in, one after another. A batch with a producer id must come alone (Kafka demands it).
 
-        Answered by `written` and `synced`. Raises BatchError for bytes that are not whole and intact
-        batches (none is taken in then) and LogFailed. Cost: one copy and one checksum.
+        `append_time`: records get the time of their arrival as timestamp, whatever their producer wrote.
+        Answered by `written` and `synced`, unless it is a repetition: see `Appended`. Raises BatchError for
+        bytes that are not whole and intact batches, ProducerRefused and LogFailed; then nothing is taken in.
+        Cost: one copy and one checksum.
         """
         if self._failure is not None:
             raise LogFailed(self._failure)
         data = bytearray(batches)
-        first = offset = self._accepted.offset
-        stamped = stamp_batches(data, first, self._state.epoch_last)
+        stamped = stamp_batches(data, self._accepted.offset, self._state.epoch_last)
+        if append_time:
+            stamped = stamp_time(data, stamped, now_ms)
+        for _, header in stamped:
+            if header.producer_id >= 0:
+                return self._append_of_producer(data, stamped, ticket, now_ms)
+        self._take_in(data, stamped, ticket, now_ms)
+        return Appended(stamped[0][1].base_offset, self._accepted.offset, stamped[0][1].max_timestamp)
+
+    def _append_of_producer(self, data: bytearray, stamped: Stamped, ticket: int, now_ms: int) -> Appended:
+        if len(stamped) > 1:
+            raise BatchError("a batch of a producer came with others")
+        header = stamped[0][1]
+        repeated = self._producers.repeated(header)
+        if repeated is not None:
+            return Appended(repeated.offset_first, repeated.offset_next, repeated.timestamp_ms, True)
+        self._producers.check(header)
+        self._note_producers()
+        self._take_in(data, stamped, ticket, now_ms)
+        self._producers.take(header, now_ms)
+        return Appended(header.base_offset, header.next_offset, header.max_timestamp)
+
+    def append_marker(
+        self, producer_id: int, epoch: int, coordinator_epoch: int, ticket: int, *, commit: bool, now_ms: int
+    ) -> Appended:
+        """Take in the control batch that ends a producer's transaction; answered as `append` is.
+
+        Raises ProducerRefused and LogFailed.
+        """
+        if self._failure is not None:
+            raise LogFailed(self._failure)
+        self._producers.check_marker(producer_id, epoch, coordinator_epoch)
+        data = bytearray(encode_marker(producer_id, epoch, coordinator_epoch, now_ms, commit=commit))
+        stamped = stamp_batches(data, self._accepted.offset, self._state.epoch_last)
+        header = stamped[0][1]
+        self._note_producers()
+        self._take_in(data, stamped, ticket, now_ms)
+        aborted = self._producers.end(header, coordinator_epoch, now_ms, commit=commit)
+        if aborted is not None:
+            self._segments[-1].abort(aborted)
+        return Appended(header.base_offset, header.next_offset, now_ms)
+
+    def _note_producers(self) -> None:
+        """From the first batch of a producer on, the state says that there are some."""
+        if not self._state.has_producers:
+            self._state.note_producers()
+            self._may_write = False
+
+    def _take_in(self, data: bytearray, stamped: Stamped, ticket: int, now_ms: int) -> None:
+        """Give verified batches their place in segments, and have them written."""
+        offset = self._accepted.offset
         options = self.options
         self._now_ms = self._appended_ms = now_ms
         if self._unsynced_since_ms is None:
@@ -220,7 +295,6 @@ class PartitionLog:
             offset = header.next_offset
         self._accepted = Mark(offset, self._accepted.size + len(data), ticket)
         self._wake_writer()
-        return first
 
     def _is_old(self, segment: Segment) -> bool:
         limit = self.options.segment_ms
@@ -228,6 +302,8 @@ class PartitionLog:
 
     def _roll(self, offset: int) -> Segment:
         """Begin a new segment; the one before is sealed in the background."""
+        if self._state.has_producers:
+            self._endings[self._segments[-1]] = picture(self._segments[-1], self._producers)
         segment = Segment(offset, self._now_ms)
         self._segments.append(segment)
         self._steps.append(partial(self._folder.create, segment.base))
@@ -244,7 +320,7 @@ class PartitionLog:
     # --- the write strand -----------------------------------------------------------------------------------
 
     def _wake_writer(self) -> None:
-        if not self._epoch_saved:
+        if not self._may_write:
             self._wake_syncer()
         elif self._steps and not self._writing and self._failure is None:
             self._writing = True
@@ -252,7 +328,7 @@ class PartitionLog:
 
     def begin_write(self, work: WriteWork) -> bool:
         """Give a write work all that was taken in; False if there is nothing to do. For `WriteWork`."""
-        if not self._steps or self._failure is not None:
+        if not self._steps or not self._may_write or self._failure is not None:
             self._writing = False
             return False
         work.steps, self._steps = self._steps, []
@@ -297,6 +373,7 @@ class PartitionLog:
         """Let time pass: `flush_ms`, and what an idle log does. Any interval will do."""
         self._now_ms = now_ms
         self._wake_syncer()
+        self._producers.expire(now_ms - self.options.producer_expiry_ms)
         quiet = not (self.busy or self._steps)
         if quiet and self._is_idle() and self._synced.offset == self._accepted.offset:
             self._folder.release(self._segments[-1].base)
@@ -324,7 +401,7 @@ class PartitionLog:
     def _wake_syncer(self) -> None:
         if self._syncing or self._failure is not None:
             return
-        if self._doomed or self._state_changed or not self._epoch_saved or self._sync_is_due():
+        if self._doomed or self._state_changed or not self._may_write or self._sync_is_due():
             self._syncing = True
             self._strands.sync.submit(SyncWork(self, self._folder))
 
@@ -336,7 +413,7 @@ class PartitionLog:
         if work.closing or self._written.offset > self._synced.offset:
             work.tasks = self._sync_tasks(self._written.offset, closing=work.closing)
         work.mark = self._written
-        if self._state_changed or not self._epoch_saved:
+        if self._state_changed or not self._may_write:
             work.state = self._state.copy()
             self._state_changed = False
         work.removed = [segment.base for segment in self._doomed]
@@ -350,7 +427,8 @@ class PartitionLog:
             self._fail("syncing", error)
             return
         if work.state is not None:
-            self._epoch_saved = True
+            # What was noted while the work was under way is saved by the next one.
+            self._may_write = work.state.has_producers == self._state.has_producers
         self._note_synced(work.tasks, work.mark)
         self._wake_syncer()
         self._wake_writer()
@@ -367,7 +445,10 @@ class PartitionLog:
             if not seals and len(entries) < INDEX_SAVE_MIN:
                 entries = []
             final = segment.end_entry(final=True) if seals else None
-            tasks.append(SyncTask(segment, segment.index.saved, entries, final))
+            ending = self._endings.get(segment) if seals else None
+            if seals and segment is last and self._state.has_producers:
+                ending = picture(segment, self._producers)
+            tasks.append(SyncTask(segment, segment.index.saved, entries, final, ending))
         return tasks
 
     def _note_synced(self, tasks: list[SyncTask], mark: Mark) -> None:
@@ -375,6 +456,7 @@ class PartitionLog:
             task.segment.index.mark_saved(len(task.entries), finals=task.final is not None)
             if task.final is not None and task.segment.offset_next == task.final.last_offset + 1:
                 task.segment.sealed = True
+                self._endings.pop(task.segment, None)
         if mark.offset > self._synced.offset:
             self._synced = mark
             self._unsynced_since_ms = self._now_ms if self._accepted.offset > mark.offset else None
@@ -455,6 +537,22 @@ class PartitionLog:
             position = -1 if near is None else near.position
         return Place(segment.base, position, segment.index.saved, segment.written)
 
+    def aborted_between(self, offset_first: int, offset_next: int) -> list[Aborted]:
+        """Transactions that were aborted and have records there, in the order of their markers.
+
+        Below `last_stable`. A reader leaves out the records of each producer from the transaction's first
+        offset to its marker.
+        """
+        found = []
+        index = max(0, bisect_right(self._segments, offset_first, key=_base) - 1)
+        for segment in self._segments[index:]:
+            for aborted in segment.aborted.ending_from(offset_first):
+                if aborted.offset_first < offset_next:
+                    found.append(aborted)
+                if aborted.last_stable >= offset_next:
+                    return found
+        return found
+
     def find_time(self, timestamp_ms: int, ticket: int) -> int | None:
         """First offset of the first batch with a record not older than that; NOT_FOUND if there is none.
 
@@ -503,7 +601,9 @@ class PartitionLog:
         self._state.trim(offset)
         self._state_changed = True
         while len(self._segments) > 1 and self._segments[1].base <= offset:
-            self._doomed.append(self._segments.pop(0))
+            segment = self._segments.pop(0)
+            self._doomed.append(segment)
+            self._endings.pop(segment, None)
         self._wake_syncer()
 
     def retain(self, now_ms: int) -> int:
@@ -540,7 +640,7 @@ class PartitionLog:
         if offset >= self._accepted.offset:
             return
         epoch = self._state.epoch_last
-        log_recovery.truncate(
+        self._producers = log_recovery.truncate(
             self._folder,
             self._segments,
             self._state,
@@ -555,13 +655,13 @@ class PartitionLog:
         self._synced = self._accepted
         if self._state.epoch_last < epoch:
             self._state.begin_epoch(epoch, self._accepted.offset)
-            self._epoch_saved = False
+            self._may_write = False
 
     def _begin_epoch(self, *, bump: bool) -> None:
         last = self._state.epoch_last
         if bump or last < 0:
             self._state.begin_epoch(last + 1, self._accepted.offset)
-            self._epoch_saved = False
+            self._may_write = False
 
     # --- the end -------------------------------------------------------------------------------------------
 
@@ -569,7 +669,7 @@ class PartitionLog:
         """Write, sync and close everything, so that the next opening has nothing to read. Blocks; the strands
         must have done what they were given."""
         assert not self.busy, f"{self!r} is being written or synced"
-        if not self._epoch_saved:
+        if not self._may_write:
             self._run_sync(closing=False)
         if self._steps and self._failure is None:
             self._writing = True

@@ -33,6 +33,8 @@ class LogOptions(msgspec.Struct, frozen=True, kw_only=True):
     durability: Literal["fsync", "os"] = "os"
     flush_messages: int = UNLIMITED
     flush_ms: int = UNLIMITED
+    producer_expiry_ms: int = 24 * 3600 * 1000
+    """Producers that send nothing for so long are forgotten, unless they have a transaction open."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.segment_bytes <= SEGMENT_BYTES_MAX:
@@ -50,6 +52,21 @@ class Offsets(NamedTuple):
     synced: int
     written: int
     accepted: int
+
+
+class Appended(NamedTuple):
+    """What became of an append.
+
+    Its records are as durable as the options promise once `committed` has reached `offset_next`. A repetition
+    of what a producer sent before is not stored again, and its ticket not answered: it gets the offsets that
+    it had the first time, which may be committed already.
+    """
+
+    offset_first: int
+    offset_next: int
+    timestamp_ms: int
+    """The highest of the first batch: with the time of arrival that of all its records."""
+    is_repeated: bool = False
 
 
 class OffsetOutOfRange(LookupError):

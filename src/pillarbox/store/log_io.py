@@ -23,6 +23,7 @@ from pillarbox.store.segment import (
     Slice,
     empty_slice,
     index_name,
+    producers_name,
     seek,
     segment_name,
     whole_batches,
@@ -46,6 +47,9 @@ class LogFolder:
 
     def index_path(self, base: int) -> str:
         return os.path.join(self.folder, index_name(base))
+
+    def producers_path(self, base: int) -> str:
+        return os.path.join(self.folder, producers_name(base))
 
     def create(self, base: int) -> None:
         """Make an empty segment and its empty index; their names are durable on return."""
@@ -103,7 +107,7 @@ class LogFolder:
         """Remove segments one by one, in this order, and make that durable."""
         for base in bases:
             self.release(base)
-            for path in (self.segment_path(base), self.index_path(base)):
+            for path in (self.segment_path(base), self.index_path(base), self.producers_path(base)):
                 if self.files.exists(path):
                     self.files.remove(path)
             self.files.sync_folder(self.folder)
@@ -150,9 +154,7 @@ def find_batches(
     files = folder.files
     handle = files.open(folder.segment_path(place.base))
     try:
-        position = place.position
-        if position < 0:
-            position = _from_index(folder, place, offset, search_offset)
+        position = position_of(folder, place, offset)
         found = seek(files, handle, position, place.size, lambda header: header.next_offset > offset)
         if found is None or found[1].base_offset >= offset_end:
             return empty_slice(offset), position
@@ -174,9 +176,7 @@ def find_time(folder: LogFolder, place: Place, timestamp_ms: int, offset_min: in
     files = folder.files
     handle = files.open(folder.segment_path(place.base))
     try:
-        position = place.position
-        if position < 0:
-            position = _from_index(folder, place, timestamp_ms, search_time)
+        position = _position_near(folder, place, timestamp_ms, search_time)
         found = seek(
             files,
             handle,
@@ -195,8 +195,15 @@ class _Search(Protocol):
     def __call__(self, files: Files, handle: int, base: int, count: int, key: int, /) -> int: ...
 
 
-def _from_index(folder: LogFolder, place: Place, key: int, search: _Search) -> int:
-    """Where the index file says to look; the beginning if there is no such file."""
+def position_of(folder: LogFolder, place: Place, offset: int) -> int:
+    """From which byte on to look for an offset."""
+    return _position_near(folder, place, offset, search_offset)
+
+
+def _position_near(folder: LogFolder, place: Place, key: int, search: _Search) -> int:
+    """Where to look: as the place or the index file says; the beginning if there is no such file."""
+    if place.position >= 0:
+        return place.position
     if not place.index_count:
         return 0
     try:

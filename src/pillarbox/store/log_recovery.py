@@ -28,8 +28,11 @@ from pillarbox.store.files import Files, StoreError
 from pillarbox.store.index import ENTRY_SIZE, Entry, IndexBuilder, decode_entries, decode_entry
 from pillarbox.store.log_io import LogFolder
 from pillarbox.store.log_state import LogState, load_state
+from pillarbox.store.producer_files import restore
+from pillarbox.store.producers import Producers
 from pillarbox.store.segment import (
     INDEX_SUFFIX,
+    PRODUCERS_SUFFIX,
     SEGMENT_SUFFIX,
     Scan,
     Segment,
@@ -47,6 +50,7 @@ class Recovered(NamedTuple):
 
     segments: list[Segment]
     state: LogState
+    producers: Producers
     warnings: list[str]
     damaged: bool
     """Something at the end was lost: a new leader epoch must begin."""
@@ -76,8 +80,10 @@ def truncate(
     *,
     interval_bytes: int,
     now_ms: int,
-) -> None:
+) -> Producers:
     """Remove every batch that reaches to `offset` or beyond, durably; changes `segments` and `state`.
+
+    Returns the producers as they were then.
 
     A crash in the midst leaves a longer log that is in order; the caller repeats the cut. The newest
     segment goes first, so that there is never a hole.
@@ -98,6 +104,7 @@ def truncate(
     recovery.begin_anew_below(segments, state.start)
     state.cut(segments[-1].offset_next)
     folder.save_state(state)
+    return recovery.restore_producers(segments, state)
 
 
 def _position_of(folder: LogFolder, segment: Segment, offset: int) -> int:
@@ -135,7 +142,13 @@ class _Recovery:
         self.begin_anew_below(segments, state.start)
         state.start = max(state.start, segments[0].base)
         segments[-1].created_ms = self._first_time(segments[-1])
-        return Recovered(segments, state, self.warnings, self.damaged)
+        producers = self.restore_producers(segments, state)
+        return Recovered(segments, state, producers, self.warnings, self.damaged)
+
+    def restore_producers(self, segments: list[Segment], state: LogState) -> Producers:
+        if not state.has_producers:
+            return Producers()
+        return restore(self.folder, segments, now_ms=self.now_ms)
 
     def begin_anew_below(self, segments: list[Segment], start: int) -> None:
         """Go on at `start` if what is left ends below: what was above did not survive, and what is below
@@ -155,6 +168,7 @@ class _Recovery:
         somebody did. Epochs go on above the last one that any client can have seen."""
         self._warn("has lost its file `state`: its first offset and leader epoch are taken from its segments")
         self.damaged = True
+        state.note_producers()
         last = segments[-1] if segments[-1].size else segments[max(0, len(segments) - 2)]
         if last.size:
             header, _ = self._batch_at(last.base, last.last_position)
@@ -164,14 +178,15 @@ class _Recovery:
     # --- names ---------------------------------------------------------------------------------------------
 
     def _clear_folder(self) -> list[int]:
-        """Remove unfinished files and indexes without a segment; return base offsets, ascending."""
+        """Remove unfinished files and what stands beside no segment; return base offsets, ascending."""
         names = self.files.names(self.folder.folder)
         bases = {base for name in names if (base := parse_name(name, SEGMENT_SUFFIX)) is not None}
         stale = [name for name in names if name.endswith(TEMPORARY_SUFFIX)]
-        for name in names:
-            base = parse_name(name, INDEX_SUFFIX)
-            if base is not None and base not in bases:
-                stale.append(name)
+        for suffix in (INDEX_SUFFIX, PRODUCERS_SUFFIX):
+            for name in names:
+                base = parse_name(name, suffix)
+                if base is not None and base not in bases:
+                    stale.append(name)
         for name in stale:
             self.files.remove(os.path.join(self.folder.folder, name))
         if stale:

@@ -5,6 +5,7 @@ which a client finds out where its own copy and the log part (Kafka's OffsetForL
 an epoch begins.
 
 The file has two lines: JSON, and the CRC-32C of the first in hex. A newer version is refused in words.
+Version 1 knows no producers, and a log that has none is written so.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from pillarbox.store.crc import crc32c
 from pillarbox.store.files import Files, StoreError, read_file, write_file
 
 STATE_NAME = "state"
-STATE_VERSION = 1
+STATE_VERSION = 2
+PLAIN_VERSION = 1
+"""What a log without producers is written as, so that an older Pillarbox can read it."""
 NO_EPOCH = -1
 NO_OFFSET = -1
 
@@ -27,11 +30,17 @@ class LogState(msgspec.Struct):
 
     start: int = 0
     epochs: list[tuple[int, int]] = []
-    version: int = STATE_VERSION
+    version: int = PLAIN_VERSION
+    has_producers: bool = False
+    """Some batch had a producer id (`producer_files`)."""
 
     def copy(self) -> LogState:
         """A copy that may go to another thread."""
-        return LogState(self.start, list(self.epochs), self.version)
+        return LogState(self.start, list(self.epochs), self.version, self.has_producers)
+
+    def note_producers(self) -> None:
+        self.has_producers = True
+        self.version = STATE_VERSION
 
     @property
     def epoch_last(self) -> int:
@@ -73,18 +82,17 @@ class LogState(msgspec.Struct):
 
 
 def save_state(files: Files, folder: str, state: LogState) -> None:
-    line = msgspec.json.encode(state)
-    write_file(files, os.path.join(folder, STATE_NAME), [line, b"\n%08x\n" % crc32c(line)])
+    write_file(files, os.path.join(folder, STATE_NAME), pack_line(msgspec.json.encode(state)))
 
 
 def load_state(files: Files, folder: str) -> LogState | None:
     """The saved state; None if there is none or it is damaged; StoreError if it is of a newer version."""
     path = os.path.join(folder, STATE_NAME)
     try:
-        line, _, rest = read_file(files, path).partition(b"\n")
+        line = unpack_line(read_file(files, path))
     except FileNotFoundError:
         return None
-    if rest.strip() != b"%08x" % crc32c(line):
+    if line is None:
         return None
     version = msgspec.json.decode(line, type=_Version).version
     if version > STATE_VERSION:
@@ -93,6 +101,17 @@ def load_state(files: Files, folder: str) -> LogState | None:
             f"{STATE_VERSION}: use a newer one"
         )
     return msgspec.json.decode(line, type=LogState)
+
+
+def pack_line(line: bytes) -> list[bytes]:
+    """A line of JSON, and one with its checksum: what small files of a log look like."""
+    return [line, b"\n%08x\n" % crc32c(line)]
+
+
+def unpack_line(data: bytes) -> bytes | None:
+    """The line that `pack_line` was given; None if it is damaged."""
+    line, _, rest = data.partition(b"\n")
+    return line if rest.strip() == b"%08x" % crc32c(line) else None
 
 
 class _Version(msgspec.Struct):

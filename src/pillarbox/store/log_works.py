@@ -14,6 +14,7 @@ from pillarbox.store.index import Entry
 from pillarbox.store.log_base import Mark
 from pillarbox.store.log_io import LogFolder, Place
 from pillarbox.store.log_state import LogState
+from pillarbox.store.producer_files import SegmentProducers, save_producers
 from pillarbox.store.segment import Segment, Slice, empty_slice
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ class SyncTask(NamedTuple):
     """Entries to be added, all of batches that this sync covers."""
     final: Entry | None
     """Given if the segment is full: its index becomes complete, its file is closed."""
+    producers: SegmentProducers | None = None
+    """Given with it, if the log has producers: what is known at the segment's end."""
 
 
 def run_sync_tasks(folder: LogFolder, tasks: list[SyncTask]) -> None:
@@ -38,6 +41,8 @@ def run_sync_tasks(folder: LogFolder, tasks: list[SyncTask]) -> None:
         base = task.segment.base
         folder.sync(base)
         folder.save_entries(base, task.index_count, task.entries, final=task.final)
+        if task.producers is not None:
+            save_producers(folder, base, task.producers)
         if task.final is not None:
             folder.release(base)
 

@@ -20,14 +20,17 @@ from pillarbox.store.batch import (
     BatchHeader,
     is_intact,
     read_header,
+    set_append_time,
     set_base_offset,
     set_leader_epoch,
 )
 from pillarbox.store.files import Files, StoreError
 from pillarbox.store.index import RELATIVE_MAX, Entry, IndexBuilder
+from pillarbox.store.producers import Aborted, AbortedList
 
 SEGMENT_SUFFIX = ".log"
 INDEX_SUFFIX = ".index"
+PRODUCERS_SUFFIX = ".producers"
 NAME_DIGITS = 20
 
 SCAN_BYTES = 1 << 20
@@ -35,6 +38,9 @@ SCAN_BYTES = 1 << 20
 
 SEEK_BYTES = 1 << 16
 """Bytes per read when one batch is looked for near an index entry: a few index intervals."""
+
+NOTHING_ABORTED = AbortedList()
+"""What all segments share that abort no transaction, which are nearly all."""
 
 Buffer = bytes | bytearray
 
@@ -62,6 +68,10 @@ def index_name(base: int) -> str:
     return f"{base:0{NAME_DIGITS}d}{INDEX_SUFFIX}"
 
 
+def producers_name(base: int) -> str:
+    return f"{base:0{NAME_DIGITS}d}{PRODUCERS_SUFFIX}"
+
+
 def parse_name(name: str, suffix: str) -> int | None:
     """The base offset in a file's name; None if it is not the name of such a file."""
     digits = name.removesuffix(suffix)
@@ -74,6 +84,7 @@ class Segment:
     """What the log knows of one segment. Sizes and offsets are what was accepted, written or not."""
 
     __slots__ = (
+        "aborted",
         "appended_ms",
         "base",
         "created_ms",
@@ -102,6 +113,14 @@ class Segment:
         self.sealed = False
         """Durable as a whole, its index complete and in the file."""
         self.index = IndexBuilder(base)
+        self.aborted: AbortedList = NOTHING_ABORTED
+        """Transactions whose abort marker is here; see `abort`."""
+
+    def abort(self, aborted: Aborted) -> None:
+        """Note a transaction whose abort marker is here."""
+        if self.aborted is NOTHING_ABORTED:
+            self.aborted = AbortedList()
+        self.aborted.add(aborted)
 
     def __repr__(self) -> str:
         state = "sealed" if self.sealed else "open"
@@ -132,7 +151,11 @@ class Segment:
         )
 
 
-def stamp_batches(data: bytearray, offset: int, epoch: int) -> list[tuple[int, BatchHeader]]:
+Stamped = list[tuple[int, BatchHeader]]
+"""Batches that lie one after another: the byte where each begins, and its header."""
+
+
+def stamp_batches(data: bytearray, offset: int, epoch: int) -> Stamped:
     """Verify record batches as a producer may send them and give them their place in the log.
 
     Patches base offset and leader epoch of each, which no checksum covers, and returns where it begins in
@@ -161,6 +184,13 @@ def stamp_batches(data: bytearray, offset: int, epoch: int) -> list[tuple[int, B
         position += header.size
         offset = header.next_offset
     return batches
+
+
+def stamp_time(data: bytearray, stamped: Stamped, now_ms: int) -> Stamped:
+    """Make the time of arrival the timestamp of all records, and renew the checksums."""
+    for position, _ in stamped:
+        set_append_time(data, now_ms, position)
+    return [(position, read_header(data, position)) for position, _ in stamped]
 
 
 class Scan:
@@ -225,7 +255,15 @@ class Scan:
 def seek(
     files: Files, handle: int, position: int, end: int, wanted: Callable[[BatchHeader], bool]
 ) -> tuple[int, BatchHeader] | None:
-    """Find the first wanted batch from `position` on, before byte `end`; checksums are not looked at.
+    """Find the first wanted batch from `position` on, before byte `end`; see `walk`."""
+    for found in walk(files, handle, position, end):
+        if wanted(found[1]):
+            return found
+    return None
+
+
+def walk(files: Files, handle: int, position: int, end: int) -> Iterator[tuple[int, BatchHeader]]:
+    """Where batches begin from `position` on, before byte `end`, and their headers; no checksum is looked at.
 
     StoreError if the file does not hold batches there.
     """
@@ -239,10 +277,8 @@ def seek(
             header = read_header(data, at)
         except BatchError as error:
             raise StoreError(f"a segment is damaged at byte {position}: {error}") from error
-        if wanted(header):
-            return position, header
+        yield position, header
         position += header.size
-    return None
 
 
 def whole_batches(data: bytes, size_max: int, offset_end: int) -> tuple[int, int]:

@@ -9,6 +9,7 @@ from enum import IntEnum
 from typing import Final
 
 from pillarbox.errors import Reason
+from pillarbox.store.producers import Refusal
 
 
 class ErrorCode(IntEnum):
@@ -61,6 +62,7 @@ class ErrorCode(IntEnum):
     INVALID_PRODUCER_ID_MAPPING = 49
     INVALID_TRANSACTION_TIMEOUT = 50
     CONCURRENT_TRANSACTIONS = 51
+    TRANSACTION_COORDINATOR_FENCED = 52
     TRANSACTIONAL_ID_AUTHORIZATION_FAILED = 53
     SECURITY_DISABLED = 54
     KAFKA_STORAGE_ERROR = 56
@@ -100,6 +102,14 @@ class ErrorCode(IntEnum):
     INVALID_REGULAR_EXPRESSION = 128
     REBOOTSTRAP_REQUIRED = 129
 
+
+PRODUCER_REFUSALS: Final = {
+    Refusal.OUT_OF_ORDER: ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER,
+    Refusal.OLD_EPOCH: ErrorCode.INVALID_PRODUCER_EPOCH,
+    Refusal.IN_TRANSACTION: ErrorCode.INVALID_TXN_STATE,
+    Refusal.OLD_COORDINATOR: ErrorCode.TRANSACTION_COORDINATOR_FENCED,
+}
+"""The code for what the log does not take in of a producer or for one."""
 
 REASONS: Final = {
     Reason.ACCESS_REFUSED: ErrorCode.TOPIC_AUTHORIZATION_FAILED,

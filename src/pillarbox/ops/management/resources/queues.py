@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pillarbox.broker.lane import READ_AHEAD_MESSAGES
 from pillarbox.broker.policy import merged
 from pillarbox.broker.run import MESSAGE_BYTES
+from pillarbox.broker.stream import StreamQueue
 from pillarbox.clock import iso_time
 from pillarbox.ops.management import stats
 from pillarbox.ops.management.fields import (
@@ -76,6 +77,11 @@ def _messages(queue: Queue) -> int:
 
 def _message_bytes(queue: Queue) -> int:
     return queue.ready_bytes + queue.unacked_bytes + queue.dead_bytes
+
+
+def _log_bytes(shown: Shown, request: Request) -> int | Absent:
+    """What a stream takes on disk."""
+    return shown.queue.log.size if isinstance(shown.queue, StreamQueue) else ABSENT
 
 
 def _in_memory(count: int, queue: Queue) -> int:
@@ -251,6 +257,7 @@ QUEUE = Document(
     Field("messages_ready_ram", INTEGER, _of_classic(lambda q: _in_memory(q.ready_count, q)), _S),
     Field("messages_unacknowledged_ram", INTEGER, _of_classic(lambda q: q.unacked_count), _S),
     Field("messages_dlx", INTEGER, _of_quorum(lambda q: q.dead_count), _S),
+    Field("log_bytes", INTEGER, _log_bytes, _S),
     Field("consumers", INTEGER, lambda s, r: s.queue.consumer_count, _S),
     Field("consumer_capacity", NUMBER, _not_stream(_capacity), _S),
     Field("consumer_utilisation", NUMBER, _not_stream(_capacity), _S),

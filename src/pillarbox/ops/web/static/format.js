@@ -45,7 +45,11 @@ export function duration(milliseconds) {
   return `${seconds} s`;
 }
 
-export const moment = (milliseconds) => (milliseconds ? new Date(milliseconds).toLocaleString() : "–");
+/** The largest unit alone: for a column of ages. */
+export const age = (milliseconds) => duration(milliseconds).split(" ").slice(0, 2).join(" ");
+
+/** A time of the API, milliseconds or text. */
+export const moment = (time) => (time ? new Date(time).toLocaleString() : "–");
 
 /** The rate of one counter in a `message_stats` document. */
 export const rateOf = (stats, name) => stats?.[`${name}_details`]?.rate ?? 0;
@@ -63,8 +67,8 @@ export function rates(details) {
   return [times.slice(1), out];
 }
 
-/** A table of properties or arguments as a line of text. */
-export function fields(table) {
-  const entries = Object.entries(table ?? {});
-  return entries.map(([name, value]) => `${name}: ${typeof value === "object" ? JSON.stringify(value) : value}`).join(", ");
-}
+/** A table of properties or arguments as lines of text. */
+export const lines = (table) => Object.entries(table ?? {}).map(([name, value]) => `${name}: ${typeof value === "object" ? JSON.stringify(value) : value}`);
+
+/** The same as one line. */
+export const fields = (table) => lines(table).join(", ");

@@ -18,10 +18,16 @@ export function Tile({ label, value, note, tone, href }) {
   return href ? html`<a class="tile ${tone ?? ""}" href=${href}>${inner}</a>` : html`<div class="tile ${tone ?? ""}">${inner}</div>`;
 }
 
+/** What is done with a row; stands at its right end. */
+export const end = (cell) => ({ title: "", number: true, cell });
+
+/** The state of a queue in RabbitMQ's words: what is idle says since when. */
+export const stateOf = ({ state, idle_since: since }) => (since ? "idle" : state);
+
 const STATES = { running: "good", idle: "calm", flow: "warm", blocked: "bad", blocking: "warm", down: "bad" };
 export const State = ({ state }) => html`<span class="state ${STATES[state] ?? "calm"}">${state ?? "–"}</span>`;
 
-export const Tag = ({ children, title }) => html`<span class="tag" title=${title}>${children}</span>`;
+export const Tag = ({ children, title = children }) => html`<span class="tag" title=${title}>${children}</span>`;
 
 export function Spark({ values, label }) {
   const max = Math.max(1, ...values);
@@ -35,14 +41,18 @@ export function Spark({ values, label }) {
 const CLOCK = new Intl.DateTimeFormat("en", { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
 const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
+const EMPTY_S = 600;
+
 /**
- * Lines over time. `lines`: {label, colour (a CSS variable), points: [times in s, values]}.
+ * Lines over time, with the values at the pointer below, or else the newest. `lines`: {label, colour (a CSS variable), points: [times in s, values]}.
  */
 export function Chart({ lines, format = count, height = 190, label }) {
   const box = useRef(null);
   const plot = useRef(null);
   const [theme, setTheme] = useState(0);
-  const times = lines.reduce((longest, { points: [own] }) => (own.length > longest.length ? own : longest), []);
+  const sampled = lines.reduce((longest, { points: [own] }) => (own.length > longest.length ? own : longest), []);
+  // Without samples there is still something to draw: the time, and nothing in it.
+  const times = sampled.length > 1 ? sampled : [Date.now() / 1000 - EMPTY_S, Date.now() / 1000];
   const data = [times, ...lines.map(({ points: [own, values] }) => {
     const byTime = new Map(own.map((time, index) => [time, values[index]]));
     return times.map((time) => byTime.get(time) ?? null);
@@ -62,23 +72,23 @@ export function Chart({ lines, format = count, height = 190, label }) {
     const made = new uPlot({
       width: box.current.clientWidth,
       height,
-      padding: [8, 12, 0, 0],
+      padding: [8, 28, 0, 0],
       cursor: { points: { size: 7 }, drag: { x: false, y: false } },
       legend: { live: true },
       scales: { y: { range: (_, low, high) => [0, Math.max(1, high ?? 1) * 1.1] } },
       axes: [
-        { ...axis, grid: { show: false }, values: (_, ticks) => ticks.map((tick) => CLOCK.format(tick * 1000)) },
+        { ...axis, grid: { show: false }, size: 30, values: (_, ticks) => ticks.map((tick) => CLOCK.format(tick * 1000)) },
         { ...axis, size: 58, values: (_, ticks) => ticks.map((tick) => (tick % 1 && format === count ? "" : format(tick))) },
       ],
       series: [
-        { label: "time", value: (_, time) => (time ? CLOCK.format(time * 1000) : "–") },
+        { label: "time", value: (chart, time) => CLOCK.format((time ?? chart.data[0].at(-1)) * 1000) },
         ...lines.map(({ label: name, colour }) => ({
           label: name,
           stroke: style(colour),
           fill: `color-mix(in srgb, ${style(colour)} 9%, transparent)`,
           width: 1.75,
           points: { show: false },
-          value: (_, value) => (value === null || value === undefined ? "–" : format(value)),
+          value: (chart, value, series) => format(value ?? chart.data[series].at(-1)),
         })),
       ],
     }, data, box.current);

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from pillarbox.errors import BrokerError
 from pillarbox.protocols.kafka.call import Call
-from pillarbox.protocols.kafka.errors import REASONS, ErrorCode
+from pillarbox.protocols.kafka.errors import PRODUCER_REFUSALS, REASONS, ErrorCode
 from pillarbox.protocols.kafka.messages.produce import (
     PartitionProduceData,
     PartitionProduceResponse,
@@ -21,8 +21,9 @@ from pillarbox.protocols.kafka.messages.produce import (
     TopicProduceData,
     TopicProduceResponse,
 )
-from pillarbox.store.batch import BatchError, BatchHeader, read_header, set_append_time
+from pillarbox.store.batch import BatchError, BatchHeader, read_header
 from pillarbox.store.log_base import LogFailed
+from pillarbox.store.producers import ProducerRefused
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -108,17 +109,17 @@ class Appending:
             settings = call.head.topics.settings(topic)
             header = checked(data.records or b"", settings, version=call.version, now_ms=call.now_ms)
             stream = topic.partitions[data.index]
-            batch: bytes | bytearray = data.records or b""
-            time_ms = -1
-            if settings.get("message.timestamp.type") == "LogAppendTime":
-                batch, time_ms = bytearray(batch), call.now_ms
-                set_append_time(batch, time_ms)
-            first = stream.append(batch, header.record_count)
+            append_time = settings.get("message.timestamp.type") == "LogAppendTime"
+            appended = stream.append(data.records or b"", header.record_count, append_time=append_time)
         except Refused as refused:
             return PartitionProduceResponse(data.index, refused.code, -1, error_message=refused.text)
         except BatchError as fault:
             return PartitionProduceResponse(
                 data.index, ErrorCode.CORRUPT_MESSAGE, -1, error_message=str(fault)
+            )
+        except ProducerRefused as fault:
+            return PartitionProduceResponse(
+                data.index, PRODUCER_REFUSALS[fault.reason], -1, error_message=str(fault)
             )
         except LogFailed as fault:
             return PartitionProduceResponse(
@@ -129,11 +130,11 @@ class Appending:
         log = stream.log
         taken = PartitionProduceResponse(
             data.index,
-            base_offset=first,
-            log_append_time_ms=time_ms,
+            base_offset=appended.offset_first,
+            log_append_time_ms=appended.timestamp_ms if append_time else -1,
             log_start_offset=log.offsets().start,
         )
-        end = first + header.record_count
+        end = appended.offset_next
         if log.committed < end:
             self._waiting.append((taken, stream.partition, end))
         return taken

@@ -4,7 +4,7 @@ import { html } from "../react.js";
 import { part } from "../api.js";
 import { useAction, useLive } from "../live.js";
 import { Ask, Facts, Listing, Panel, State, Table, Tag, Waiting } from "../parts.js";
-import { bytes, count, duration, moment, rate } from "../format.js";
+import { age, bytes, count, moment, rate } from "../format.js";
 
 const client = ({ client_properties: properties = {} }) => [properties.product, properties.version].filter(Boolean).join(" ");
 const nameOf = (item) => item.user_provided_name || item.client_properties?.connection_name || item.name;
@@ -17,11 +17,11 @@ export function Connections() {
     { title: "virtual host", sort: "vhost", cell: ({ vhost }) => vhost },
     { title: "state", sort: "state", cell: ({ state }) => html`<${State} state=${state} />` },
     { title: "client", cell: client },
-    { title: "protocol", sort: "protocol", cell: ({ protocol, ssl }) => html`${protocol}${ssl && html` <${Tag}>TLS</${Tag}>`}` },
+    { title: "protocol", sort: "protocol", cell: ({ protocol, ssl }) => html`<span class="whole">${protocol}</span>${ssl && html` <${Tag}>TLS</${Tag}>`}` },
     { title: "channels", sort: "channels", number: true, cell: ({ channels }) => count(channels) },
     { title: "in", sort: "recv_oct_details.rate", number: true, cell: (item) => bytesRate(item, "recv") },
     { title: "out", sort: "send_oct_details.rate", number: true, cell: (item) => bytesRate(item, "send") },
-    { title: "for", sort: "connected_at", number: true, cell: ({ connected_at: at }) => (at ? duration(Date.now() - at) : "–") },
+    { title: "for", sort: "connected_at", number: true, cell: ({ connected_at: at }) => (at ? age(Date.now() - at) : "–") },
   ]} />`;
 }
 

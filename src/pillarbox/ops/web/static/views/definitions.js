@@ -50,7 +50,7 @@ export function Definitions() {
       <option value="">the whole broker</option>${(vhosts ?? []).map(({ name }) => html`<option value=${name}>${name}</option>`)}</select></div>
     <div class="columns">
       <${Panel} title="Export"><p>Passwords are in it only as hashes.</p><button type="button" class="strong" onClick=${download}>Download</button></${Panel}>
-      <${Panel} title="Import"><form onSubmit=${upload}>
+      <${Panel} title="Import"><form class="one" onSubmit=${upload}>
         <div class="field"><label for="definitions-file">File</label><input id="definitions-file" ref=${file} type="file" accept="application/json,.json" required onChange=${choose} /></div>
         ${read && html`<p>${found.join(", ") || "nothing known is in it"}</p>`}
         <${Button} class="strong" off=${!read}>Import</${Button}>

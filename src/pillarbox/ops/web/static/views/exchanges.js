@@ -3,7 +3,7 @@
 import { html } from "../react.js";
 import { part } from "../api.js";
 import { useAction, useApp, useLive } from "../live.js";
-import { argumentsFrom, Ask, Facts, Form, Listing, More, Panel, Table, Tag, Waiting } from "../parts.js";
+import { argumentsFrom, Ask, end, Facts, Form, Listing, More, Panel, Table, Tag, Waiting } from "../parts.js";
 import { fields, rate, rateOf } from "../format.js";
 import { MessageForm } from "./message.js";
 
@@ -50,7 +50,7 @@ const Features = ({ item }) => html`
   ${item.auto_delete && html`<${Tag} title="deleted with its last binding">AD</${Tag}>`}
   ${item.internal && html`<${Tag} title="clients may not publish to it">I</${Tag}>`}
   ${item.arguments?.["alternate-exchange"] && html`<${Tag} title="alternate exchange">AE</${Tag}>`}
-  ${item.policy && html`<a class="tag" title="policy" href="#/policies">${item.policy}</a>`}`;
+  ${item.policy && html`<a class="tag" title=${`policy ${item.policy}`} href="#/policies">${item.policy}</a>`}`;
 
 export function Exchange({ path: [vhost, given] }) {
   const act = useAction();
@@ -91,6 +91,6 @@ export function BindingTable({ items, from }) {
     { title: from ? "from" : "to", cell: from ? origin : target },
     { title: "routing key", cell: ({ routing_key: key }) => html`<code>${key}</code>` },
     { title: "arguments", cell: ({ arguments: args }) => fields(args) },
-    { title: "", cell: (item) => item.source && html`<button type="button" class="danger small" onClick=${() => remove(item)}>Unbind</button>` },
+    end((item) => item.source && html`<button type="button" class="danger small" onClick=${() => remove(item)}>Unbind</button>`),
   ]} />`;
 }

@@ -47,7 +47,7 @@ export function Overview() {
       <${Table} caption="Listeners" items=${listeners} keyOf=${(item) => `${item.protocol}${item.ip_address}${item.port}`} columns=${[
         { title: "protocol", cell: ({ protocol }) => protocol },
         { title: "address", cell: ({ ip_address: address }) => address },
-        { title: "port", number: true, cell: ({ port }) => port },
+        { title: "port", cell: ({ port }) => port },
       ]} />
     </${Panel}>`;
 }

@@ -3,8 +3,8 @@
 import { html } from "../react.js";
 import { part } from "../api.js";
 import { useAction, useApp, useLive } from "../live.js";
-import { argumentsFrom, Form, More, Panel, Table, Waiting } from "../parts.js";
-import { fields } from "../format.js";
+import { argumentsFrom, end, Form, More, Panel, Table, Waiting } from "../parts.js";
+import { lines } from "../format.js";
 
 const KINDS = [["policies", "Policies"], ["operator-policies", "Operator policies"]];
 const APPLY_TO = ["all", "queues", "classic_queues", "quorum_queues", "streams", "exchanges"];
@@ -35,9 +35,9 @@ function Kind({ kind, title }) {
           { title: "virtual host", cell: ({ vhost }) => vhost },
           { title: "pattern", cell: ({ pattern }) => html`<code>${pattern}</code>` },
           { title: "applies to", cell: ({ "apply-to": apply }) => apply },
-          { title: "definition", cell: ({ definition }) => fields(definition) },
+          { title: "definition", cell: ({ definition }) => lines(definition).map((line) => html`<span class="under">${line}</span>`) },
           { title: "priority", number: true, cell: ({ priority }) => priority },
-          { title: "", cell: ({ vhost, name }) => html`<button type="button" class="danger small" onClick=${() => act(`The policy ${name} is gone`, "DELETE", `/api/${kind}/${part(vhost)}/${part(name)}`)}>Clear</button>` },
+          end(({ vhost, name }) => html`<button type="button" class="danger small" onClick=${() => act(`The policy ${name} is gone`, "DELETE", `/api/${kind}/${part(vhost)}/${part(name)}`)}>Clear</button>`),
         ]} />`
       : html`<${Waiting} error=${error} />`}
     <${More} title="Add or change one"><${Form} button="Save" onSubmit=${save} fields=${[

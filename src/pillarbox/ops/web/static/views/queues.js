@@ -3,8 +3,8 @@
 import { html, useState } from "../react.js";
 import { call, part } from "../api.js";
 import { useAction, useApp, useHistory, useLive } from "../live.js";
-import { argumentsFrom, Ask, Chart, Facts, Form, Listing, More, Panel, Spark, State, Table, Tag, Waiting } from "../parts.js";
-import { bytes, count, fields, rate, rateOf, rates, series } from "../format.js";
+import { argumentsFrom, Ask, Chart, Facts, Form, Listing, More, Panel, Spark, State, stateOf, Table, Tag, Waiting } from "../parts.js";
+import { bytes, count, fields, moment, rate, rateOf, rates, series } from "../format.js";
 import { BindingTable } from "./exchanges.js";
 import { ConsumerTable } from "./channels.js";
 import { MessageForm } from "./message.js";
@@ -28,7 +28,7 @@ const FEATURES = [
 function Features({ queue }) {
   return html`${queue.type && queue.type !== "classic" && html`<${Tag}>${queue.type}</${Tag}>`}
     ${FEATURES.filter(([, , has]) => has(queue)).map(([short, title]) => html`<${Tag} title=${title}>${short}</${Tag}>`)}
-    ${queue.policy && html`<a class="tag" title="policy" href="#/policies">${queue.policy}</a>`}`;
+    ${queue.policy && html`<a class="tag" title=${`policy ${queue.policy}`} href="#/policies">${queue.policy}</a>`}`;
 }
 
 const NAME = { title: "name", sort: "name", cell: (queue) => html`<a href=${link(queue)}>${queue.name}</a>` };
@@ -44,7 +44,7 @@ export function Queues() {
   return html`<h1>Queues</h1><${Listing} title="All queues" path="/api/queues" keyOf=${keyOf} empty="no queue yet" decorate=${(now) => now !== items && setItems(now)} columns=${[
     NAME, VHOST,
     { title: "features", cell: (queue) => html`<${Features} queue=${queue} />` },
-    { title: "state", sort: "state", cell: ({ state }) => html`<${State} state=${state} />` },
+    { title: "state", sort: "state", cell: (queue) => html`<${State} state=${stateOf(queue)} />` },
     amount("ready", "messages_ready"), amount("unacked", "messages_unacknowledged"), amount("total", "messages"),
     { title: "", cell: (queue) => html`<${Spark} values=${history(queue)} label="messages in the last minutes" />` },
     flow("incoming", "publish"), flow("deliver", "deliver_get"), flow("ack", "ack"),
@@ -53,14 +53,21 @@ export function Queues() {
   <${More} title="Add a queue"><${NewQueue} /></${More}>`;
 }
 
+/** What retention leaves of a stream. */
+function kept({ arguments: given = {}, effective_policy_definition: policy = {} }) {
+  const age = given["x-max-age"] ?? policy["max-age"];
+  const size = given["x-max-length-bytes"] ?? policy["max-length-bytes"];
+  return [age, size && bytes(size)].filter(Boolean).join(", ") || "everything";
+}
+
 export function Streams() {
   return html`<h1>Streams</h1>
     <p class="lead">A stream keeps what was published; each reader has a place of its own in it, and reading takes nothing out.</p>
     <${Listing} title="All streams" path="/api/queues?type=stream" keyOf=${keyOf} empty="no stream yet" columns=${[
       NAME, VHOST,
-      { title: "keeps", cell: ({ arguments: args }) => fields(args && Object.fromEntries(Object.entries(args).filter(([name]) => /^x-max-/.test(name)))) || "everything" },
+      { title: "keeps", cell: kept },
       amount("messages", "messages"),
-      { title: "size", sort: "message_bytes", number: true, cell: ({ message_bytes: value }) => bytes(value) },
+      { title: "on disk", sort: "log_bytes", number: true, cell: ({ log_bytes: value }) => bytes(value) },
       flow("incoming", "publish"), flow("deliver", "deliver_get"), amount("readers", "consumers"),
     ]} />
     <${More} title="Add a stream"><${NewQueue} type="stream" /></${More}>`;
@@ -99,6 +106,8 @@ function NewQueue({ type = "classic" }) {
 const LENGTHS = [["messages_ready", "ready", "--red"], ["messages_unacknowledged", "unacknowledged", "--blue"], ["messages", "total", "--ink-soft"]];
 const FLOWS = [["publish", "publish", "--red"], ["deliver_get", "deliver", "--blue"], ["ack", "acknowledge", "--green"], ["redeliver", "redeliver", "--amber"]];
 
+const BODIES = [["bodies", "message_bytes"], ["bodies in memory", "message_bytes_ram"], ["persistent", "message_bytes_persistent"], ["on disk", "log_bytes"]];
+
 export function Queue({ path: [vhost, name] }) {
   const act = useAction();
   const own = at(vhost, name);
@@ -110,7 +119,7 @@ export function Queue({ path: [vhost, name] }) {
     if (await act(`The queue ${name} is deleted`, "DELETE", `${own}?${conditions}`)) location.hash = "#/queues";
   };
   return html`
-    <h1>${name} <${State} state=${data.state} /> <small>in ${vhost}</small></h1>
+    <h1>${name} <${State} state=${stateOf(data)} /> <small>in ${vhost}</small></h1>
     ${explained && html`<${Explanation} of=${explained} />`}
     <div class="columns">
       <${Panel} title="Messages" note="last ten minutes"><${Chart} label="Messages in the queue" lines=${LENGTHS.map(([key, label, colour]) => ({ label, colour, points: series(data[`${key}_details`]) }))} /></${Panel}>
@@ -125,9 +134,9 @@ export function Queue({ path: [vhost, name] }) {
       <${Facts} of=${[
         ["features", html`<${Features} queue=${data} />`], ["arguments", fields(data.arguments)],
         ["ready", count(data.messages_ready)], ["unacknowledged", count(data.messages_unacknowledged)], ["total", count(data.messages)],
-        ["bodies", bytes(data.message_bytes)], ["bodies in memory", bytes(data.message_bytes_ram)], ["persistent", data.message_bytes_persistent !== undefined ? bytes(data.message_bytes_persistent) : null],
+        ...BODIES.map(([label, key]) => [label, data[key] === undefined ? null : bytes(data[key])]),
         ["consumers", count(data.consumers)], ["consumer capacity", data.consumer_capacity !== undefined ? `${Math.round(100 * data.consumer_capacity)} %` : null],
-        ["policy", data.policy], ["operator policy", data.operator_policy], ["idle since", data.idle_since],
+        ["policy", data.policy], ["operator policy", data.operator_policy], ["idle since", data.idle_since && moment(data.idle_since)],
       ]} />
     </${Panel}>
     <${Panel} title="Consumers" note=${count(data.consumers)}><${ConsumerTable} items=${data.consumer_details ?? []} /></${Panel}>

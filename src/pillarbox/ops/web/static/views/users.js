@@ -3,7 +3,7 @@
 import { html } from "../react.js";
 import { part } from "../api.js";
 import { useAction, useLive } from "../live.js";
-import { Ask, Form, More, Panel, Table, Tag, Waiting } from "../parts.js";
+import { Ask, end, Form, More, Panel, Table, Tag, Waiting } from "../parts.js";
 
 const tagsOf = ({ tags }) => (Array.isArray(tags) ? tags : (tags ?? "").split(",").filter(Boolean));
 const RULES = [["configure", "Configure"], ["write", "Write"], ["read", "Read"]];
@@ -42,8 +42,8 @@ export function User({ path: [name] }) {
     <${Panel} title="Permissions" actions=${html`<${Ask} label="Delete user" question="Delete ${name}?" confirm="Delete it" onConfirm=${remove}><p>Its connections stay until they are closed.</p></${Ask}>`}>
       <${Table} caption="Permissions" items=${permissions ?? []} keyOf=${({ vhost }) => vhost} empty="none: it can enter no virtual host" columns=${[
         { title: "virtual host", cell: ({ vhost }) => vhost },
-        ...RULES.map(([rule, title]) => ({ title, cell: (item) => html`<code>${item[rule] || "^$"}</code>` })),
-        { title: "", cell: ({ vhost }) => html`<button type="button" class="danger small" onClick=${() => act("The permission is gone", "DELETE", `/api/permissions/${part(vhost)}/${part(name)}`)}>Revoke</button>` },
+        ...RULES.map(([rule]) => ({ title: rule, cell: (item) => html`<code>${item[rule] || "^$"}</code>` })),
+        end(({ vhost }) => html`<button type="button" class="danger small" onClick=${() => act("The permission is gone", "DELETE", `/api/permissions/${part(vhost)}/${part(name)}`)}>Revoke</button>`),
       ]} />
       <${More} title="Set a permission"><${Form} button="Set" onSubmit=${grant} fields=${[
         { name: "vhost", label: "Virtual host", options: (vhosts ?? []).map((one) => one.name) },
