@@ -63,7 +63,9 @@ $(VENV)/.stamp-dev: $(VENV)/.stamp-serve requirements-dev.lock
 	else echo "their tests will be skipped"; fi
 
 setup: $(VENV)/.stamp-dev $(NODE_STAMPS)
-	@scripts/need "command -v mvn" "proving that the Kafka codec is current" maven || test -z "$$CI"
+	@scripts/need "command -v mvn && command -v javac" "Kafka's message definitions and console tools" \
+		maven default-jdk-headless || test -z "$$CI"
+	@scripts/need "command -v kcat" "testing with kcat" kcat || test -z "$$CI"
 	@scripts/need "command -v chromium" "testing the web page" chromium || test -z "$$CI"
 
 peers: setup
@@ -91,7 +93,7 @@ compare: peers
 	@$(BIN)/python -m tests.compare run --fresh $(FRESH) $(ARGS)
 
 compare-kafka: setup
-	@scripts/need "command -v java && command -v mvn" "comparing with Kafka" default-jdk-headless maven
+	@scripts/need "command -v javac && command -v mvn" "comparing with Kafka" default-jdk-headless maven
 	@$(BIN)/python -m tests.compare_kafka run $(ARGS)
 
 crash: setup

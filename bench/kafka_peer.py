@@ -44,7 +44,7 @@ API_VERSIONS = struct.pack(">ihhih", 10, 18, 0, 1, -1)
 
 def missing() -> str:
     """Return why no Kafka can be had here, or the empty string."""
-    absent = [name for name in ("java", "mvn") if shutil.which(name) is None]
+    absent = [name for name in ("java", "javac", "mvn") if shutil.which(name) is None]
     return f"no {' and no '.join(absent)} on PATH (Debian: default-jdk-headless, maven)" if absent else ""
 
 
