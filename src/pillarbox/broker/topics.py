@@ -10,7 +10,7 @@ K31. Invariant: a topic found before is good as long as its stamp is valid.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
@@ -132,10 +132,8 @@ class Topics:
 
         Raises PRECONDITION_FAILED, and makes nothing, where one of its names is taken.
         """
+        self.demand_free(name, partitions)
         vhost = self._vhost
-        if name in vhost.queues or name in vhost.exchanges:
-            text = f"there is already something named '{name}' in vhost '{vhost.name}'"
-            raise BrokerError(Reason.PRECONDITION_FAILED, text)
         if partitions == 1:
             vhost.declare_queue(None, name, durable=True, arguments=STREAM)
         else:
@@ -145,6 +143,28 @@ class Topics:
         self.configure(topic, settings, options)
         return topic
 
+    def demand_free(self, name: str, partitions: int) -> None:
+        """Raise PRECONDITION_FAILED where a new topic would have a name that something has."""
+        self._demand_free(name, self._vhost.exchanges, self._vhost.queues)
+        if partitions > 1:
+            self._demand_free_partitions(name, range(partitions))
+
+    def demand_room(self, topic: Topic, partitions: int) -> None:
+        """Raise PRECONDITION_FAILED where a topic cannot have so many partitions, for such a name."""
+        exchange = self._vhost.exchanges.get(topic.name)
+        if exchange is not None and not is_super_stream(exchange):
+            self._demand_free(topic.name, self._vhost.exchanges)
+        self._demand_free_partitions(topic.name, range(len(topic.partitions), partitions))
+
+    def _demand_free_partitions(self, name: str, numbers: range) -> None:
+        for number in numbers:
+            self._demand_free(f"{name}-{number}", self._vhost.queues)
+
+    def _demand_free(self, name: str, *taken: Container[str]) -> None:
+        if any(name in names for names in taken):
+            text = f"there is already something named '{name}' in vhost '{self._vhost.name}'"
+            raise BrokerError(Reason.PRECONDITION_FAILED, text)
+
     def configure(self, topic: Topic, settings: Mapping[str, str], options: Mapping[str, Any]) -> None:
         """Give a topic other settings; see `create`."""
         definition = kept.TopicDefinition(self._vhost.name, topic.name, dict(settings), dict(options))
@@ -153,7 +173,11 @@ class Topics:
         self._apply(topic, options)
 
     def grow(self, topic: Topic, partitions: int) -> Topic:
-        """Let a topic have so many partitions, which is more than it has. The first ones stay as they are."""
+        """Let a topic have so many partitions, which is more than it has. The first ones stay as they are.
+
+        Raises PRECONDITION_FAILED, and makes nothing, where one of the new names is taken.
+        """
+        self.demand_room(topic, partitions)
         vhost, name = self._vhost, topic.name
         exchange = vhost.exchanges.get(name)
         if exchange is None:

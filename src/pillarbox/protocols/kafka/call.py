@@ -70,6 +70,20 @@ class Call:
         self.pieces = encode_response(self.key, self.version, self.correlation_id, response)
         self.connection.answered()
 
+    def reply_when_durable(self, response: Any) -> None:
+        """Answer when all that was changed up to now is durable.
+
+        If it can never be, nobody knows what will be left of it, and the connection is closed instead.
+        """
+
+        def settled(failure: str | None) -> None:
+            if failure is not None:
+                self.connection.shut_down(failure)
+            elif self.is_open:
+                self.reply(response)
+
+        self.head.promises.when_durable(settled)
+
     def skip(self) -> None:
         """Send no answer, as a producer with acks=0 wants it."""
         self.pieces = []

@@ -22,7 +22,7 @@ from pillarbox.protocols.kafka.versions import offered
 
 if TYPE_CHECKING:
     from pillarbox.broker.core import Core
-    from pillarbox.broker.topics import Topic, Topics
+    from pillarbox.broker.topics import Topics
     from pillarbox.broker.vhost import VHost
     from pillarbox.config import Config
 
@@ -42,6 +42,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     node_id: int = 1
     auto_create_topics: bool = True
     partitions_default: int = 1
+    log_dir: str = ""
+    """Where the logs of topics are; empty for a broker in memory."""
     idle_ms: int = 600_000
     """Kafka's `connections.max.idle.ms`."""
     login_ms: int = 10_000
@@ -83,6 +85,11 @@ class Head:
         return Groups(self.core)
 
     @property
+    def mechanisms(self) -> tuple[str, ...]:
+        """How clients can log in."""
+        return ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
+
+    @property
     def anonymous(self) -> str:
         return self.settings.anonymous
 
@@ -97,10 +104,6 @@ class Head:
     def address_for(self, connection: Connection) -> tuple[str, int]:
         """Host and port under which this client reaches the broker (T16)."""
         return self.settings.advertised or connection.addresses[2:]
-
-    def create_topic(self, name: str) -> Topic:
-        """Make a topic that a client has asked for. Raises BrokerError."""
-        return self.topics.create(name, self.settings.partitions_default, {}, {"durability": "os"})
 
     def forget(self, connection: Connection) -> None:
         """A connection is gone."""
@@ -133,6 +136,7 @@ def connections(core: Core, config: Config) -> Callable[[str, bool, Callable[[],
         advertised=advertised_address(config.kafka_advertised),
         auto_create_topics=config.kafka_auto_create_topics,
         partitions_default=config.kafka_partitions,
+        log_dir="" if config.memory else config.data,
         login_ms=config.handshake_timeout_s * 1000,
     )
     return Head(core, settings).connect

@@ -12,7 +12,14 @@ from typing import Any, Final
 
 from pillarbox.protocols.kafka.messages import APIS
 
-SERVED: Final = frozenset((0, 1, 2, 3, 8, 9, 10, 11, 12, 13, 14, 15, 16, 18, 22, 42, 47))
+RECORDS: Final = (0, 1, 2, 3, 18, 22)
+"""Where topics are, and their records."""
+GROUPS: Final = (8, 9, 10, 11, 12, 13, 14, 15, 16, 42, 47)
+"""Groups of consumers and what they have read."""
+TOPICS: Final = (19, 20, 32, 33, 37, 44)
+"""Making and changing topics."""
+
+SERVED: Final = frozenset((*RECORDS, *GROUPS, *TOPICS))
 """The keys that clients are offered."""
 
 Handler = Callable[[Any, Any], Any]

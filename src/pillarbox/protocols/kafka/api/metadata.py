@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pillarbox.errors import BrokerError, Reason
 from pillarbox.protocols.kafka.call import Call
-from pillarbox.protocols.kafka.errors import REASONS, ErrorCode
+from pillarbox.protocols.kafka.creation import create_topic, demand_name
+from pillarbox.protocols.kafka.errors import ErrorCode, Refused
 from pillarbox.protocols.kafka.messages.metadata import (
     MetadataRequest,
     MetadataRequestTopic,
@@ -19,6 +19,7 @@ from pillarbox.protocols.kafka.messages.metadata import (
     MetadataResponsePartition,
     MetadataResponseTopic,
 )
+from pillarbox.protocols.kafka.permissions import CONFIGURE, may_see
 from pillarbox.protocols.kafka.topic_names import is_valid_name
 from pillarbox.protocols.kafka.wire import NO_UUID
 
@@ -33,7 +34,7 @@ def answer(call: Call, request: MetadataRequest) -> MetadataResponse:
     head = call.head
     wanted = request.topics
     if wanted is None or (not wanted and call.version < NONE_ASKED_FROM):
-        topics = [_described(call, topic) for topic in head.topics.all() if _is_seen(call, topic.name)]
+        topics = [_described(call, topic) for topic in head.topics.all() if may_see(call, topic.name)]
     else:
         may_create = request.allow_auto_topic_creation and head.settings.auto_create_topics
         topics = [_answered(call, each, may_create=may_create) for each in wanted]
@@ -46,33 +47,28 @@ def answer(call: Call, request: MetadataRequest) -> MetadataResponse:
     )
 
 
-def _is_seen(call: Call, name: str) -> bool:
-    return any(call.allows(action, name) for action in ("read", "write", "configure"))
-
-
 def _answered(call: Call, wanted: MetadataRequestTopic, *, may_create: bool) -> MetadataResponseTopic:
     """One topic that was asked for, by name or by id; made if it may be."""
     topics, name = call.head.topics, wanted.name
     if wanted.topic_id != NO_UUID:
         topic = topics.by_id(wanted.topic_id)
-        if topic is None or not _is_seen(call, topic.name):
+        if topic is None or not may_see(call, topic.name):
             return MetadataResponseTopic(ErrorCode.UNKNOWN_TOPIC_ID, None, wanted.topic_id)
         return _described(call, topic)
     name = name or ""
-    if not _is_seen(call, name):
+    if not may_see(call, name):
         return MetadataResponseTopic(ErrorCode.TOPIC_AUTHORIZATION_FAILED, name)
     topic = topics.get(name)
     if topic is None:
         if not is_valid_name(name):
             return MetadataResponseTopic(ErrorCode.INVALID_TOPIC_EXCEPTION, name)
-        if not may_create or not call.allows("configure", name):
+        if not may_create or not call.allows(CONFIGURE, name):
             return MetadataResponseTopic(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, name)
         try:
-            topic = call.head.create_topic(name)
-        except BrokerError as error:
-            taken = error.reason is Reason.PRECONDITION_FAILED
-            code = ErrorCode.INVALID_TOPIC_EXCEPTION if taken else REASONS[error.reason]
-            return MetadataResponseTopic(code, name)
+            demand_name(call.head, name)
+            topic = create_topic(call.head, name, call.head.settings.partitions_default, {})
+        except Refused as refused:
+            return MetadataResponseTopic(refused.code, name)
     return _described(call, topic)
 
 

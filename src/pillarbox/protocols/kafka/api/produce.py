@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from pillarbox.errors import BrokerError
 from pillarbox.protocols.kafka.call import Call
-from pillarbox.protocols.kafka.errors import PRODUCER_REFUSALS, REASONS, ErrorCode
+from pillarbox.protocols.kafka.errors import PRODUCER_REFUSALS, REASONS, ErrorCode, Refused
 from pillarbox.protocols.kafka.messages.produce import (
     PartitionProduceData,
     PartitionProduceResponse,
@@ -46,15 +46,6 @@ BEFORE_MS_MAX: Final = 2**63 - 1
 """Kafka's `message.timestamp.before.max.ms`: records may be as old as they like."""
 AFTER_MS_MAX: Final = 3_600_000
 """Kafka's `message.timestamp.after.max.ms`."""
-
-
-class Refused(Exception):
-    """One partition's batch is not taken in."""
-
-    def __init__(self, code: ErrorCode, text: str | None = None) -> None:
-        super().__init__(text or code.name)
-        self.code = code
-        self.text = text
 
 
 def answer(call: Call, request: ProduceRequest) -> None:

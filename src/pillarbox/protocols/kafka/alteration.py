@@ -1,0 +1,77 @@
+"""Altering configs: what AlterConfigs and IncrementalAlterConfigs have in common.
+
+A resource is altered as a whole or not at all. Only topics can be: the broker's configs are read-only. Not
+here: what is valid (`configs`).
+
+Source: KIP-133, KIP-339; Kafka's `ConfigAdminManager`; row K32.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from pillarbox.protocols.kafka.config_resources import BROKER, TOPIC, demand_node, demand_topic
+from pillarbox.protocols.kafka.configs import options_of, settings_of
+from pillarbox.protocols.kafka.errors import ErrorCode, Refused
+from pillarbox.protocols.kafka.permissions import CONFIGURE, is_administrator
+
+if TYPE_CHECKING:
+    from pillarbox.protocols.kafka.call import Call
+
+
+class Config(Protocol):
+    name: str
+    value: str | None
+
+
+class Resource(Protocol):
+    resource_type: int
+    resource_name: str
+    configs: Any
+
+
+Change = Callable[[Mapping[str, str], Any], dict[str, str]]
+"""Gets the settings of a topic and a resource; returns the settings that it shall have. Raises Refused."""
+Outcome = tuple[int, str | None]
+"""Error code and sentence."""
+
+
+def alter(call: Call, resources: Sequence[Any], change: Change, *, validate_only: bool) -> list[Outcome]:
+    """Alter these resources; return what became of each."""
+    times = Counter((each.resource_type, each.resource_name) for each in resources)
+    outcomes: list[Outcome] = []
+    for resource in resources:
+        try:
+            if times[resource.resource_type, resource.resource_name] > 1:
+                text = "Each resource must appear at most once."
+                raise Refused(ErrorCode.INVALID_REQUEST, text)
+            _alter(call, resource, change, validate_only=validate_only)
+        except Refused as refused:
+            outcomes.append((refused.code, refused.text))
+        else:
+            outcomes.append((ErrorCode.NONE, None))
+    return outcomes
+
+
+def _alter(call: Call, resource: Resource, change: Change, *, validate_only: bool) -> None:
+    names = [config.name for config in resource.configs]
+    if len(set(names)) < len(names):
+        raise Refused(ErrorCode.INVALID_REQUEST, "Error due to duplicate config keys")
+    if resource.resource_type == TOPIC:
+        topics, name = call.head.topics, resource.resource_name
+        topic = demand_topic(call, name, permitted=call.allows(CONFIGURE, name))
+        settings = change(settings_of(topics, topic), resource)
+        if not validate_only:
+            topics.configure(topic, settings, options_of(settings))
+    elif resource.resource_type == BROKER:
+        if not is_administrator(call):
+            raise Refused(ErrorCode.CLUSTER_AUTHORIZATION_FAILED)
+        if resource.resource_name:
+            demand_node(call.head, resource.resource_name)
+        if names:
+            text = f"Cannot update these configs dynamically: {', '.join(names)}"
+            raise Refused(ErrorCode.INVALID_REQUEST, text)
+    else:
+        raise Refused(ErrorCode.INVALID_REQUEST, f"Unknown resource type {resource.resource_type}")

@@ -1,0 +1,38 @@
+"""AlterConfigs (33): all settings of a topic anew; what is not named goes back to its default.
+
+Versions: 0-2. Source: KIP-133; row K32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pillarbox.protocols.kafka.alteration import alter
+from pillarbox.protocols.kafka.call import Call
+from pillarbox.protocols.kafka.configs import checked
+from pillarbox.protocols.kafka.errors import ErrorCode, Refused
+from pillarbox.protocols.kafka.messages.alter_configs import (
+    AlterConfigsRequest,
+    AlterConfigsResource,
+    AlterConfigsResourceResponse,
+    AlterConfigsResponse,
+)
+
+
+def answer(call: Call, request: AlterConfigsRequest) -> None:
+    outcomes = alter(call, request.resources, _replaced, validate_only=request.validate_only)
+    call.reply_when_durable(
+        AlterConfigsResponse(
+            responses=[
+                AlterConfigsResourceResponse(code, text, each.resource_type, each.resource_name)
+                for (code, text), each in zip(outcomes, request.resources, strict=True)
+            ]
+        )
+    )
+
+
+def _replaced(settings: Mapping[str, str], resource: AlterConfigsResource) -> dict[str, str]:
+    nulls = [config.name for config in resource.configs if config.value is None]
+    if nulls:
+        raise Refused(ErrorCode.INVALID_REQUEST, f"Null value not supported for : {', '.join(nulls)}")
+    return checked((config.name, config.value) for config in resource.configs)

@@ -1,0 +1,84 @@
+"""CreatePartitions (37): more partitions for topics; what they hold stays where it is.
+
+Versions: 0-3. Behaviour: answered when it is durable; the new ones may be placed by hand, on this one node.
+Source: KIP-195; row K31.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from pillarbox.errors import BrokerError, Reason
+from pillarbox.protocols.kafka.call import Call
+from pillarbox.protocols.kafka.creation import demand_partitions, demand_replicas
+from pillarbox.protocols.kafka.errors import ErrorCode, Refused
+from pillarbox.protocols.kafka.messages.create_partitions import (
+    CreatePartitionsRequest,
+    CreatePartitionsResponse,
+    CreatePartitionsTopic,
+    CreatePartitionsTopicResult,
+)
+from pillarbox.protocols.kafka.permissions import CONFIGURE
+
+
+def answer(call: Call, request: CreatePartitionsRequest) -> None:
+    times = Counter(wanted.name for wanted in request.topics)
+    call.reply_when_durable(
+        CreatePartitionsResponse(
+            results=[
+                _grown(call, wanted, times[wanted.name], validate_only=request.validate_only)
+                for wanted in request.topics
+            ]
+        )
+    )
+
+
+def _grown(
+    call: Call, wanted: CreatePartitionsTopic, times: int, *, validate_only: bool
+) -> CreatePartitionsTopicResult:
+    """What became of one topic."""
+    try:
+        if times > 1:
+            raise Refused(ErrorCode.INVALID_REQUEST, "Duplicate topic name.")
+        if not call.allows(CONFIGURE, wanted.name):
+            raise Refused(ErrorCode.TOPIC_AUTHORIZATION_FAILED)
+        _grow(call, wanted, validate_only=validate_only)
+    except Refused as refused:
+        return CreatePartitionsTopicResult(wanted.name, refused.code, refused.text)
+    return CreatePartitionsTopicResult(wanted.name)
+
+
+def _grow(call: Call, wanted: CreatePartitionsTopic, *, validate_only: bool) -> None:
+    topics = call.head.topics
+    topic = topics.get(wanted.name)
+    if topic is None:
+        raise Refused(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
+    there = len(topic.partitions)
+    if wanted.count == there:
+        raise Refused(ErrorCode.INVALID_PARTITIONS, f"Topic already has {there} partition(s).")
+    if wanted.count < there:
+        text = (
+            f"The topic {wanted.name} currently has {there} partition(s); "
+            f"{wanted.count} would not be an increase."
+        )
+        raise Refused(ErrorCode.INVALID_PARTITIONS, text)
+    demand_partitions(wanted.count)
+    if wanted.assignments is not None:
+        more = wanted.count - there
+        if len(wanted.assignments) != more:
+            text = (
+                f"Attempted to add {more} additional partition(s), but only {len(wanted.assignments)} "
+                "assignment(s) were specified."
+            )
+            raise Refused(ErrorCode.INVALID_REPLICA_ASSIGNMENT, text)
+        for assignment in wanted.assignments:
+            demand_replicas(call.head, assignment.broker_ids)
+    try:
+        if validate_only:
+            topics.demand_room(topic, wanted.count)
+        else:
+            topics.grow(topic, wanted.count)
+    except BrokerError as error:
+        if error.reason is Reason.PRECONDITION_FAILED:
+            raise Refused(ErrorCode.INVALID_PARTITIONS, error.text) from None
+        raise Refused.by_domain(error) from None
