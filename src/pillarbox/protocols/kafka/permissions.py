@@ -88,9 +88,7 @@ def cluster_operations(call: Call) -> int:
     return _bits(CLUSTER_OPERATIONS if is_administrator(call) else (Operation.IDEMPOTENT_WRITE,))
 
 
-def _permitted(
-    call: Call, name: str, by_action: Mapping[str, tuple[Operation, ...]]
-) -> Iterator[Operation]:
+def _permitted(call: Call, name: str, by_action: Mapping[str, tuple[Operation, ...]]) -> Iterator[Operation]:
     for action, operations in by_action.items():
         if call.allows(action, name):
             yield from operations
