@@ -188,6 +188,11 @@ def test_every_command_explains_itself(command: str) -> None:
     assert done.stdout.startswith(f"Usage: pillarbox {command}")
 
 
+def test_resource_without_a_verb_tells_its_verbs() -> None:
+    assert pillarbox("queues").stdout == pillarbox("queues", "--help").stdout
+    assert pillarbox("queues").returncode == 0
+
+
 @pytest.mark.parametrize("arguments", [["--help"], ["ping", "--help"], ["serve", "--help"]])
 def test_help_loads_no_broker(arguments: list[str]) -> None:
     """Commands start fast because they import only what they use."""
@@ -213,7 +218,9 @@ def test_help_loads_no_broker(arguments: list[str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["sevre"], ["sevre"]),
+        (["sevre"], ["sevre", "Did you mean 'serve'?"]),
+        (["nothing-like-it"], ["nothing-like-it", "pillarbox --help"]),
+        (["queues", "lst"], ["lst"]),
         (["serve", "--prot", "1"], ["--prot", "--port"]),
         (["serve", "surplus"], ["surplus"]),
         (["serve", "--port"], ["--port"]),

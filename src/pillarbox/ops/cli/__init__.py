@@ -19,6 +19,7 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from typing import NamedTuple, cast
 
 import click
@@ -123,22 +124,36 @@ class Commands(click.Group):
         module = importlib.import_module(f"{__name__}.{shared or cmd_name.replace('-', '_')}")
         return cast(click.Command, module.command_named(cmd_name) if shared else module.command)
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] not in COMMANDS and not args[0].startswith("-"):
+            close = get_close_matches(args[0], COMMANDS, n=1)
+            hint = f"Did you mean '{close[0]}'?" if close else '"pillarbox --help" lists all.'
+            raise click.UsageError(f"No such command '{args[0]}'. {hint}", ctx)
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         for section in SECTIONS:
             with formatter.section(section.title):
                 formatter.write_dl(list(section.commands.items()))
 
 
+@click.pass_context
+def explain(ctx: click.Context) -> None:
+    """What a group does by itself: it tells what is in it."""
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
 @click.group(cls=Commands, context_settings=CONTEXT, invoke_without_command=True)
 @click.version_option(__version__, prog_name="pillarbox", message="%(prog)s %(version)s")
-@click.pass_context
-def root(ctx: click.Context) -> None:
+def root() -> None:
     """Pillarbox: one message broker that unmodified RabbitMQ clients talk to.
 
     "pillarbox COMMAND --help" explains a command and all its options.
     """
-    if ctx.invoked_subcommand is None:
-        click.echo(ctx.get_help())
+    explain()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -14,7 +14,7 @@ from click.shell_completion import CompletionItem
 
 from pillarbox.errors import PillarboxError
 from pillarbox.ops.api_client import ApiError, names_in, path
-from pillarbox.ops.cli import COMMANDS, CONTEXT
+from pillarbox.ops.cli import COMMANDS, CONTEXT, explain
 from pillarbox.ops.cli.connecting import VHOST, connect, connection_options, option_of, vhost_of
 from pillarbox.ops.cli.operation import Call, Kind, Operation, Parameter
 from pillarbox.ops.cli.operations import OPERATIONS
@@ -145,7 +145,14 @@ class Resource(click.Group):
 
     def __init__(self, name: str) -> None:
         commands = [OperationCommand(each) for each in OPERATIONS if each.resource == name]
-        super().__init__(name, context_settings=CONTEXT, help=COMMANDS[name], commands=commands)
+        super().__init__(
+            name,
+            context_settings=CONTEXT,
+            help=COMMANDS[name],
+            commands=commands,
+            callback=explain,
+            invoke_without_command=True,
+        )
 
 
 def command_named(name: str) -> click.Command:
