@@ -1,7 +1,7 @@
 """The whole broker from seeds: random clients, disks and crashes, checked after every step.
 
-A failure names its seed; `Simulation(seed, disk=...).run(STEPS)` repeats it. Rows R40, R44, R46, R50,
-R61, R65, R66, R67, R71 in their core: what is checked stands in `pillarbox.testing.simulator`.
+A failure names its seed; `Simulation(seed, disk=...).run(STEPS)` repeats it. Rows R28, R40, R44, R46, R48,
+R50, R61, R65, R66, R67, R71 in their core: what is checked stands in `pillarbox.testing.simulator`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ SEEDS = range(20)
 DISK_SEEDS = range(15)
 
 
-@pytest.mark.row("R40", "R44", "R46", "R50", "R61", "R65", "R66", "R67", "R71")
+@pytest.mark.row("R28", "R40", "R44", "R46", "R48", "R50", "R61", "R65", "R66", "R67", "R71")
 @pytest.mark.parametrize("seed", SEEDS)
 def test_broker_keeps_its_promises(seed: int) -> None:
     """With a journal in memory, which may be as slow and forget as much as its contract allows."""
@@ -25,7 +25,7 @@ def test_broker_keeps_its_promises(seed: int) -> None:
     assert simulation.delivered
 
 
-@pytest.mark.row("R40", "R61", "R66")
+@pytest.mark.row("R28", "R40", "R48", "R61", "R66")
 @pytest.mark.parametrize("seed", DISK_SEEDS)
 def test_broker_and_engine_keep_their_promises(seed: int) -> None:
     """With the local engine on simulated files: killed processes, power cuts, torn writes, checkpoints."""
@@ -60,9 +60,29 @@ def test_simulation_sees_a_message_that_vanishes() -> None:
         simulation.check()
 
 
+@pytest.mark.parametrize("way", ["dead letter", "delayed message"])
+def test_simulation_sees_a_message_that_never_arrives(way: str) -> None:
+    """The check itself: one arrival is overlooked, and as soon as all is quiet the simulation says so."""
+    simulation = Simulation(2)
+    travellers = simulation.travellers
+    while True:
+        simulation.step()
+        dead = way == "dead letter"
+        found = [number for number, (_, due_ms) in travellers.under_way.items() if (not due_ms) is dead]
+        if found:
+            break
+    letter, due_ms = travellers.under_way[found[0]]
+    simulation.now_ms += due_ms and max(due_ms - simulation.now_ms, 0)
+    simulation.settle_down()
+    travellers.under_way[found[0]] = letter, due_ms
+    with pytest.raises(AssertionError, match="never arrives"):
+        simulation.settle_down()
+
+
 def test_simulation_meets_what_matters() -> None:
     """Seeds that never fill a disk, lose power or wait for a load would prove nothing."""
     what = ("cold", "loading", "released", "restarts", "spilled", "out", "paused", "priorities")
+    what += ("died", "delayed", "reached")
     seen = dict.fromkeys(what, 0)
     for seed in range(12):
         simulation = Simulation(seed)
@@ -79,6 +99,8 @@ def test_simulation_meets_what_matters() -> None:
             seen["loading"] += bool(simulation.core._loads)
             seen["paused"] += any(client.paused for client in simulation.clients)
         seen["restarts"] += simulation.restarts
+        for name in ("died", "delayed", "reached"):
+            seen[name] += getattr(simulation.travellers, name)
     assert min(seen.values()) > 5, seen
 
 

@@ -13,6 +13,7 @@ import random
 from collections.abc import Iterator
 
 from pillarbox.broker.core import Core
+from pillarbox.broker.queue import Queue
 from pillarbox.protocols.amqp091 import methods as m
 from pillarbox.protocols.amqp091.deaths import dead_letter
 from pillarbox.protocols.amqp091.delays import TIMETABLE
@@ -20,8 +21,9 @@ from pillarbox.protocols.amqp091.publishing import ORIGIN
 from pillarbox.testing.simulated_answers import Answers
 from pillarbox.testing.simulated_checks import check
 from pillarbox.testing.simulated_client import Client, ClientChannel, Subscription
-from pillarbox.testing.simulated_queues import Letter, SimulatedQueue
+from pillarbox.testing.simulated_queues import NEVER, Letter, SimulatedQueue
 from pillarbox.testing.simulated_storage import DiskStorage, MemoryStorage, Storage
+from pillarbox.testing.simulated_travellers import DUE, GRAVE, Travellers
 
 NOW_MS = 1_700_000_000_000
 
@@ -62,6 +64,7 @@ class SimulatedBroker:
         self.left: int | None = None
         """How many messages were left in the queue, by the last answer to a basic.get."""
         self.answers = Answers(self)
+        self.travellers = Travellers(self)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} seed={self.seed} clients={len(self.clients)}>"
@@ -228,7 +231,9 @@ class SimulatedBroker:
             if binding[2] == queue.uid and there:
                 self.bindings[binding] = (False, self.ticket)
 
-    def settled(self, channel: ClientChannel, tags: list[int], *, released: bool) -> None:
+    def settled(
+        self, channel: ClientChannel, tags: list[int], *, released: bool = False, rejected: bool = False
+    ) -> None:
         for tag in tags:
             queue, letter, subscription = channel.out.pop(tag)
             if subscription is not None:
@@ -237,19 +242,35 @@ class SimulatedBroker:
                 continue
             if released:
                 queue.release(letter)
+            elif rejected:
+                self.died(queue, letter)
             else:
                 queue.remove(letter, self.ticket)
+
+    def died(self, queue: SimulatedQueue, letter: Letter) -> None:
+        """A letter was rejected or dropped, or its time is over."""
+        queue.remove(letter, NEVER if queue.mourned else self.ticket)
+        if queue.mourned:
+            self.travellers.die(letter)
 
     # --- what the model says -------------------------------------------------------------------------
 
     def demand_count(self, queue: SimulatedQueue, count: int) -> None:
-        """A count that the broker told: messages whose time is over may or may not be in it."""
+        """A count that the broker told. Messages whose time is over may be in it or not, and such for which
+        there was no room beside them."""
         letters = list(queue.ready())
         over = sum(self.is_over(letter) for letter in letters)
-        assert len(letters) - over <= count <= len(letters)
+        least = len(letters) if queue.length_max is None or not over else queue.length_max - 1
+        assert min(least, len(letters)) - over <= count <= len(letters)
 
     def is_over(self, letter: Letter) -> bool:
         return letter.due_ms is not None and letter.due_ms <= self.now_ms
+
+    @property
+    def found(self) -> dict[str, Queue]:
+        """The broker's queues of which the model knows every letter."""
+        queues = self.core.vhosts["/"].queues
+        return {name: queue for name, queue in queues.items() if name not in (GRAVE, DUE)}
 
     def check(self) -> None:
         """Compare everything with the model; see `simulated_checks`."""

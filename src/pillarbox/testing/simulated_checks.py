@@ -9,8 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pillarbox.broker.queue import Queue
+from pillarbox.broker.schedule_lane import cost_of
 from pillarbox.testing.simulated_client import ClientChannel
 from pillarbox.testing.simulated_queues import NEVER, SimulatedQueue, place_of
+from pillarbox.testing.simulated_travellers import DUE, LATER
 
 if TYPE_CHECKING:
     from pillarbox.testing.simulated_broker import SimulatedBroker
@@ -24,7 +26,7 @@ def check(sim: SimulatedBroker) -> None:
     overtaken = {queue.uid for queue in sim.queues.values() if queue.priority_max and sim.arrived}
     for (_, uid), places in sim.handed.items():
         assert places == sorted(places) or uid in overtaken, f"queue {uid}: out of order on one channel"
-    actual = sim.core.vhosts["/"].queues
+    actual = sim.found
     assert actual.keys() == sim.queues.keys()
     for name, queue in sim.queues.items():
         found = actual[name]
@@ -32,6 +34,7 @@ def check(sim: SimulatedBroker) -> None:
             _check_queue(sim, queue, found)
         assert _sequences_next(found) == queue.sequences_next, f"{queue}: messages went elsewhere"
         assert len(found.consumers) == queue.consumers
+    sim.travellers.take_note()
     sim.handed.clear()
     sim.arrived = False
 
@@ -69,7 +72,7 @@ def _take_note_of_gone(sim: SimulatedBroker, queue: SimulatedQueue, present: lis
     assert had_no_room or not dropped, f"{queue}: {dropped[0]} was lost"
     for letter in gone:
         assert not present or letter.place < present[0], f"{queue}: {letter} was not at the head"
-        queue.remove(letter, sim.ticket)
+        sim.died(queue, letter)
     assert present == [letter.place for letter in queue.ready()], f"{queue}: order or invention"
 
 
@@ -79,7 +82,11 @@ def _take_note_of_gone(sim: SimulatedBroker, queue: SimulatedQueue, present: lis
 def demand_memory_is_counted(sim: SimulatedBroker) -> None:
     """The budget works with the right number: what is in memory, counted anew."""
     total = 0
-    for queue in sim.core.vhosts["/"].queues.values():
+    vhost = sim.core.vhosts["/"]
+    schedule = vhost.exchanges[LATER].schedule
+    assert schedule is not None
+    total += sum(map(cost_of, (*schedule.lane._held.values(), *schedule.lane._fresh.values())))
+    for queue in vhost.queues.values():
         for run in queue.ready_runs():
             if run.messages is not None:
                 total += run.held_bytes
@@ -107,7 +114,7 @@ def demand_limits_are_kept(sim: SimulatedBroker) -> None:
 
 
 def compare_queues(sim: SimulatedBroker, synced: int) -> None:
-    actual = {queue.uid: queue for queue in sim.core.vhosts["/"].queues.values()}
+    actual = {queue.uid: queue for queue in sim.found.values()}
     known = [*sim.queues.values(), *sim.deleted]
     sim.queues, sim.deleted = {}, []
     assert set(actual) <= {queue.uid for queue in known}, "a queue was invented"
@@ -134,7 +141,7 @@ def compare_bindings(sim: SimulatedBroker, synced: int) -> None:
         (binding.source.name, binding.key, binding.destination.uid)
         for bindings in vhost.inbound.values()
         for binding in bindings
-        if isinstance(binding.destination, Queue)
+        if isinstance(binding.destination, Queue) and binding.destination.name != DUE
     }
     for binding, (there, ticket) in sim.bindings.items():
         if binding[2] in uids and ticket <= synced:

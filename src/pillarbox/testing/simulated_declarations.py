@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pillarbox.protocols.amqp091 import methods as m
 from pillarbox.testing.simulated_queues import SimulatedQueue
+from pillarbox.testing.simulated_travellers import GRAVE
 
 if TYPE_CHECKING:
     from pillarbox.testing.simulated_broker import SimulatedBroker
 
-DURABLE = ("d0", "d1", "ttl", "rated", "short")
-ARGUMENTS = {"ttl": {"x-message-ttl": 40}, "rated": {"x-max-priority": 2}, "short": {"x-max-length": 6}}
+DURABLE = ("d0", "d1", "ttl", "rated", "short", "fatal")
+TO_GRAVE = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": GRAVE}
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "ttl": {"x-message-ttl": 40},
+    "rated": {"x-max-priority": 2},
+    "short": {"x-max-length": 6},
+    "fatal": {"x-message-ttl": 60, "x-max-length": 8, **TO_GRAVE},
+}
 QUEUES = (*DURABLE, "t0", "auto")
 KEYS = ("k0", "k1")
 
@@ -52,6 +59,7 @@ def declare(sim: SimulatedBroker) -> None:
             ttl_ms=arguments.get("x-message-ttl"),
             priority_max=arguments.get("x-max-priority", 0),
             length_max=arguments.get("x-max-length"),
+            mourned="x-dead-letter-exchange" in arguments,
         )
     assert consumers == queue.consumers
     sim.demand_count(queue, ready)

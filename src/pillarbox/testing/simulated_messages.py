@@ -152,21 +152,21 @@ def settle(sim: SimulatedBroker) -> None:
         count = sim.chance.randint(1, len(tags))
         tags = tags[:count] if sim.chance.random() < 0.7 else sim.chance.sample(tags, count)
         data = [m.method_frame(channel.number, m.BASIC_ACK, tag, False) for tag in tags]
-        sim.settled(channel, tags, released=False)
+        sim.settled(channel, tags)
         sim.send(client, b"".join(data))
         return
     tag = sim.chance.choice((*tags, tags[-1], 0))
     named = tags if not tag else tags[: tags.index(tag) + 1]
     if way < 0.6:
-        sim.settled(channel, named, released=False)
+        sim.settled(channel, named)
         sim.ask(client, channel, m.BASIC_ACK, tag, True)
     elif way < 0.85:
         requeue = sim.chance.random() < 0.7
-        sim.settled(channel, named, released=requeue)
+        sim.settled(channel, named, released=requeue, rejected=not requeue)
         sim.ask(client, channel, m.BASIC_NACK, tag, True, requeue)
     else:
         requeue, tag = sim.chance.random() < 0.7, sim.chance.choice(tags)
-        sim.settled(channel, [tag], released=requeue)
+        sim.settled(channel, [tag], released=requeue, rejected=not requeue)
         sim.ask(client, channel, m.BASIC_REJECT, tag, requeue)
 
 

@@ -7,8 +7,8 @@ Invariants, after every step: each queue holds exactly the messages that were ro
 in order, with exact counts, except what a time to live or a full queue explains; nothing is delivered twice,
 to nobody, out of turn or beyond credit; an answer comes to every request. A tick happens only when something
 asked for it, so that a wake-up that is forgotten shows: whenever all is quiet, nothing waits that somebody
-could have (`settle_down`). After a crash everything confirmed is there, nothing settled for good is back,
-nothing is invented.
+could have (`settle_down`). What has died or was delayed arrives once, in time (`simulated_travellers`). After
+a crash everything confirmed is there, nothing settled for good is back, nothing is invented.
 
 Source: DESIGN, "seeded simulation of the whole broker". Not here: time to live of queues, failing disks.
 """
@@ -33,6 +33,8 @@ from pillarbox.testing.simulated_client import Subscription
 from pillarbox.testing.simulated_declarations import ACTIONS as OF_DECLARATIONS
 from pillarbox.testing.simulated_declarations import QUEUES, bind, declare
 from pillarbox.testing.simulated_messages import ACTIONS as OF_MESSAGES
+from pillarbox.testing.simulated_travellers import ACTIONS as OF_TRAVELLERS
+from pillarbox.testing.simulated_travellers import DELAY_MAX_MS
 
 QUIET_TICKS_MAX = 2000
 """Turns after which a broker that has nothing new to do must have come to rest."""
@@ -58,10 +60,12 @@ class Simulation(SimulatedBroker):
         core.set_permission(Permission("guest", "/", ".*", ".*", ".*"))
         vhost.declare_exchange("fan", "fanout", durable=True)
         vhost.declare_exchange("dir", "direct", durable=True)
+        self.travellers.prepare()
         self.end_turn()
         while self.storage.step():
             pass
         assert self.synced_ticket
+        self.travellers.watch()
         for _ in range(2):
             connect(self)
         for _ in range(2 * len(QUEUES)):
@@ -111,6 +115,7 @@ class Simulation(SimulatedBroker):
                 assert not channel.unconfirmed, "a confirm was forgotten"
                 assert channel.getting is None, "a get was never answered"
                 demand_nothing_waits(self, channel)
+        self.travellers.demand_nobody_is_late()
         demand_memory_is_counted(self)
         demand_limits_are_kept(self)
 
@@ -134,6 +139,9 @@ class Simulation(SimulatedBroker):
             channel.subscriptions[queue.name] = Subscription(queue, no_ack=True, prefetch=0)
             queue.consumers += 1
         self.settle_down()
+        self.now_ms += DELAY_MAX_MS
+        self.settle_down()
+        assert not self.travellers.under_way
         for queue in self.queues.values():
             assert not list(queue.ready())
         assert self.core.changes.resident_bytes == 0, "memory is counted that nothing takes"
@@ -161,7 +169,9 @@ class Simulation(SimulatedBroker):
         self.open_broker()
         compare_queues(self, synced)
         compare_bindings(self, synced)
+        self.travellers.restarted(synced)
         forget_tickets(self)
+        self.travellers.watch()
         self.check()
 
 
@@ -181,6 +191,6 @@ def _restart_sometimes(sim: Simulation) -> None:
 
 
 OWN_ACTIONS = ((_advance, 6), (_settle_down_sometimes, 1), (_restart_sometimes, 1))
-_ALL = (*OF_MESSAGES, *OF_CHANNELS, *OF_DECLARATIONS, *OWN_ACTIONS)
+_ALL = (*OF_MESSAGES, *OF_CHANNELS, *OF_DECLARATIONS, *OF_TRAVELLERS, *OWN_ACTIONS)
 ACTIONS = ([action for action, _ in _ALL], [weight for _, weight in _ALL])
 """What may happen in a step, and how often each comes."""
