@@ -22,7 +22,7 @@ MESSAGE_SIZE_MAX = 300_000  # Small, so that "too large" can be shown.
 # all that a tick caused by the end of that tick.
 QUIET_ROUNDS_RABBITMQ = 4
 QUIET_ROUNDS_PILLARBOX = 1
-QUORUM_FACTOR = 10  # Every answer of a RabbitMQ quorum queue has been to its disk before.
+REPLICATED_FACTOR = 10  # Every answer of RabbitMQ's quorum queues and streams has been to their disks before.
 
 
 @dataclass(frozen=True)
@@ -31,14 +31,16 @@ class Broker:
 
     name: str
     port: int
+    management_port: int
     quiet_rounds: int
     printed: Callable[[], str]
 
     def run(self, sequence: Sequence) -> list[Step]:
         rounds = self.quiet_rounds
-        if rounds > 1 and any("quorum" in str(operation) for operation in sequence):
-            rounds *= QUORUM_FACTOR
-        return without_stream_counts(sequence, Runner(HOST, self.port, quiet_rounds=rounds).run(sequence))
+        if rounds > 1 and any(kind in str(each) for each in sequence for kind in ("'quorum'", "'stream'")):
+            rounds *= REPLICATED_FACTOR
+        runner = Runner(HOST, self.port, management_port=self.management_port, quiet_rounds=rounds)
+        return without_stream_counts(sequence, runner.run(sequence))
 
 
 def without_stream_counts(sequence: Sequence, steps: list[Step]) -> list[Step]:
@@ -57,7 +59,8 @@ def without_stream_counts(sequence: Sequence, steps: list[Step]) -> list[Step]:
 @contextlib.contextmanager
 def rabbitmq() -> Iterator[Broker]:
     """Run a private RabbitMQ node."""
-    with RabbitMQ(plugins=EXCHANGE_PLUGINS, config=[f"max_message_size = {MESSAGE_SIZE_MAX}"]) as peer:
+    plugins = (*EXCHANGE_PLUGINS, "rabbitmq_management")
+    with RabbitMQ(plugins=plugins, config=[f"max_message_size = {MESSAGE_SIZE_MAX}"]) as peer:
         readable = shutil.copy(DEFINITIONS, peer.data)  # The node may run as a user that cannot read ours.
         peer.ctl("import_definitions", str(readable))
         await_true(
@@ -65,7 +68,8 @@ def rabbitmq() -> Iterator[Broker]:
             IMPORT_TIMEOUT_S,
             "definitions imported",
         )
-        yield Broker(f"RabbitMQ {peer.version}", peer.amqp_port, QUIET_ROUNDS_RABBITMQ, peer.printed)
+        name, ports = f"RabbitMQ {peer.version}", (peer.amqp_port, peer.management_port)
+        yield Broker(name, *ports, QUIET_ROUNDS_RABBITMQ, peer.printed)
 
 
 @contextlib.contextmanager
@@ -76,4 +80,5 @@ def pillarbox() -> Iterator[Broker]:
         "PILLARBOX_MESSAGE_SIZE_MAX": str(MESSAGE_SIZE_MAX),
     }
     with Pillarbox(options=["--memory"], env=env) as peer:
-        yield Broker(f"Pillarbox {peer.version}", peer.amqp_port, QUIET_ROUNDS_PILLARBOX, peer.printed)
+        name, ports = f"Pillarbox {peer.version}", (peer.amqp_port, peer.management_port)
+        yield Broker(name, *ports, QUIET_ROUNDS_PILLARBOX, peer.printed)

@@ -270,6 +270,54 @@ DIFFERENCES = (
     ),
 )
 
+INVALID = "Validation failed\n\n{}\n"
+KINDS_OF_POLICIES = "all, queues, classic_queues, quorum_queues, streams, exchanges"
+
+POLICY_DIFFERENCES = (
+    Difference(
+        "policy_brings_limit_and_refusal_at_once",
+        "Of a policy that changes a limit and what a full queue does RabbitMQ applies the limit first, and "
+        "so drops messages of a queue that is to refuse new ones instead. Here it keeps what it has.",
+        "measured on 3.10.8; rabbit_amqqueue_process:process_args_policy",
+        {
+            2: {"http": [201]},
+            4: {"queues": {"q1": [7, 0]}},
+        },
+    ),
+    Difference(
+        "policy_of_a_stream",
+        "RabbitMQ 3.10 crashes (500) on a max-age that is no text; here it is the 400 that a malformed text "
+        "gets.",
+        "measured on 3.10.8; rabbit_policies:validate_policy0",
+        {12: {"http": [400, INVALID.format("5 is not a valid max age")]}},
+    ),
+    Difference(
+        "policies_that_are_refused",
+        "Policies for one type of queue came with RabbitMQ 3.12. What is wrong with a regular expression "
+        "each says in the words of its own engine.",
+        "measured on 3.10.8; rabbit_policy:apply_to_validation in v3.13.7",
+        {
+            13: {
+                "http": [
+                    400,
+                    INVALID.format(
+                        "pattern should be regular expression but is invalid: "
+                        '{"missing ), unterminated subpattern",1}'
+                    ),
+                ]
+            },
+            14: {
+                "http": [
+                    400,
+                    INVALID.format(
+                        f"apply-to 'everything' unrecognised; should be one of {KINDS_OF_POLICIES}"
+                    ),
+                ]
+            },
+        },
+    ),
+)
+
 STREAM_OFFSET = (
     "PRECONDITION_FAILED - invalid arg 'x-stream-offset' for queue 's1' in vhost '/': "
     "{{invalid_stream_offset_arg,{{{},{}}}}}"
@@ -340,7 +388,7 @@ PENDING = {
     "committing-22": DIES,
 }
 
-DIFFERENCES += STREAM_DIFFERENCES
+DIFFERENCES += POLICY_DIFFERENCES + STREAM_DIFFERENCES
 BY_TRANSCRIPT = {difference.transcript: difference for difference in DIFFERENCES}
 
 

@@ -24,6 +24,7 @@ from tests.compare.operations import (
     ack_tag,
     bind,
     cancel,
+    clear_policy,
     close_channel,
     close_connection,
     consume,
@@ -35,6 +36,7 @@ from tests.compare.operations import (
     publish,
     qos,
     reject,
+    set_policy,
     unbind,
 )
 
@@ -600,11 +602,92 @@ def combining() -> tuple[Callable[[int], Sequence], Draw]:
     return combined, draw
 
 
+def governing() -> tuple[Sequence, Draw]:
+    """Policies and operators' policies (R95, R96) that come and go while queues of all kinds are used.
+
+    No policy says how a full queue refuses: see the transcript `policy_brings_limit_and_refusal_at_once`. No
+    two have the same priority, as it is open which of them counts.
+    """
+    queue = some("q1", "q1", "q2", "q3", "dead")
+    tag = some("c1", "c2")
+    letters = {"dead-letter-exchange": "", "dead-letter-routing-key": "dead"}
+    definitions = some(
+        *({"max-length": 1}, {"max-length": 3}, {"max-length": 2}, {"max-length-bytes": 8}),
+        *(letters, {"max-length": 2, **letters}, {"alternate-exchange": "amq.fanout"}),
+    )
+    of_operators = some({"max-length": 2}, {"max-length": 4}, {"max-length-bytes": 9})
+    names, patterns = some("p1", "p2"), some("^q1$", "^q", "^q[23]", ".*")
+    operators = {"kind": "operator-policies", "name": "o1"}
+    draw = weighted(
+        (16, make(publish, key=queue, on=TWO, count=COUNTS, properties=PERSISTENT)),
+        (2, make(publish, key="nobody", exchange="amq.direct", on=TWO, mandatory=True)),
+        (9, make(get, queue=queue, on=TWO, no_ack=rarely(True, 3))),
+        (3, make(consume, queue=queue, tag=tag, on=TWO, no_ack=rarely(True, 5))),
+        (4, make(cancel, tag=tag, on=TWO)),
+        (2, make(qos, count=some(1, 1, 2, 3), on=TWO)),
+        (16, settling(TWO)),
+        (5, make(set_policy, definition=definitions, name="p1", pattern=patterns, priority=some(0, 2))),
+        (4, make(set_policy, definition=definitions, name="p2", pattern=patterns, priority=some(1, 3))),
+        (4, make(clear_policy, name=names)),
+        (3, make(set_policy, definition=of_operators, pattern=patterns, apply_to="queues", **operators)),
+        (2, make(clear_policy, **operators)),
+        (1, make(close_channel, on=TWO)),
+        (1, make(op, on=TWO, name="queue.purge", queue=queue)),
+    )
+    prelude = [
+        declare("dead"),
+        declare("q1", durable=True),
+        declare("q2", arguments={"x-max-length": 3, "x-dead-letter-exchange": "amq.fanout"}),
+        declare("q3", arguments={"x-max-priority": 3, "x-overflow": "reject-publish"}),
+        bind("dead", "amq.fanout"),
+        *(qos(1, on=on) for on in ("a1", "a2", "b1")),
+        op("a1", "confirm.select"),
+    ]
+    return prelude, draw
+
+
+def streaming() -> tuple[Sequence, Draw]:
+    """Streams (R80, R81) with readers that come and go, beside a queue, under policies that do (R95).
+
+    The prefetch is never used up: RabbitMQ 3.10 hands out the rest of a chunk beyond it, and what is a chunk
+    is decided by its timing. A channel has one reader, as the order between several is open. Publishes have a
+    connection of their own, which nothing closes: their confirms tell that readers can have them.
+    """
+    queue = some("s1", "s1", "s2")
+    offsets = st.builds(lambda offset: {"x-stream-offset": offset}, some("first", "next", 0, 1, 5))
+    definitions = some(
+        *({"max-length": 1}, {"message-ttl": 0, "dead-letter-exchange": ""}, {"max-age": "1h"}),
+        *({"max-length-bytes": 1_000_000}, {"max-length": 1, "overflow": "reject-publish"}),
+    )
+    draw = weighted(
+        (18, make(publish, key=queue, on="d1", count=COUNTS, properties=PERSISTENT)),
+        (2, make(publish, key="", exchange="amq.fanout", on="d1", properties=PERSISTENT)),
+        (3, make(get, queue="q1", on=TWO, no_ack=True)),
+        (6, make(consume, queue=queue, tag="c1", on=TWO, arguments=offsets)),
+        (6, make(cancel, tag="c1", on=TWO)),
+        (12, make(ack, delivery=some(0, 0, 1, -1), on=TWO, multiple=rarely(True, 3))),
+        (6, make(set_policy, definition=definitions, name=some("p1", "p2"), pattern=some("^s", "s1", "s2"))),
+        (3, make(clear_policy, name=some("p1", "p2"))),
+        (1, make(close_channel, on=some("a2", "b1"))),
+        (1, make(op, on="b", name="disconnect")),
+    )
+    kept = {"x-queue-type": "stream"}
+    prelude = [
+        op("d1", "confirm.select"),
+        declare("q1"),
+        *(declare(name, durable=True, arguments=kept) for name in ("s1", "s2")),
+        *(bind(name, "amq.fanout") for name in ("q1", "s1", "s2")),
+        *(qos(1000, on=on) for on in ("a1", "a2", "b1")),
+    ]
+    return prelude, draw
+
+
 THEMES: dict[str, Callable[[], tuple[Sequence | Callable[[int], Sequence], Draw]]] = {
     theme.__name__: theme
     for theme in (
         *(routing, consuming, prefetching, confirming, living, mixed, prioritizing, alternating),
         *(limiting, dying, standing_by, transacting, committing, combining),
+        *(governing, streaming),
     )
 }
 

@@ -14,6 +14,7 @@ What may differ, and why:
 * order between channels: each is compared by itself;
 * values of server-properties, cluster_id, known_hosts: free text;
 * whether a broker hangs up with FIN or RST: both are "eof";
+* a reason over HTTP, which RabbitMQ escapes as if it were shown in a page: compared as it reads;
 * `nowait` of a basic.cancel that a broker sends: RabbitMQ sets it, clients ignore it.
 """
 

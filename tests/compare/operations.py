@@ -8,7 +8,10 @@ false, zero or empty) and a few of our own:
 * `dial`: open a socket and send `data` (hex);
 * `raw`: send `data` (hex) on an open connection; `expect` names what must come back before the step ends, as
   [channel, event], "eof" included; `channels` are opened before;
-* `disconnect`: hang up without a word.
+* `disconnect`: hang up without a word;
+* `policy.set`, `policy.clear`: make or remove the `policy` of that name in the virtual host "/" over HTTP;
+  `kind` is the word in the path ("policies", "operator-policies"), `document` the policy. What is answered
+  stands in the step's "http": the status, and the reason where it is refused.
 
 Further arguments of ours: `body` (text, or [character, size]; default: a text made from the step's
 number), `count` (publish so many), `properties` (a dict, or hex as on the wire), `delivery` (instead of a
@@ -57,7 +60,10 @@ OWN_ARGUMENTS = frozenset(
         *("user", "password", "vhost", "tune", "mechanism", "response"),
     )
 )
-OWN_NAMES = frozenset(("connect", "dial", "raw", "disconnect"))
+HTTP_METHODS = {"policy.set": "PUT", "policy.clear": "DELETE"}
+OWN_NAMES = frozenset(("connect", "dial", "raw", "disconnect", *HTTP_METHODS))
+HTTP = "h"
+"""What such an operation is on, though no connection."""
 
 
 def op(on: str, name: str, **args: Any) -> Operation:
@@ -131,3 +137,20 @@ def close_channel(on: str = "a1") -> Operation:
 
 def close_connection(on: str = "a") -> Operation:
     return op(on, "connection.close", reply_code=200, reply_text="", class_id=0, method_id=0)
+
+
+def set_policy(
+    definition: dict[str, Any],
+    name: str = "p1",
+    pattern: str = "^q",
+    *,
+    kind: str = "policies",
+    apply_to: str = "all",
+    priority: int = 0,
+) -> Operation:
+    document = {"pattern": pattern, "definition": definition, "apply-to": apply_to, "priority": priority}
+    return op(HTTP, "policy.set", kind=kind, policy=name, document=document)
+
+
+def clear_policy(name: str = "p1", *, kind: str = "policies") -> Operation:
+    return op(HTTP, "policy.clear", kind=kind, policy=name)

@@ -2,7 +2,8 @@
 
 A step's result is a dict: by channel ("a1", "a0" for the connection itself) the list of normalised
 events; "queues": name → [ready, consumers], "gone" or "locked", as far as it changed; "exchanges": name →
-"there" or "gone", as far as it changed. Empty parts are left out; a step that could not be done is void.
+"there" or "gone", as far as it changed; "http": what the management API answered. Empty parts are left out; a
+step that could not be done is void.
 
 After every operation the runner waits until nothing moves: for a synchronous method its answer; then
 rounds of a barrier on every channel and a passive declare of every known queue, until `quiet_rounds`
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from html import unescape
 from typing import Any
 
 from tests.compare.client import (
@@ -37,7 +39,8 @@ from tests.compare.normalise import (
     grouped,
     plain,
 )
-from tests.compare.operations import OWN_ARGUMENTS, Operation, Sequence
+from tests.compare.operations import HTTP_METHODS, OWN_ARGUMENTS, Operation, Sequence
+from tests.management.http import Client as HttpClient
 
 Step = dict[str, Any]
 
@@ -99,8 +102,11 @@ class Probe:
 class Runner:
     """One run of one sequence on one broker."""
 
-    def __init__(self, host: str, port: int, *, quiet_rounds: int) -> None:
+    def __init__(self, host: str, port: int, *, management_port: int = 0, quiet_rounds: int) -> None:
         self.client = Client(host, port)
+        self.http = HttpClient(f"http://{host}:{management_port}")
+        self.told: list[Any] = []
+        self.policies: dict[tuple[str, str], None] = {}
         self.quiet_rounds = quiet_rounds
         self.aliases = Aliases()
         self.watches: dict[str, Watch] = {}
@@ -143,6 +149,8 @@ class Runner:
     def _ready(self, operation: Operation, args: dict[str, Any]) -> Link | None:
         """Return the operation's link with its channel open, opened now if need be; None if that is void."""
         name, number = operation.connection, operation.channel
+        if operation.name in HTTP_METHODS:
+            return self.client.links[ADMIN]
         link = self.client.links.get(name)
         if operation.name in ("connect", "dial"):
             if link is not None:
@@ -183,7 +191,9 @@ class Runner:
     def _perform(self, number: int, operation: Operation, args: dict[str, Any], link: Link) -> None:
         name, channel = operation.name, operation.channel
         watch = self.watches.setdefault(operation.on, Watch())
-        if name == "disconnect":
+        if name in HTTP_METHODS:
+            self._administer(name, args)
+        elif name == "disconnect":
             self.client.disconnect(operation.connection)
             self._forget(operation.connection)
         elif name in ("dial", "raw"):
@@ -195,6 +205,13 @@ class Runner:
             self._publish(number, args, link, channel, watch)
         elif name != "connect":
             self._method(name, args, link, channel, watch)
+
+    def _administer(self, name: str, args: dict[str, Any]) -> None:
+        kind, policy = args["kind"], args["policy"]
+        path, document = f"{kind}/%2F/{policy}", args.get("document")
+        reply = self.http.request(HTTP_METHODS[name], path, document, {"Content-Type": "application/json"})
+        self.told = [reply.status, *([unescape(reply.document["reason"])] if reply.status == 400 else ())]
+        self.policies[kind, policy] = None
 
     def _expect(self, link: Link, expected: list[Any] | None) -> None:
         if expected is None:
@@ -482,6 +499,8 @@ class Runner:
             for number, channel in link.channels.items():
                 if channel.events and number < PROBE_FIRST and name != ADMIN:
                     step[f"{name}{number}"] = self._channel(f"{name}{number}", channel, operation)
+        if self.told:
+            step["http"], self.told = self.told, []
         for kind in ("queue", "exchange"):
             changed = self._changed(kind)
             if changed:
@@ -570,7 +589,7 @@ class Runner:
     # --- cleaning ---------------------------------------------------------------------------------------
 
     def clean(self) -> None:
-        """Close all connections in good order and delete every queue and exchange that was named."""
+        """Close all connections in good order and remove every queue, exchange and policy that was named."""
         for name, link in list(self.client.links.items()):
             if name != ADMIN:
                 self._close(link)
@@ -578,6 +597,9 @@ class Runner:
         link = self.client.links[ADMIN]
         for kind, name in self.named:
             self._delete(link, kind, name)
+        for kind, name in self.policies:
+            self.http.request("DELETE", f"{kind}/%2F/{name}")
+        self.http.close()
         self.client.close()
 
     def _close(self, link: Link) -> None:
