@@ -9,11 +9,13 @@ Not here: the log (`store.log`), what records look like (`StreamCodec`, a head's
 streams, and confirms (`streams`).
 
 Source: RabbitMQ, "Streams"; 3.10.8 asked with `tests/compare/written/streams.py`. Invariants: a cursor never
-passes what is committed; the memory of a reader is its chunk, whatever its prefetch.
+passes what is committed, nor the beginning of an open transaction; the memory of a reader is its chunk,
+whatever its prefetch.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Container, Mapping
 from functools import partial
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
     from pillarbox.broker.changes import Changes
     from pillarbox.broker.consumer import Consumer, Pool
     from pillarbox.broker.deadletter import DeadLetterRule
-    from pillarbox.broker.streams import Streams
+    from pillarbox.broker.streams import Decoded, Streams
     from pillarbox.engine.logs import Appended, Buffer, Slice
 
 SEGMENT_BYTES = 500_000_000
@@ -52,19 +54,6 @@ TURN_MESSAGES = 200
 """Messages that one reader gets before the next one has its turn."""
 
 
-class Chunk(msgspec.Struct, eq=False):
-    """Decoded messages, their offsets without a gap from `first` on."""
-
-    first: int
-    messages: list[Message]
-    filters: list[str | None]
-    """What readers with a filter compare (R82), one for each message."""
-
-    @property
-    def next(self) -> int:
-        return self.first + len(self.messages)
-
-
 class Cursor:
     """How far a reader has come."""
 
@@ -73,7 +62,7 @@ class Cursor:
     def __init__(self, consumer: Consumer) -> None:
         self.consumer = consumer
         self.offset = 0
-        self.chunk: Chunk | None = None
+        self.chunk: Decoded | None = None
         arguments = consumer.arguments
         self.wanted = filter_values(arguments)
         self.unfiltered = bool(arguments.get("x-stream-match-unfiltered"))
@@ -141,7 +130,7 @@ class StreamQueue(Queue):
         self.lanes = [StreamLane(self, changes, uid, 0)]
         self._cursors: dict[Consumer, Cursor] = {}
         self._loading: set[int] = set()
-        self._chunks: OrderedDict[int, Chunk] = OrderedDict()
+        self._chunks: OrderedDict[int, Decoded] = OrderedDict()
         self.taken: list[Message] = []
         """Published in this tick, not in the log yet."""
         self.taken_bytes = 0
@@ -261,7 +250,7 @@ class StreamQueue(Queue):
         self._streams.committed(self, ticket)
 
     def _note_size(self) -> None:
-        self.ready_count = max(0, self.log.committed - self.log.offsets().start)
+        self.ready_count = max(0, self.log.last_stable - self.log.offsets().start)
 
     def _chunk_loaded(self, offset: int, found: Slice) -> None:
         """What was read from this offset on has come: hand it out."""
@@ -316,10 +305,10 @@ class StreamQueue(Queue):
             if offset is not None:
                 self._place(cursor, offset)
                 return
-        elif begin.kind == "last" and log.committed > offsets.start:
+        elif begin.kind == "last" and log.last_stable > offsets.start:
             # Like RabbitMQ, from the first message of the last batch.
             found = partition.read(
-                log.committed - 1,
+                log.last_stable - 1,
                 1,
                 partial(self._place_at_batch, cursor),
                 partial(self._place_failed, cursor),
@@ -336,7 +325,7 @@ class StreamQueue(Queue):
     def _place(self, cursor: Cursor, offset: int) -> None:
         """The log has said which batch begins with a time, or that all it has is older."""
         cursor.waiting = False
-        cursor.offset = self.log.committed if offset == NOT_FOUND else offset
+        cursor.offset = self.log.last_stable if offset == NOT_FOUND else offset
         self.wake()
 
     def _place_at_batch(self, cursor: Cursor, found: Slice) -> None:
@@ -352,7 +341,7 @@ class StreamQueue(Queue):
 
     def behind(self, consumer: Consumer) -> int:
         """How many messages a reader has not been given yet, with those that its filter leaves out."""
-        return max(0, self.log.committed - self._cursors[consumer].offset)
+        return max(0, self.log.last_stable - self._cursors[consumer].offset)
 
     def serve(self, budget: int) -> int:
         """Deliver to readers, in turns; return how many messages. The stream wakes itself if more is left."""
@@ -382,14 +371,17 @@ class StreamQueue(Queue):
             chunk = cursor.chunk = self._chunk(cursor)
             if chunk is None:
                 return 0
-        start = cursor.offset - chunk.first
+        offsets, first = chunk.offsets, cursor.offset
+        start = first - chunk.first if offsets is None else bisect_left(offsets, first)
         stop = min(start + count, len(chunk.messages))
-        first = cursor.offset
         messages = chunk.messages[start:stop]
-        cursor.offset = first + stop - start
-        if cursor.offset == chunk.next:
+        if stop == len(chunk.messages):
+            cursor.offset = chunk.next
             cursor.chunk = None
-        passed = stop - start
+        else:
+            cursor.offset = first + stop - start if offsets is None else offsets[stop]
+        # Where there is nothing for anybody the reader has come on all the same.
+        passed = stop - start or 1
         if cursor.wanted is not None:
             wanted, unfiltered = cursor.wanted, cursor.unfiltered
             filters = chunk.filters[start:stop]
@@ -398,8 +390,8 @@ class StreamQueue(Queue):
                 for message, value in zip(messages, filters, strict=True)
                 if (unfiltered if value is None else value in wanted)
             ]
-            if not messages:
-                return passed
+        if not messages:
+            return passed
         self._hand_over(consumer, messages, first)
         return passed
 
@@ -418,10 +410,10 @@ class StreamQueue(Queue):
 
     # --- chunks ------------------------------------------------------------------------------------
 
-    def _chunk(self, cursor: Cursor) -> Chunk | None:
+    def _chunk(self, cursor: Cursor) -> Decoded | None:
         """The decoded messages from a cursor on, maybe with some before; None: nothing yet."""
         offset = cursor.offset
-        if offset >= self.log.committed:
+        if offset >= self.log.last_stable:
             return None
         for known in self._chunks.values():
             if known.first <= offset < known.next:
@@ -430,21 +422,25 @@ class StreamQueue(Queue):
             return None
         try:
             found = self.partition.read(
-                offset, CHUNK_BYTES, partial(self._chunk_loaded, offset), partial(self._chunk_failed, offset)
+                offset,
+                CHUNK_BYTES,
+                partial(self._chunk_loaded, offset),
+                partial(self._chunk_failed, offset),
+                offset_end=self.log.last_stable,
             )
         except OffsetOutOfRange:
             # Retention was faster than the reader.
             cursor.offset = self.log.offsets().start
-            return None if cursor.offset >= self.log.committed else self._chunk(cursor)
+            return None if cursor.offset >= self.log.last_stable else self._chunk(cursor)
         if found is None:
             self._loading.add(offset)
             return None
         return self._keep(offset, found)
 
-    def _keep(self, offset: int, found: Slice) -> Chunk:
+    def _keep(self, offset: int, found: Slice) -> Decoded:
         """Decode what was read and keep it for the readers that come after."""
-        first, messages, filters = self._streams.codec.decode(found)
-        chunk = Chunk(first, messages, filters)
+        aborted = self.log.aborted_between(found.offset_first, found.offset_next)
+        chunk = self._streams.codec.decode(found, aborted)
         self._chunks[offset] = chunk
         if len(self._chunks) > CHUNKS_SHARED:
             self._chunks.popitem(last=False)

@@ -13,13 +13,15 @@ from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, Protocol
 
+import msgspec
+
 from pillarbox.errors import BrokerError, Reason
 
 if TYPE_CHECKING:
     from pillarbox.broker.core import Core
     from pillarbox.broker.stream import StreamQueue
     from pillarbox.engine.base import Message
-    from pillarbox.engine.logs import LogListener, LogOptions, Logs, PartitionLog, Slice
+    from pillarbox.engine.logs import Aborted, LogListener, LogOptions, Logs, PartitionLog, Slice
 
 JOURNAL = "journal"
 """Stands for the journal where logs stand for themselves."""
@@ -35,8 +37,21 @@ class StreamCodec(Protocol):
     def encode(self, messages: list[Message]) -> Iterator[bytes]:
         """As record batches of a bounded size, in order, one record for each message."""
 
-    def decode(self, found: Slice) -> tuple[int, list[Message], list[str | None]]:
-        """The first offset, the messages as readers get them, and what filters compare."""
+    def decode(self, found: Slice, aborted: list[Aborted]) -> Decoded:
+        """What readers get of it: no control records, nothing of these transactions."""
+
+
+class Decoded(msgspec.Struct, eq=False):
+    """Messages of a stretch of a log, as readers get them."""
+
+    first: int
+    next: int
+    """Where to read on."""
+    messages: list[Message]
+    filters: list[str | None]
+    """What readers with a filter compare (R82), one for each message."""
+    offsets: list[int] | None
+    """The offset of each message; None: there is one for every offset from the first on."""
 
 
 class Streams:

@@ -20,12 +20,14 @@ if TYPE_CHECKING:
     from pillarbox.engine.schedulers import Scheduler
     from pillarbox.store.files import Files
     from pillarbox.store.log import PartitionLog
+    from pillarbox.store.producers import Aborted
     from pillarbox.store.segment import Buffer, Slice
     from pillarbox.store.strand import Strand
     from pillarbox.store.tail import TailBudget
 
 __all__ = [
     "NOT_FOUND",
+    "Aborted",
     "Appended",
     "Buffer",
     "LogListener",

@@ -478,13 +478,12 @@ def read_header_fields(data: bytes) -> list[tuple[bytes, bytes | None]]:
     return headers
 
 
-def split_records(data: Buffer, position: int, header: BatchHeader) -> list[RawRecord]:
-    """The records of an uncompressed batch, their headers left encoded: the hot path of readers.
+def split_records(data: Buffer, position: int, end: int, header: BatchHeader) -> list[RawRecord]:
+    """The records in data[position:end], their headers left encoded: the hot path of readers.
 
-    The batch's checksum held when it was taken in or recovered. BatchError for what does not fit.
+    The bytes may also be a decompressed payload (`codecs.open_records`). The batch's checksum held when it
+    was taken in or recovered. BatchError for what does not fit.
     """
-    end = position + header.size
-    position += HEADER_SIZE
     data = bytes(data)
     base_offset, base_timestamp = header.base_offset, header.base_timestamp
     log_append = header.attributes & LOG_APPEND_TIME

@@ -98,6 +98,15 @@ class Aborted(NamedTuple):
     """Where the earliest transaction began that was open then; if none was, the offset after the marker."""
 
 
+def is_aborted(header: BatchHeader, aborted: Iterable[Aborted]) -> bool:
+    """Whether the batch is of one of these transactions."""
+    return header.is_transactional and any(
+        entry.producer_id == header.producer_id
+        and entry.offset_first <= header.base_offset < entry.offset_last
+        for entry in aborted
+    )
+
+
 class AbortedList:
     """Aborted transactions in order of their markers, 32 bytes each."""
 

@@ -15,26 +15,35 @@ Source: AMQP 0-9-1, 4.2.5 and 4.2.6.1; Apache Kafka protocol, "Record". Invarian
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from struct import Struct
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from pillarbox.broker.streams import Decoded
 from pillarbox.engine.base import Address, Message
 from pillarbox.protocols.amqp091 import wire
 from pillarbox.protocols.amqp091.publishing import ORIGIN
 from pillarbox.store.batch import (
+    BatchError,
+    BatchHeader,
+    Buffer,
+    RawRecord,
     encode_prepared,
     header_fields,
     key_field,
     read_header,
     read_header_fields,
-    split_records,
 )
+from pillarbox.store.codecs import open_records
+from pillarbox.store.producers import is_aborted
 
 if TYPE_CHECKING:
-    from pillarbox.engine.logs import Slice
+    from pillarbox.engine.logs import Aborted, Slice
+
+_log = logging.getLogger("pillarbox.amqp")
 
 OFFSET = "x-stream-offset"
 FILTER = "x-stream-filter-value"
@@ -251,23 +260,32 @@ class RecordCodec:
 
     # --- out of the log ------------------------------------------------------------------------------
 
-    def decode(self, found: Slice) -> tuple[int, list[Message], list[str | None]]:
-        """See `StreamCodec`."""
+    def decode(self, found: Slice, aborted: list[Aborted]) -> Decoded:
+        """See `StreamCodec`. What cannot be read, which its producer alone can have caused, is left out."""
         messages: list[Message] = []
         filters: list[str | None] = []
+        offsets: list[int] | None = None
+        following = found.offset_first
         known = self._read.get
         pack = _pack_offset
         for chunk in found.chunks:
             position = 0
             while position < len(chunk):
                 header = read_header(chunk, position)
-                for offset, moment, key, value, headers in split_records(chunk, position, header):
+                records = _readable(chunk, position, header, aborted)
+                dense = header.base_offset == following and len(records) == header.last_offset_delta + 1
+                following = header.next_offset
+                if offsets is None and not dense:
+                    offsets = list(range(found.offset_first, found.offset_first + len(messages)))
+                for offset, moment, key, value, headers in records:
                     like = known((key, headers)) or self._learn(key, headers)
                     properties = like.before + pack(offset) + like.after
                     messages.append(Message(like.address, properties, value, moment))
                     filters.append(like.filter)
+                if offsets is not None:
+                    offsets += [record.offset for record in records]
                 position += header.size
-        return found.offset_first, messages, filters
+        return Decoded(found.offset_first, found.offset_next, messages, filters, offsets)
 
     def _learn(self, key: bytes | None, headers: bytes) -> _Delivered:
         exchange, properties = from_headers(read_header_fields(headers))
@@ -290,6 +308,17 @@ class RecordCodec:
                 self._read.clear()
             self._read[key, headers] = delivered
         return delivered
+
+
+def _readable(chunk: Buffer, position: int, header: BatchHeader, aborted: list[Aborted]) -> list[RawRecord]:
+    """The records of a batch that readers get."""
+    if header.is_control or (aborted and is_aborted(header, aborted)):
+        return []
+    try:
+        return open_records(chunk, position, header)
+    except BatchError as error:
+        _log.warning("records from offset %d on cannot be read: %s", header.base_offset, error)
+        return []
 
 
 _AFTER_HEADERS = wire.Properties._fields[wire.Properties._fields.index("headers") + 1 :]

@@ -5,6 +5,7 @@ Source: KIP-79, KIP-734 (the newest record), KIP-405 and KIP-1005 (tiers, of whi
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -19,7 +20,8 @@ from pillarbox.protocols.kafka.messages.list_offsets import (
     ListOffsetsResponse,
     ListOffsetsTopicResponse,
 )
-from pillarbox.store.batch import read_header, split_records
+from pillarbox.store.batch import BatchError, read_header
+from pillarbox.store.codecs import open_records
 
 if TYPE_CHECKING:
     from pillarbox.broker.partition import Partition
@@ -112,10 +114,10 @@ class Listing:
     def _opened(self, found: ListOffsetsPartitionResponse, timestamp: int, batch: Slice) -> None:
         for chunk in batch.chunks:
             header = read_header(chunk)
-            # A batch that is compressed, or whose time is that of its arrival, answers with its first record.
+            # A batch that cannot be read answers with its beginning.
             found.offset, found.timestamp = header.base_offset, header.max_timestamp
-            if not header.codec:
-                for offset, moment, *_ in split_records(chunk, 0, header):
+            with suppress(BatchError):
+                for offset, moment, *_ in open_records(chunk, 0, header):
                     if moment >= timestamp:
                         found.offset, found.timestamp = offset, moment
                         break
