@@ -237,6 +237,11 @@ class StreamQueue(Queue):
             self.log.append(batch, ticket, now_ms=now_ms)
         self.log.retain(now_ms)
 
+    def begin_at(self, offset: int) -> None:
+        """Remove what is before this offset. Raises OffsetOutOfRange beyond what is committed."""
+        self.log.trim(offset)
+        self._note_size()
+
     # --- what the log says -------------------------------------------------------------------------
 
     def keep_time(self, now_ms: int) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from pillarbox.protocols.kafka.config_resources import BROKER, TOPIC, demand_node, demand_topic
 from pillarbox.protocols.kafka.configs import options_of, settings_of
 from pillarbox.protocols.kafka.errors import ErrorCode, Refused
-from pillarbox.protocols.kafka.permissions import CONFIGURE, is_administrator
+from pillarbox.protocols.kafka.permissions import CONFIGURE, demand_administrator
 
 if TYPE_CHECKING:
     from pillarbox.protocols.kafka.call import Call
@@ -66,8 +66,7 @@ def _alter(call: Call, resource: Resource, change: Change, *, validate_only: boo
         if not validate_only:
             topics.configure(topic, settings, options_of(settings))
     elif resource.resource_type == BROKER:
-        if not is_administrator(call):
-            raise Refused(ErrorCode.CLUSTER_AUTHORIZATION_FAILED)
+        demand_administrator(call)
         if resource.resource_name:
             demand_node(call.head, resource.resource_name)
         if names:

@@ -18,13 +18,16 @@ from pillarbox.config import advertised_address
 from pillarbox.protocols.kafka.api import SERVED
 from pillarbox.protocols.kafka.connection import Connection
 from pillarbox.protocols.kafka.groups.coordinator import Groups
-from pillarbox.protocols.kafka.versions import offered
+from pillarbox.protocols.kafka.versions import features, offered
 
 if TYPE_CHECKING:
     from pillarbox.broker.core import Core
     from pillarbox.broker.topics import Topics
     from pillarbox.broker.vhost import VHost
     from pillarbox.config import Config
+
+
+MEMORY = "/memory"
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,6 +65,8 @@ class Head:
         self.core = core
         self.settings = settings
         self.offered = {key: span for key, span in offered(settings.profile).items() if key in SERVED}
+        self.features = features(settings.profile, self.offered)
+        """The levels of each feature that clients can rely on: first and last, and the last counts."""
         self.cluster_id = _cluster_id(settings)
         self.promises = Promises(core)
         self.parked: dict[object, None] = {}
@@ -88,6 +93,11 @@ class Head:
     def mechanisms(self) -> tuple[str, ...]:
         """How clients can log in."""
         return ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
+
+    @property
+    def log_dir(self) -> str:
+        """The folder of logs, as clients are told it: a broker in memory has one by name only."""
+        return self.settings.log_dir or MEMORY
 
     @property
     def anonymous(self) -> str:

@@ -13,6 +13,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from enum import IntEnum
 from typing import TYPE_CHECKING, Final
 
+from pillarbox.protocols.kafka.errors import ErrorCode, Refused
+
 if TYPE_CHECKING:
     from pillarbox.protocols.kafka.call import Call
 
@@ -99,3 +101,9 @@ def _bits(operations: Iterable[Operation]) -> int:
     for operation in operations:
         bits |= 1 << operation
     return bits
+
+
+def demand_administrator(call: Call) -> None:
+    """Raise Refused (CLUSTER_AUTHORIZATION_FAILED) for anybody else."""
+    if not is_administrator(call):
+        raise Refused(ErrorCode.CLUSTER_AUTHORIZATION_FAILED, "Cluster authorization failed.")

@@ -19,7 +19,10 @@ GROUPS: Final = (8, 9, 10, 11, 12, 13, 14, 15, 16, 42, 47)
 TOPICS: Final = (19, 20, 32, 33, 37, 44)
 """Making and changing topics."""
 
-SERVED: Final = frozenset((*RECORDS, *GROUPS, *TOPICS))
+CLUSTER: Final = (21, 23, 34, 35, 43, 45, 46, 48, 49, 55, 57, 60, 74, 75)
+"""Looking at the cluster and its partitions, and what a cluster of one node can do of the rest."""
+
+SERVED: Final = frozenset((*RECORDS, *GROUPS, *TOPICS, *CLUSTER))
 """The keys that clients are offered."""
 
 Handler = Callable[[Any, Any], Any]

@@ -15,12 +15,19 @@ from pillarbox.protocols.kafka.messages.api_versions import (
     ApiVersion,
     ApiVersionsRequest,
     ApiVersionsResponse,
+    FinalizedFeatureKey,
+    SupportedFeatureKey,
 )
 
 SOFTWARE: Final = re.compile(r"[a-zA-Z0-9](?:[a-zA-Z0-9\-.]*[a-zA-Z0-9])?")
 """What the name and the version of a client may look like."""
 NAMES_FROM: Final = 3
 """The first version in which a client says what it is."""
+
+LEVEL_0_FROM: Final = 4
+"""The first version whose readers can be told of a feature that may be off."""
+FEATURES_EPOCH: Final = 1
+"""How often levels of features have changed: never since there were any."""
 
 
 def answer(call: Call, request: ApiVersionsRequest) -> ApiVersionsResponse:
@@ -29,11 +36,18 @@ def answer(call: Call, request: ApiVersionsRequest) -> ApiVersionsResponse:
         if not all(SOFTWARE.fullmatch(one) for one in software):
             return ApiVersionsResponse(error_code=ErrorCode.INVALID_REQUEST)
         call.connection.client_software = software
+    features = call.head.features
+    lowest = 0 if call.version >= LEVEL_0_FROM else 1
     return ApiVersionsResponse(
         api_keys=[
             ApiVersion(api_key=key, min_version=first, max_version=last)
             for key, (first, last) in sorted(call.head.offered.items())
-        ]
+        ],
+        supported_features=[
+            SupportedFeatureKey(name, max(lowest, first), last) for name, (first, last) in features.items()
+        ],
+        finalized_features_epoch=FEATURES_EPOCH,
+        finalized_features=[FinalizedFeatureKey(name, last, last) for name, (_, last) in features.items()],
     )
 
 

@@ -24,7 +24,7 @@ from pillarbox.protocols.kafka.messages.describe_configs import (
     DescribeConfigsResult,
     DescribeConfigsSynonym,
 )
-from pillarbox.protocols.kafka.permissions import is_administrator, may_see
+from pillarbox.protocols.kafka.permissions import demand_administrator, may_see
 
 
 def answer(call: Call, request: DescribeConfigsRequest) -> DescribeConfigsResponse:
@@ -70,8 +70,7 @@ def _entries(call: Call, kind: int, name: str) -> Iterable[Entry]:
         topic = demand_topic(call, name, permitted=may_see(call, name))
         return topic_entries(head, settings_of(head.topics, topic))
     if kind == BROKER:
-        if not is_administrator(call):
-            raise Refused(ErrorCode.CLUSTER_AUTHORIZATION_FAILED)
+        demand_administrator(call)
         if not name:
             return ()
         demand_node(head, name)

@@ -19,7 +19,13 @@ from pillarbox.protocols.kafka.messages.metadata import (
     MetadataResponsePartition,
     MetadataResponseTopic,
 )
-from pillarbox.protocols.kafka.permissions import CONFIGURE, may_see
+from pillarbox.protocols.kafka.permissions import (
+    CONFIGURE,
+    UNASKED,
+    cluster_operations,
+    may_see,
+    topic_operations,
+)
 from pillarbox.protocols.kafka.topic_names import is_valid_name
 from pillarbox.protocols.kafka.wire import NO_UUID
 
@@ -38,12 +44,19 @@ def answer(call: Call, request: MetadataRequest) -> MetadataResponse:
     else:
         may_create = request.allow_auto_topic_creation and head.settings.auto_create_topics
         topics = [_answered(call, each, may_create=may_create) for each in wanted]
+    if request.include_topic_authorized_operations:
+        for topic in topics:
+            if not topic.error_code:
+                topic.topic_authorized_operations = topic_operations(call, topic.name or "")
     host, port = head.address_for(call.connection)
     return MetadataResponse(
         brokers=[MetadataResponseBroker(node_id=head.settings.node_id, host=host, port=port)],
         cluster_id=head.cluster_id,
         controller_id=head.settings.node_id,
         topics=topics,
+        cluster_authorized_operations=(
+            cluster_operations(call) if request.include_cluster_authorized_operations else UNASKED
+        ),
     )
 
 

@@ -1,0 +1,19 @@
+"""ListPartitionReassignments (46): none is ever under way. For administrators. Source: KIP-455."""
+
+from __future__ import annotations
+
+from pillarbox.protocols.kafka.call import Call
+from pillarbox.protocols.kafka.errors import Refused
+from pillarbox.protocols.kafka.messages.list_partition_reassignments import (
+    ListPartitionReassignmentsRequest,
+    ListPartitionReassignmentsResponse,
+)
+from pillarbox.protocols.kafka.permissions import demand_administrator
+
+
+def answer(call: Call, request: ListPartitionReassignmentsRequest) -> ListPartitionReassignmentsResponse:
+    try:
+        demand_administrator(call)
+    except Refused as refused:
+        return ListPartitionReassignmentsResponse(error_code=refused.code, error_message=refused.text)
+    return ListPartitionReassignmentsResponse(error_message=None)
