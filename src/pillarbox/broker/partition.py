@@ -56,6 +56,16 @@ class Partition:
         streams = self._streams
         return self.log.append(batches, streams.ticket, now_ms=streams.now_ms, append_time=append_time)
 
+    def append_marker(self, producer_id: int, epoch: int, coordinator_epoch: int, *, commit: bool) -> int:
+        """End a producer's transaction here; return the offset up to which that has to be committed.
+
+        Raises what `PartitionLog.append_marker` raises.
+        """
+        streams = self._streams
+        return self.log.append_marker(
+            producer_id, epoch, coordinator_epoch, streams.ticket, commit=commit, now_ms=streams.now_ms
+        ).offset_next
+
     def read(
         self,
         offset: int,

@@ -28,7 +28,7 @@ flush.messages, flush.ms, retention.ms, retention.bytes); leader epochs KIP-101,
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from pillarbox.store import log_recovery
@@ -49,7 +49,7 @@ from pillarbox.store.log_base import (
 from pillarbox.store.log_io import LogFolder, Place
 from pillarbox.store.log_works import ReadWork, SyncTask, SyncWork, TimeWork, WriteWork
 from pillarbox.store.producer_files import SegmentProducers, picture
-from pillarbox.store.producers import Aborted, encode_marker
+from pillarbox.store.producers import Aborted, Producer, encode_marker
 from pillarbox.store.retention import expired_by_size, expired_by_time
 from pillarbox.store.segment import (
     Buffer,
@@ -178,6 +178,16 @@ class PartitionLog:
         """The offset up to which readers of committed records see; what to leave out below it
         `aborted_between` says."""
         return max(self._state.start, self._producers.last_stable(self.committed))
+
+    @property
+    def open_transactions(self) -> dict[int, int]:
+        """Producers with an open transaction, and the offset at which it begins."""
+        return self._producers.open_transactions
+
+    @property
+    def producers(self) -> Mapping[int, Producer]:
+        """What is known of each producer id, to be looked at only."""
+        return self._producers.table
 
     @property
     def leader_epoch(self) -> int:

@@ -240,6 +240,11 @@ class Producers:
                 f"producer {producer_id} came with epoch {epoch}; its epoch is {known.epoch} by now",
             )
 
+    @property
+    def open_transactions(self) -> dict[int, int]:
+        """Where the open transaction of each producer begins that has one."""
+        return dict(self._open)
+
     # --- transactions --------------------------------------------------------------------------------------
 
     def check_marker(self, producer_id: int, epoch: int, coordinator_epoch: int) -> None:

@@ -65,6 +65,7 @@ class ErrorCode(IntEnum):
     TRANSACTION_COORDINATOR_FENCED = 52
     TRANSACTIONAL_ID_AUTHORIZATION_FAILED = 53
     SECURITY_DISABLED = 54
+    OPERATION_NOT_ATTEMPTED = 55
     KAFKA_STORAGE_ERROR = 56
     LOG_DIR_NOT_FOUND = 57
     SASL_AUTHENTICATION_FAILED = 58
@@ -117,6 +118,12 @@ PRODUCER_REFUSALS: Final = {
     Refusal.OLD_COORDINATOR: ErrorCode.TRANSACTION_COORDINATOR_FENCED,
 }
 """The code for what the log does not take in of a producer or for one."""
+
+
+def fenced(error: ErrorCode, *, known: bool) -> ErrorCode:
+    """The error for a client that does or does not know that it can be fenced (KIP-588)."""
+    return ErrorCode.INVALID_PRODUCER_EPOCH if error is ErrorCode.PRODUCER_FENCED and not known else error
+
 
 REASONS: Final = {
     Reason.ACCESS_REFUSED: ErrorCode.TOPIC_AUTHORIZATION_FAILED,

@@ -18,6 +18,7 @@ from pillarbox.config import advertised_address
 from pillarbox.protocols.kafka.api import SERVED
 from pillarbox.protocols.kafka.connection import Connection
 from pillarbox.protocols.kafka.groups.coordinator import Groups
+from pillarbox.protocols.kafka.transactions import Transactions
 from pillarbox.protocols.kafka.versions import features, offered
 
 if TYPE_CHECKING:
@@ -79,6 +80,11 @@ class Head:
     @property
     def vhost(self) -> VHost:
         return self.core.vhosts[self.settings.vhost]
+
+    @cached_property
+    def transactions(self) -> Transactions:
+        """Made when somebody first asks for one, with what a restart has left."""
+        return Transactions(self)
 
     @property
     def topics(self) -> Topics:

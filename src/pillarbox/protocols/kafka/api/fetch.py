@@ -18,6 +18,7 @@ from pillarbox.protocols.kafka.call import Call
 from pillarbox.protocols.kafka.epochs import epoch_fault
 from pillarbox.protocols.kafka.errors import ErrorCode
 from pillarbox.protocols.kafka.messages.fetch import (
+    AbortedTransaction,
     EpochEndOffset,
     FetchableTopicResponse,
     FetchPartition,
@@ -30,10 +31,13 @@ from pillarbox.protocols.kafka.messages.fetch import (
 if TYPE_CHECKING:
     from pillarbox.broker.partition import Partition, Watcher
     from pillarbox.broker.topics import Topic
-    from pillarbox.engine.logs import Slice
+    from pillarbox.engine.logs import PartitionLog, Slice
 
 BY_ID_FROM: Final = 13
 """The first version in which topics are told by their ids."""
+
+READ_COMMITTED: Final = 1
+"""The isolation in which what is open or was aborted is not seen."""
 
 BYTES_MAX: Final = 57_671_680
 """Kafka's `fetch.max.bytes` of a broker."""
@@ -52,6 +56,7 @@ class Fetching:
         self._call = call
         self._request = request
         self._size_max = min(request.max_bytes, BYTES_MAX)
+        self._committed_only = request.isolation_level == READ_COMMITTED
         self._size = 0
         self._loading = 0
         """Partitions that the disk was asked for."""
@@ -105,7 +110,7 @@ class Fetching:
             return
         partition = topic.partitions[wanted.partition].partition
         log = partition.log
-        data.high_watermark = data.last_stable_offset = log.committed
+        data.high_watermark, data.last_stable_offset = log.committed, log.last_stable
         data.log_start_offset = log.offsets().start
         if wanted.last_fetched_epoch >= 0:
             epoch, end = log.end_of_epoch(wanted.last_fetched_epoch)
@@ -120,8 +125,9 @@ class Fetching:
             found = partition.read(
                 wanted.fetch_offset,
                 min(left, wanted.partition_max_bytes),
-                partial(self._loaded, data),
+                partial(self._loaded, log, data),
                 partial(self._failed, data),
+                offset_end=log.last_stable if self._committed_only else None,
             )
         except OffsetOutOfRange:
             data.error_code = ErrorCode.OFFSET_OUT_OF_RANGE
@@ -131,7 +137,7 @@ class Fetching:
         if found is None:
             self._loading += 1
         else:
-            self._take(data, found)
+            self._take(log, data, found)
 
     def _fault(self, wanted: FetchPartition, topic: Topic | None) -> int:
         if topic is None:
@@ -143,7 +149,7 @@ class Fetching:
             return ErrorCode.TOPIC_AUTHORIZATION_FAILED
         return epoch_fault(topic.partitions[wanted.partition].log, wanted.current_leader_epoch)
 
-    def _take(self, data: PartitionData, found: Slice) -> None:
+    def _take(self, log: PartitionLog, data: PartitionData, found: Slice) -> None:
         if not found.size:
             data.records = b""
             return
@@ -154,6 +160,11 @@ class Fetching:
         chunks = found.chunks
         data.records = bytes(chunks[0]) if len(chunks) == 1 else b"".join(chunks)
         self._size += found.size
+        if self._committed_only:
+            data.aborted_transactions = [
+                AbortedTransaction(one.producer_id, one.offset_first)
+                for one in log.aborted_between(found.offset_first, found.offset_next)
+            ]
 
     # --- waiting -------------------------------------------------------------------------------------
 
@@ -178,9 +189,9 @@ class Fetching:
         self._read(index)
         self._look()
 
-    def _loaded(self, data: PartitionData, found: Slice) -> None:
+    def _loaded(self, log: PartitionLog, data: PartitionData, found: Slice) -> None:
         self._loading -= 1
-        self._take(data, found)
+        self._take(log, data, found)
         self._look()
 
     def _failed(self, data: PartitionData, error: Exception) -> None:

@@ -1,19 +1,48 @@
 """InitProducerId (22): a number by which a producer's batches can be told apart, and its epoch.
 
-Source: KIP-98, KIP-360; rows K7, K60.
+With a transactional id it makes the caller the only producer under that id (see `transactions`).
+Source: KIP-98, KIP-360; rows K7, K60, K61, K63.
 """
 
 from __future__ import annotations
 
+from typing import Final
+
 from pillarbox.protocols.kafka.call import Call
-from pillarbox.protocols.kafka.errors import ErrorCode
+from pillarbox.protocols.kafka.errors import ErrorCode, fenced
 from pillarbox.protocols.kafka.messages.init_producer_id import (
     InitProducerIdRequest,
     InitProducerIdResponse,
 )
+from pillarbox.protocols.kafka.transactions import TIMEOUT_MS_MAX
+
+FENCED_FROM: Final = 4
 
 
-def answer(call: Call, request: InitProducerIdRequest) -> InitProducerIdResponse:
-    if request.transactional_id is not None:
-        return InitProducerIdResponse(error_code=ErrorCode.COORDINATOR_NOT_AVAILABLE, producer_epoch=-1)
-    return InitProducerIdResponse(producer_id=call.head.core.take_uid())
+def answer(call: Call, request: InitProducerIdRequest) -> InitProducerIdResponse | None:
+    name = request.transactional_id
+    if name is None:
+        return InitProducerIdResponse(producer_id=call.head.core.take_uid())
+    if not name:
+        return _refused(ErrorCode.INVALID_REQUEST)
+    if not call.allows("write", name):
+        return _refused(ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED)
+    if not 0 < request.transaction_timeout_ms <= TIMEOUT_MS_MAX:
+        return _refused(ErrorCode.INVALID_TRANSACTION_TIMEOUT)
+
+    def begun(error: ErrorCode, producer_id: int, epoch: int) -> None:
+        if not call.is_open:
+            return
+        if error:
+            call.reply(_refused(fenced(error, known=call.version >= FENCED_FROM)))
+        else:
+            call.reply(InitProducerIdResponse(producer_id=producer_id, producer_epoch=epoch))
+
+    call.head.transactions.begin(
+        name, request.transaction_timeout_ms, request.producer_id, request.producer_epoch, begun
+    )
+    return None
+
+
+def _refused(error: ErrorCode) -> InitProducerIdResponse:
+    return InitProducerIdResponse(error_code=error, producer_epoch=-1)

@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from pillarbox.engine.logs import NOT_FOUND
+from pillarbox.protocols.kafka.api.fetch import READ_COMMITTED
 from pillarbox.protocols.kafka.call import Call
 from pillarbox.protocols.kafka.epochs import epoch_fault
 from pillarbox.protocols.kafka.errors import ErrorCode
@@ -70,7 +71,8 @@ class Listing:
             return found
         found.leader_epoch = log.leader_epoch
         if wanted.timestamp == LATEST:
-            found.offset = log.committed
+            committed_only = self._request.isolation_level == READ_COMMITTED
+            found.offset = log.last_stable if committed_only else log.committed
         elif wanted.timestamp in (EARLIEST, EARLIEST_LOCAL):
             found.offset = log.offsets().start
         elif wanted.timestamp == NEWEST:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Final
 
 from pillarbox.errors import BrokerError
 from pillarbox.protocols.kafka.call import Call
-from pillarbox.protocols.kafka.errors import PRODUCER_REFUSALS, REASONS, ErrorCode, Refused
+from pillarbox.protocols.kafka.committing import Committing
+from pillarbox.protocols.kafka.errors import PRODUCER_REFUSALS, REASONS, ErrorCode, Refused, fenced
 from pillarbox.protocols.kafka.messages.produce import (
     PartitionProduceData,
     PartitionProduceResponse,
@@ -26,7 +27,7 @@ from pillarbox.store.log_base import LogFailed
 from pillarbox.store.producers import ProducerRefused
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from pillarbox.broker.partition import Partition
     from pillarbox.broker.topics import Topic
@@ -36,6 +37,8 @@ NO_ANSWER, LEADER, ALL = 0, 1, -1
 
 BY_ID_FROM: Final = 13
 """The first version in which topics are told by their ids."""
+JOINS_FROM: Final = 12
+"""The first version in which a batch lets its partition join the transaction (KIP-890)."""
 ZSTD: Final = 4
 ZSTD_FROM: Final = 7
 """The first version in which batches may be compressed so: older consumers could not be told apart."""
@@ -100,6 +103,8 @@ class Appending:
             settings = call.head.topics.settings(topic)
             header = checked(data.records or b"", settings, version=call.version, now_ms=call.now_ms)
             stream = topic.partitions[data.index]
+            if header.is_transactional:
+                self._join(request, header, (topic.name, data.index, stream.partition))
             append_time = settings.get("message.timestamp.type") == "LogAppendTime"
             appended = stream.append(data.records or b"", header.record_count, append_time=append_time)
         except Refused as refused:
@@ -130,12 +135,38 @@ class Appending:
             self._waiting.append((taken, stream.partition, end))
         return taken
 
+    def _join(self, request: ProduceRequest, header: BatchHeader, place: tuple[str, int, Partition]) -> None:
+        """See that a transactional batch belongs to the transaction that is open. Raises Refused.
+
+        Clients that know transactions of the second kind do not say beforehand where they will write.
+        """
+        transactions = self._call.head.transactions
+        name = request.transactional_id
+        if not name or request.acks != ALL:
+            raise Refused(ErrorCode.INVALID_REQUEST, "a transactional batch needs its id, and acks of all")
+        if not self._call.allows("write", name):
+            raise Refused(ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED)
+        producer_id, epoch = header.producer_id, header.producer_epoch
+        may_join = self._call.version >= JOINS_FROM or transactions.is_restored(name)
+        error = transactions.check(name, producer_id, epoch)
+        if not error and may_join:
+            error = transactions.join(name, producer_id, epoch, (place,))
+        elif not error and not transactions.has_joined(name, place[2]):
+            error = ErrorCode.INVALID_TXN_STATE
+        if error:
+            raise Refused(fenced(error, known=False))
+
     def finish(self) -> None:
         """Answer now, or when the logs have committed."""
-        for _, partition, _ in self._waiting:
-            partition.watchers[self._look] = None
-        if not self._waiting:
+        waiting = self._waiting
+
+        def committed(lost: Sequence[int]) -> None:
+            for position in lost:
+                taken = waiting[position][0]
+                taken.error_code, taken.base_offset = ErrorCode.KAFKA_STORAGE_ERROR, -1
             self._answer()
+
+        Committing([(partition, end) for _, partition, end in waiting], committed)
 
     def _answer(self) -> None:
         call = self._call
@@ -145,21 +176,6 @@ class Appending:
             call.skip()
         else:
             call.reply(self._response)
-
-    def _look(self) -> None:
-        """A partition has committed more, or will never again."""
-        left = []
-        for taken, partition, end in self._waiting:
-            if partition.log.committed < end and partition.failure is None:
-                left.append((taken, partition, end))
-                continue
-            partition.watchers.pop(self._look, None)
-            if partition.log.committed < end:
-                taken.error_code = ErrorCode.KAFKA_STORAGE_ERROR
-                taken.base_offset = -1
-        self._waiting = left
-        if not left:
-            self._answer()
 
 
 def checked(records: bytes, settings: Mapping[str, str], *, version: int, now_ms: int) -> BatchHeader:

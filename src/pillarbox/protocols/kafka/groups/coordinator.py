@@ -103,6 +103,11 @@ class Groups:
         known = self._offsets.get(name)
         return Offsets(name, self._core.keep) if known is None else known
 
+    def end_transaction(self, producer_id: int, *, commit: bool) -> None:
+        """A transaction has ended, and with it what it holds for any group."""
+        for offsets in self._offsets.values():
+            offsets.end(producer_id, commit=commit)
+
     def classic(self, name: str, *, create: bool = False) -> ClassicGroup | None:
         """The classic group of this name, which may be made."""
         group = self._groups.get(name)

@@ -1,0 +1,103 @@
+"""TxnOffsetCommit (28): offsets that a group gets when the transaction commits.
+
+From version 3 on the consumer's generation is checked (KIP-447); from 5 on the group joins the transaction by
+this request (KIP-890). Answered when what is pending is durable. Source: KIP-98; rows K54, K60, K62.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from pillarbox.protocols.kafka.api.offset_commit import METADATA_CHARS_MAX
+from pillarbox.protocols.kafka.call import Call
+from pillarbox.protocols.kafka.errors import ErrorCode, fenced
+from pillarbox.protocols.kafka.groups.records import Committed
+from pillarbox.protocols.kafka.messages.txn_offset_commit import (
+    TxnOffsetCommitRequest,
+    TxnOffsetCommitRequestPartition,
+    TxnOffsetCommitResponse,
+    TxnOffsetCommitResponsePartition,
+    TxnOffsetCommitResponseTopic,
+)
+
+if TYPE_CHECKING:
+    from pillarbox.broker.topics import Topic
+
+FENCED_FROM: Final = 3
+MEMBERS_FROM: Final = 3
+JOINS_FROM: Final = 5
+
+
+def answer(call: Call, request: TxnOffsetCommitRequest) -> TxnOffsetCommitResponse | None:
+    error = _refused(call, request)
+    response = TxnOffsetCommitResponse(topics=[])
+    held: list[tuple[str, TxnOffsetCommitRequestPartition, bytes]] = []
+    for wanted in request.topics:
+        topic = call.head.topics.get(wanted.name)
+        answers = []
+        for one in wanted.partitions:
+            code = error or _partition_refused(call, wanted.name, topic, one)
+            answers.append(TxnOffsetCommitResponsePartition(one.partition_index, code))
+            if not code and topic is not None:
+                held.append((wanted.name, one, topic.id))
+        response.topics.append(TxnOffsetCommitResponseTopic(wanted.name, answers))
+    if not held:
+        return response
+    offsets = call.head.groups.offsets(request.group_id)
+    for name, one, topic_id in held:
+        committed = Committed(
+            one.committed_offset,
+            one.committed_leader_epoch,
+            one.committed_metadata or "",
+            call.now_ms,
+            topic_id=topic_id,
+        )
+        offsets.hold(request.producer_id, name, one.partition_index, committed)
+
+    def durable(failure: str | None) -> None:
+        if not call.is_open:
+            return
+        if failure is not None:
+            for topic in response.topics:
+                for told in topic.partitions:
+                    told.error_code = told.error_code or ErrorCode.COORDINATOR_NOT_AVAILABLE
+        call.reply(response)
+
+    call.head.promises.when_durable(durable)
+    return None
+
+
+def _refused(call: Call, request: TxnOffsetCommitRequest) -> ErrorCode:
+    """Why nothing of it can be held."""
+    name, producer_id, epoch = request.transactional_id, request.producer_id, request.producer_epoch
+    if not call.allows("write", name):
+        return ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED
+    if not call.allows("read", request.group_id):
+        return ErrorCode.GROUP_AUTHORIZATION_FAILED
+    transactions, groups = call.head.transactions, call.head.groups
+    if call.version >= JOINS_FROM or transactions.is_restored(name):
+        error = transactions.join(name, producer_id, epoch, ())
+    else:
+        error = transactions.check(name, producer_id, epoch)
+    if error:
+        return fenced(error, known=call.version >= FENCED_FROM)
+    group = groups.get(request.group_id)
+    if call.version >= MEMBERS_FROM and (request.generation_id >= 0 or request.member_id):
+        if group is None:
+            return ErrorCode.ILLEGAL_GENERATION
+        return group.check_commit(request.member_id, request.group_instance_id, request.generation_id)
+    if group is None:
+        groups.classic(request.group_id, create=True)
+    return ErrorCode.NONE
+
+
+def _partition_refused(
+    call: Call, name: str, topic: Topic | None, one: TxnOffsetCommitRequestPartition
+) -> ErrorCode:
+    if not call.allows("read", name):
+        return ErrorCode.TOPIC_AUTHORIZATION_FAILED
+    if topic is None or not 0 <= one.partition_index < len(topic.partitions):
+        return ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+    if len(one.committed_metadata or "") > METADATA_CHARS_MAX:
+        return ErrorCode.OFFSET_METADATA_TOO_LARGE
+    return ErrorCode.NONE
