@@ -24,7 +24,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
-from pillarbox.config import CONFIG_FILE_ENV, FLAG, OPTIONS, Option
+from pillarbox.config import OPTIONS, Option
+from pillarbox.config_sources import CONFIG_FILE_ENV
+from pillarbox.config_values import FLAG
 from pillarbox.ops.cli import SECTIONS
 from pillarbox.ops.cli.operation import Operation
 from pillarbox.ops.cli.operations import OPERATIONS

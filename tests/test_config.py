@@ -9,19 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pillarbox import config as module
-from pillarbox.config import (
-    BY_NAME,
-    DEFAULTS,
-    OPTIONS,
-    Config,
-    ConfigError,
-    Option,
-    load,
-    parse_seconds,
-    parse_size,
-    show_size,
-)
+from pillarbox import config_values as kinds
+from pillarbox.config import BY_NAME, DEFAULTS, OPTIONS, Config, ConfigError, Option
+from pillarbox.config_sources import CLIENT_ENV, load
+from pillarbox.config_values import parse_seconds, parse_size, show_size
 
 by_name = pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.name)
 
@@ -87,7 +78,7 @@ def test_option_is_the_same_from_file_environment_and_flag(option: Option, tmp_p
     [
         option
         for option in OPTIONS
-        if option.row.kind not in (module.TEXT, module.FOLDER, module.FILE, module.ADDRESS, module.NAME)
+        if option.row.kind not in (kinds.TEXT, kinds.FOLDER, kinds.FILE, kinds.ADDRESS, kinds.NAME)
     ],
     ids=lambda option: option.name,
 )
@@ -136,7 +127,7 @@ def test_unknown_option_in_a_file_is_refused_with_a_suggestion(tmp_path: Path) -
 
 
 def test_variables_of_the_commands_are_no_mistake_beside_a_broker() -> None:
-    assert load(environ=dict.fromkeys(module.CLIENT_ENV, "x")).warnings == []
+    assert load(environ=dict.fromkeys(CLIENT_ENV, "x")).warnings == []
 
 
 def test_unknown_variable_warns_with_a_suggestion() -> None:
@@ -275,7 +266,7 @@ def test_every_option_has_a_name_of_its_own_and_help() -> None:
     assert all(option.row.help.endswith(".") for option in OPTIONS)
 
 
-SOURCE = Path(module.__file__).parent
+SOURCE = Path(kinds.__file__).parent
 
 
 @by_name

@@ -22,7 +22,8 @@ from typing import NamedTuple
 
 import pytest
 
-from pillarbox.config import OPTIONS, Option, load
+from pillarbox.config import OPTIONS, Option
+from pillarbox.config_sources import load
 from pillarbox.ops.cli import COMMANDS
 from scripts.docs import COMMAND_LINE, CONFIGURATION, command_line_page, configuration_page
 

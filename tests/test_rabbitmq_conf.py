@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from pillarbox.config import BY_NAME, ConfigError, Loaded, load
+from pillarbox.config import BY_NAME, ConfigError
+from pillarbox.config_sources import Loaded, load
 from pillarbox.rabbitmq_conf import KEYS, WITHOUT_EFFECT
 from tests.test_cli import assert_one_line_error, connected, environment, pillarbox, serve
 

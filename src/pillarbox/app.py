@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from pillarbox.broker.auth import OAUTH2, Permission, Principal
 from pillarbox.broker.core import Core, CoreSnapshot
 from pillarbox.clock import Clock, SystemClock
-from pillarbox.config import OFF, Config, sni_files
+from pillarbox.config import Config, sni_files
+from pillarbox.config_values import OFF
 from pillarbox.engine.base import Journal, JournalListener, Recovery, Snapshot
 from pillarbox.engine.logs import Logs
 from pillarbox.errors import StartupError

@@ -1,53 +1,45 @@
-"""Every setting of a broker: one table, read from four places, shown in one manual.
+"""Every setting of a broker: one table, from which all places that name settings follow.
 
 Purpose: `Config` is the table. Each field is one row: type, default, the section of the manual, how its
 value is written, its limits and one paragraph of help. From it follow the TOML key, the environment
 variable, the command-line flag and `docs/configuration.md`; a new option is one new row and nothing else.
 
-Where a value comes from, the first one given wins: command line, `PILLARBOX_*` environment, the three
-`RABBITMQ_DEFAULT_*` variables that RabbitMQ's container image reads, TOML file, default.
-
-Not here: what an option does, and opening anything but the TOML file.
+Not here: what an option does, how its value is written (`config_values`), where it is read from
+(`config_sources`).
 
 Invariants: a `Config` that exists is valid, however it was made; every error is one sentence that names
 where the value stands, what is expected there and what was found. No password appears in a repr.
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, cast, get_args
 
 import msgspec
 
-from pillarbox.clock import duration_ms
+from pillarbox.config_values import (
+    ADDRESS,
+    CHOICE,
+    COUNT,
+    FILE,
+    FLAG,
+    FOLDER,
+    NAME,
+    NAMES,
+    OFF,
+    PORT,
+    PORT_MAX,
+    SECONDS,
+    SIZE,
+    TEXT,
+    WATERMARK,
+    Kind,
+)
 from pillarbox.errors import StartupError
 from pillarbox.profiles import DEFAULT, PROFILES
 
 ENV_PREFIX = "PILLARBOX_"
-CONFIG_FILE_ENV = "PILLARBOX_CONFIG"
-
-
-class ClientEnv(NamedTuple):
-    """The variables that say to commands of operators which broker is meant; a broker overlooks them."""
-
-    url: str = "PILLARBOX_URL"
-    vhost: str = "PILLARBOX_VHOST"
-    user: str = "PILLARBOX_USER"
-    password: str = "PILLARBOX_PASSWORD"
-    password_file: str = "PILLARBOX_PASSWORD_FILE"
-    tls_authorities: str = "PILLARBOX_TLS_CA"
-
-
-CLIENT_ENV = ClientEnv()
-RABBITMQ_SUFFIX = ".conf"
-"""A file of this name is a rabbitmq.conf, not TOML."""
-
-PORT_MAX = 65_535
-"""TCP knows no larger port number."""
-
-OFF = -1
-"""The port of a listener that there shall not be; written `off`."""
 
 CHANNEL_MAX = 65_535
 CONSUMERS_MAX = 1_000_000
@@ -73,146 +65,6 @@ UNLIMITED = 2**63 - 1
 
 class ConfigError(StartupError):
     """An option that is unknown, malformed or out of range: one sentence for the operator."""
-
-
-# How values are written: one parser per kind, each from text to the value the program uses.
-
-_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", re.IGNORECASE)
-_WATERMARK = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(%?)\s*")
-_SIZE_UNITS = {
-    "": 1,
-    "b": 1,
-    **{prefix + end: 1024**n for n, prefix in enumerate("kmgt", 1) for end in ("", "i", "ib")},
-    **{prefix + "b": 1000**n for n, prefix in enumerate("kmgt", 1)},
-}
-_FLAGS = {
-    **dict.fromkeys(("true", "yes", "on", "1"), True),
-    **dict.fromkeys(("false", "no", "off", "0"), False),
-}
-NOBODY = "none"
-"""Written for an empty list of names, since an empty variable reads as one that was forgotten."""
-
-
-def parse_size(text: str) -> int:
-    """Return bytes: `4096`, `64kB` (1000), `64KiB` or `64k` (1024), `1.5GiB`. Raises ValueError."""
-    match = _SIZE.fullmatch(text)
-    if match is None or match[2].lower() not in _SIZE_UNITS:
-        raise ValueError(text)
-    factor = _SIZE_UNITS[match[2].lower()]
-    return int(float(match[1]) * factor) if "." in match[1] else int(match[1]) * factor
-
-
-def parse_watermark(text: str) -> float:
-    """Return a share of the memory (`0.4`, `40%`) or bytes (`2GiB`). Raises ValueError."""
-    match = _WATERMARK.fullmatch(text)
-    if match is None:
-        size = parse_size(text)
-        if size <= 1:
-            raise ValueError(text)
-        return size
-    share = float(match[1]) / (100 if match[2] else 1)
-    if share > 1:
-        if match[2] or "." in match[1]:
-            raise ValueError(text)
-        return int(match[1])
-    return share
-
-
-def show_watermark(watermark: float) -> str:
-    """Write a share of the memory, or bytes, as `parse_watermark` reads it."""
-    return str(watermark) if isinstance(watermark, float) else show_size(watermark)
-
-
-def parse_seconds(text: str) -> int:
-    """Return whole seconds: `60`, `60s`, `5m`, `2h`, `1d`, `2000ms`. Raises ValueError."""
-    milliseconds = int(text) * 1_000 if text.strip().isdigit() else duration_ms(text)
-    if milliseconds % 1_000:
-        raise ValueError(text)
-    return milliseconds // 1_000
-
-
-def parse_flag(text: str) -> bool:
-    """Return the truth value of `true`, `yes`, `on`, `1` or their opposites. Raises ValueError."""
-    try:
-        return _FLAGS[text.strip().lower()]
-    except KeyError:
-        raise ValueError(text) from None
-
-
-def parse_port(text: str) -> int:
-    """Return a port, or OFF for `off`. Raises ValueError."""
-    return OFF if text.strip().lower() == "off" else int(text)
-
-
-def show_port(port: int) -> str:
-    """Write a port as `parse_port` reads it."""
-    return "off" if port == OFF else str(port)
-
-
-def parse_names(text: str) -> tuple[str, ...]:
-    """Return the names of a comma-separated list; `none` is the empty one. Raises ValueError."""
-    names = tuple(name.strip() for name in text.split(","))
-    if names == (NOBODY,):
-        return ()
-    if not all(names):
-        raise ValueError(text)
-    return names
-
-
-def parse_text(text: str) -> str:
-    """Return the text. Raises ValueError where there is none."""
-    if not text:
-        raise ValueError(text)
-    return text
-
-
-def show_size(size: int) -> str:
-    """Write bytes as `parse_size` reads them, with the largest unit that loses nothing."""
-    for unit, factor in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10), ("GB", 10**9), ("MB", 10**6)):
-        if size and size % factor == 0:
-            return f"{size // factor}{unit}"
-    return str(size)
-
-
-class Kind(NamedTuple):
-    """How one sort of value is written in text and in TOML, and how it is shown."""
-
-    metavar: str
-    expected: str
-    examples: str
-    parse: Callable[[str], Any]
-    show: Callable[[Any], str]
-    toml_type: Any
-    """What TOML may hold beside text; what is not text is taken as it stands."""
-
-
-TEXT = Kind("TEXT", "a text that is not empty", "", parse_text, str, str)
-ADDRESS = Kind("ADDRESS", "an address, or nothing", "", str, str, str)
-FOLDER = Kind("FOLDER", "the path of a folder", "", parse_text, str, str)
-FILE = Kind("FILE", "the path of a file", "", str, str, str)
-NAME = Kind("TEXT", "a text, or nothing", "", str, str, str)
-FLAG = Kind("", "true or false", "", parse_flag, lambda flag: "true" if flag else "false", bool | str)
-COUNT = Kind("NUMBER", "a whole number", "", int, str, int | str)
-SIZE = Kind("SIZE", "a size", "65536, 64MB or 1GiB", parse_size, show_size, int | str)
-WATERMARK = Kind(
-    "SHARE|SIZE",
-    "a share of the memory or a size",
-    "0.4, 40% or 2GiB",
-    parse_watermark,
-    show_watermark,
-    float | int | str,
-)
-SECONDS = Kind("TIME", "a time of whole seconds", "60, 90s or 5m", parse_seconds, "{}s".format, int | str)
-NAMES = Kind(
-    "NAMES",
-    f'names with commas between them, or "{NOBODY}"',
-    "",
-    parse_names,
-    lambda names: ",".join(names) or NOBODY,
-    list[str] | str,
-)
-PORT = Kind("PORT", f'a port from 0 to {PORT_MAX}, or "off"', "", parse_port, show_port, int | str)
-CHOICE = Kind("WORD", "one of", "", parse_text, str, str)
 
 
 class Row(NamedTuple):
@@ -1028,103 +880,3 @@ def _options() -> tuple[Option, ...]:
 OPTIONS: tuple[Option, ...] = _options()
 BY_NAME: dict[str, Option] = {option.name: option for option in OPTIONS}
 DEFAULTS = Config()
-
-
-class Loaded(NamedTuple):
-    """A configuration, where each option that was set came from, and what the operator should know."""
-
-    config: Config
-    sources: dict[str, str]
-    warnings: list[str]
-
-
-def load(
-    *,
-    flags: Mapping[str, object] | None = None,
-    environ: Mapping[str, str] | None = None,
-    file: str | None = None,
-) -> Loaded:
-    """Gather the configuration from a command line (by option name), an environment and a TOML file.
-
-    Raises ConfigError for a file that cannot be read or understood, an unknown option, a bad value.
-    """
-    environ = environ or {}
-    file = file or environ.get(CONFIG_FILE_ENV) or None
-    values: dict[str, Any] = {}
-    sources: dict[str, str] = {}
-    warnings: list[str] = []
-    for name, written, source in _settings(file, environ, warnings) if file else ():
-        option = BY_NAME.get(name)
-        if option is None:
-            raise ConfigError(f'{file}: unknown option "{name}"{_suggestion(name, BY_NAME)}')
-        values[option.field] = option.read(written, source=source)
-        sources[name] = cast(str, file)
-    for option in OPTIONS:
-        # The stronger variable comes first in `env`, so it is read last.
-        for variable in reversed(option.env):
-            text = environ.get(variable, "")
-            if text and not _is_service_link(variable, text):
-                values[option.field] = option.read(text, source=variable)
-                sources[option.name] = variable
-    for name, written in (flags or {}).items():
-        option = BY_NAME[name]
-        values[option.field] = option.read(written, source=option.flag)
-        sources[name] = option.flag
-    return Loaded(Config(**values), sources, warnings + _unknown_variables(environ))
-
-
-def _settings(
-    file: str, environ: Mapping[str, str], warnings: list[str]
-) -> Iterable[tuple[str, object, str]]:
-    """What a file sets: option, value as it is written, and where that stands."""
-    if file.endswith(RABBITMQ_SUFFIX):
-        from pillarbox.rabbitmq_conf import translate
-
-        given, told = translate(file, environ)
-        warnings += told
-        return given
-    return [(name, written, f"{file}: {name}") for name, written in read_file(file).items()]
-
-
-def read_file(file: str) -> dict[str, object]:
-    """Return the table that a TOML file holds. Raises ConfigError."""
-    import tomllib
-
-    try:
-        return tomllib.loads(Path(file).expanduser().read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"cannot read {file}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"{file} is not UTF-8 text") from None
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{file} is not valid TOML: {error}") from None
-
-
-def _suggestion(name: str, known: Iterable[str]) -> str:
-    import difflib
-
-    by_lower = {other.lower(): other for other in known}
-    close = difflib.get_close_matches(name.lower(), by_lower, n=1)
-    return f'; did you mean "{by_lower[close[0]]}"?' if close else ""
-
-
-_SERVICE_LINK = re.compile(ENV_PREFIX + r"(\w+_)?(PORT(_\d+_TCP.*)?|SERVICE_(HOST|PORT.*))")
-
-
-def _is_service_link(variable: str, text: str) -> bool:
-    """Tell a variable that Kubernetes or Docker made for a service named `pillarbox` from a setting.
-
-    For such a service every container gets PILLARBOX_PORT=tcp://10.0.0.1:5672 and the like, which is
-    nothing that an operator wrote; so it is for one named `pillarbox-management`.
-    """
-    is_ours = any(variable in option.env for option in OPTIONS)
-    return _SERVICE_LINK.fullmatch(variable) is not None and (not is_ours or "://" in text)
-
-
-def _unknown_variables(environ: Mapping[str, str]) -> list[str]:
-    known = {CONFIG_FILE_ENV, *CLIENT_ENV, *(variable for option in OPTIONS for variable in option.env)}
-    return [
-        f'the environment variable "{variable}" is unknown{_suggestion(variable, known)}'
-        for variable, text in environ.items()
-        if variable.startswith(ENV_PREFIX) and variable not in known and not _is_service_link(variable, text)
-    ]

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from urllib.parse import quote
 
 from pillarbox.clock import Clock, ManualClock
-from pillarbox.config import OFF, Config
+from pillarbox.config import Config
+from pillarbox.config_values import OFF
 
 if TYPE_CHECKING:
     from types import TracebackType

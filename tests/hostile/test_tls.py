@@ -22,7 +22,7 @@ import pytest
 
 from pillarbox import Broker, ManualClock, StartupError
 from pillarbox.clock import iso_time
-from pillarbox.config import OFF
+from pillarbox.config_values import OFF
 from pillarbox.net.tls import server_context
 from tests.clients.raw_client import PROTOCOL_HEADER
 from tests.hostile.conftest import Scene, scene_on

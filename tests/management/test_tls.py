@@ -13,7 +13,8 @@ import pytest
 
 from bench.peers import make_certificate
 from pillarbox import Broker
-from pillarbox.config import OFF, Config, ConfigError
+from pillarbox.config import Config, ConfigError
+from pillarbox.config_values import OFF
 from tests.management.http import basic
 
 pytestmark = pytest.mark.skipif(

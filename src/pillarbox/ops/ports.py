@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from pillarbox.config import OFF, Config
+from pillarbox.config import Config
+from pillarbox.config_values import OFF
 
 
 class OperatorPort(NamedTuple):

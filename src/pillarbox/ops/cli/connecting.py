@@ -16,7 +16,8 @@ from urllib.parse import unquote, urlsplit
 
 import click
 
-from pillarbox.config import CLIENT_ENV, ENV_PREFIX
+from pillarbox.config import ENV_PREFIX
+from pillarbox.config_sources import CLIENT_ENV
 from pillarbox.ops.api_client import DEFAULT_PORT, TIMEOUT_S, ApiClient
 from pillarbox.ops.cli.passwords import ask, read_password
 

@@ -8,7 +8,7 @@ from functools import partial
 
 import click
 
-from pillarbox.config import SECONDS
+from pillarbox.config_values import SECONDS
 from pillarbox.ops.api_client import ApiClient
 from pillarbox.ops.cli import CONTEXT
 from pillarbox.ops.monitor.table import COLUMNS, arranged

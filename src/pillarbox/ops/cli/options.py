@@ -11,7 +11,9 @@ from collections.abc import Mapping
 
 import click
 
-from pillarbox.config import CONFIG_FILE_ENV, FLAG, OPTIONS, Config, ConfigError, Option, load
+from pillarbox.config import OPTIONS, Config, ConfigError, Option
+from pillarbox.config_sources import CONFIG_FILE_ENV, load
+from pillarbox.config_values import FLAG
 
 CONFIG_FILE = click.Option(
     ["--config", "config_file"],

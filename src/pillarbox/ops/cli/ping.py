@@ -13,7 +13,8 @@ import struct
 import click
 
 from pillarbox.clock import monotonic_ns
-from pillarbox.config import BY_NAME, OFF, SECONDS
+from pillarbox.config import BY_NAME
+from pillarbox.config_values import OFF, SECONDS
 from pillarbox.errors import PillarboxError
 from pillarbox.ops.cli import CONTEXT
 from pillarbox.ops.cli.options import CONFIG_FILE, click_option, configuration

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from pillarbox.config import parse_size
+from pillarbox.config_values import parse_size
 from pillarbox.ops.api_client import ApiError
 from pillarbox.ops.cli.lookalike.arguments import EXIT_SOFTWARE, ToolError, UsageError
 from pillarbox.ops.cli.lookalike.run import Command, Run

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from pillarbox.config import parse_size
+from pillarbox.config_values import parse_size
 from pillarbox.ops.cli.lookalike.arguments import EXIT_DATA, UsageError
 from pillarbox.ops.cli.lookalike.run import Command, Run
 
