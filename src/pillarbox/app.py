@@ -385,6 +385,7 @@ class Server:
         )
         pace = Pace()
         sampler = self.sampler = Sampler(core)
+        sampler.watch(node.gauges, lambda: node.gauge(len(core.sessions)))
         sampler.start()
 
         def make_site(stopping: asyncio.Event) -> Any:

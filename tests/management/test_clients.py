@@ -153,3 +153,20 @@ def test_sessions_of_a_connection_that_does_not_use_amqp_1_are_refused(broker: B
         assert api.request("GET", "connections/none/sessions").status == 404
         with client(broker, "manager", "secret") as other:
             assert other.request("GET", f"connections/{quote(one['name'], safe='')}/sessions").status == 401
+
+
+def test_bytes_that_a_client_does_not_take_are_shown(broker: Broker) -> None:
+    parameters = pika.URLParameters(broker.amqp_url)
+    parameters.client_properties = {"connection_name": "idle"}
+    idle = pika.BlockingConnection(parameters)
+    body = bytes(1 << 20)
+    with connected(broker) as sender, client(broker) as api:
+        publisher = sender.channel()
+        publisher.confirm_delivery()
+        publisher.queue_declare("bodies", durable=True)
+        idle.channel().basic_consume("bodies", lambda *_: None, auto_ack=True)
+        for _ in range(16):
+            publisher.basic_publish("", "bodies", body)
+        pending = {one.get("user_provided_name"): one["send_pend"] for one in api.get("connections")}
+        assert pending["idle"] > len(body)
+        assert pending[None] == 0

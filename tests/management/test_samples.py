@@ -67,6 +67,22 @@ def test_rate_is_what_came_in_the_last_interval(
     assert overview["queue_totals"]["messages_ready_details"] == {"rate": 10.0}
 
 
+def test_node_has_rates_of_what_goes_up_and_down(broker: Broker, api: Client) -> None:
+    broker.advance(INTERVAL)
+    with pika.BlockingConnection(pika.URLParameters(broker.amqp_url)):
+        broker.advance(INTERVAL)
+        (node,) = api.get("nodes?data_rates_age=60&data_rates_incr=5")
+        assert node["sockets_used_details"]["rate"] == 0.2
+        samples = [one["sample"] for one in node["sockets_used_details"]["samples"]]
+        assert samples[:2] == [1, 0], "the newest first"
+        for name in ("mem_used", "disk_free", "fd_used"):
+            kept = node[f"{name}_details"]["samples"]
+            assert all(one["sample"] > 0 for one in kept) == (node[name] > 0), name
+    broker.advance(INTERVAL)
+    (node,) = api.get("nodes")
+    assert node["sockets_used_details"]["rate"] == -0.2
+
+
 def test_rate_is_0_when_nothing_comes_any_more(broker: Broker, api: Client, channel: BlockingChannel) -> None:
     publish(channel, 50)
     broker.advance(INTERVAL)

@@ -6,7 +6,7 @@ that publishes and receives under one ledger).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
@@ -53,6 +53,8 @@ class Client(Protocol):
     """One connection."""
 
     traffic: TrafficCounters
+    unsent_bytes: Callable[[], int]
+    """How much of what was written the socket has not taken yet."""
 
     @property
     def flow_state(self) -> str:

@@ -74,6 +74,8 @@ class Connection(Protocol):
     """What is known of the encryption, in words; None without it."""
     bodies_out_bytes: int
     """Bytes of bodies in what there is to write."""
+    unsent_bytes: Callable[[], int]
+    """Told by the driver: how much of what was written the socket has not taken yet."""
 
     in_body: int
     """Not 0: a large body is being read."""
@@ -164,6 +166,7 @@ class Driver(asyncio.BufferedProtocol):
         name = f"{_shown(peer)} -> {_shown(local)}" if isinstance(peer, tuple) else "local"
         self._ticker.begin()
         self.connection = self._make_connection(name, _is_loopback(host), self._has_output)
+        self.connection.unsent_bytes = self._transport.get_write_buffer_size
         if self._identify is not None:
             certificate = transport.get_extra_info("peercert")
             self.connection.certificate_user = self._identify(certificate)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pillarbox.broker.counters import (
@@ -154,6 +154,14 @@ class Sampler:
         self._pass: Iterator[None] | None = None
         self._kept_max = KEPT_MAX
         self._active_bytes = 0
+        self._gauges: list[tuple[Counters, Callable[[], Sequence[int]]]] = []
+
+    def watch(self, gauges: Counters, read: Callable[[], Sequence[int]]) -> None:
+        """Sample these as well; `read` gives their values, in the order of their names."""
+        # They have not been at 0 before somebody looked.
+        gauges.samples = series = Series(gauges.NAMES)
+        series.trimmed = True
+        self._gauges.append((gauges, read))
 
     def start(self) -> None:
         """Begin to sample, now and every interval."""
@@ -184,6 +192,9 @@ class Sampler:
         self._kept_max = max(KEPT_MIN, min(KEPT_MAX, share))
         self._active_bytes = 0
         sessions = self._sessions()
+        for gauges, read in self._gauges:
+            self._note(gauges, gauges.NAMES, read(), now_ms)
+            yield
         overview = [0] * len(TOTALS)
         for vhost in list(core.vhosts.values()):
             totals = [0] * len(TOTALS)

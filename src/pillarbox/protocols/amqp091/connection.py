@@ -105,6 +105,7 @@ class Connection:
         self.known: Principal | None = None
         """Who it is, where that is known without a login."""
         self.on_output = on_output
+        self.unsent_bytes: Callable[[], int] = lambda: 0
         self.out: list[wire.Piece] = []
         self.state = State.PROTOCOL_HEADER
         self.channels: dict[int, Channel] = {}

@@ -80,6 +80,7 @@ class Connection:
         self.peer = peer
         self.loopback = loopback
         self.on_output = on_output
+        self.unsent_bytes: Callable[[], int] = lambda: 0
         self.session: Session | None = None
         self.sasl_mechanism = ""
         """What the client logs in by, from its SaslHandshake on."""

@@ -127,7 +127,7 @@ CONNECTION = Document(
     Field("send_oct", INTEGER, _counter("send_oct"), Level.STATS),
     Field("send_oct_details", stats.DETAILS, _rate(stats.BYTES[1]), Level.STATS),
     Field("send_cnt", INTEGER, _counter("send_cnt"), Level.STATS),
-    Field("send_pend", INTEGER, lambda s, r: 0, Level.STATS),
+    Field("send_pend", INTEGER, lambda s, r: s.client.unsent_bytes(), Level.STATS),
     Field("garbage_collection", GARBAGE_COLLECTION, lambda s, r: NO_ERLANG_PROCESS, Level.STATS),
     Field("reductions", INTEGER, lambda s, r: 0, Level.STATS),
     Field("reductions_details", stats.DETAILS, lambda s, r: stats.no_rate(r), Level.STATS),

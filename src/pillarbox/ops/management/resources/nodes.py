@@ -43,6 +43,11 @@ def _applications(node: Node, request: Request) -> list[dict[str, Any]]:
     ]
 
 
+def _gauge_rate(name: str) -> Callable[[Node, Request], Any]:
+    measure = stats.Measure(name)
+    return lambda node, request: stats.details(measure, (node.gauges,), stats.DATA, request)
+
+
 def _churned(measure: stats.Measure) -> Callable[[Node, Request], int]:
     return lambda node, request: getattr(request.core.churn, measure.name)
 
@@ -66,19 +71,19 @@ NODE = Document(
     Field("cluster_links", array(OBJECT), lambda n, r: []),
     Field("net_ticktime", INTEGER, lambda n, r: 60),
     Field("mem_used", INTEGER, lambda n, r: process_bytes()),
-    Field("mem_used_details", stats.DETAILS, lambda n, r: stats.no_rate(r)),
+    Field("mem_used_details", stats.DETAILS, _gauge_rate("mem_used")),
     Field("mem_limit", INTEGER, lambda n, r: n.watch.memory_max),
     Field("mem_alarm", BOOLEAN, lambda n, r: MEMORY in r.core.alarms),
     Field("mem_calculation_strategy", STRING, lambda n, r: "rss"),
     Field("disk_free", INTEGER, lambda n, r: n.watch.disk_free),
-    Field("disk_free_details", stats.DETAILS, lambda n, r: stats.no_rate(r)),
+    Field("disk_free_details", stats.DETAILS, _gauge_rate("disk_free")),
     Field("disk_free_limit", INTEGER, lambda n, r: n.watch.disk_free_min),
     Field("disk_free_alarm", BOOLEAN, lambda n, r: DISK in r.core.alarms),
     Field("fd_used", INTEGER, lambda n, r: n.files_open),
-    Field("fd_used_details", stats.DETAILS, lambda n, r: stats.no_rate(r)),
+    Field("fd_used_details", stats.DETAILS, _gauge_rate("fd_used")),
     Field("fd_total", INTEGER, lambda n, r: n.files_max),
     Field("sockets_used", INTEGER, lambda n, r: len(r.core.sessions)),
-    Field("sockets_used_details", stats.DETAILS, lambda n, r: stats.no_rate(r)),
+    Field("sockets_used_details", stats.DETAILS, _gauge_rate("sockets_used")),
     Field("sockets_total", INTEGER, lambda n, r: n.files_max),
     Field("proc_used", INTEGER, lambda n, r: 1),
     Field("proc_used_details", stats.DETAILS, lambda n, r: stats.no_rate(r)),

@@ -38,6 +38,14 @@ GLOBAL_PARAMETER = Document(
 )
 CLUSTER_NAME = "cluster_name"
 
+_NO_FEDERATION = "Pillarbox has no federation: a client that consumes there and publishes here does it\n"
+INSTEAD = {
+    "shovel": "Pillarbox has no shovels: POST /api/queues/VHOST/QUEUE/move moves what is in a queue\n",
+    "federation-upstream": _NO_FEDERATION,
+    "federation-upstream-set": _NO_FEDERATION,
+}
+"""What to do without the plugins whose parameters these are. The refusal is RabbitMQ's without them."""
+
 
 class Value(msgspec.Struct):
     """What a parameter is set to."""
@@ -73,7 +81,8 @@ def show(request: Request) -> Iterator[bytes]:
 def put(request: Request) -> Answer | None:
     component, name = request.path["component"], request.path["name"]
     if component not in COMPONENTS:
-        raise bad_request(f"Validation failed\n\ncomponent {component} not found\n")
+        instead = INSTEAD.get(component, "")
+        raise bad_request(f"Validation failed\n\ncomponent {component} not found\n{instead}")
     new = not any(_found(request))
     COMPONENTS[component](request.core, request.vhost, name, request.body.value)
     return CREATED if new else None

@@ -22,7 +22,7 @@ export function Tile({ label, value, note, tone, href }) {
 export const end = (cell) => ({ title: "", number: true, cell });
 
 /** The state of a queue in RabbitMQ's words: what is idle says since when. */
-export const stateOf = ({ state, idle_since: since }) => (since ? "idle" : state);
+export const stateOf = ({ state, idle_since: since }) => (state === "running" && since ? "idle" : state);
 
 const STATES = { running: "good", idle: "calm", flow: "warm", blocked: "bad", blocking: "warm", down: "bad" };
 export const State = ({ state }) => html`<span class="state ${STATES[state] ?? "calm"}">${state ?? "–"}</span>`;
