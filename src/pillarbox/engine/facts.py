@@ -17,7 +17,6 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
-from typing import NamedTuple
 
 import msgspec
 
@@ -44,7 +43,7 @@ _COUNT = struct.Struct(">BI")
 _SETTLED_ONE = struct.Struct(">BBIIQIqq")
 
 
-class EncodedGroup(NamedTuple):
+class EncodedGroup(msgspec.Struct):
     """A group as chunks that together make it up; chunk 0 begins with the batch's header."""
 
     chunks: list[bytes | bytearray]
@@ -113,15 +112,13 @@ class Codec(RecordCodec):
 
         Its messages stand first in the batch; replay, which takes kinds in its own order, does not mind.
         """
-        if len(group.messages) > 1:
-            joined, record_of = join_facts(group.messages)
-            values = [self.encode_messages(record.targets, record.messages) for record in joined]
-            counts = [len(record.messages) for record in joined]
-        else:
-            values = [self.encode_messages(fact.targets, fact.messages) for fact in group.messages]
-            counts = [len(fact.messages) for fact in group.messages]
-            record_of = [0] * len(values)
-        records: list[tuple[bytes, bytes | bytearray]] = [(MESSAGES, value) for value in values]
+        facts: Sequence[MessagesFact | _Joined] = group.messages
+        record_of: Sequence[int] = (0,)
+        if len(facts) != 1:
+            facts, record_of = join_facts(group.messages)
+        records: list[tuple[bytes, bytes | bytearray]] = []
+        for fact in facts:
+            records.append((MESSAGES, self.encode_messages(fact.targets, fact.messages)))
         if group.definitions:
             records += [(DEFINITION, encode_definition(fact)) for fact in group.definitions]
         if group.delivered:
@@ -132,9 +129,12 @@ class Codec(RecordCodec):
             records.append((SETTLED, encode_settled([(f.uid, f.sequences) for f in group.settled])))
         if not records:
             return None
-        chunks, size, positions = encode_batch(records, base_offset=base_offset)
-        places = [(positions[place], len(values[place]), counts[place]) for place in record_of]
-        return EncodedGroup(chunks, size, len(records), places)
+        batch = encode_batch(records, base_offset=base_offset)
+        positions = batch.value_positions
+        places = [
+            (positions[place], len(records[place][1]), len(facts[place].messages)) for place in record_of
+        ]
+        return EncodedGroup(batch.chunks, batch.size, len(records), places)
 
 
 # --- the small facts -----------------------------------------------------------------------------------

@@ -123,8 +123,6 @@ class LocalEngine:
         """What to call when the entry of that serial is done, in ascending order."""
         self.unsynced_bytes = 0
         """Bytes taken and not yet durable: what slows publishers down."""
-        self._answer_now = False
-        """The committer is at work on this thread."""
         self._loads = 0
         """Loads that are not answered yet."""
         self._removing = 0
@@ -229,11 +227,8 @@ class LocalEngine:
         small = self.unsynced_bytes <= COMMIT_HERE_BYTES
         if group.lone and small and not self._held and not held:
             self._pending.append(_Pending(serial, group.ticket, entry.segment, position, encoded.size))
-            self._answer_now = True
-            if self._committer.commit_now(entry):
-                self._answer_now = False
+            if self._committer.commit_now(entry, self._on_done):
                 return
-            self._answer_now = False
             self._pending.pop()
         urgent = group.waited or self.unsynced_bytes > LINGERING_BYTES_MAX
         self._submit(entry, group.ticket, encoded.size, urgent=urgent, held=held)
@@ -299,10 +294,7 @@ class LocalEngine:
             self._committer.submit(entry, urgent=urgent)
 
     def _on_done_elsewhere(self, serial: int) -> None:
-        if self._answer_now:
-            self._on_done(serial)
-        else:
-            self._scheduler.call_soon(lambda: self._on_done(serial))
+        self._scheduler.call_soon(lambda: self._on_done(serial))
 
     def _on_done(self, serial: int) -> None:
         """Everything up to this serial is as durable as it was asked to be."""

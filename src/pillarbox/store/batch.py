@@ -21,6 +21,8 @@ import struct
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import msgspec
+
 from pillarbox.store.crc import crc32c
 
 Buffer = bytes | bytearray | memoryview
@@ -123,7 +125,7 @@ class RawRecord(NamedTuple):
     headers: bytes
 
 
-class EncodedBatch(NamedTuple):
+class EncodedBatch(msgspec.Struct):
     """A batch as chunks that together make it up; chunk 0 begins with the header, and is a bytearray that may
     be patched in place."""
 
@@ -205,14 +207,14 @@ def encode_batch(
                 varints[value_size] if 0 <= value_size < 1024 else _varint(value_size),
             )
         )
-        value = value or b""
-        size = len(fields) + len(value) + 1
+        if value is None:
+            value, value_size = b"", 0
+        size = len(fields) + value_size + 1
         head = tail + (varints[size] if size < 1024 else _varint(size)) + fields
         position += len(head)
         positions.append(position)
-        position += len(value)
-        chunks.append(head)
-        chunks.append(value)
+        position += value_size
+        chunks += (head, value)
         tail = b"\0"
     chunks.append(tail)
     position += len(tail)

@@ -128,10 +128,10 @@ class Committer:
         if self._pending:
             self._worker.wake()
 
-    def commit_now(self, entry: Entry) -> bool:
+    def commit_now(self, entry: Entry, done: Callable[[int], None]) -> bool:
         """Commit one entry here, and what is pending, if nothing is under way and syncs are quick.
 
-        False if it was not done.
+        `done` is called in place of the committer's own. False if nothing was tried.
 
         Publishers that wait for their confirms then wait for the disk alone, and not for two threads to take
         turns as well. One slow sync sends everything back to the worker until syncs are quick again.
@@ -141,8 +141,12 @@ class Committer:
         try:
             if self._broken:
                 return False
-            pending = self._pending
-            self._try_commit([*(pending.popleft() for _ in range(len(pending))), entry])
+            # Nobody adds anything meanwhile: `submit` is called on this thread.
+            entries = [entry]
+            if self._pending:
+                entries = [*self._pending, entry]
+                self._pending.clear()
+            self._try_commit(entries, done)
         finally:
             self._working.release()
         return True
@@ -165,9 +169,9 @@ class Committer:
             with self._working:
                 entries = [pending.popleft() for _ in range(len(pending))]
                 if entries and not self._broken:
-                    self._try_commit(entries)
+                    self._try_commit(entries, self._done)
 
-    def _try_commit(self, entries: list[Entry]) -> None:
+    def _try_commit(self, entries: list[Entry], done: Callable[[int], None]) -> None:
         now_ns = self._now_ns or monotonic_ns
         started_ns = now_ns()
         try:
@@ -180,7 +184,7 @@ class Committer:
             _log.exception("the journal's writer has a defect")
             self._break(repr(error))
             return
-        self._done(entries[-1].ticket)
+        done(entries[-1].ticket)
         took_us = (now_ns() - started_ns) // 1000
         self._sync_us += (took_us - self._sync_us) // SYNC_MEMORY
 
@@ -225,10 +229,11 @@ class Committer:
     def _sync_all(self) -> None:
         if self._clean:
             return
-        for handle in self._unsynced:
-            self._files.sync(handle)
-            self._files.close(handle)
-        self._unsynced.clear()
+        if self._unsynced:
+            for handle in self._unsynced:
+                self._files.sync(handle)
+                self._files.close(handle)
+            self._unsynced.clear()
         self._files.sync(self._handle)
         self._clean = True
 

@@ -148,6 +148,12 @@ class DiskFiles:
         return b"".join(parts)
 
     def write(self, handle: int, position: int, chunks: Sequence[bytes | bytearray | memoryview]) -> int:
+        if len(chunks) == 1:
+            size = len(chunks[0])
+            done = os.pwrite(handle, chunks[0], position)
+            if done < size:
+                self._write_rest(handle, bytes(chunks[0]), done, position)
+            return size
         total = 0
         for first in range(0, len(chunks), WRITE_CHUNKS_MAX):
             part = chunks[first : first + WRITE_CHUNKS_MAX]
@@ -251,8 +257,6 @@ else:
 
 
 def _pwritev(handle: int, chunks: Sequence[bytes | bytearray | memoryview], position: int) -> int:
-    if len(chunks) == 1:
-        return os.pwrite(handle, chunks[0], position)
     if HAS_PWRITEV:
         return os.pwritev(handle, chunks, position)
     return os.pwrite(handle, b"".join(chunks), position)
