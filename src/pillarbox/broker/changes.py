@@ -53,6 +53,8 @@ class Changes:
         """Some of them were moved there: what settles them waits for the logs, too."""
         self.definitions: list[DefinitionFact] = []
         self.messages: list[MessagesFact] = []
+        self.message_count = 0
+        """How many these are, each once, however many queues have it."""
         self.delivered: dict[int, int] = {}
         self.returned: list[ReturnedFact] = []
         self.settled: dict[int, list[range]] = {}
@@ -93,25 +95,22 @@ class Changes:
         """Is there anything for the journal?"""
         return bool(self.messages or self.settled or self.delivered or self.definitions or self.returned)
 
-    @property
-    def message_count(self) -> int:
-        """Messages for the journal, each once, however many queues have it."""
-        return sum([len(fact.messages) for fact in self.messages])
-
     def take_group(self, ticket: int, *, lone: bool, waited: bool) -> Group | None:
         """All facts since the last call, as one group; None if there are none."""
         if not self.has_facts:
             return None
+        delivered, settled = self.delivered, self.settled
         group = Group(
             ticket,
             self.definitions,
             self.messages,
-            [DeliveredFact(uid, sequence) for uid, sequence in self.delivered.items()],
-            [SettledFact(uid, ranges) for uid, ranges in self.settled.items()],
+            [DeliveredFact(uid, sequence) for uid, sequence in delivered.items()] if delivered else [],
+            [SettledFact(uid, ranges) for uid, ranges in settled.items()] if settled else [],
             lone,
             waited or bool(self.definitions),
             self.returned,
         )
         self.definitions, self.messages, self.delivered, self.settled = [], [], {}, {}
         self.returned = []
+        self.message_count = 0
         return group

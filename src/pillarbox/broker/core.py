@@ -342,7 +342,10 @@ class Core:
         """
         crowded: list[Queue] = []
         refused: Sequence[int] = ()
+        stored = False
         for queue in queues:
+            if queue.journaled:
+                stored = persistent
             if queue.limits is not None and not queue.limits.have_room(queue, len(messages), body_bytes):
                 crowded.append(queue)
         if crowded:
@@ -351,8 +354,8 @@ class Core:
                     queues, messages, message_bytes, persistent, expiring=expiring, prioritized=prioritized
                 )
             queues, refused = self._admit(queues, crowded, messages, body_bytes)
-        stored = persistent and any(queue.journaled for queue in queues)
-        if stored:
+            stored = persistent and any(queue.journaled for queue in queues)
+        if stored and self.failure is not None:
             self.demand_storage()
         if prioritized and any(queue.priority_max for queue in queues):
             for priority, part in _by_priority(queues, messages):
@@ -470,6 +473,7 @@ class Core:
                 lane.push(messages, body_bytes, None, expiring=expiring, message_bytes=message_bytes)
         if targets:
             changes.messages.append(MessagesFact(targets, messages, location))
+            changes.message_count += len(messages)
         if over:
             self._grown.update(dict.fromkeys(queues))
 
@@ -545,7 +549,7 @@ class Core:
             for due_ms, who in changes.timed:
                 self.scheduler.at(due_ms, who)
             changes.timed.clear()
-        if changes.has_facts or self.confirms.listed or changes.logs_grown:
+        if self.confirms.listed or changes.logs_grown or changes.has_facts:
             self.flush(delivered)
         if self._grown:
             for queue in self._grown:

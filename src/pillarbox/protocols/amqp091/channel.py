@@ -54,6 +54,7 @@ _uint32 = Struct(">I").unpack_from
 _uint16 = Struct(">H").unpack_from
 _header_start = Struct(">HHQ").unpack_from
 _tag = Struct(">Q").pack
+_ack_frame = Struct(">BHIIQ?c").pack
 _method_head = Struct(">BHIIB").pack
 _header_head = Struct(">BHIHHQ").pack
 _body_head = Struct(">BHI").pack
@@ -594,7 +595,10 @@ class Channel:
         """See `Sink`."""
         if not self.closing:
             self.counters.confirm += tag_last - tag_first + 1
-            self.send_method(methods.BASIC_ACK, tag_last, tag_first != tag_last)
+            frame = _ack_frame(
+                1, self.number, 13, methods.BASIC_ACK, tag_last, tag_first != tag_last, b"\xce"
+            )
+            self.connection.send(frame)
 
     def refuse(self, tag_first: int, tag_last: int) -> None:
         """See `Sink`: basic.nack, whose last bit says nothing to a publisher; RabbitMQ sets it."""

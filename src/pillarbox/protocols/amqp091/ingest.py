@@ -143,7 +143,7 @@ def ingest(connection: Connection, data: bytes) -> int:
                                 or persistent is not run_persistent
                             ):
                                 connection.resume = position
-                                if not flush():
+                                if (messages or ack_channel is not None) and not flush():
                                     continue
                                 run_channel, run_target, run_persistent = channel, target, persistent
                                 run_expiring = run_prioritized = False
