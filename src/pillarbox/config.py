@@ -601,8 +601,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         Row(
             KAFKA,
             NAME,
-            "The user as whom Kafka clients act that do not log in. Nobody: all have to log in by SASL. Who "
-            "may connect from this machine only (`loopback_users`) may do so here as well.",
+            "The user as whom Kafka clients act that do not log in; `none`: all have to log in, by SASL or a "
+            "certificate. Who may connect from this machine only (`loopback_users`) may do so here as well.",
         ),
     ] = "guest"
     kafka_auto_create_topics: Annotated[

@@ -117,6 +117,19 @@ class Asking:
         assert at + size == len(data), "there is something behind the response"
         return response
 
+    def send_raw(self, data: bytes) -> None:
+        """Send bytes as they are."""
+        self._socket.sendall(data)
+
+    def send_bare(self, message: bytes) -> None:
+        """Send a message without a header, but with its size."""
+        self.send_raw(struct.pack(">i", len(message)) + message)
+
+    def take_bare(self) -> bytes:
+        """A message without a header."""
+        (size,) = struct.unpack(">i", self._read(4))
+        return self._read(size)
+
     def _read(self, count: int) -> bytes:
         data = b""
         while len(data) < count:

@@ -18,17 +18,21 @@ from collections.abc import Callable, Mapping
 from struct import Struct
 from typing import TYPE_CHECKING
 
+from pillarbox.broker.bearer import Bearer
 from pillarbox.broker.client import ClientFacts, Tls
 from pillarbox.broker.counters import TrafficCounters
 from pillarbox.errors import BrokerError
 from pillarbox.protocols.kafka.api import handler
 from pillarbox.protocols.kafka.api.api_versions import unknown_version
 from pillarbox.protocols.kafka.call import Call
-from pillarbox.protocols.kafka.codec import API_VERSIONS, decode_header, decode_request
+from pillarbox.protocols.kafka.codec import API_VERSIONS, RequestHeader, decode_header, decode_request
+from pillarbox.protocols.kafka.login import Login
+from pillarbox.protocols.kafka.sasl import LoginRefused
 from pillarbox.protocols.kafka.versions import PRODUCE
 from pillarbox.protocols.kafka.wire import WireError
 
 if TYPE_CHECKING:
+    from pillarbox.broker.auth import Principal
     from pillarbox.broker.session import Session
     from pillarbox.protocols.kafka.head import Head
 
@@ -53,6 +57,9 @@ LARGE_BYTES = 64 << 10
 
 BEFORE_LOGIN = frozenset((17, API_VERSIONS, 36))
 """SaslHandshake, ApiVersions and SaslAuthenticate: what a client may ask before it has said who it is."""
+
+NO_HEADER = RequestHeader(-1, 0, 0, None)
+"""Of messages that have none: those of a login after a handshake of version 0."""
 
 _SIZE = Struct(">i")
 _SIZE_AND_KEY = Struct(">ih")
@@ -82,8 +89,10 @@ class Connection:
         self.on_output = on_output
         self.unsent_bytes: Callable[[], int] = lambda: 0
         self.session: Session | None = None
+        self.login: Login | None = None
+        """A login that has begun and is not over."""
         self.sasl_mechanism = ""
-        """What the client logs in by, from its SaslHandshake on."""
+        """What the client has logged in by; nothing: it was let in without."""
         self.client_software = ("", "")
         """Name and version, as the client gives them (KIP-511)."""
         self.traffic = TrafficCounters()
@@ -98,6 +107,8 @@ class Connection:
         self._scanning = False
         self._paused = False
         self._started_ms = self._received_ms = head.core.changes.now_ms
+        self._over_ms: int | None = None
+        """When its login ends."""
         self._frame_bytes = 0
         """Size of the request that is on its way, with its four bytes; 0: nobody knows."""
 
@@ -120,6 +131,9 @@ class Connection:
 
     def _scan(self) -> None:
         """Act on all whole requests; leave what is not whole, or has no room among the calls."""
+        if self.login is not None and self.login.bare:
+            self._scan_login(self.login)
+            return
         data = self._input
         at = self._frame_bytes = 0
         self._scanning = True
@@ -130,7 +144,7 @@ class Connection:
                     break
                 size, key = _SIZE_AND_KEY.unpack_from(data, at)
                 if not 8 <= size <= self._size_max(key):
-                    self._refuse(f"a request of key {key} and {size} bytes")
+                    self.refuse(f"a request of key {key} and {size} bytes")
                     break
                 end = at + 4 + size
                 if end > len(data):
@@ -147,6 +161,30 @@ class Connection:
             at = len(data)
         del data[:at]
         self._flush_answers()
+
+    def _scan_login(self, login: Login) -> None:
+        """Take messages of a login that have no headers, and answer them so (KIP-43)."""
+        data = self._input
+        while self.login is login and not self.want_close and len(data) >= _SIZE.size:
+            (size,) = _SIZE.unpack_from(data)
+            if not 0 <= size <= STRANGER_BYTES_MAX:
+                self.refuse(f"a message of {size} bytes to log in")
+                break
+            end = _SIZE.size + size
+            if end > len(data):
+                break
+            said = bytes(data[_SIZE.size : end])
+            del data[:end]
+            call = Call(self, NO_HEADER, size)
+            try:
+                call.pieces = [login.respond(said)]
+            except LoginRefused as refused:
+                self.refuse(f"login refused: {refused}")
+                break
+            self._begin(call)
+        self._flush_answers()
+        if self.login is None and not self.want_close and data:
+            self._scan()
 
     def _size_max(self, key: int) -> int:
         if self.session is None and self.head.settings.sasl:
@@ -168,7 +206,7 @@ class Connection:
                 return
             request, _ = decode_request(key, version, frame, at)
         except (WireError, KeyError) as fault:
-            self._refuse(str(fault))
+            self.refuse(str(fault))
             return
         if self.session is None and key not in BEFORE_LOGIN and not self._enter():
             return
@@ -193,26 +231,36 @@ class Connection:
             self._scan()
 
     def _enter(self) -> bool:
-        """Let in a client that need not say who it is, as whoever the settings name."""
-        reason = self.head.anonymous_refused(self)
-        if reason is None:
-            try:
-                self.log_in(self.head.anonymous)
-            except BrokerError as error:
-                reason = error.text
-        if reason is not None:
-            self._refuse(reason)
-        return reason is None
+        """Let in a client that need not say who it is: whom its certificate speaks for (K70), or whoever the
+        settings name."""
+        try:
+            self.log_in(self.head.principal_of(self))
+        except BrokerError as error:
+            self.refuse(error.text)
+            return False
+        return True
 
-    def log_in(self, name: str) -> None:
-        """Go on as this user. Raises BrokerError if it may not enter."""
-        core = self.head.core
-        user = core.users.by_name[name]
-        self.session = core.open_session(user, self.head.settings.vhost, self)
-        self.session.describe = lambda: f"{self.peer} ({' '.join(self.client_software).strip() or 'kafka'})"
-        self.session.introduce(self)
+    def log_in(self, principal: Principal) -> None:
+        """Go on as somebody, or as the same one with other rights. Raises BrokerError if it may not enter."""
+        if self.session is None:
+            self.session = self.head.core.open_session(principal, self.head.settings.vhost, self)
+            self.session.describe = lambda: f"{self.peer} ({self._software or 'kafka'})"
+            self.session.introduce(self)
+        else:
+            self.session.renew(principal)
+        self._over_ms = principal.expires_ms if isinstance(principal, Bearer) else None
 
-    def _refuse(self, reason: str) -> None:
+    @property
+    def lifetime_ms(self) -> int:
+        """How long the login is good for; 0: for ever, or there is none."""
+        return 0 if self._over_ms is None else max(1, self._over_ms - self.head.core.changes.now_ms)
+
+    @property
+    def _software(self) -> str:
+        return " ".join(self.client_software).strip()
+
+    def refuse(self, reason: str) -> None:
+        """Close it, when what was answered up to now is written; the operator is told why."""
         _log.warning("closing the Kafka connection %s: %s", self.peer, reason)
         self._end()
 
@@ -257,11 +305,14 @@ class Connection:
 
     def tick(self, now_ms: int) -> None:
         """Close a connection that has been silent for too long, unless something of it is under way."""
+        if self._over_ms is not None and now_ms >= self._over_ms:
+            self.refuse("its login is over, and it has not logged in again")
+            return
         idle_ms = self.head.settings.idle_ms
         if not self._calls and now_ms - self._received_ms >= idle_ms:
             self._end()
         elif self.session is None and now_ms - self._started_ms >= self.head.settings.login_ms:
-            self._refuse("nobody has logged in in time")
+            self.refuse("nobody has logged in in time")
 
     def touch(self, now_ms: int) -> None:
         """It is not read: its silence is ours."""

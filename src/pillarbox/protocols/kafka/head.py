@@ -15,13 +15,16 @@ import msgspec
 
 from pillarbox.broker.promises import Promises
 from pillarbox.config import advertised_address
+from pillarbox.errors import BrokerError, Reason
 from pillarbox.protocols.kafka.api import SERVED
 from pillarbox.protocols.kafka.connection import Connection
 from pillarbox.protocols.kafka.groups.coordinator import Groups
+from pillarbox.protocols.kafka.sasl import mechanisms
 from pillarbox.protocols.kafka.transactions import Transactions
 from pillarbox.protocols.kafka.versions import features, offered
 
 if TYPE_CHECKING:
+    from pillarbox.broker.auth import Principal
     from pillarbox.broker.core import Core
     from pillarbox.broker.topics import Topics
     from pillarbox.broker.vhost import VHost
@@ -29,6 +32,9 @@ if TYPE_CHECKING:
 
 
 MEMORY = "/memory"
+SECRET_BYTES = 32
+NOBODY = "none"
+"""The word of the configuration for that everybody has to log in."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,6 +75,8 @@ class Head:
         self.features = features(settings.profile, self.offered)
         """The levels of each feature that clients can rely on: first and last, and the last counts."""
         self.cluster_id = _cluster_id(settings)
+        self.secret = core.random(SECRET_BYTES)
+        """Of this run: unknown users are asked by it as if they were there."""
         self.promises = Promises(core)
         self.parked: dict[object, None] = {}
         """Fetches that wait: timers keep nothing alive."""
@@ -98,16 +106,12 @@ class Head:
     @property
     def mechanisms(self) -> tuple[str, ...]:
         """How clients can log in."""
-        return ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
+        return mechanisms(self.core.users)
 
     @property
     def log_dir(self) -> str:
         """The folder of logs, as clients are told it: a broker in memory has one by name only."""
         return self.settings.log_dir or MEMORY
-
-    @property
-    def anonymous(self) -> str:
-        return self.settings.anonymous
 
     def connect(
         self, peer: str = "", loopback: bool = True, on_output: Callable[[], None] = lambda: None
@@ -125,16 +129,20 @@ class Head:
         """A connection is gone."""
         self.connections.pop(connection, None)
 
-    def anonymous_refused(self, connection: Connection) -> str | None:
-        """Why a client may not act without saying who it is; None: it may."""
-        name = self.settings.anonymous
+    def principal_of(self, connection: Connection) -> Principal:
+        """As whom a client acts that has not logged in. Raises BrokerError if it may not act at all."""
+        certified = connection.certificate_user
+        name = certified or self.settings.anonymous
         if not name:
-            return "it has not logged in"
-        if name not in self.core.users.by_name:
-            return f"there is no user '{name}', as whom clients act that do not log in"
+            raise BrokerError(Reason.ACCESS_REFUSED, "it has not logged in")
+        user = self.core.users.by_name.get(name)
+        if user is None:
+            whose = "of its certificate's name" if certified else "as whom clients act that do not log in"
+            raise BrokerError(Reason.ACCESS_REFUSED, f"there is no user '{name}', {whose}")
         if name in self.settings.loopback_users and not connection.loopback:
-            return f"user '{name}' can only connect from this machine"
-        return None
+            text = f"user '{name}' can only connect from this machine"
+            raise BrokerError(Reason.ACCESS_REFUSED, text)
+        return user
 
 
 def _cluster_id(settings: Settings) -> str:
@@ -147,7 +155,7 @@ def connections(core: Core, config: Config) -> Callable[[str, bool, Callable[[],
     """What makes a connection for each socket that was accepted (see `protocols.registry`)."""
     settings = Settings(
         vhost=config.default_vhost,
-        anonymous=config.kafka_anonymous_user,
+        anonymous="" if config.kafka_anonymous_user == NOBODY else config.kafka_anonymous_user,
         loopback_users=config.loopback_users,
         advertised=advertised_address(config.kafka_advertised),
         auto_create_topics=config.kafka_auto_create_topics,
