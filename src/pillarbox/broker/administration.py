@@ -11,12 +11,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from pillarbox.broker import definitions as kept
+from pillarbox.broker.auth import User
 from pillarbox.broker.quotas import USER, VHOST
 from pillarbox.errors import BrokerError, Reason
 
 if TYPE_CHECKING:
     from pillarbox.broker.core import Core
+    from pillarbox.broker.scram import Verifier
     from pillarbox.broker.session import Session
     from pillarbox.broker.vhost import VHost
 
@@ -74,6 +78,17 @@ def remove_vhost(core: Core, name: str) -> bool:
     for user, where in [key for key in core.users.topics.by_user if key[1] == name]:
         core.clear_topic_permission(user, where)
     return True
+
+
+def put_verifiers(core: Core, name: str, verifiers: Iterable[Verifier]) -> User:
+    """Have these count for a user's logins by SCRAM, and none beside; its password stays what it is.
+
+    A user that is not there is made, without a password and without rights.
+    """
+    core.demand_storage()
+    user = core.users.by_name.get(name) or User(name, "")
+    core.users.by_name[name] = msgspec.structs.replace(user, scram=tuple(verifiers))
+    return core.put_user(core.users.by_name[name])
 
 
 def remove_user(core: Core, name: str) -> bool:
