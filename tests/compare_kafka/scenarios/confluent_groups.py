@@ -68,11 +68,11 @@ class Member:
 
 
 def until(condition: Callable[[], bool], *members: Member) -> bool:
-    """Poll all members until a condition holds; tell whether it did."""
+    """Poll all members until a condition holds; if it never does, there is no point in going on."""
     deadline = time.monotonic() + WAIT_S
     while not condition():
         if time.monotonic() > deadline:
-            return False
+            raise TimeoutError(f"still {[[each.name, each.owned, each.errors] for each in members]}")
         for member in members:
             member.poll()
     return True

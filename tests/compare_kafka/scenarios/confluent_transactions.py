@@ -126,7 +126,7 @@ def fenced_while_producing(case: Case) -> None:
     old = transactional(case, "id")
     transactional(case, "id")
     old.begin_transaction()
-    case.saw("sent", outcome(lambda: send(old, name, values("old"))))
+    old.produce(name, "old")
     case.saw("commit", outcome(lambda: old.commit_transaction(WAIT_S)))
     case.saw("read", read(case, name, COMMITTED))
 

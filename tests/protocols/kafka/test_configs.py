@@ -291,8 +291,7 @@ def test_a_value_is_shown_with_its_source_and_what_stands_behind_it(
     assert (retention.value, retention.config_source, retention.read_only) == ("1", OF_TOPIC, False)
     assert [(each.name, each.value, each.source) for each in retention.synonyms] == [
         ("retention.ms", "1", OF_TOPIC),
-        ("log.retention.hours", "168", BY_DEFAULT),
-    ]
+    ]  # Kafka does not show log.retention.hours.
     assert by_name["segment.bytes"].config_source == BY_DEFAULT
     assert "internal.segment.bytes" not in by_name
     if version >= 3:

@@ -47,8 +47,8 @@ class Call:
 
     @property
     def client_host(self) -> str:
-        """The address of the client, as Kafka's tools show it."""
-        return self.connection.client_host
+        """The address of the client, as Kafka's tools show it: Java's way of writing one has a slash."""
+        return f"/{self.connection.client_host}"
 
     @property
     def now_ms(self) -> int:

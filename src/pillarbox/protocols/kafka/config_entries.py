@@ -50,7 +50,7 @@ def topic_entries(head: Head, settings: Mapping[str, str]) -> Iterator[Entry]:
         if row.hidden and name not in settings:
             continue
         synonyms = [Synonym(name, settings[name], TOPIC_SOURCE)] if name in settings else []
-        for other in row.synonyms:
+        for other in row.synonyms[:1]:  # Kafka does not show those in other units either.
             synonyms += _of_broker(head, other)
         source = synonyms[0].source if synonyms else DEFAULT_SOURCE
         yield Entry(name, settings.get(name, row.default), source, row.kind, row.text, synonyms)

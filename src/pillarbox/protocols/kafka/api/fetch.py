@@ -69,7 +69,8 @@ class Fetching:
         responses = []
         for wanted in request.topics:
             topic = self._topic(wanted)
-            answers = [PartitionData(each.partition) for each in wanted.partitions]
+            # librdkafka cannot read an answer whose records are null, and so learns of no fault.
+            answers = [PartitionData(each.partition, records=b"") for each in wanted.partitions]
             responses.append(FetchableTopicResponse(wanted.topic, wanted.topic_id, answers))
             self._parts += [
                 (each, topic, data) for each, data in zip(wanted.partitions, answers, strict=True)
