@@ -164,7 +164,7 @@ def test_segments_roll_by_time(folder: str) -> None:
     owner.store(batch(b"b"))
     owner.now_ms += 1
     owner.store(batch(b"c"))
-    assert len(owner.log._segments) == 2
+    assert len(owner.log.segments) == 2
     assert owner.read_all() == [(0, b"a"), (1, b"b"), (2, b"c")]
 
 
@@ -172,14 +172,14 @@ def test_a_batch_larger_than_a_segment_has_one_of_its_own(folder: str) -> None:
     owner = Owner(DiskFiles(), folder, options=SMALL)
     for value in (b"small", b"x" * 1000, b"small"):
         owner.store(batch(value))
-    assert [segment.base for segment in owner.log._segments] == [0, 1, 2]
+    assert [segment.base for segment in owner.log.segments] == [0, 1, 2]
     assert [value for _, value in owner.read_all()] == [b"small", b"x" * 1000, b"small"]
 
 
 def test_a_full_segment_is_sealed_in_the_background(folder: str) -> None:
     owner = Owner(DiskFiles(), folder, options=SMALL)
     fill(owner, 5)
-    assert [segment.sealed for segment in owner.log._segments] == [True, False]
+    assert [segment.sealed for segment in owner.log.segments] == [True, False]
 
 
 # --- reading ------------------------------------------------------------------------------------------------

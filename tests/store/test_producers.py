@@ -331,7 +331,7 @@ def check_restored(owner: Owner) -> None:
         for producer_id, known in log._producers.table.items()
     } == table
     end = log.offsets().accepted
-    assert [entry for segment in log._segments for entry in segment.aborted] == aborted
+    assert [entry for segment in log.segments for entry in segment.aborted] == aborted
     opened = [known.transaction_first for known in log._producers.table.values()]
     assert log.last_stable == min([first for first in opened if first != NO_OFFSET], default=end)
 
@@ -383,10 +383,10 @@ def test_after_a_stop_in_order_no_batch_is_read_again(tmp_path: Path) -> None:
 
     again = Owner(Watched(), folder, options=SMALL)
     assert again.log._producers.table == owner.log._producers.table
-    for segment in owner.log._segments:
+    for segment in owner.log.segments:
         # For the batch that its index ends with, and the newest once more for when it was begun.
         times = sum(path.endswith(f"{segment.base:020d}.log") for path in opened)
-        assert times == (2 if segment is owner.log._segments[-1] else 1)
+        assert times == (2 if segment is owner.log.segments[-1] else 1)
 
 
 @pytest.mark.parametrize("damage", [b"", b"no JSON", b'{"end":0,"table":{},"aborted":[],"version":9}'])
@@ -397,7 +397,7 @@ def test_a_damaged_file_is_made_anew(damage: bytes) -> None:
     owner.close()
     image = files.image()
     paths = sorted(path for path in image.files if path.endswith(".producers"))
-    assert len(paths) == len(owner.log._segments) > 3
+    assert len(paths) == len(owner.log.segments) > 3
     before = image.files[paths[1]].split(b"\n")[0]
     image.files[paths[1]] = damage
     left = SimulatedFiles(image)

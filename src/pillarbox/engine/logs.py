@@ -95,6 +95,7 @@ class Logs:
         """Close a log and remove its files, as soon as its works have ended."""
         log = self._open.pop(uid, None)
         if log is not None:
+            log.stop_compacting()
             self._leaving[uid] = log
             self._let_go()
 
@@ -108,6 +109,8 @@ class Logs:
         """Write, sync and close all logs. Blocks."""
         logs = list(self._open.values())
         if self._strands is not None:
+            for log in logs:
+                log.stop_compacting()
             self._flush()
             self._scheduler.run_until(lambda: not any(log.busy for log in (*logs, *self._leaving.values())))
             self._let_go()

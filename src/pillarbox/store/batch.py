@@ -49,6 +49,8 @@ CODEC_MASK = 0x07
 LOG_APPEND_TIME = 0x08
 TRANSACTIONAL = 0x10
 CONTROL = 0x20
+DELETE_HORIZON = 0x40
+"""The base timestamp is the moment from which tombstones, or a marker, may go (KIP-534)."""
 
 _HEADER = struct.Struct(">qiibIhiqqqhii")
 _SHORT = struct.Struct(">qiibI")
@@ -459,6 +461,46 @@ def encode_prepared(
         parts += (head, b"\0", late, place, key, length, value, headers)
     payload = b"".join(parts)
     return _finish([b"", payload], size, [], len(records), 0, -1, timestamp_ms, newest, 0)
+
+
+def encode_payload(records: Sequence[Record], base_offset: int, base_timestamp: int) -> bytes:
+    """Records with the offsets that they have, gaps or not: what follows the header of their batch."""
+    parts: list[bytes] = []
+    for record in records:
+        fields = b"".join(
+            (
+                b"\0",
+                encode_varint(record.timestamp_ms - base_timestamp),
+                encode_varint(record.offset - base_offset),
+                _field(record.key),
+                _field(record.value),
+                header_fields(record.headers),
+            )
+        )
+        parts += (encode_varint(len(fields)), fields)
+    return b"".join(parts)
+
+
+def repack(
+    header: BatchHeader,
+    payload: bytes,
+    *,
+    count: int,
+    attributes: int,
+    base_timestamp: int | None = None,
+    max_timestamp: int | None = None,
+) -> bytes:
+    """The batch with another payload of so many records; it keeps its first and last offset."""
+    new = header._replace(
+        length=HEADER_SIZE - LENGTH_END + len(payload),
+        attributes=attributes,
+        base_timestamp=header.base_timestamp if base_timestamp is None else base_timestamp,
+        max_timestamp=header.max_timestamp if max_timestamp is None else max_timestamp,
+        record_count=count,
+    )
+    whole = bytearray(_HEADER.pack(*new) + payload)
+    _CRC.pack_into(whole, 17, crc32c(memoryview(whole)[CRC_START:]))
+    return bytes(whole)
 
 
 def key_field(key: bytes | None) -> bytes:

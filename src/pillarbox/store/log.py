@@ -33,8 +33,10 @@ from functools import partial
 
 from pillarbox.store import log_recovery
 from pillarbox.store.batch import BatchError
+from pillarbox.store.compaction import Cleaned
 from pillarbox.store.files import Files
 from pillarbox.store.log_base import (
+    LAG_MAX,
     NOT_FOUND,
     UNLIMITED,
     Appended,
@@ -46,6 +48,7 @@ from pillarbox.store.log_base import (
     Offsets,
     Strands,
 )
+from pillarbox.store.log_compaction import Compactor
 from pillarbox.store.log_io import LogFolder, Place
 from pillarbox.store.log_works import ReadWork, SyncTask, SyncWork, TimeWork, WriteWork
 from pillarbox.store.producer_files import SegmentProducers, picture
@@ -99,8 +102,8 @@ class PartitionLog:
         self._folder = folder
         self._listener = listener
         self._strands = strands
-        self._segments = recovered.segments
-        self._state = recovered.state
+        self.segments = recovered.segments
+        self.state = recovered.state
         self._producers = recovered.producers
         self._endings: dict[Segment, SegmentProducers] = {}
         """What was known of producers at the ends of segments that are not sealed yet."""
@@ -110,7 +113,7 @@ class PartitionLog:
         self._now_ms = now_ms
         self._appended_ms = now_ms
 
-        self._accepted = Mark(self._segments[-1].offset_next, 0, 0)
+        self._accepted = Mark(self.segments[-1].offset_next, 0, 0)
         self._written = self._accepted
         self._synced = self._accepted
         self._unsynced_since_ms: int | None = None
@@ -129,6 +132,7 @@ class PartitionLog:
         a producer before the state says that there are producers."""
         self._writing = False
         self._syncing = False
+        self._compactor: Compactor | None = None
         self._begin_epoch(bump=recovered.damaged or not clean)
 
     @classmethod
@@ -158,15 +162,15 @@ class PartitionLog:
     def __repr__(self) -> str:
         failed = " failed" if self._failure else ""
         return (
-            f"<PartitionLog {self._folder.folder} start={self._state.start} synced={self._synced.offset} "
+            f"<PartitionLog {self._folder.folder} start={self.state.start} synced={self._synced.offset} "
             f"written={self._written.offset} accepted={self._accepted.offset} "
-            f"segments={len(self._segments)}{failed}>"
+            f"segments={len(self.segments)}{failed}>"
         )
 
     # --- what is there -------------------------------------------------------------------------------------
 
     def offsets(self) -> Offsets:
-        return Offsets(self._state.start, self._synced.offset, self._written.offset, self._accepted.offset)
+        return Offsets(self.state.start, self._synced.offset, self._written.offset, self._accepted.offset)
 
     @property
     def committed(self) -> int:
@@ -177,7 +181,7 @@ class PartitionLog:
     def last_stable(self) -> int:
         """The offset up to which readers of committed records see; what to leave out below it
         `aborted_between` says."""
-        return max(self._state.start, self._producers.last_stable(self.committed))
+        return max(self.state.start, self._producers.last_stable(self.committed))
 
     @property
     def open_transactions(self) -> dict[int, int]:
@@ -192,17 +196,18 @@ class PartitionLog:
     @property
     def leader_epoch(self) -> int:
         """The epoch that batches get which are appended now."""
-        return self._state.epoch_last
+        return self.state.epoch_last
 
     @property
     def size(self) -> int:
         """Bytes of all segments."""
-        return sum(segment.size for segment in self._segments)
+        return sum(segment.size for segment in self.segments)
 
     @property
     def busy(self) -> bool:
-        """Whether the write or the sync strand has a work of this log: then it cannot be closed yet."""
-        return self._writing or self._syncing
+        """Whether a strand has a work of this log that is no read: then it cannot be closed yet."""
+        compacting = self._compactor is not None and self._compactor.busy
+        return self._writing or self._syncing or compacting
 
     @property
     def unsynced_bytes(self) -> int:
@@ -216,14 +221,14 @@ class PartitionLog:
 
     def end_of_epoch(self, epoch: int) -> tuple[int, int]:
         """(epoch, offset after its last record) of the last epoch up to `epoch`; (-1, -1) if unknown."""
-        return self._state.end_of_epoch(epoch, self._accepted.offset)
+        return self.state.end_of_epoch(epoch, self._accepted.offset)
 
     def max_timestamp(self) -> tuple[int, int]:
         """The highest timestamp and the first offset of the batch that has it; (-1, -1) if there is none."""
-        newest = max(self._segments, key=lambda segment: segment.max_timestamp)
+        newest = max(self.segments, key=lambda segment: segment.max_timestamp)
         if newest.max_timestamp < 0:
             return -1, NOT_FOUND
-        return newest.max_timestamp, max(newest.max_timestamp_offset, self._state.start)
+        return newest.max_timestamp, max(newest.max_timestamp_offset, self.state.start)
 
     # --- taking in -----------------------------------------------------------------------------------------
 
@@ -238,7 +243,7 @@ class PartitionLog:
         if self._failure is not None:
             raise LogFailed(self._failure)
         data = bytearray(batches)
-        stamped = stamp_batches(data, self._accepted.offset, self._state.epoch_last)
+        stamped = stamp_batches(data, self._accepted.offset, self.state.epoch_last)
         if append_time:
             stamped = stamp_time(data, stamped, now_ms)
         for _, header in stamped:
@@ -271,19 +276,19 @@ class PartitionLog:
             raise LogFailed(self._failure)
         self._producers.check_marker(producer_id, epoch, coordinator_epoch)
         data = bytearray(encode_marker(producer_id, epoch, coordinator_epoch, now_ms, commit=commit))
-        stamped = stamp_batches(data, self._accepted.offset, self._state.epoch_last)
+        stamped = stamp_batches(data, self._accepted.offset, self.state.epoch_last)
         header = stamped[0][1]
         self._note_producers()
         self._take_in(data, stamped, ticket, now_ms)
         aborted = self._producers.end(header, coordinator_epoch, now_ms, commit=commit)
         if aborted is not None:
-            self._segments[-1].abort(aborted)
+            self.segments[-1].abort(aborted)
         return Appended(header.base_offset, header.next_offset, now_ms)
 
     def _note_producers(self) -> None:
         """From the first batch of a producer on, the state says that there are some."""
-        if not self._state.has_producers:
-            self._state.note_producers()
+        if not self.state.has_producers:
+            self.state.note_producers()
             self._may_write = False
 
     def _take_in(self, data: bytearray, stamped: Stamped, ticket: int, now_ms: int) -> None:
@@ -294,7 +299,7 @@ class PartitionLog:
         if self._unsynced_since_ms is None:
             self._unsynced_since_ms = now_ms
         for position, header in stamped:
-            segment = self._segments[-1]
+            segment = self.segments[-1]
             if not segment.has_room(header, segment_bytes=options.segment_bytes) or self._is_old(segment):
                 segment = self._roll(offset)
             chunk = data if len(stamped) == 1 else data[position : position + header.size]
@@ -308,14 +313,17 @@ class PartitionLog:
 
     def _is_old(self, segment: Segment) -> bool:
         limit = self.options.segment_ms
+        if self.options.compact:
+            # Only what is in a closed segment can be compacted in time.
+            limit = min(limit if limit != UNLIMITED else LAG_MAX, self.options.max_compaction_lag_ms)
         return segment.size > 0 and limit != UNLIMITED and self._now_ms - segment.created_ms >= limit
 
     def _roll(self, offset: int) -> Segment:
         """Begin a new segment; the one before is sealed in the background."""
-        if self._state.has_producers:
-            self._endings[self._segments[-1]] = picture(self._segments[-1], self._producers)
+        if self.state.has_producers:
+            self._endings[self.segments[-1]] = picture(self.segments[-1], self._producers)
         segment = Segment(offset, self._now_ms)
-        self._segments.append(segment)
+        self.segments.append(segment)
         self._steps.append(partial(self._folder.create, segment.base))
         self._chunks = None
         return segment
@@ -384,9 +392,11 @@ class PartitionLog:
         self._now_ms = now_ms
         self._wake_syncer()
         self._producers.expire(now_ms - self.options.producer_expiry_ms)
+        if self.options.compact:
+            self.compact()
         quiet = not (self.busy or self._steps)
         if quiet and self._is_idle() and self._synced.offset == self._accepted.offset:
-            self._folder.release(self._segments[-1].base)
+            self._folder.release(self.segments[-1].base)
 
     def _is_idle(self) -> bool:
         return self._now_ms - self._appended_ms >= IDLE_MS
@@ -404,7 +414,7 @@ class PartitionLog:
             or self._written.size - self._synced.size >= SYNC_BYTES
             or 0 < options.flush_messages <= unsynced
             or (options.flush_ms >= 0 and since is not None and self._now_ms - since >= options.flush_ms)
-            or (len(self._segments) > 1 and not self._segments[-2].sealed)
+            or (len(self.segments) > 1 and not self.segments[-2].sealed)
             or self._is_idle()
         )
 
@@ -424,7 +434,7 @@ class PartitionLog:
             work.tasks = self._sync_tasks(self._written.offset, closing=work.closing)
         work.mark = self._written
         if self._state_changed or not self._may_write:
-            work.state = self._state.copy()
+            work.state = self.state.copy()
             self._state_changed = False
         work.removed = [segment.base for segment in self._doomed]
         self._doomed.clear()
@@ -438,7 +448,9 @@ class PartitionLog:
             return
         if work.state is not None:
             # What was noted while the work was under way is saved by the next one.
-            self._may_write = work.state.has_producers == self._state.has_producers
+            self._may_write = work.state.has_producers == self.state.has_producers
+            if work.state.swap is not None and self._compactor is not None:
+                self._compactor.swap_is_noted()
         self._note_synced(work.tasks, work.mark)
         self._wake_syncer()
         self._wake_writer()
@@ -446,8 +458,8 @@ class PartitionLog:
     def _sync_tasks(self, offset: int, *, closing: bool = False) -> list[SyncTask]:
         """What makes everything below `offset` durable, segment by segment, oldest first."""
         tasks = []
-        last = self._segments[-1]
-        for segment in self._segments:
+        last = self.segments[-1]
+        for segment in self.segments:
             if segment.sealed or not segment.size or segment.base >= offset:
                 continue
             seals = (segment is not last or closing) and segment.offset_next <= offset
@@ -456,7 +468,7 @@ class PartitionLog:
                 entries = []
             final = segment.end_entry(final=True) if seals else None
             ending = self._endings.get(segment) if seals else None
-            if seals and segment is last and self._state.has_producers:
+            if seals and segment is last and self.state.has_producers:
                 ending = picture(segment, self._producers)
             tasks.append(SyncTask(segment, segment.index.saved, entries, final, ending))
         return tasks
@@ -477,6 +489,8 @@ class PartitionLog:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else error
             self._failure = f"{action} the log {self._folder.folder} failed: {reason}"
             self._listener.failed(self._failure)
+            if self._compactor is not None:
+                self._compactor.give_up()
 
     # --- reading -------------------------------------------------------------------------------------------
 
@@ -487,7 +501,7 @@ class PartitionLog:
         answer. Nothing at or beyond `offset_end` is returned (default: `committed`; a reader that may see
         what is not yet durable passes `offsets().accepted`). Raises OffsetOutOfRange.
         """
-        start, accepted = self._state.start, self._accepted.offset
+        start, accepted = self.state.start, self._accepted.offset
         end = self.committed if offset_end is None else offset_end
         if not start <= offset <= accepted:
             raise OffsetOutOfRange(offset, start, accepted)
@@ -524,17 +538,17 @@ class PartitionLog:
         self._listener.loaded(work.ticket, found)
 
     def _answer_failed(self, ticket: int, offset: int, error: Exception) -> None:
-        start = self._state.start
+        start = self.state.start
         if isinstance(error, FileNotFoundError) and offset < start:
             error = OffsetOutOfRange(offset, start, self._accepted.offset)
         self._listener.load_failed(ticket, error)
 
     def _segment_of(self, offset: int) -> tuple[Segment, int]:
         """The segment that holds an offset or, if it is in a gap, what follows the gap."""
-        index = bisect_right(self._segments, offset, key=_base) - 1
-        segment = self._segments[index]
-        if offset >= segment.offset_next and index + 1 < len(self._segments):
-            segment = self._segments[index + 1]
+        index = bisect_right(self.segments, offset, key=_base) - 1
+        segment = self.segments[index]
+        if offset >= segment.offset_next and index + 1 < len(self.segments):
+            segment = self.segments[index + 1]
             offset = segment.base
         return segment, offset
 
@@ -554,8 +568,8 @@ class PartitionLog:
         offset to its marker.
         """
         found = []
-        index = max(0, bisect_right(self._segments, offset_first, key=_base) - 1)
-        for segment in self._segments[index:]:
+        index = max(0, bisect_right(self.segments, offset_first, key=_base) - 1)
+        for segment in self.segments[index:]:
             for aborted in segment.aborted.ending_from(offset_first):
                 if aborted.offset_first < offset_next:
                     found.append(aborted)
@@ -569,7 +583,7 @@ class PartitionLog:
         None: `found` or `load_failed` will answer. To find the record, open the batch.
         """
         places = []
-        for segment in self._segments:
+        for segment in self.segments:
             if segment.max_timestamp >= timestamp_ms and segment.written:
                 near = segment.index.near_time(timestamp_ms)
                 position = -1 if near is None else near.position
@@ -582,7 +596,7 @@ class PartitionLog:
                 self._folder,
                 places,
                 timestamp_ms=timestamp_ms,
-                offset_min=self._state.start,
+                offset_min=self.state.start,
                 ticket=ticket,
             )
         )
@@ -595,7 +609,7 @@ class PartitionLog:
         elif work.found is None or work.found >= self.committed:
             self._listener.found(work.ticket, NOT_FOUND)
         else:
-            self._listener.found(work.ticket, max(work.found, self._state.start))
+            self._listener.found(work.ticket, max(work.found, self.state.start))
 
     # --- removing ------------------------------------------------------------------------------------------
 
@@ -604,17 +618,24 @@ class PartitionLog:
 
         The new start is durable before anything is removed. Raises OffsetOutOfRange beyond `committed`.
         """
-        if offset <= self._state.start:
+        if offset <= self.state.start:
             return
         if offset > self.committed:
-            raise OffsetOutOfRange(offset, self._state.start, self.committed)
-        self._state.trim(offset)
+            raise OffsetOutOfRange(offset, self.state.start, self.committed)
+        self.state.trim(offset)
         self._state_changed = True
-        while len(self._segments) > 1 and self._segments[1].base <= offset:
-            segment = self._segments.pop(0)
+        self._drop_trimmed()
+        self._wake_syncer()
+
+    def _drop_trimmed(self) -> None:
+        """Remove segments below the start; while a new one is on its way to its place they stay."""
+        if self._compactor is not None and self._compactor.swapping is not None:
+            return
+        offset = self.state.start
+        while len(self.segments) > 1 and self.segments[1].base <= offset:
+            segment = self.segments.pop(0)
             self._doomed.append(segment)
             self._endings.pop(segment, None)
-        self._wake_syncer()
 
     def retain(self, now_ms: int) -> int:
         """Remove segments that `retention_ms` or `retention_bytes` no longer keep; return how many.
@@ -622,7 +643,7 @@ class PartitionLog:
         The last segment goes only when all its records are too old; then a new one takes its place.
         """
         self._now_ms = now_ms
-        segments = self._segments
+        segments = self.segments
         by_time = expired_by_time(segments, now_ms=now_ms, retention_ms=self.options.retention_ms)
         count = max(by_time, expired_by_size(segments, retention_bytes=self.options.retention_bytes))
         if count == len(segments):
@@ -644,34 +665,93 @@ class PartitionLog:
         """
         assert not self.busy, f"{self!r} is being written or synced"
         assert not self._steps, f"{self!r} has unwritten records"
-        start = self._state.start
+        start = self.state.start
         if offset < start:
             raise OffsetOutOfRange(offset, start, self._accepted.offset)
         if offset >= self._accepted.offset:
             return
-        epoch = self._state.epoch_last
+        epoch = self.state.epoch_last
         self._producers = log_recovery.truncate(
             self._folder,
-            self._segments,
-            self._state,
+            self.segments,
+            self.state,
             offset,
             interval_bytes=self.options.index_interval_bytes,
             now_ms=self._now_ms,
         )
         self._tail.clear()
         self._hints.clear()
-        self._accepted = Mark(self._segments[-1].offset_next, 0, 0)
+        self._accepted = Mark(self.segments[-1].offset_next, 0, 0)
         self._written = self._accepted
         self._synced = self._accepted
-        if self._state.epoch_last < epoch:
-            self._state.begin_epoch(epoch, self._accepted.offset)
+        if self.state.epoch_last < epoch:
+            self.state.begin_epoch(epoch, self._accepted.offset)
             self._may_write = False
 
     def _begin_epoch(self, *, bump: bool) -> None:
-        last = self._state.epoch_last
+        last = self.state.epoch_last
         if bump or last < 0:
-            self._state.begin_epoch(last + 1, self._accepted.offset)
+            self.state.begin_epoch(last + 1, self._accepted.offset)
             self._may_write = False
+
+    # --- compaction ----------------------------------------------------------------------------------------
+
+    def compact(self) -> None:
+        """Begin a pass of compaction if one is due; it goes on in slices, and segments change as it comes on.
+
+        `tick` does so for logs with the option `compact`.
+        """
+        if self._failure is None:
+            if self._compactor is None:
+                self._compactor = Compactor(self, self._folder, self._strands.read)
+            self._compactor.begin(self._now_ms)
+
+    def stop_compacting(self) -> None:
+        """Let a pass end early, since the log is to be closed."""
+        if self._compactor is not None:
+            self._compactor.stop()
+
+    def begin_swap(self, cleaned: Cleaned) -> bool:
+        """Have the state say that this segment takes the place of others; False: they are not there any more,
+        or nothing can be saved. For `Compactor`."""
+        old = self._replaced(cleaned)
+        place = cleaned.segment.base, cleaned.offset_next
+        if self._failure is not None or not old or (old[0].base, old[-1].offset_next) != place:
+            return False
+        self.state.note_swap(*place)
+        self._state_changed = True
+        self._wake_syncer()
+        return True
+
+    def replace_segments(self, cleaned: Cleaned) -> list[int]:
+        """From here on the new segment is the log's; return the others that it was made of."""
+        old = self._replaced(cleaned)
+        new = cleaned.segment
+        new.created_ms, new.appended_ms = old[0].created_ms, old[-1].appended_ms
+        index = self.segments.index(old[0])
+        self.segments[index : index + len(old)] = [new]
+        self._tail.drop_below(cleaned.offset_next)
+        return [segment.base for segment in old[1:]]
+
+    def _replaced(self, cleaned: Cleaned) -> list[Segment]:
+        base, end = cleaned.segment.base, cleaned.offset_next
+        return [segment for segment in self.segments if base <= segment.base < end]
+
+    def end_swap(self, error: Exception | None) -> None:
+        """The new segment is in its place. For `Compactor`."""
+        if error is not None:
+            self._fail("compacting", error)
+            return
+        self.state.swap = None
+        self._state_changed = True
+        self._drop_trimmed()
+        self._wake_syncer()
+
+    def note_cleaned(self, offset: int) -> None:
+        """A pass has come to here. For `Compactor`."""
+        self.state.note_cleaned(offset)
+        self._state_changed = True
+        self._wake_syncer()
 
     # --- the end -------------------------------------------------------------------------------------------
 

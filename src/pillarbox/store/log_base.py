@@ -22,6 +22,10 @@ SEGMENT_BYTES_MAX = (1 << 31) - 1
 """An index entry has 31 bits for a position (`index`)."""
 
 
+LAG_MAX = (1 << 63) - 1
+"""Kafka's word for "never" where it is a time."""
+
+
 class LogOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What can be set per log, at any time."""
 
@@ -33,6 +37,14 @@ class LogOptions(msgspec.Struct, frozen=True, kw_only=True):
     durability: Literal["fsync", "os"] = "os"
     flush_messages: int = UNLIMITED
     flush_ms: int = UNLIMITED
+    compact: bool = False
+    """Of each key the last record is kept. Retention by age and size goes on beside it, if it is limited."""
+    delete_retention_ms: int = 24 * 3600 * 1000
+    """How long tombstones stay after the first pass of compaction that met them."""
+    min_compaction_lag_ms: int = 0
+    max_compaction_lag_ms: int = LAG_MAX
+    min_cleanable_dirty_ratio: float = 0.5
+    """A pass begins when this part of the closed segments has been appended since the last one."""
     producer_expiry_ms: int = 24 * 3600 * 1000
     """Producers that send nothing for so long are forgotten, unless they have a transaction open."""
 

@@ -29,6 +29,8 @@ from pillarbox.store.segment import (
     whole_batches,
 )
 
+CLEAN_SUFFIX = ".clean"
+
 
 class LogFolder:
     """The files of one log. At most one segment is written at a time; handles close when it is sealed."""
@@ -50,6 +52,26 @@ class LogFolder:
 
     def producers_path(self, base: int) -> str:
         return os.path.join(self.folder, producers_name(base))
+
+    def clean_path(self, path: str) -> str:
+        """Where a new file stands until it takes the place of one of the log's."""
+        return path + CLEAN_SUFFIX
+
+    def swap(self, base: int, others: Sequence[int]) -> None:
+        """Put a compacted segment in its place, and remove the others that it was made of.
+
+        The log's state says that this is to be done, so a crash in the midst is made good at the next
+        opening: where there is a new file it takes the place of the old one, else it has done so.
+        """
+        for path in (self.segment_path(base), self.index_path(base), self.producers_path(base)):
+            if self.files.exists(self.clean_path(path)):
+                self.files.rename(self.clean_path(path), path)
+        self.files.sync_folder(self.folder)
+        for other in others:
+            for path in (self.segment_path(other), self.index_path(other), self.producers_path(other)):
+                if self.files.exists(path):
+                    self.files.remove(path)
+        self.files.sync_folder(self.folder)
 
     def create(self, base: int) -> None:
         """Make an empty segment and its empty index; their names are durable on return."""

@@ -26,7 +26,7 @@ from typing import NamedTuple
 from pillarbox.store.batch import HEADER_SIZE, BatchError, BatchHeader, is_intact, read_header
 from pillarbox.store.files import Files, StoreError
 from pillarbox.store.index import ENTRY_SIZE, Entry, IndexBuilder, decode_entries, decode_entry
-from pillarbox.store.log_io import LogFolder
+from pillarbox.store.log_io import CLEAN_SUFFIX, LogFolder
 from pillarbox.store.log_state import LogState, load_state
 from pillarbox.store.producer_files import restore
 from pillarbox.store.producers import Producers
@@ -128,8 +128,10 @@ class _Recovery:
 
     def run(self) -> Recovered:
         self.files.make_folder(self.folder.folder)
-        bases = self._clear_folder()
         saved = load_state(self.files, self.folder.folder)
+        if saved is not None and saved.swap is not None:
+            self._finish_swap(saved, *saved.swap)
+        bases = self._clear_folder()
         state = saved or LogState(start=bases[0] if bases else 0)
         bases = self._drop_below(bases, state.start)
         segments = self._recover_segments(bases)
@@ -149,6 +151,14 @@ class _Recovery:
         if not state.has_producers:
             return Producers()
         return restore(self.folder, segments, now_ms=self.now_ms)
+
+    def _finish_swap(self, state: LogState, base: int, offset_next: int) -> None:
+        """A compacted segment was about to take the place of others: see that it has."""
+        names = self.files.names(self.folder.folder)
+        bases = [found for name in names if (found := parse_name(name, SEGMENT_SUFFIX)) is not None]
+        self.folder.swap(base, [other for other in bases if base < other < offset_next])
+        state.swap = None
+        self.folder.save_state(state)
 
     def begin_anew_below(self, segments: list[Segment], start: int) -> None:
         """Go on at `start` if what is left ends below: what was above did not survive, and what is below
@@ -181,7 +191,7 @@ class _Recovery:
         """Remove unfinished files and what stands beside no segment; return base offsets, ascending."""
         names = self.files.names(self.folder.folder)
         bases = {base for name in names if (base := parse_name(name, SEGMENT_SUFFIX)) is not None}
-        stale = [name for name in names if name.endswith(TEMPORARY_SUFFIX)]
+        stale = [name for name in names if name.endswith((TEMPORARY_SUFFIX, CLEAN_SUFFIX))]
         for suffix in (INDEX_SUFFIX, PRODUCERS_SUFFIX):
             for name in names:
                 base = parse_name(name, suffix)

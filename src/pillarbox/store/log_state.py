@@ -5,7 +5,7 @@ which a client finds out where its own copy and the log part (Kafka's OffsetForL
 an epoch begins.
 
 The file has two lines: JSON, and the CRC-32C of the first in hex. A newer version is refused in words.
-Version 1 knows no producers, and a log that has none is written so.
+Version 1 knows neither producers nor compaction, and a log without either is written so.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pillarbox.store.files import Files, StoreError, read_file, write_file
 STATE_NAME = "state"
 STATE_VERSION = 2
 PLAIN_VERSION = 1
-"""What a log without producers is written as, so that an older Pillarbox can read it."""
+"""What a log without producers and compaction is written as, so that an older Pillarbox can read it."""
 NO_EPOCH = -1
 NO_OFFSET = -1
 
@@ -33,13 +33,25 @@ class LogState(msgspec.Struct):
     version: int = PLAIN_VERSION
     has_producers: bool = False
     """Some batch had a producer id (`producer_files`)."""
+    cleaned: int = 0
+    """Below, no key has a second record (`compaction`)."""
+    swap: tuple[int, int] | None = None
+    """The compacted segment with this base takes the place of all from there to the second offset."""
 
     def copy(self) -> LogState:
         """A copy that may go to another thread."""
-        return LogState(self.start, list(self.epochs), self.version, self.has_producers)
+        return msgspec.structs.replace(self, epochs=list(self.epochs))
 
     def note_producers(self) -> None:
         self.has_producers = True
+        self.version = STATE_VERSION
+
+    def note_cleaned(self, offset: int) -> None:
+        self.cleaned = offset
+        self.version = STATE_VERSION
+
+    def note_swap(self, base: int, offset_next: int) -> None:
+        self.swap = base, offset_next
         self.version = STATE_VERSION
 
     @property
@@ -54,6 +66,7 @@ class LogState(msgspec.Struct):
 
     def cut(self, offset: int) -> None:
         """Nothing is kept from `offset` on: forget the epochs that began there or later."""
+        self.cleaned = min(self.cleaned, offset)
         while self.epochs and self.epochs[-1][1] >= offset:
             self.epochs.pop()
 

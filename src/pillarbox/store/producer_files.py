@@ -27,6 +27,8 @@ from pillarbox.store.producers import ABORT, COMMIT, Aborted, Producer, Producer
 from pillarbox.store.segment import NOTHING_ABORTED, Segment, walk
 
 FILE_VERSION = 1
+NOT_KNOWN = 0
+"""The version of a file that says nothing: what it stands for is found in the batches."""
 
 
 class SegmentProducers(msgspec.Struct):
@@ -41,7 +43,11 @@ class SegmentProducers(msgspec.Struct):
 
 def save_producers(folder: LogFolder, base: int, found: SegmentProducers) -> None:
     """Put the file of the segment that begins at `base` in place, in one step."""
-    write_file(folder.files, folder.producers_path(base), pack_line(msgspec.json.encode(found)))
+    write_file(folder.files, folder.producers_path(base), pack_line(encode_producers(found)))
+
+
+def encode_producers(found: SegmentProducers) -> bytes:
+    return msgspec.json.encode(found)
 
 
 def load_producers(folder: LogFolder, base: int) -> SegmentProducers | None:

@@ -92,6 +92,13 @@ class Tail:
             self._compact()
         return freed, self._head < self._written
 
+    def drop_below(self, offset: int) -> None:
+        """Drop what is written and ends at or before `offset`: the file holds something else there by now."""
+        stop = min(bisect_right(self._nexts, offset, self._head), self._written)
+        size = sum(len(chunk) + CHUNK_OVERHEAD for chunk in self._chunks[self._head : stop])
+        if size:
+            self._budget.shrink(self, size)
+
     def clear(self) -> None:
         """Drop everything that is written."""
         self._budget.withdraw(self)
@@ -126,6 +133,13 @@ class TailBudget:
             self.bytes_used -= freed
             if not more:
                 del self._tails[oldest]
+
+    def shrink(self, tail: Tail, size: int) -> None:
+        """Evict so many bytes from the front of a tail."""
+        freed, more = tail.evict(size)
+        self.bytes_used -= freed
+        if not more:
+            self._tails.pop(tail, None)
 
     def withdraw(self, tail: Tail) -> None:
         """Evict all that is written of a tail: its log is closed, cut or deleted."""

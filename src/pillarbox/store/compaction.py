@@ -1,0 +1,313 @@
+"""Compaction of a partition log: of each key the last record is kept (K34), offsets and order as they were.
+
+Purpose: what a pass over a log does. `Cleaning` first notes where the last record of each key is among what
+was appended since the last pass, then writes the segments anew, neighbours together while there is room,
+without what has a successor, what was aborted, and tombstones and markers whose time is over. Not here: when
+a pass begins, and how a new segment takes the place of old ones (`log_compaction`).
+
+It is a generator of steps, each for one batch, to be run off the domain's thread, a slice at a time. It reads
+sealed segments and writes files with the suffix `.clean` beside them; nothing else is touched.
+
+Rules, after Apache Kafka's `LogCleaner` (KIP-534 for the horizon):
+
+- A tombstone, a record without a value, stays for `delete_retention_ms` from the pass that first saw it, so
+  that readers who are on their way learn of it. That moment, the delete horizon, is kept in the batch: bit 6
+  of its attributes says that its base timestamp is one. Markers of transactions, once nothing of the
+  transaction is left, have the same time.
+- What cannot be read, which its producer alone can have caused, stays as it is.
+- A batch keeps its first and last offset. The last one of a new segment stays, if need be empty, so that a
+  segment ends where the old one did: recovery finds no hole, and readers come to the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from hashlib import blake2b
+from typing import NamedTuple
+
+from pillarbox.store.batch import (
+    CODEC_MASK,
+    DELETE_HORIZON,
+    HEADER_SIZE,
+    LOG_APPEND_TIME,
+    BatchError,
+    BatchHeader,
+    Record,
+    decode_records,
+    encode_payload,
+    read_header,
+    repack,
+)
+from pillarbox.store.codecs import CodecMissing, compress, decompress
+from pillarbox.store.files import StoreError, read_exactly
+from pillarbox.store.index import RELATIVE_MAX, encode_entries
+from pillarbox.store.log_io import LogFolder
+from pillarbox.store.log_state import pack_line
+from pillarbox.store.producer_files import NOT_KNOWN, SegmentProducers, encode_producers, load_producers
+from pillarbox.store.producers import Aborted, is_aborted
+from pillarbox.store.segment import Segment, walk
+
+KEYS_MAX = 500_000
+"""Keys of one pass: some 75 MB. What comes behind the record that exceeds it waits for the next pass."""
+
+DIGEST_BYTES = 16
+"""Keys that are longer are remembered by a digest of this size: no two of them will ever share one."""
+
+WRITE_BYTES = 1 << 18
+"""New batches are written once they are so many bytes."""
+
+
+class Source(NamedTuple):
+    """A sealed segment as it was when the pass began; copies, since the log goes on."""
+
+    base: int
+    offset_next: int
+    size: int
+    aborted: tuple[Aborted, ...]
+
+
+class Cleaned(NamedTuple):
+    """One new segment, complete and durable under its temporary names."""
+
+    segment: Segment
+    offset_next: int
+    """It takes the place of all segments from its base to here."""
+
+
+Step = Cleaned | int
+"""What a step did: a new segment, or so many bytes of work."""
+
+
+class Cleaning:
+    """One pass; see the module. `sources` are all segments that it may touch, from the log's first on."""
+
+    def __init__(
+        self,
+        folder: LogFolder,
+        sources: Sequence[Source],
+        *,
+        cleaned: int,
+        segment_bytes: int,
+        index_interval_bytes: int,
+        delete_retention_ms: int,
+        now_ms: int,
+        has_producers: bool,
+        keys_max: int = KEYS_MAX,
+    ) -> None:
+        self.until = cleaned
+        """The offset up to which the pass comes, known when its first half is done."""
+        self._folder = folder
+        self._sources = sources
+        self._segment_bytes = segment_bytes
+        self._index_interval_bytes = index_interval_bytes
+        self._delete_retention_ms = delete_retention_ms
+        self._now_ms = now_ms
+        self._has_producers = has_producers
+        self._keys_max = keys_max
+        self._aborted = [aborted for source in sources for aborted in source.aborted]
+        self._latest: dict[bytes, int] = {}
+        """Of each key, by `_digest`, the offset of its last record."""
+        self._alive: set[int] = set()
+        """Producers of whose transaction something is left."""
+
+    def __repr__(self) -> str:
+        return f"<Cleaning until={self.until} keys={len(self._latest)}>"
+
+    def steps(self) -> Iterator[Step]:
+        """Do the pass. OSError and StoreError end it; what it left behind is no part of the log."""
+        yield from self._survey()
+        for group in self._groups():
+            yield from self._rewrite(group)
+
+    # --- the first half -----------------------------------------------------------------------------------
+
+    def _survey(self) -> Iterator[int]:
+        for source in self._sources:
+            if source.offset_next <= self.until:
+                continue
+            for header, data in self._batches(source):
+                if header.next_offset <= self.until:
+                    continue
+                if len(self._latest) >= self._keys_max:
+                    return
+                self._note(header, data)
+                self.until = header.next_offset
+                yield header.size
+
+    def _note(self, header: BatchHeader, data: bytes) -> None:
+        if header.is_control or is_aborted(header, self._aborted):
+            return
+        for record in _records(header, data) or ():
+            if record.key is not None:
+                self._latest[_digest(record.key)] = record.offset
+
+    # --- the second half ----------------------------------------------------------------------------------
+
+    def _groups(self) -> Iterator[list[Source]]:
+        """Neighbours that have room in one segment, as they are before."""
+        group: list[Source] = []
+        for source in self._sources:
+            if source.base >= self.until:
+                break
+            size = sum(each.size for each in group) + source.size
+            if group and (size > self._segment_bytes or source.offset_next - group[0].base > RELATIVE_MAX):
+                yield group
+                group = []
+            group.append(source)
+        if group:
+            yield group
+
+    def _rewrite(self, group: list[Source]) -> Iterator[Step]:
+        """Write one group anew; no new segment comes of one that is clean as it is."""
+        files, folder = self._folder.files, self._folder
+        segment = Segment(group[0].base, self._now_ms)
+        end = group[-1].offset_next
+        changed = len(group) > 1
+        aborted: list[Aborted] = []
+        path = folder.clean_path(folder.segment_path(segment.base))
+        handle = files.open(path, create=True)
+        try:
+            files.truncate(handle, 0)
+            chunks: list[bytes] = []
+            for source in group:
+                for header, data in self._batches(source):
+                    kept = self._kept(header, data)
+                    if kept is None and header.next_offset == end:
+                        kept = repack(header, b"", count=0, attributes=header.attributes & ~CODEC_MASK)
+                    changed = changed or kept != data
+                    if kept is not None:
+                        segment.add(read_header(kept), interval_bytes=self._index_interval_bytes)
+                        chunks.append(kept)
+                        aborted += [each for each in source.aborted if each.offset_last == header.base_offset]
+                    if sum(map(len, chunks)) >= WRITE_BYTES:
+                        files.write(handle, segment.size - sum(map(len, chunks)), chunks)
+                        chunks = []
+                    yield header.size
+            if changed:
+                files.write(handle, segment.size - sum(map(len, chunks)), chunks)
+                files.sync(handle)
+        finally:
+            files.close(handle)
+        if changed:
+            for each in aborted:
+                segment.abort(each)
+            self._finish(segment, group[-1])
+            yield Cleaned(segment, end)
+        else:
+            files.remove(path)
+
+    def _finish(self, segment: Segment, last: Source) -> None:
+        """Put the new segment's other files beside it, and make their names durable."""
+        folder, base = self._folder, segment.base
+        index = segment.index
+        entries = [*index.unsaved, segment.end_entry(final=True)]
+        self._write(folder.index_path(base), [encode_entries(base, entries)])
+        if self._has_producers:
+            known = load_producers(folder, last.base)
+            found = (
+                SegmentProducers(segment.offset_next, {}, [], NOT_KNOWN)
+                if known is None
+                else SegmentProducers(segment.offset_next, known.table, list(segment.aborted))
+            )
+            self._write(folder.producers_path(base), pack_line(encode_producers(found)))
+        folder.files.sync_folder(folder.folder)
+        index.mark_saved(len(index.unsaved), finals=1)
+        segment.written = segment.size
+        segment.sealed = True
+
+    def _write(self, path: str, chunks: list[bytes]) -> None:
+        files = self._folder.files
+        handle = files.open(self._folder.clean_path(path), create=True)
+        try:
+            files.truncate(handle, 0)
+            files.write(handle, 0, chunks)
+            files.sync(handle)
+        finally:
+            files.close(handle)
+
+    # --- one batch ----------------------------------------------------------------------------------------
+
+    def _kept(self, header: BatchHeader, data: bytes) -> bytes | None:
+        """What stays of a batch; `data` itself if that is all of it, None if it is nothing."""
+        if header.base_offset >= self.until:
+            return data
+        if header.is_control:
+            return self._kept_marker(header, data)
+        if not header.record_count or is_aborted(header, self._aborted):
+            return None
+        records = _records(header, data)
+        if records is None:
+            return data
+        horizon = header.base_timestamp if header.attributes & DELETE_HORIZON else None
+        over = horizon is not None and horizon <= self._now_ms
+        latest = self._latest
+        kept = [
+            record
+            for record in records
+            if record.key is not None
+            and latest.get(_digest(record.key), -1) <= record.offset
+            and not (over and record.value is None)
+        ]
+        if not kept:
+            return None
+        if header.is_transactional:
+            self._alive.add(header.producer_id)
+        if horizon is None and any(record.value is None for record in kept):
+            horizon = self._now_ms + self._delete_retention_ms
+            return _encode(header, kept, horizon)
+        return data if len(kept) == len(records) else _encode(header, kept, horizon)
+
+    def _kept_marker(self, header: BatchHeader, data: bytes) -> bytes | None:
+        """A marker stays while its transaction has records, and then for the time of a tombstone."""
+        if header.producer_id in self._alive:
+            self._alive.discard(header.producer_id)
+            return data
+        if header.attributes & DELETE_HORIZON:
+            return None if header.base_timestamp <= self._now_ms else data
+        records = _records(header, data)
+        return _encode(header, records, self._now_ms + self._delete_retention_ms) if records else None
+
+    def _batches(self, source: Source) -> Iterator[tuple[BatchHeader, bytes]]:
+        files = self._folder.files
+        handle = files.open(self._folder.segment_path(source.base))
+        try:
+            for position, header in walk(files, handle, 0, source.size):
+                yield header, read_exactly(files, handle, position, header.size)
+        finally:
+            files.close(handle)
+
+
+def _digest(key: bytes) -> bytes:
+    return key if len(key) < DIGEST_BYTES else blake2b(key, digest_size=DIGEST_BYTES).digest()
+
+
+def _records(header: BatchHeader, data: bytes) -> list[Record] | None:
+    """The records of a batch; None if they cannot be read. StoreError if the codec's library is missing."""
+    try:
+        payload = decompress(header.codec, data[HEADER_SIZE:])
+        return decode_records(payload, 0, len(payload), header)
+    except CodecMissing as error:
+        raise StoreError(str(error)) from error
+    except BatchError:
+        return None
+
+
+def _encode(header: BatchHeader, records: list[Record], horizon: int | None) -> bytes:
+    """A batch with these of its records; with a horizon, that is its base timestamp."""
+    attributes = header.attributes
+    base_timestamp = header.base_timestamp
+    if horizon is not None:
+        attributes |= DELETE_HORIZON
+        base_timestamp = horizon
+    newest = header.max_timestamp
+    if not attributes & LOG_APPEND_TIME:
+        newest = max(record.timestamp_ms for record in records)
+    payload = compress(header.codec, encode_payload(records, header.base_offset, base_timestamp))
+    return repack(
+        header,
+        payload,
+        count=len(records),
+        attributes=attributes,
+        base_timestamp=base_timestamp,
+        max_timestamp=newest,
+    )
