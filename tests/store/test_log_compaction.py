@@ -34,7 +34,7 @@ COMPACT = LogOptions(
     index_interval_bytes=100,
     retention_ms=-1,
     compact=True,
-    min_cleanable_dirty_ratio=0.0,
+    min_cleanable_ratio=0.0,
 )
 
 Pair = tuple[bytes, bytes | None]
@@ -223,7 +223,7 @@ def test_records_are_left_alone_for_the_least_lag() -> None:
 
 
 def test_a_pass_waits_until_enough_is_new() -> None:
-    owner = with_options(min_cleanable_dirty_ratio=0.5)
+    owner = with_options(min_cleanable_ratio=0.5)
     fresh(owner)
     compact(owner)
     assert was_compacted(owner)
@@ -238,7 +238,7 @@ def test_a_pass_waits_until_enough_is_new() -> None:
 
 
 def test_the_greatest_lag_overrides_how_much_is_new() -> None:
-    owner = with_options(min_cleanable_dirty_ratio=1.0, max_compaction_lag_ms=5000)
+    owner = with_options(min_cleanable_ratio=1.0, max_compaction_lag_ms=5000)
     fresh(owner)
     compact(owner, later_ms=5000)
     assert not was_compacted(owner)
@@ -473,3 +473,12 @@ def test_a_state_of_a_log_that_is_not_compacted_is_what_it_was() -> None:
     owner.store(keyed((b"a", b"1")))
     owner.close()
     assert b'"version":1' in files.image().files[f"{FOLDER}/state"]
+
+
+@pytest.mark.parametrize(
+    ("segment_ms", "lag_ms", "roll_ms"),
+    [(-1, -1, -1), (50, -1, 50), (-1, 70, 70), (50, 70, 50), (90, 70, 70)],
+)
+def test_a_segment_is_closed_in_time_for_the_greatest_lag(segment_ms: int, lag_ms: int, roll_ms: int) -> None:
+    assert LogOptions(segment_ms=segment_ms, max_compaction_lag_ms=lag_ms, compact=True).roll_ms == roll_ms
+    assert LogOptions(segment_ms=segment_ms, max_compaction_lag_ms=lag_ms).roll_ms == segment_ms

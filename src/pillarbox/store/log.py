@@ -36,7 +36,6 @@ from pillarbox.store.batch import BatchError
 from pillarbox.store.compaction import Cleaned
 from pillarbox.store.files import Files
 from pillarbox.store.log_base import (
-    LAG_MAX,
     NOT_FOUND,
     UNLIMITED,
     Appended,
@@ -312,10 +311,7 @@ class PartitionLog:
         self._wake_writer()
 
     def _is_old(self, segment: Segment) -> bool:
-        limit = self.options.segment_ms
-        if self.options.compact:
-            # Only what is in a closed segment can be compacted in time.
-            limit = min(limit if limit != UNLIMITED else LAG_MAX, self.options.max_compaction_lag_ms)
+        limit = self.options.roll_ms
         return segment.size > 0 and limit != UNLIMITED and self._now_ms - segment.created_ms >= limit
 
     def _roll(self, offset: int) -> Segment:

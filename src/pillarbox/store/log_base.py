@@ -22,10 +22,6 @@ SEGMENT_BYTES_MAX = (1 << 31) - 1
 """An index entry has 31 bits for a position (`index`)."""
 
 
-LAG_MAX = (1 << 63) - 1
-"""Kafka's word for "never" where it is a time."""
-
-
 class LogOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What can be set per log, at any time."""
 
@@ -42,8 +38,8 @@ class LogOptions(msgspec.Struct, frozen=True, kw_only=True):
     delete_retention_ms: int = 24 * 3600 * 1000
     """How long tombstones stay after the first pass of compaction that met them."""
     min_compaction_lag_ms: int = 0
-    max_compaction_lag_ms: int = LAG_MAX
-    min_cleanable_dirty_ratio: float = 0.5
+    max_compaction_lag_ms: int = UNLIMITED
+    min_cleanable_ratio: float = 0.5
     """A pass begins when this part of the closed segments has been appended since the last one."""
     producer_expiry_ms: int = 24 * 3600 * 1000
     """Producers that send nothing for so long are forgotten, unless they have a transaction open."""
@@ -51,6 +47,15 @@ class LogOptions(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if not 1 <= self.segment_bytes <= SEGMENT_BYTES_MAX:
             raise ValueError(f"segment_bytes must be between 1 and {SEGMENT_BYTES_MAX}")
+
+    @property
+    def roll_ms(self) -> int:
+        """After what time a segment is closed: only what is in a closed one can be compacted in time."""
+        if not self.compact or self.max_compaction_lag_ms == UNLIMITED:
+            return self.segment_ms
+        if self.segment_ms == UNLIMITED:
+            return self.max_compaction_lag_ms
+        return min(self.segment_ms, self.max_compaction_lag_ms)
 
     @property
     def syncs_each_write(self) -> bool:

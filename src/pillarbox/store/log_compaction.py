@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from pillarbox.store.compaction import Cleaned, Cleaning, Source, Step
+from pillarbox.store.log_base import UNLIMITED
 from pillarbox.store.log_io import LogFolder
 from pillarbox.store.retention import segment_time
 from pillarbox.store.segment import Segment
@@ -95,8 +96,9 @@ class Compactor:
             return False
         options = self._log.options
         ratio = sum(segment.size for segment in dirty) / sum(segment.size for segment in segments)
-        late = now_ms - segment_time(dirty[0]) > options.max_compaction_lag_ms
-        return late or ratio > options.min_cleanable_dirty_ratio
+        lag_ms = options.max_compaction_lag_ms
+        late = lag_ms != UNLIMITED and now_ms - segment_time(dirty[0]) > lag_ms
+        return late or ratio > options.min_cleanable_ratio
 
     # --- slices -------------------------------------------------------------------------------------------
 
