@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pillarbox.broker import returning
+from pillarbox.broker import lane, returning
 from pillarbox.protocols.amqp091 import channel as channel_module
 from pillarbox.protocols.amqp091 import methods as m
 from protocols.amqp091.rig import Rig, sent_methods
@@ -150,3 +150,34 @@ def test_connection_that_closes_behind_its_acknowledgements_has_acknowledged() -
         assert all(not queue.ready_count for queue in rig.core.vhosts["/"].queues.values())
     finally:
         undo()
+
+
+@pytest.mark.row("R57")
+@pytest.mark.parametrize("parts", [1, 10_000])
+def test_purge_is_answered_after_its_last_part_and_in_order(
+    monkeypatch: pytest.MonkeyPatch, parts: int
+) -> None:
+    """What is behind it waits, and a close does, too; when it is answered everything is settled."""
+    monkeypatch.setattr(lane, "RUNS_AT_ONCE", parts)
+    rig = Rig().log_in()
+    rig.turn(m.method_frame(1, m.CHANNEL_OPEN, ""))
+    rig.turn(m.method_frame(1, m.QUEUE_DECLARE, 0, "a", False, True, False, False, False, {}))
+    for number in range(COUNT):
+        rig.turn(publish(1, "a", b"%d" % number))
+    purge = m.method_frame(1, m.QUEUE_PURGE, 0, "a", False)
+    declare = m.method_frame(1, m.QUEUE_DECLARE, 0, "a", True, False, False, False, False, {})
+    close = m.method_frame(0, m.CONNECTION_CLOSE, 200, "", 0, 0)
+    rig.core.set_time(rig.now_ms)
+    rig.connection.receive(purge + declare + close)
+    ticks = 0
+    while rig.core.chores.under_way:
+        assert not rig.connection.out
+        rig.core.tick(rig.now_ms)
+        ticks += 1
+    assert ticks == (COUNT - 1 if parts == 1 else 0)
+    rig.core.flush()
+    settled = [one for group in rig.journal.groups for fact in group.settled for one in fact.sequences]
+    assert sum(len(one) for one in settled) == COUNT
+    answers = sent_methods(b"".join(rig.connection.out))
+    assert [name for _, name, _ in answers] == ["queue.purge-ok", "queue.declare-ok", "connection.close-ok"]
+    assert answers[0][2] == (COUNT,)

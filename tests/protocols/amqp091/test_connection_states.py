@@ -442,6 +442,41 @@ def test_frames_that_wait_for_the_disk_mean_what_they_mean_elsewhere(
     assert outcome(waiting_for_disk(), b"".join([given[name] for name in pieces])) == expected
 
 
+@pytest.mark.parametrize(
+    ("pieces", "expected"),
+    [
+        ((), "basic.get-ok, connection.close-ok, cut"),
+        (("queue.purge",), "basic.get-ok, queue.purge-ok, connection.close-ok, cut"),
+        (("channel.close",), "basic.get-ok, channel.close-ok, connection.close-ok, cut"),
+        (("basic.ack", "basic.ack"), "basic.get-ok, channel 406, connection.close-ok, cut"),
+        (("basic.consume", "basic.consume"), "basic.get-ok, basic.consume-ok, close 530"),
+    ],
+)
+def test_connection_closes_when_what_waits_for_the_disk_is_done(
+    pieces: tuple[str, ...], expected: str
+) -> None:
+    """connection.close does not overtake what was asked for before it."""
+    sent = [inputs(1)[name] for name in pieces] + [inputs(0)["connection.close"]]
+    assert outcome(waiting_for_disk(), b"".join(sent)) == expected
+
+
+@pytest.mark.parametrize("closed_by", ["client", "network"])
+def test_message_that_waits_for_the_disk_is_published_although_the_connection_ends(closed_by: str) -> None:
+    """What is behind a cold basic.get was read before the end, and is done."""
+    rig = waiting_for_disk()
+    publish = m.method_frame(1, m.BASIC_PUBLISH, 0, "", "q", False, False)
+    rig.connection.receive(publish + wire.content_frames(1, b"\0\0", b"last", 131_072))
+    if closed_by == "client":
+        rig.connection.receive(inputs(0)["connection.close"])
+    else:
+        rig.connection.closed("reset")
+    queue = rig.core.vhosts["/"].queues["q"]
+    before = queue.ready_count
+    rig.turn(b"")
+    assert rig.connection.state is State.CLOSED
+    assert queue.ready_count == before + 1
+
+
 def test_frames_that_wait_for_the_disk_twice_keep_their_order() -> None:
     """A second cold basic.get among them makes the rest wait once more."""
     rig = waiting_for_disk()

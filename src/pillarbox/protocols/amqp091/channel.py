@@ -256,7 +256,7 @@ class Channel:
                 self.fail(error)
 
     def stall(self) -> None:
-        """Let frames wait until `go_on`: an answer must come first, and needs something from disk."""
+        """Let frames wait until `go_on`: an answer must come first, and takes a while."""
         self._stalled = deque()
         self.plain = False
 
@@ -279,6 +279,25 @@ class Channel:
                 connection.channel_frame(kind, self.number, payload)
         except AmqpError as error:
             connection.fail(error)
+        connection.stall_over()
+
+    @property
+    def stalled(self) -> bool:
+        """Do frames wait that will mean something?"""
+        return self._stalled is not None and not self.closing
+
+    def answer_when_done(self, method_id: int, *arguments: Any) -> None:
+        """Answer when the core has done what it does in parts; the channel waits meanwhile."""
+
+        def answer() -> None:
+            if not self.closing:
+                self.go_on(lambda: self.send_method(method_id, *arguments))
+
+        if self.core.chores.under_way:
+            self.stall()
+            self.core.chores.when_done(answer)
+        else:
+            self.send_method(method_id, *arguments)
 
     def _answer_late(self, first: Callable[[], None] | None) -> None:
         """Do what came first, with the meaning that errors have in `frame`."""
@@ -632,6 +651,7 @@ class Channel:
         self.end()
         class_id, method_id = error.method_id >> 16, error.method_id & 0xFFFF
         self.send_method(methods.CHANNEL_CLOSE, error.code, wire.clipped(error.text), class_id, method_id)
+        self.connection.stall_over()
 
     def answer_close(self) -> None:
         """channel.close-ok: everything is given back, and the number is free, if nothing else ended it."""

@@ -181,7 +181,7 @@ def queue_unbind(
 def queue_purge(channel: Channel, _: int, name: str, nowait: bool) -> None:
     count = channel.session.purge_queue(_queue_name(channel, name))
     if not nowait:
-        channel.send_method(m.QUEUE_PURGE_OK, count)
+        channel.answer_when_done(m.QUEUE_PURGE_OK, count)
 
 
 def queue_delete(channel: Channel, _: int, name: str, if_unused: bool, if_empty: bool, nowait: bool) -> None:

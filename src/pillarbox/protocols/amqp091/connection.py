@@ -151,6 +151,8 @@ class Connection:
         self._unframed = False
         """A frame was wrong in size or end: what follows cannot be told into frames."""
         self._started_ms = self._received_ms = self._sent_ms = core.changes.now_ms
+        self._end_due: Callable[[], None] | None = None
+        """The end that comes when no channel waits any more (see `_later`)."""
         self.deadline_ms: int | None = self._started_ms + settings.handshake_timeout_ms
 
     def __repr__(self) -> str:
@@ -403,10 +405,16 @@ class Connection:
         if self.sated:
             self.core.chores.in_turn(end)
             return True
-        if not any(channel.ledger.busy for channel in self.channels.values()):
-            return False
-        self.core.chores.when_done(end)
-        return True
+        if any(channel.stalled for channel in self.channels.values()):
+            self._end_due = end
+            return True
+        return False
+
+    def stall_over(self) -> None:
+        """A channel waits for nothing any more: if none does, the end may come that waits for them."""
+        if self._end_due is not None and not any(channel.stalled for channel in self.channels.values()):
+            end, self._end_due = self._end_due, None
+            end()
 
     def _answer_close(self) -> None:
         """connection.close-ok: everything is given back."""
@@ -597,6 +605,10 @@ class Connection:
 
     def closed(self, reason: str) -> None:
         """The socket is gone."""
+        while crowded := [channel for channel in self.channels.values() if channel.crowded]:
+            # Room for answers is what nobody needs any more.
+            self.bodies_out_bytes = 0
+            crowded[0].go_on()
         if not self._later(lambda: self.closed(reason)):
             self.finish(reason)
 
@@ -621,6 +633,7 @@ class Connection:
 
     def _end(self) -> None:
         """Give back what the connection has: deliveries, consumers, exclusive queues."""
+        self._end_due = None
         channels, self.channels = self.channels, {}
         for channel in channels.values():
             channel.end()

@@ -88,10 +88,11 @@ def remove_queue(request: Request) -> None:
         session.delete_queue(name, if_unused=request.flag("if-unused"), if_empty=request.flag("if-empty"))
 
 
-def purge(request: Request) -> None:
+async def purge(request: Request) -> None:
     name = request.queue.name
     with visit(request) as session:
         session.purge_queue(name)
+    await request.work.done()
 
 
 def act(request: Request) -> None:
