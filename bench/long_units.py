@@ -223,6 +223,14 @@ def deleting_vhost(broker: Broker, part: float) -> Iterator[None]:
     broker.http("DELETE", "/api/vhosts/%2F")
 
 
+def super_stream(broker: Broker, part: float) -> Iterator[None]:
+    broker.http("GET", "/api/overview")
+    yield
+    path = "/api/stream/super-streams/%2F/wide"
+    broker.http("PUT", path, {"partitions": max(1, int(1000 * part))})
+    broker.http("DELETE", path)
+
+
 def acks(broker: Broker, part: float) -> Iterator[None]:
     """One basic.ack for very many deliveries, each of a run of its own."""
     count = int(DELIVERIES * part)
@@ -380,6 +388,7 @@ SCENARIOS: dict[str, Callable[[Broker, float], Iterator[None]]] = {
     "exporting": exporting,
     "policies": policies,
     "deleting vhost": deleting_vhost,
+    "super stream": super_stream,
     "acks": acks,
     "nacks": nacks,
     "recover": recover,

@@ -157,7 +157,7 @@ THING = Document("Thing", Field("name", STRING, lambda thing, request: thing.nam
 
 def asked(**query: str) -> Request:
     nothing: Any = None
-    return Request(nothing, nothing, nothing, nothing, nothing, "GET", {}, query, {})
+    return Request(nothing, nothing, nothing, nothing, nothing, nothing, "GET", {}, query, {})
 
 
 @pytest.mark.parametrize(

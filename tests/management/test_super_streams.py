@@ -9,7 +9,11 @@ import pika
 import pytest
 
 from pillarbox import Broker
-from pillarbox.broker.super_stream import PARTITIONS_MAX
+from pillarbox.broker.administration import remove_vhost
+from pillarbox.broker.chores import at_once
+from pillarbox.broker.core import Core
+from pillarbox.broker.super_stream import PARTITIONS_MAX, adding_super_stream, deleting_super_stream
+from pillarbox.errors import BrokerError
 from tests.management.http import Client, client
 
 pytestmark = pytest.mark.row("R84")
@@ -115,3 +119,63 @@ def test_rights_are_needed_for_the_exchange_and_each_partition(api: Client, limi
     assert api.request("PUT", ONE, {"partitions": 2}).status == 204
     assert limited.request("DELETE", ONE).status == 401
     assert list(queues(api)) == ["orders-0", "orders-1"]
+
+
+# --- in steps: each partition is a unit of its own on the loop ---------------------------------------------
+
+
+def test_super_stream_is_made_and_deleted_a_partition_a_step(broker: Broker) -> None:
+    def run(core: Core) -> list[int]:
+        vhost = core.vhosts["/"]
+        made = [len(vhost.queues) for _ in adding_super_stream(vhost, "s", 3)]
+        return made + [len(vhost.queues) for _ in deleting_super_stream(vhost, "s")]
+
+    assert broker.call(lambda server: run(server.core)) == [1, 2, 3, 2, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("interferes", "text"),
+    [
+        ("exchange", "no exchange 's' in vhost 'other'"),
+        ("vhost", "no exchange 's' in vhost 'other'"),
+        ("partition", "inequivalent arg 'x-queue-type' for queue 's-1'"),
+    ],
+)
+def test_super_stream_that_somebody_interferes_with_is_refused_and_leaves_nothing(
+    broker: Broker, interferes: str, text: str
+) -> None:
+    """Between two steps others are served; what they have made stays theirs."""
+
+    def run(core: Core) -> tuple[list[str], bool, int]:
+        vhost = core.add_vhost("other")
+        steps = adding_super_stream(vhost, "s", 3)
+        next(steps)
+        match interferes:
+            case "exchange":
+                vhost.delete_exchange("s")
+            case "vhost":
+                remove_vhost(core, "other")
+            case _:
+                vhost.declare_queue(None, "s-1", durable=True)
+        with pytest.raises(BrokerError) as refused:
+            at_once(steps)
+        assert text in refused.value.text
+        bindings = [key for kind, key in core.definitions if kind == "binding"]
+        return list(vhost.queues), "s" in vhost.exchanges, len(bindings)
+
+    left = ["s-1"] if interferes == "partition" else []
+    assert broker.call(lambda server: run(server.core)) == (left, False, 0)
+
+
+def test_super_stream_is_deleted_although_others_delete_parts_of_it_meanwhile(broker: Broker) -> None:
+    def run(core: Core) -> dict[str, Any]:
+        vhost = core.vhosts["/"]
+        at_once(adding_super_stream(vhost, "s", 3))
+        steps = deleting_super_stream(vhost, "s")
+        next(steps)
+        vhost.delete_queue(None, "s-1")
+        vhost.delete_exchange("s")
+        at_once(steps)
+        return vhost.queues
+
+    assert broker.call(lambda server: run(server.core)) == {}

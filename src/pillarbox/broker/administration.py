@@ -19,6 +19,7 @@ from pillarbox.broker.quotas import USER, VHOST
 from pillarbox.errors import BrokerError, Reason
 
 if TYPE_CHECKING:
+    from pillarbox.broker.chores import Parts
     from pillarbox.broker.core import Core
     from pillarbox.broker.scram import Verifier
     from pillarbox.broker.session import Session
@@ -60,7 +61,9 @@ def put_vhost(
 def remove_vhost(core: Core, name: str) -> bool:
     """Remove a virtual host with everything in it; False: there is none.
 
-    Its connections are closed. Raises PRECONDITION_FAILED if it is protected.
+    Its connections are closed at once. If there is much in it, it goes in parts (see `chores`), its own
+    definition last: after a crash in between, what is left is in a virtual host as before.
+    Raises PRECONDITION_FAILED if it is protected.
     """
     vhost = core.vhosts.get(name)
     if vhost is None:
@@ -68,16 +71,22 @@ def remove_vhost(core: Core, name: str) -> bool:
     if vhost.protected:
         text = f"cannot delete virtual host '{name}': it is protected from deletion"
         raise BrokerError(Reason.PRECONDITION_FAILED, text)
-    _close([one for one in core.sessions if one.vhost is vhost], f"vhost '{name}' is deleted")
-    vhost.close()
-    del core.vhosts[name]
-    core.undefine("vhost", name)
+    if not vhost.closing:
+        _close([one for one in core.sessions if one.vhost is vhost], f"vhost '{name}' is deleted")
+        core.chores.begin(_removal(core, vhost))
+    return True
+
+
+def _removal(core: Core, vhost: VHost) -> Parts:
+    yield from vhost.close()
+    name = vhost.name
     core.quotas.forget(VHOST, name)
     for user, where in [key for key in core.users.permissions if key[1] == name]:
         remove_permission(core, user, where)
     for user, where in [key for key in core.users.topics.by_user if key[1] == name]:
         core.clear_topic_permission(user, where)
-    return True
+    del core.vhosts[name]
+    core.undefine("vhost", name)
 
 
 def put_verifiers(core: Core, name: str, verifiers: Iterable[Verifier]) -> User:

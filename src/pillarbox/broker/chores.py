@@ -15,10 +15,24 @@ Not here: what is cut into parts, and what nobody may see meanwhile; whoever beg
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from typing import TypeVar
 
 Parts = Iterator[None]
 """Does one part, of about a millisecond at most, for each item."""
+
+
+Result = TypeVar("Result")
+
+
+def at_once(steps: Generator[None, None, Result]) -> Result:
+    """Do all of what could be done in steps; return its result. For where nobody else is kept waiting."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            result: Result = end.value
+            return result
 
 
 def _nothing() -> None:

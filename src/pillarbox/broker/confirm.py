@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from pillarbox.errors import Reason
 
 if TYPE_CHECKING:
-    from pillarbox.broker.sink import Sink
+    from pillarbox.broker.sink import Waiting
 
 
 class Publisher:
@@ -24,7 +24,7 @@ class Publisher:
 
     __slots__ = ("listed", "published", "refused", "sealed", "sink", "stored", "waiting")
 
-    def __init__(self, sink: Sink) -> None:
+    def __init__(self, sink: Waiting) -> None:
         self.sink = sink
         self.published = 0
         self.sealed = 0

@@ -180,10 +180,12 @@ class Core:
         return prefix + base64.urlsafe_b64encode(self.random(UNIQUE_BYTES)).decode().rstrip("=")
 
     def add_vhost(self, name: str) -> VHost:
-        """Make a virtual host, or return the one of this name."""
+        """Make a virtual host, or return the one of this name. Raises PRECONDITION_FAILED while that goes."""
         if name not in self.vhosts:
             vhost = self.vhosts[name] = VHost(self, name)
             self.define("vhost", name, vhost.definition())
+        if self.vhosts[name].closing:
+            raise BrokerError(Reason.PRECONDITION_FAILED, f"vhost '{name}' is being deleted")
         return self.vhosts[name]
 
     def add_user(self, name: str, password: str, tags: tuple[str, ...] = ()) -> User:
@@ -306,7 +308,7 @@ class Core:
 
     def demand_entry(self, user: Principal, vhost: str) -> None:
         """Raise NOT_ALLOWED for an unknown virtual host or one without any right."""
-        if vhost not in self.vhosts:
+        if vhost not in self.vhosts or self.vhosts[vhost].closing:
             raise BrokerError(Reason.NOT_ALLOWED, f"vhost {vhost} not found")
         if not self.users.may_enter(user, vhost):
             text = f"access to vhost '{vhost}' refused for user '{user.name}'"

@@ -4,7 +4,8 @@ What the document has is added; what exists and is the same stays; users, permis
 words about a virtual host take the document's values. As with RabbitMQ, a queue or an exchange that exists
 otherwise and a binding whose ends are not there do not stand against the rest: they are left out, with a
 warning to the operator and to whoever imports. What is wrong in itself raises `DefinitionsError`, which says
-where; what stands before it was added.
+where; what stands before it was added. Of a long document others see parts (`importing`), and a crash leaves
+some; it can be imported again.
 
 Not here: reading files, HTTP. Rows R94, R98.
 """
@@ -12,13 +13,14 @@ Not here: reading files, HTTP. Rows R94, R98.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from pillarbox.broker.administration import put_global_parameter, put_vhost
 from pillarbox.broker.auth import ALGORITHMS, DEFAULT_ALGORITHM, Permission, User
+from pillarbox.broker.chores import at_once
 from pillarbox.broker.policy import Policy
 from pillarbox.broker.quotas import USER, VHOST
 from pillarbox.broker.scram import Verifier
@@ -212,9 +214,15 @@ OF_VHOSTS = ("parameters", "policies", "exchanges", "queues", "bindings")
 
 
 def import_definitions(core: Core, document: Any, *, vhost: str | None = None) -> list[str]:
+    """Do all of `importing` at once: at a start, when there is nobody else."""
+    return at_once(importing(core, document, vhost=vhost))
+
+
+def importing(core: Core, document: Any, *, vhost: str | None = None) -> Generator[None, None, list[str]]:
     """Add everything in the document, or, with `vhost`, what it has for a virtual host to that one.
 
-    Return what was left out, a sentence each. Raises DefinitionsError.
+    An item a step: what happens between two steps, happens between two items, and what an item needs may be
+    gone by then. Return what was left out, a sentence each. Raises DefinitionsError.
     """
     left_out: list[str] = []
     if not isinstance(document, Mapping):
@@ -227,6 +235,7 @@ def import_definitions(core: Core, document: Any, *, vhost: str | None = None) -
             if problem := _add(core, section, number, item, vhost):
                 core.warn(f"definitions: {problem}")
                 left_out.append(problem)
+            yield
     return left_out
 
 
@@ -287,10 +296,10 @@ def _pattern(item: Item, key: str) -> str:
 
 def _of(core: Core, item: Item) -> VHost:
     name = _text(item, "vhost")
-    try:
-        return core.vhosts[name]
-    except KeyError:
-        raise ValueError(f"there is no virtual host {name!r}") from None
+    vhost = core.vhosts.get(name)
+    if vhost is None or vhost.closing:
+        raise ValueError(f"there is no virtual host {name!r}")
+    return vhost
 
 
 def _demand_user(core: Core, item: Item) -> None:

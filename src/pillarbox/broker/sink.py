@@ -30,11 +30,8 @@ class Outlet(Protocol):
         """They are not any more."""
 
 
-class Sink(Protocol):
-    """A receiver of deliveries and confirms: an AMQP channel, a STOMP session."""
-
-    def deliver(self, consumer: Consumer, run: Run, tag_first: int) -> None:
-        """Send a run of messages; they carry the tags `tag_first`, `tag_first + 1`, ..."""
+class Waiting(Protocol):
+    """Whoever waits until something is safe."""
 
     def confirm(self, tag_first: int, tag_last: int) -> None:
         """The publishes with these numbers are safe (inclusive)."""
@@ -42,11 +39,18 @@ class Sink(Protocol):
     def refuse(self, tag_first: int, tag_last: int) -> None:
         """The publishes with these numbers (inclusive) were refused; all before them are answered."""
 
+    def disconnect(self, reason: Reason, text: str) -> None:
+        """End the connection: what it waits for cannot be."""
+
+
+class Sink(Waiting, Protocol):
+    """A receiver of deliveries and confirms: an AMQP channel, a STOMP session."""
+
+    def deliver(self, consumer: Consumer, run: Run, tag_first: int) -> None:
+        """Send a run of messages; they carry the tags `tag_first`, `tag_first + 1`, ..."""
+
     def consumer_cancelled(self, consumer: Consumer) -> None:
         """The queue went away under this consumer, or the right to read it; what it has out stays out."""
 
     def time_answers(self, queue: Queue) -> None:
         """Deliveries of this queue have to be answered in time from now on (see `ack_timeout`)."""
-
-    def disconnect(self, reason: Reason, text: str) -> None:
-        """End the connection: what it waits for cannot be."""

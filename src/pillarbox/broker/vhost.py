@@ -57,8 +57,12 @@ PREDECLARED = {
 }
 RESERVED_PREFIX = "amq."
 _POLICY_KINDS = ("policy", "operator_policy")
-GOVERNED_AT_ONCE = 200
-"""Queues to which a change of policies is applied in one tick: some five microseconds each."""
+REMOVED_AT_ONCE = 50
+"""Queues, exchanges and bindings of a virtual host that go in one tick: some 15 microseconds each."""
+STREAM_WEIGHT = 10
+"""As how many of these a stream counts, which has files."""
+GOVERNED_AT_ONCE = 100
+"""Queues to which a change of policies is applied in one tick: five to ten microseconds each."""
 
 
 class VHost:
@@ -73,6 +77,8 @@ class VHost:
         """What a queue is that does not say so and could be it; "": classic."""
         self.protected = False
         """It cannot be removed."""
+        self.closing = False
+        """It is being removed, over some ticks: nobody enters it, and none of its name can be made."""
         self.tracing = False
         """Copies of messages are published (R75); set by `Core.set_tracing`."""
         self.queues: dict[str, Queue] = {}
@@ -104,13 +110,22 @@ class VHost:
             self.name, self.description, self.tags, self.default_queue_type, self.protected
         )
 
-    def close(self) -> None:
-        """Remove everything in it: it is being removed itself."""
-        for queue in list(self.queues.values()):
-            self.remove_queue(queue)
-        for exchange in list(self.exchanges.values()):
-            if exchange.name in self.exchanges:
+    def close(self) -> Parts:
+        """Remove everything in it: it is being removed itself. Nobody comes in any more."""
+        self.closing = True
+        done = 0
+        while self.queues or self.exchanges:
+            if self.queues:
+                queue = next(iter(self.queues.values()))
+                done += STREAM_WEIGHT if queue.in_log else 1 + len(self.inbound.get(queue, ()))
+                self.remove_queue(queue)
+            else:
+                exchange = next(iter(self.exchanges.values()))
+                done += 1 + len(exchange.bindings)
                 self._remove_exchange(exchange)
+            if done >= REMOVED_AT_ONCE:
+                done = 0
+                yield
         for operator in (False, True):
             for policy in list(self._policies(operator)):
                 self.remove_policy(policy.name, operator=operator)

@@ -37,6 +37,7 @@ from pillarbox.ops.management.resources import RESOURCES
 from pillarbox.ops.management.routes import PUBLIC, Route
 from pillarbox.ops.management.samples import Sampler
 from pillarbox.ops.management.sending import Receive, Scope, Send, send_answer
+from pillarbox.ops.management.work import Work
 from pillarbox.ops.pace import Pace
 
 log = logging.getLogger("pillarbox.management")
@@ -60,6 +61,7 @@ class Api:
         self._sampler = sampler
         self._begin = begin
         self._pace = pace
+        self._work = Work(core, begin, pace)
         by_path: dict[str, dict[str, Route]] = {}
         for resource in RESOURCES:
             for route in resource.routes:
@@ -140,7 +142,17 @@ class Api:
             self._begin()
         query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
         request = Request(
-            self._core, self._node, self._sampler, self._begin, user, method, path, query, headers, body
+            self._core,
+            self._node,
+            self._sampler,
+            self._begin,
+            self._work,
+            user,
+            method,
+            path,
+            query,
+            headers,
+            body,
         )
         found = route.handler(request)
         if isinstance(found, Coroutine):
@@ -173,8 +185,11 @@ def _is_loopback(scope: Scope) -> bool:
     return not host or host.startswith("127.") or host in ("::1", "::ffff:127.0.0.1")
 
 
-async def _read(receive: Receive, headers: Mapping[str, str]) -> bytes:
-    """The whole body. Raises 413 as soon as it is known to be too large; the server sees to its time."""
+async def _read(receive: Receive, headers: Mapping[str, str]) -> bytes | bytearray:
+    """The whole body, not copied once more.
+
+    Raises 413 as soon as it is known to be too large; the server sees to its time.
+    """
     announced = headers.get("content-length", "0")
     body = bytearray()
     size = int(announced) if announced.isdecimal() else 0
@@ -188,10 +203,10 @@ async def _read(receive: Receive, headers: Mapping[str, str]) -> bytes:
             raise _GoneError
         body += message.get("body", b"")
         if not message.get("more_body"):
-            return bytes(body)
+            return body
 
 
-def _decoded(route: Route, body: bytes) -> Any:
+def _decoded(route: Route, body: bytes | bytearray) -> Any:
     """The body as the type of the route. Raises 400. Nothing stands for an empty object, as in RabbitMQ."""
     if route.body is None:
         return None

@@ -114,7 +114,7 @@ def render(listing: Listing, request: Request) -> Iterator[bytes]:
     total = 0
     column, order = request.query.get("sort"), listing.order
     found = Stretches(sorts=bool(column) or order is not None, reverse=request.flag("sort_reverse"))
-    for step in _steps(listing.items, STEP_ITEMS if page is None else page.step_items):
+    for step in in_steps(listing.items, STEP_ITEMS if page is None else page.step_items):
         total += len(step)
         if page is not None:
             step = [item for item in step if page.matches(str(document.value(item, request, "name")))]
@@ -177,7 +177,7 @@ def _rows(items: Iterator[Any], document: Document, request: Request) -> Iterato
     firsts = _firsts(columns)
     levels = levels_of(request)
     separator = b""
-    for step in _steps(items):
+    for step in in_steps(items):
         shown = [document.describe(item, request, levels, firsts) for item in step]
         if columns is not None:
             shown = [pruned(one, columns) for one in shown]
@@ -206,7 +206,8 @@ def _key(
     return (sort_key(document.value(item, request, column)), usual) if column else (usual,)
 
 
-def _steps(items: Iterable[Any], count: int = STEP_ITEMS) -> Iterator[list[Any]]:
+def in_steps(items: Iterable[Any], count: int = STEP_ITEMS) -> Iterator[list[Any]]:
+    """Items in lists of so many."""
     walk = iter(items)
     while step := list(islice(walk, count)):
         yield step

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pillarbox.broker.vhost import VHost
     from pillarbox.ops.management.node import Node
     from pillarbox.ops.management.samples import Sampler
+    from pillarbox.ops.management.work import Work
 
 NO_HEADERS: Mapping[str, str] = {}
 _LONG_NUMBER = re.compile(rb"[0-9]{19}")
@@ -49,7 +50,7 @@ def not_authorised(reason: str) -> HttpError:
     return HttpError(401, "not_authorised", reason)
 
 
-def decode(data: bytes) -> Any:
+def decode(data: bytes | bytearray) -> Any:
     """What JSON says. Raises msgspec.DecodeError, also for a number that nothing here could keep."""
     found = msgspec.json.decode(data)
     if _LONG_NUMBER.search(data) is not None:
@@ -104,6 +105,8 @@ class Request(NamedTuple):
     sampler: Sampler
     begin: Callable[[], None]
     """Starts a turn of the broker, unless one has begun: for handlers that wait for something in between."""
+    work: Work
+    """For handlers with more to do than fits into a turn."""
     user: Principal
     method: str
     path: Mapping[str, str]

@@ -61,17 +61,19 @@ class _Kind:
             raise not_found()
         return shown(policy, DOCUMENT, request)
 
-    def put(self, request: Request) -> Answer | None:
+    async def put(self, request: Request) -> Answer | None:
         body: PolicyBody = request.body
         vhost, name = request.vhost, request.path["policy"]
         new = self._of(vhost).get(name) is None
         policy = Policy(vhost.name, name, body.pattern, body.definition, body.priority, body.apply_to)
         vhost.put_policy(policy, operator=self._operator)
+        await request.work.done()
         return CREATED if new else None
 
-    def remove(self, request: Request) -> None:
+    async def remove(self, request: Request) -> None:
         if not request.vhost.remove_policy(request.path["policy"], operator=self._operator):
             raise not_found()
+        await request.work.done()
 
 
 def _routes(path: str, kind: _Kind, what: str, changes: Right) -> tuple[Route, ...]:

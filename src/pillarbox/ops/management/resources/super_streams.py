@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from pillarbox.broker.super_stream import (
-    add_super_stream,
-    delete_super_stream,
+    adding_super_stream,
+    deleting_super_stream,
     is_super_stream,
     partitions_of,
 )
@@ -69,14 +69,14 @@ def _permit(request: Request) -> Permit:
     return permit
 
 
-def put(request: Request) -> None:
+async def put(request: Request) -> None:
     body: SuperStreamBody = request.body
     keys = body.binding_keys
     if (body.partitions is None) == (keys is None):
         raise bad_request("partitions or binding-keys: one of them")
     if isinstance(keys, str):
         keys = [key.strip() for key in keys.split(",") if key.strip()]
-    add_super_stream(
+    steps = adding_super_stream(
         request.vhost,
         request.path["name"],
         body.partitions,
@@ -84,6 +84,7 @@ def put(request: Request) -> None:
         arguments=_arguments(table_of(body.arguments)),
         permit=_permit(request),
     )
+    await request.work.in_slices(steps)
 
 
 def _arguments(given: dict[str, Any]) -> dict[str, Any]:
@@ -91,8 +92,9 @@ def _arguments(given: dict[str, Any]) -> dict[str, Any]:
     return {name if name.startswith("x-") else f"x-{name}": value for name, value in given.items()}
 
 
-def remove(request: Request) -> None:
-    delete_super_stream(request.vhost, request.path["name"], permit=_permit(request))
+async def remove(request: Request) -> None:
+    steps = deleting_super_stream(request.vhost, request.path["name"], permit=_permit(request))
+    await request.work.in_slices(steps)
 
 
 _LIST = "/stream/super-streams"

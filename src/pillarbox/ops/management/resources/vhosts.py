@@ -133,9 +133,10 @@ def put(request: Request) -> Answer | None:
     return CREATED if new else None
 
 
-def remove(request: Request) -> None:
+async def remove(request: Request) -> None:
     if not remove_vhost(request.core, request.path["vhost"]):
         raise not_found()
+    await request.work.done()
 
 
 def start(request: Request) -> None:
