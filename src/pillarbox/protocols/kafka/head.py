@@ -101,7 +101,7 @@ class Head:
     @cached_property
     def groups(self) -> Groups:
         """All consumer groups, with what is kept of them; made when somebody first asks for one."""
-        return Groups(self.core)
+        return Groups(self.core, self.topics)
 
     @property
     def mechanisms(self) -> tuple[str, ...]:

@@ -37,6 +37,10 @@ class Hall:
     def keep(self, group: ClassicGroup) -> None:
         self.kept = group.record()
 
+    def forget_alarms(self) -> None:
+        """The groups up to now are no more."""
+        self._alarms.clear()
+
     def advance(self, ms: int) -> None:
         """Let time go by, and groups look when they have asked for it."""
         end_ms = self.now_ms + ms

@@ -62,6 +62,7 @@ class Consumers(RuleBasedStateMachine):
         """The broker forgets all calls, and clients see what they wait for refused, as connections break."""
         if self.hall.kept is None:
             return
+        self.hall.forget_alarms()
         group = ClassicGroup("g", self.hall)
         group.restore(self.hall.kept)
         self.group, self.generation = group, group.generation

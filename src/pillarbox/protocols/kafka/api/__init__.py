@@ -14,7 +14,7 @@ from pillarbox.protocols.kafka.messages import APIS
 
 RECORDS: Final = (0, 1, 2, 3, 18, 22)
 """Where topics are, and their records."""
-GROUPS: Final = (8, 9, 10, 11, 12, 13, 14, 15, 16, 42, 47)
+GROUPS: Final = (8, 9, 10, 11, 12, 13, 14, 15, 16, 42, 47, 68, 69)
 """Groups of consumers and what they have read."""
 TOPICS: Final = (19, 20, 32, 33, 37, 44)
 """Making and changing topics."""

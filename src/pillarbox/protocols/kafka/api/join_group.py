@@ -31,7 +31,10 @@ def answer(call: Call, request: JoinGroupRequest) -> JoinGroupResponse | None:
         return _response(call.version, Joined(error, request.member_id))
     group = call.head.groups.classic(request.group_id, create=not request.member_id)
     if group is None:
-        return _response(call.version, Joined(ErrorCode.UNKNOWN_MEMBER_ID, request.member_id))
+        # A consumer group of this name, with members: who joins so has nothing in common with them.
+        other = call.head.groups.get(request.group_id) is not None
+        error = ErrorCode.INCONSISTENT_GROUP_PROTOCOL if other else ErrorCode.UNKNOWN_MEMBER_ID
+        return _response(call.version, Joined(error, request.member_id))
     timeout_ms = request.session_timeout_ms
     joining = Joining(
         request.member_id,

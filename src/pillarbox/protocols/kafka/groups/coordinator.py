@@ -9,21 +9,29 @@ Invariant: a group's offsets are there as long as the group is. Source: rows K50
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Protocol, TypeVar
 from uuid import UUID
 
 import msgspec
 
 from pillarbox.protocols.kafka.errors import ErrorCode
 from pillarbox.protocols.kafka.groups.classic import ClassicGroup
+from pillarbox.protocols.kafka.groups.consumer import ConsumerGroup, ConsumerMember, Topic
 from pillarbox.protocols.kafka.groups.offsets import Offsets
 from pillarbox.protocols.kafka.groups.records import (
+    CONSUMER_MEMBERS,
+    CONSUMERS,
     GROUPS,
     OFFSETS,
     PENDING,
     Committed,
+    ConsumersRecord,
+    consumer_member_key,
+    consumers_key,
     decode_committed,
+    decode_consumer_member,
+    decode_consumers,
     decode_group,
     encode,
     group_key,
@@ -32,6 +40,9 @@ from pillarbox.protocols.kafka.groups.records import (
 
 if TYPE_CHECKING:
     from pillarbox.broker.core import Core
+    from pillarbox.broker.topics import Topics
+
+AnyGroup = TypeVar("AnyGroup", bound="ClassicGroup | ConsumerGroup")
 
 
 class GroupSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,6 +57,12 @@ class GroupSettings(msgspec.Struct, frozen=True, kw_only=True):
     empty group waits for more members. Here nobody waits for consumers that come alone."""
     size_max: int = 2_147_483_647
     """`group.max.size`."""
+    consumer_session_timeout_ms: int = 45_000
+    """`group.consumer.session.timeout.ms`."""
+    consumer_heartbeat_ms: int = 5_000
+    """`group.consumer.heartbeat.interval.ms`."""
+    consumer_size_max: int = 2_147_483_647
+    """`group.consumer.max.size`."""
     retention_ms: int = 7 * 86_400_000
     """`offsets.retention.minutes`: from when on the group is empty."""
     retention_check_ms: int = 600_000
@@ -81,8 +98,9 @@ class Group(Protocol):
 class Groups:
     """See the module."""
 
-    def __init__(self, core: Core, settings: GroupSettings | None = None) -> None:
+    def __init__(self, core: Core, topics: Topics, settings: GroupSettings | None = None) -> None:
         self._core = core
+        self._topics = topics
         self.settings = settings or GroupSettings()
         self._groups: dict[str, Group] = {}
         self._offsets: dict[str, Offsets] = {}
@@ -111,11 +129,21 @@ class Groups:
     def classic(self, name: str, *, create: bool = False) -> ClassicGroup | None:
         """The classic group of this name, which may be made."""
         group = self._groups.get(name)
-        if group is None and create:
+        if create and (group is None or (isinstance(group, ConsumerGroup) and group.is_empty)):
+            self._core.keep(consumers_key(name), None)
             group = self._add(ClassicGroup(name, self))
         return group if isinstance(group, ClassicGroup) else None
 
-    def _add(self, group: ClassicGroup) -> ClassicGroup:
+    def consumers(self, name: str, *, create: bool = False) -> ConsumerGroup | None:
+        """The consumer group of this name, which may be made: also of a classic one that nobody is in."""
+        group = self._groups.get(name)
+        if create and (group is None or (isinstance(group, ClassicGroup) and group.is_idle)):
+            self._core.keep(group_key(name), None)
+            epoch = group.generation if isinstance(group, ClassicGroup) else 0
+            group = self._add(ConsumerGroup(name, self, epoch))
+        return group if isinstance(group, ConsumerGroup) else None
+
+    def _add(self, group: AnyGroup) -> AnyGroup:
         self._groups[group.name] = group
         self._offsets.setdefault(group.name, Offsets(group.name, self._core.keep))
         return group
@@ -130,7 +158,8 @@ class Groups:
         group.delete()
         del self._groups[name]
         self._offsets.pop(name).forget_all()
-        self._core.keep(group_key(name), None)
+        for key in (group_key(name), consumers_key(name)):
+            self._core.keep(key, None)
         return ErrorCode.NONE
 
     # --- what groups ask -----------------------------------------------------------------------------
@@ -147,14 +176,43 @@ class Groups:
     def group_size_max(self) -> int:
         return self.settings.size_max
 
+    @property
+    def session_timeout_ms(self) -> int:
+        return self.settings.consumer_session_timeout_ms
+
+    @property
+    def heartbeat_ms(self) -> int:
+        return self.settings.consumer_heartbeat_ms
+
+    @property
+    def consumer_group_size_max(self) -> int:
+        return self.settings.consumer_size_max
+
+    def topic(self, name: str) -> Topic | None:
+        found = self._topics.get(name)
+        return None if found is None else Topic(found.id, len(found.partitions))
+
+    def topic_names(self) -> Iterable[str]:
+        return (topic.name for topic in self._topics.all())
+
     def new_member_id(self, prefix: str) -> str:
-        return f"{prefix}-{UUID(bytes=self._core.random(16), version=4)}"
+        return f"{prefix}-{self.new_id()}"
+
+    def new_id(self) -> str:
+        return str(UUID(bytes=self._core.random(16), version=4))
 
     def alarm(self, group: Group, due_ms: int) -> None:
         self._core.scheduler.at(due_ms, group)
 
     def keep(self, group: ClassicGroup) -> None:
         self._core.keep(group_key(group.name), encode(group.record()))
+
+    def keep_consumers(self, group: ConsumerGroup) -> None:
+        self._core.keep(consumers_key(group.name), encode(ConsumersRecord(group.epoch)))
+
+    def keep_member(self, group: ConsumerGroup, member_id: str, member: ConsumerMember | None) -> None:
+        value = None if member is None else encode(member.record())
+        self._core.keep(consumer_member_key(group.name, member_id), value)
 
     # --- time ----------------------------------------------------------------------------------------
 
@@ -190,6 +248,13 @@ class Groups:
         for key, value in self._core.kept(GROUPS):
             (name,) = parts_of(GROUPS, key)
             self._add(ClassicGroup(str(name), self)).restore(decode_group(value))
+        for key, value in self._core.kept(CONSUMERS):
+            (name,) = parts_of(CONSUMERS, key)
+            self._add(ConsumerGroup(str(name), self, decode_consumers(value).epoch))
+        for key, value in self._core.kept(CONSUMER_MEMBERS):
+            group = self._groups.get(str(parts_of(CONSUMER_MEMBERS, key)[0]))
+            if isinstance(group, ConsumerGroup):
+                group.restore(decode_consumer_member(value))
         for key, value in self._core.kept(OFFSETS):
             name, topic, partition = parts_of(OFFSETS, key)
             self._offsets_restored(str(name)).restore(str(topic), int(partition), decode_committed(value))

@@ -13,6 +13,8 @@ import msgspec
 from pillarbox.broker.definitions import key_of
 
 GROUPS: Final = "kafka/group/"
+CONSUMERS: Final = "kafka/consumer-group/"
+CONSUMER_MEMBERS: Final = "kafka/consumer-member/"
 OFFSETS: Final = "kafka/offset/"
 PENDING: Final = "kafka/pending-offset/"
 """Offsets that a transaction commits when it ends."""
@@ -42,6 +44,32 @@ class GroupRecord(msgspec.Struct, frozen=True, array_like=True):
     members: list[MemberRecord]
 
 
+class ConsumersRecord(msgspec.Struct, frozen=True, array_like=True):
+    """A consumer group; its members are kept one by one, because they change one by one."""
+
+    epoch: int
+
+
+class ConsumerMemberRecord(msgspec.Struct, frozen=True, array_like=True):
+    """A member of a consumer group; parts are topic ids with partitions."""
+
+    id: str
+    instance_id: str | None
+    rack_id: str | None
+    client_id: str
+    client_host: str
+    rebalance_timeout_ms: int
+    names: tuple[str, ...]
+    pattern: str | None
+    matched: tuple[str, ...]
+    assignor: str | None
+    epoch: int
+    epoch_before: int
+    state: str
+    assigned: tuple[tuple[bytes, int], ...]
+    revoking: tuple[tuple[bytes, int], ...]
+
+
 class Committed(msgspec.Struct, frozen=True, array_like=True):
     """How far a group has read in a partition."""
 
@@ -57,6 +85,14 @@ class Committed(msgspec.Struct, frozen=True, array_like=True):
 
 def group_key(group: str) -> str:
     return GROUPS + key_of(group)
+
+
+def consumers_key(group: str) -> str:
+    return CONSUMERS + key_of(group)
+
+
+def consumer_member_key(group: str, member: str) -> str:
+    return CONSUMER_MEMBERS + key_of(group, member)
 
 
 def offset_key(group: str, topic: str, partition: int) -> str:
@@ -76,3 +112,5 @@ def parts_of(prefix: str, key: str) -> list[str | int]:
 encode: Final = msgspec.msgpack.Encoder().encode
 decode_group: Final = msgspec.msgpack.Decoder(GroupRecord).decode
 decode_committed: Final = msgspec.msgpack.Decoder(Committed).decode
+decode_consumers: Final = msgspec.msgpack.Decoder(ConsumersRecord).decode
+decode_consumer_member: Final = msgspec.msgpack.Decoder(ConsumerMemberRecord).decode
