@@ -1,7 +1,7 @@
 """The whole broker from seeds: random clients, disks and crashes, checked after every step.
 
 A failure names its seed; `Simulation(seed, disk=...).run(STEPS)` repeats it. Rows R28, R40, R44, R46, R48,
-R50, R61, R65, R66, R67, R71 in their core: what is checked stands in `pillarbox.testing.simulator`.
+R50, R61, R65, R66, R67, R71, R80, R81 in their core: what is checked stands in `pillarbox.testing.simulator`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import pytest
 
 from pillarbox.broker.ledger import Ledger
 from pillarbox.broker.queue import Queue
+from pillarbox.testing.simulated_stream import STREAM
 from pillarbox.testing.simulator import Simulation
 
 STEPS = 1000
@@ -25,7 +26,7 @@ def test_broker_keeps_its_promises(seed: int) -> None:
     assert simulation.delivered
 
 
-@pytest.mark.row("R28", "R40", "R48", "R61", "R66")
+@pytest.mark.row("R28", "R40", "R48", "R61", "R66", "R80", "R81")
 @pytest.mark.parametrize("seed", DISK_SEEDS)
 def test_broker_and_engine_keep_their_promises(seed: int) -> None:
     """With the local engine on simulated files: killed processes, power cuts, torn writes, checkpoints."""
@@ -76,6 +77,23 @@ def test_simulation_sees_a_message_that_never_arrives(way: str) -> None:
     simulation.settle_down()
     travellers.under_way[found[0]] = letter, due_ms
     with pytest.raises(AssertionError, match="never arrives"):
+        simulation.settle_down()
+
+
+@pytest.mark.parametrize("way", ["another message", "a credit that is forgotten"])
+def test_simulation_sees_a_stream_that_goes_wrong(way: str) -> None:
+    """The check itself: a record with another number, and a reader who is never told that there is more."""
+    simulation = Simulation(1, disk=True)
+    stream = simulation.stream
+    assert stream is not None
+    while len(stream.letters) < stream.read_count + 20:
+        simulation.step()
+    if way == "another message":
+        stream.letters[stream.read_count + 9].number += 1
+    else:
+        queue = simulation.core.vhosts["/"].queues[STREAM]
+        queue.wake = lambda: None  # type: ignore[method-assign]
+    with pytest.raises(AssertionError, match=r"at the offset of|waits for nothing"):
         simulation.settle_down()
 
 

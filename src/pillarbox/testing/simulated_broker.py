@@ -18,11 +18,13 @@ from pillarbox.protocols.amqp091 import methods as m
 from pillarbox.protocols.amqp091.deaths import dead_letter
 from pillarbox.protocols.amqp091.delays import TIMETABLE
 from pillarbox.protocols.amqp091.publishing import ORIGIN
+from pillarbox.protocols.amqp091.records import RecordCodec
 from pillarbox.testing.simulated_answers import Answers
 from pillarbox.testing.simulated_checks import check
 from pillarbox.testing.simulated_client import Client, ClientChannel, Subscription
 from pillarbox.testing.simulated_queues import NEVER, Letter, SimulatedQueue
 from pillarbox.testing.simulated_storage import DiskStorage, MemoryStorage, Storage
+from pillarbox.testing.simulated_stream import STREAM, SimulatedStream
 from pillarbox.testing.simulated_travellers import DUE, GRAVE, Travellers
 
 NOW_MS = 1_700_000_000_000
@@ -65,6 +67,7 @@ class SimulatedBroker:
         """How many messages were left in the queue, by the last answer to a basic.get."""
         self.answers = Answers(self)
         self.travellers = Travellers(self)
+        self.stream = SimulatedStream(self) if disk else None
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} seed={self.seed} clients={len(self.clients)}>"
@@ -80,8 +83,10 @@ class SimulatedBroker:
             random=self.chance.randbytes,
             wake=self.begin,
             memory_budget=self._memory_budget,
+            logs=self.storage.logs,
         )
         self.storage.attach(self.core)
+        self.core.streams.make_codec = RecordCodec
         self.core.dead_letters.writers[ORIGIN] = dead_letter
         self.core.schedules.timetables[ORIGIN] = TIMETABLE
         confirms = self.core.confirms
@@ -270,7 +275,7 @@ class SimulatedBroker:
     def found(self) -> dict[str, Queue]:
         """The broker's queues of which the model knows every letter."""
         queues = self.core.vhosts["/"].queues
-        return {name: queue for name, queue in queues.items() if name not in (GRAVE, DUE)}
+        return {name: queue for name, queue in queues.items() if name not in (GRAVE, DUE, STREAM)}
 
     def check(self) -> None:
         """Compare everything with the model; see `simulated_checks`."""

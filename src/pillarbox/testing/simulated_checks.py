@@ -12,6 +12,7 @@ from pillarbox.broker.queue import Queue
 from pillarbox.broker.schedule_lane import cost_of
 from pillarbox.testing.simulated_client import ClientChannel
 from pillarbox.testing.simulated_queues import NEVER, SimulatedQueue, place_of
+from pillarbox.testing.simulated_stream import STREAM
 from pillarbox.testing.simulated_travellers import DUE, LATER
 
 if TYPE_CHECKING:
@@ -87,6 +88,8 @@ def demand_memory_is_counted(sim: SimulatedBroker) -> None:
     assert schedule is not None
     total += sum(map(cost_of, (*schedule.lane._held.values(), *schedule.lane._fresh.values())))
     for queue in vhost.queues.values():
+        if queue.in_log:
+            continue
         for run in queue.ready_runs():
             if run.messages is not None:
                 total += run.held_bytes
@@ -141,7 +144,7 @@ def compare_bindings(sim: SimulatedBroker, synced: int) -> None:
         (binding.source.name, binding.key, binding.destination.uid)
         for bindings in vhost.inbound.values()
         for binding in bindings
-        if isinstance(binding.destination, Queue) and binding.destination.name != DUE
+        if isinstance(binding.destination, Queue) and binding.destination.name not in (DUE, STREAM)
     }
     for binding, (there, ticket) in sim.bindings.items():
         if binding[2] in uids and ticket <= synced:

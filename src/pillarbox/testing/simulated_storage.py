@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from pillarbox.broker.core import Core, CoreSnapshot
 from pillarbox.engine.base import Journal, Recovery
 from pillarbox.engine.local import LocalEngine
+from pillarbox.engine.logs import Logs
 from pillarbox.store.committer import QUICK_SYNC_US
 from pillarbox.testing.faults import Medium, SimulatedFiles
 from pillarbox.testing.journal import ShuffledScheduler
@@ -27,6 +28,10 @@ class Storage(Protocol):
     @property
     def journal(self) -> Journal:
         """Where the core puts its groups."""
+
+    @property
+    def logs(self) -> Logs | None:
+        """Where it puts its streams, if it can have any."""
 
     def open(self) -> Recovery:
         """What there is; a core may be attached afterwards."""
@@ -45,6 +50,8 @@ class Storage(Protocol):
 
 class MemoryStorage:
     """A `MemoryJournal`, of whose groups a crash keeps any number that includes the synced ones."""
+
+    logs = None
 
     def __init__(self, chance: random.Random) -> None:
         self._chance = chance
@@ -98,6 +105,10 @@ class DiskStorage:
             "quick_sync_us": chance.choice((NEVER, QUICK_SYNC_US)),
         }
         self.journal: LocalEngine
+
+    @property
+    def logs(self) -> Logs:
+        return self.journal.logs
 
     def open(self) -> Recovery:
         self._scheduler = ShuffledScheduler(self._chance)

@@ -64,7 +64,13 @@ class Travellers:
     def watch(self) -> None:
         """Connect the watcher, which consumes without acknowledgements."""
         sim = self.sim
-        client = Client(sim.core, self, name="watcher", split=sim.split, on_output=sim.on_output)  # type: ignore[arg-type]
+        client = Client(
+            sim.core,
+            self,  # type: ignore[arg-type]  # It is told of deliveries alone.
+            name="watcher",
+            split=sim.split,
+            on_output=sim.on_output,
+        )
         channel = client.channels[1] = ClientChannel(1)
         client.send_method(1, m.CHANNEL_OPEN, "")
         for name in (GRAVE, DUE):

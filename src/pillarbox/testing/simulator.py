@@ -7,8 +7,9 @@ Invariants, after every step: each queue holds exactly the messages that were ro
 in order, with exact counts, except what a time to live or a full queue explains; nothing is delivered twice,
 to nobody, out of turn or beyond credit; an answer comes to every request. A tick happens only when something
 asked for it, so that a wake-up that is forgotten shows: whenever all is quiet, nothing waits that somebody
-could have (`settle_down`). What has died or was delayed arrives once, in time (`simulated_travellers`). After
-a crash everything confirmed is there, nothing settled for good is back, nothing is invented.
+could have (`settle_down`). What has died or was delayed arrives once, in time (`simulated_travellers`); a
+stream is read as it was written (`simulated_stream`). After a crash everything confirmed is there, nothing
+settled for good is back, nothing is invented.
 
 Source: DESIGN, "seeded simulation of the whole broker". Not here: time to live of queues, failing disks.
 """
@@ -33,6 +34,7 @@ from pillarbox.testing.simulated_client import Subscription
 from pillarbox.testing.simulated_declarations import ACTIONS as OF_DECLARATIONS
 from pillarbox.testing.simulated_declarations import QUEUES, bind, declare
 from pillarbox.testing.simulated_messages import ACTIONS as OF_MESSAGES
+from pillarbox.testing.simulated_stream import ACTIONS as OF_STREAMS
 from pillarbox.testing.simulated_travellers import ACTIONS as OF_TRAVELLERS
 from pillarbox.testing.simulated_travellers import DELAY_MAX_MS
 
@@ -61,11 +63,15 @@ class Simulation(SimulatedBroker):
         vhost.declare_exchange("fan", "fanout", durable=True)
         vhost.declare_exchange("dir", "direct", durable=True)
         self.travellers.prepare()
+        if self.stream is not None:
+            self.stream.prepare()
         self.end_turn()
         while self.storage.step():
             pass
         assert self.synced_ticket
         self.travellers.watch()
+        if self.stream is not None:
+            self.stream.read_from_first()
         for _ in range(2):
             connect(self)
         for _ in range(2 * len(QUEUES)):
@@ -105,7 +111,7 @@ class Simulation(SimulatedBroker):
             self.end_turn()
             busy = self.storage.step()
             self.read_all()
-            if not busy and not self.begun:
+            if not busy and not self.begun and not (self.stream is not None and self.stream.goes_on()):
                 break
         else:
             raise AssertionError("the broker never comes to rest")
@@ -172,6 +178,8 @@ class Simulation(SimulatedBroker):
         self.travellers.restarted(synced)
         forget_tickets(self)
         self.travellers.watch()
+        if self.stream is not None:
+            self.stream.restarted()
         self.check()
 
 
@@ -191,6 +199,6 @@ def _restart_sometimes(sim: Simulation) -> None:
 
 
 OWN_ACTIONS = ((_advance, 6), (_settle_down_sometimes, 1), (_restart_sometimes, 1))
-_ALL = (*OF_MESSAGES, *OF_CHANNELS, *OF_DECLARATIONS, *OF_TRAVELLERS, *OWN_ACTIONS)
+_ALL = (*OF_MESSAGES, *OF_CHANNELS, *OF_DECLARATIONS, *OF_TRAVELLERS, *OF_STREAMS, *OWN_ACTIONS)
 ACTIONS = ([action for action, _ in _ALL], [weight for _, weight in _ALL])
 """What may happen in a step, and how often each comes."""
