@@ -390,8 +390,10 @@ class Server:
 
         def make_site(stopping: asyncio.Event) -> Any:
             from pillarbox.ops.management.application import Api
+            from pillarbox.ops.management.tracing import Traces
             from pillarbox.ops.web.site import Site
 
+            node.traces = Traces(os.path.join(node.data, "traces") if node.data else "", stopping)
             return Site(Api(core, node, sampler, begin, pace), stopping)
 
         def make_metrics(stopping: asyncio.Event) -> Any:

@@ -110,6 +110,12 @@ class LocalClient:
         properties, body = await self._content()
         return Got(tag, redelivered, exchange, routing_key, left, properties, body)
 
+    async def delivered(self) -> Got:
+        """The next message for a consumer, to be settled; how many are left is not known (-1)."""
+        _, (_, tag, redelivered, exchange, routing_key) = await self._await(methods.BASIC_DELIVER)
+        properties, body = await self._content()
+        return Got(tag, redelivered, exchange, routing_key, -1, properties, body)
+
     # --- frames ------------------------------------------------------------------------------------------
 
     def _send(self, data: bytes) -> None:

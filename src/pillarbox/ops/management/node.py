@@ -13,6 +13,7 @@ from pillarbox.ops.resources import process_bytes
 if TYPE_CHECKING:
     from pillarbox.config import Config
     from pillarbox.ops.management.local_client import Connect
+    from pillarbox.ops.management.tracing import Traces
     from pillarbox.ops.resources import Watch
 
 NODE_NAME = "pillarbox@localhost"
@@ -53,6 +54,8 @@ class Node:
         self.started_ms = started_ms
         self.listeners: list[Bound] = []
         self.gauges = Gauges()
+        self.traces: Traces
+        """Set when the HTTP stack is there, without which nobody asks for a trace."""
 
     @property
     def data(self) -> str:
