@@ -85,7 +85,7 @@ def test_confluent_makes_alters_and_deletes_topics(admin: AdminClient) -> None:
     (configs,) = done(admin.describe_configs([orders])).values()
     assert configs["cleanup.policy"].value == "delete,compact"
     assert configs["retention.ms"].value == "1000"
-    assert configs["retention.ms"].synonyms["log.retention.hours"].value == "168"
+    assert configs["cleanup.policy"].synonyms["log.cleanup.policy"].value == "delete"
     (own,) = done(admin.describe_configs([ConfigResource(ResourceType.BROKER, "1")])).values()
     assert own["num.partitions"].is_read_only
     done(admin.delete_topics(["orders"]))
