@@ -15,13 +15,14 @@ Rules, after Apache Kafka's `LogCleaner` (KIP-534 for the horizon):
   of its attributes says that its base timestamp is one. Markers of transactions, once nothing of the
   transaction is left, have the same time.
 - What cannot be read, which its producer alone can have caused, stays as it is.
-- A batch keeps its first and last offset. The last one of a new segment stays, if need be empty, so that a
-  segment ends where the old one did: recovery finds no hole, and readers come to the end.
+- A batch keeps its first and last offset, and the last one that is left in a new segment reaches to where the
+  old one ended: recovery finds no hole, and readers come to the end. Only where nothing at all is left there
+  is an empty batch: librdkafka takes an answer that has nothing else for a batch that was cut short.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -40,11 +41,11 @@ from pillarbox.store.batch import (
 )
 from pillarbox.store.codecs import CodecMissing, compress, decompress
 from pillarbox.store.files import StoreError, read_exactly
-from pillarbox.store.index import RELATIVE_MAX, encode_entries
+from pillarbox.store.index import encode_entries
 from pillarbox.store.log_io import LogFolder
 from pillarbox.store.log_state import pack_line
 from pillarbox.store.producer_files import NOT_KNOWN, SegmentProducers, encode_producers, load_producers
-from pillarbox.store.producers import Aborted, is_aborted
+from pillarbox.store.producers import NO_SEQUENCE, Aborted, is_aborted
 from pillarbox.store.segment import Segment, walk
 
 KEYS_MAX = 500_000
@@ -52,6 +53,9 @@ KEYS_MAX = 500_000
 
 DIGEST_BYTES = 16
 """Keys that are longer are remembered by a digest of this size: no two of them will ever share one."""
+
+DELTA_MAX = 2**31 - 1
+"""Offsets that one new segment may span: its last batch may have to reach over all of them."""
 
 WRITE_BYTES = 1 << 18
 """New batches are written once they are so many bytes."""
@@ -116,8 +120,10 @@ class Cleaning:
     def steps(self) -> Iterator[Step]:
         """Do the pass. OSError and StoreError end it; what it left behind is no part of the log."""
         yield from self._survey()
-        for group in self._groups():
-            yield from self._rewrite(group)
+        sources = [source for source in self._sources if source.base < self.until]
+        while sources:
+            group = yield from self._rewrite(sources)
+            del sources[: len(group)]
 
     # --- the first half -----------------------------------------------------------------------------------
 
@@ -143,58 +149,40 @@ class Cleaning:
 
     # --- the second half ----------------------------------------------------------------------------------
 
-    def _groups(self) -> Iterator[list[Source]]:
-        """Neighbours that have room in one segment, as they are before."""
-        group: list[Source] = []
-        for source in self._sources:
-            if source.base >= self.until:
-                break
-            size = sum(each.size for each in group) + source.size
-            if group and (size > self._segment_bytes or source.offset_next - group[0].base > RELATIVE_MAX):
-                yield group
-                group = []
-            group.append(source)
-        if group:
-            yield group
+    def _rewrite(self, sources: Sequence[Source]) -> Generator[Step, None, list[Source]]:
+        """Write as many of the first segments anew as there is room for in one; return these.
 
-    def _rewrite(self, group: list[Source]) -> Iterator[Step]:
-        """Write one group anew; no new segment comes of one that is clean as it is."""
-        files, folder = self._folder.files, self._folder
-        segment = Segment(group[0].base, self._now_ms)
-        end = group[-1].offset_next
-        changed = len(group) > 1
-        aborted: list[Aborted] = []
-        path = folder.clean_path(folder.segment_path(segment.base))
-        handle = files.open(path, create=True)
+        No new segment comes of one that is clean as it is.
+        """
+        new = _NewSegment(self._folder, sources[0].base, self._index_interval_bytes, self._now_ms)
+        group: list[Source] = []
+        changed = False
         try:
-            files.truncate(handle, 0)
-            chunks: list[bytes] = []
-            for source in group:
+            for source in sources:
+                room = new.size + source.size <= self._segment_bytes
+                if group and not (room and source.offset_next - new.base <= DELTA_MAX):
+                    break
+                group.append(source)
                 for header, data in self._batches(source):
                     kept = self._kept(header, data)
-                    if kept is None and header.next_offset == end:
-                        kept = repack(header, b"", count=0, attributes=header.attributes & ~CODEC_MASK)
                     changed = changed or kept != data
                     if kept is not None:
-                        segment.add(read_header(kept), interval_bytes=self._index_interval_bytes)
-                        chunks.append(kept)
-                        aborted += [each for each in source.aborted if each.offset_last == header.base_offset]
-                    if sum(map(len, chunks)) >= WRITE_BYTES:
-                        files.write(handle, segment.size - sum(map(len, chunks)), chunks)
-                        chunks = []
+                        new.add(kept)
+                        for aborted in source.aborted:
+                            if aborted.offset_last == header.base_offset:
+                                new.segment.abort(aborted)
                     yield header.size
+            changed = changed or len(group) > 1
             if changed:
-                files.write(handle, segment.size - sum(map(len, chunks)), chunks)
-                files.sync(handle)
+                new.end_at(header)
         finally:
-            files.close(handle)
+            new.close()
         if changed:
-            for each in aborted:
-                segment.abort(each)
-            self._finish(segment, group[-1])
-            yield Cleaned(segment, end)
+            self._finish(new.segment, group[-1])
+            yield Cleaned(new.segment, group[-1].offset_next)
         else:
-            files.remove(path)
+            new.remove()
+        return group
 
     def _finish(self, segment: Segment, last: Source) -> None:
         """Put the new segment's other files beside it, and make their names durable."""
@@ -275,6 +263,76 @@ class Cleaning:
                 yield header, read_exactly(files, handle, position, header.size)
         finally:
             files.close(handle)
+
+
+class _NewSegment:
+    """A segment that is being written under its temporary name."""
+
+    def __init__(self, folder: LogFolder, base: int, index_interval_bytes: int, now_ms: int) -> None:
+        self.segment = Segment(base, now_ms)
+        self._files = folder.files
+        self._index_interval_bytes = index_interval_bytes
+        self._path = folder.clean_path(folder.segment_path(base))
+        self._handle = self._files.open(self._path, create=True)
+        self._files.truncate(self._handle, 0)
+        self._chunks: list[bytes] = []
+        self._written = 0
+        self._last: bytes | None = None
+        """The last batch is held back, since it may have to reach further."""
+
+    @property
+    def base(self) -> int:
+        return self.segment.base
+
+    @property
+    def size(self) -> int:
+        return self.segment.size + len(self._last or b"")
+
+    def add(self, batch: bytes) -> None:
+        self._put_last()
+        self._last = batch
+
+    def end_at(self, last: BatchHeader) -> None:
+        """Let the segment end where this batch, which may be gone, did; it is complete and durable then."""
+        if self._last is None:
+            self._last = repack(last, b"", count=0, attributes=last.attributes & ~CODEC_MASK)
+        self._last = _reaching(self._last, last.next_offset)
+        self._put_last()
+        self._write()
+        self._files.sync(self._handle)
+
+    def _put_last(self) -> None:
+        if self._last is not None:
+            self.segment.add(read_header(self._last), interval_bytes=self._index_interval_bytes)
+            self._chunks.append(self._last)
+            if self.segment.size - self._written >= WRITE_BYTES:
+                self._write()
+
+    def _write(self) -> None:
+        self._files.write(self._handle, self._written, self._chunks)
+        self._written = self.segment.size
+        self._chunks = []
+
+    def close(self) -> None:
+        self._files.close(self._handle)
+
+    def remove(self) -> None:
+        self._files.remove(self._path)
+
+
+def _reaching(batch: bytes, offset_next: int) -> bytes:
+    """The batch with its last offset moved on, as if its last records had been removed.
+
+    It has no sequence any more, since that would be counted from the last offset.
+    """
+    header = read_header(batch)
+    if header.next_offset == offset_next:
+        return batch
+    header = header._replace(
+        last_offset_delta=offset_next - 1 - header.base_offset, base_sequence=NO_SEQUENCE
+    )
+    payload = batch[HEADER_SIZE:]
+    return repack(header, payload, count=header.record_count, attributes=header.attributes)
 
 
 def _digest(key: bytes) -> bytes:
