@@ -1,0 +1,21 @@
+"""K60: SIGKILL under idempotent and transactional Kafka load; `python -m tests.kill.kafka` does more of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from .kafka import KafkaRounds
+
+ROUNDS = 4
+
+
+@pytest.mark.row("K7", "K60")
+def test_broker_killed_under_transactions_shows_each_of_them_whole_or_not_at_all(tmp_path: Path) -> None:
+    rounds = KafkaRounds(tmp_path, seed=60)
+    for _ in range(ROUNDS):
+        rounds.round()
+    rounds.finish()
+    assert rounds.counts["transactions"], "nothing was committed before a kill"
+    assert rounds.counts["copied"], "nothing of it was there after one"
