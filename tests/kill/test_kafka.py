@@ -1,4 +1,4 @@
-"""K60: SIGKILL under idempotent and transactional Kafka load; `python -m tests.kill.kafka` does more of it."""
+"""K60: SIGKILL under idempotent and transactional load; `python -m tests.kill.kafka` does more of it."""
 
 from __future__ import annotations
 

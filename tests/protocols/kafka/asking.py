@@ -89,9 +89,13 @@ class Asking:
 
     def ask(self, name: str, version: int, **values: Any) -> Any:
         """Send a request and return the response. Raises ConnectionError if the broker closes instead."""
+        self.tell(name, version, **values)
+        return self.take(KEYS[name], version)
+
+    def tell(self, name: str, version: int, **values: Any) -> None:
+        """Send a request to which there is no answer, or not yet."""
         key = KEYS[name]
         self.send(key, version, encoded(built(kio_class(key, version, "request"), values)))
-        return self.take(key, version)
 
     def send(self, key: int, version: int, body: bytes) -> None:
         """Send a request of these bytes."""

@@ -351,11 +351,12 @@ class Transactions:
                     ends = {(name, number): end for name, number, end in transaction.decided_at}
                     if first < ends.get((topic.name, index), 0):
                         decided[transaction] = None
+        holding = self._head.groups.in_transactions()
         for transaction in by_producer.values():
             if transaction in decided and transaction.decided is not None:
                 transaction.state = transaction.decided
                 self._mark(transaction, lambda error: None)
-            elif transaction.partitions:
+            elif transaction.partitions or transaction.producer_id in holding:
                 transaction.state = State.ONGOING
                 transaction.started_ms = now_ms
                 self._watch(now_ms)

@@ -121,6 +121,10 @@ class Groups:
         known = self._offsets.get(name)
         return Offsets(name, self._core.keep) if known is None else known
 
+    def in_transactions(self) -> set[int]:
+        """Producers whose open transactions hold offsets of any group."""
+        return {producer_id for offsets in self._offsets.values() for producer_id in offsets.producers()}
+
     def end_transaction(self, producer_id: int, *, commit: bool) -> None:
         """A transaction has ended, and with it what it holds for any group."""
         for offsets in self._offsets.values():

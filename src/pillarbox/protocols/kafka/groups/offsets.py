@@ -85,6 +85,10 @@ class Offsets:
         for producer_id in list(self._pending):
             self.end(producer_id, commit=False)
 
+    def producers(self) -> list[int]:
+        """Those whose transactions are pending here."""
+        return list(self._pending)
+
     # --- transactions ------------------------------------------------------------------------------
 
     def hold(self, producer_id: int, topic: str, partition: int, committed: Committed) -> None:

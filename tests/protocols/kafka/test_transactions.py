@@ -1,0 +1,377 @@
+"""The transaction coordinator: every refusal, what readers see, time, and what a restart takes over."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pillarbox import Broker
+from pillarbox.clock import ManualClock
+from pillarbox.protocols.kafka.errors import ErrorCode as Code
+from pillarbox.store.batch import TRANSACTIONAL, Record, encode_records, read_header
+from tests.protocols.kafka.asking import Asking
+
+NAME, GROUP, TOPIC = "mover", "readers", "t"
+COMMITTED, UNCOMMITTED = 1, 0
+OLD, NEW = 3, 5
+"""Versions of EndTxn of clients that go on in one epoch, and of those that get another with each end."""
+
+
+class Party:
+    """A transactional producer that says exactly what it is told to."""
+
+    def __init__(self, client: Asking, name: str = NAME) -> None:
+        self.client = client
+        self.name = name
+        self.id = self.epoch = -1
+        self._sequence = 0
+
+    @property
+    def who(self) -> dict[str, Any]:
+        return {"transactional_id": self.name, "producer_id": self.id, "producer_epoch": self.epoch}
+
+    def begin(self, *, timeout_ms: int = 60_000) -> Code:
+        """Ask for an id until what was open before has ended."""
+        for _ in range(100):
+            found = self.client.ask(
+                "InitProducerId",
+                4,
+                transactional_id=self.name,
+                transaction_timeout=timeout_ms,
+                producer_id=-1,
+                producer_epoch=-1,
+            )
+            if found.error_code.value != Code.CONCURRENT_TRANSACTIONS:
+                break
+        self.id, self.epoch, self._sequence = found.producer_id, found.producer_epoch, 0
+        return Code(found.error_code.value)
+
+    def join(self, topic: str = TOPIC, index: int = 0) -> Code:
+        wanted = [{"name": topic, "partitions": [index]}]
+        values = {f"v3_and_below_{name}": value for name, value in self.who.items()}
+        found = self.client.ask("AddPartitionsToTxn", 3, v3_and_below_topics=wanted, **values)
+        result = found.results_by_topic_v3_and_below[0].results_by_partition[0]
+        return Code(result.partition_error_code.value)
+
+    def send(self, value: bytes, *, version: int = 9) -> Code:
+        batch = encode_records(
+            [Record(0, self.client_ms, None, value, [])],
+            attributes=TRANSACTIONAL,
+            producer_id=self.id,
+            producer_epoch=self.epoch,
+            base_sequence=self._sequence,
+        )
+        partition = {"index": 0, "records": b"".join(batch.chunks)}
+        topics = [{"name": TOPIC, "partition_data": [partition]}]
+        answered = self.client.ask(
+            "Produce", version, transactional_id=self.name, acks=-1, timeout=1000, topic_data=topics
+        )
+        code = Code(answered.responses[0].partition_responses[0].error_code.value)
+        self._sequence += code == Code.NONE
+        return code
+
+    client_ms = 0
+
+    def hold(self, offset: int) -> Code:
+        """Let the group have read so far when the transaction commits."""
+        joined = self.client.ask("AddOffsetsToTxn", 3, group_id=GROUP, **self.who)
+        if joined.error_code.value:
+            return Code(joined.error_code.value)
+        one = {"partition_index": 0, "committed_offset": offset, "committed_leader_epoch": -1}
+        topics = [{"name": TOPIC, "partitions": [one]}]
+        found = self.client.ask("TxnOffsetCommit", 2, group_id=GROUP, topics=topics, **self.who)
+        return Code(found.topics[0].partitions[0].error_code.value)
+
+    def end(self, *, commit: bool = True, version: int = OLD) -> Code:
+        found = self.client.ask("EndTxn", version, committed=commit, **self.who)
+        if version >= NEW and not found.error_code.value:
+            self.id, self.epoch = found.producer_id, found.producer_epoch
+            self._sequence = 0
+        return Code(found.error_code.value)
+
+
+@pytest.fixture
+def broker() -> Iterator[Broker]:
+    with Broker(kafka_port=0) as running:
+        yield running
+
+
+@pytest.fixture
+def party(broker: Broker) -> Iterator[Party]:
+    with Asking(broker.kafka_bootstrap) as client:
+        client.ask("Metadata", 9, topics=[{"name": TOPIC}], allow_auto_topic_creation=True)
+        party = Party(client)
+        assert party.begin() == Code.NONE
+        yield party
+
+
+def seen(client: Asking, isolation: int) -> tuple[int, int, list[int]]:
+    """What a reader gets: how many batches, up to which offset it may read, whose records are aborted."""
+    values = {"max_wait": 0, "min_bytes": 1, "max_bytes": 1 << 20, "session_epoch": -1}
+    offset = batches = 0
+    aborted: dict[int, None] = {}
+    while True:
+        partition = {"partition": 0, "fetch_offset": offset, "partition_max_bytes": 1 << 20}
+        partition |= {"current_leader_epoch": -1, "last_fetched_epoch": -1}
+        topics = [{"topic": TOPIC, "partitions": [partition]}]
+        response = client.ask("Fetch", 12, isolation_level=isolation, topics=topics, **values)
+        found = response.responses[0].partitions[0]
+        aborted |= dict.fromkeys(one.producer_id for one in found.aborted_transactions or ())
+        data = found.records
+        if not data:
+            return batches, found.last_stable_offset, list(aborted)
+        while data:
+            header = read_header(data)
+            offset, data = header.next_offset, data[header.size :]
+            batches += 1
+
+
+def seen_at_last(client: Asking, offset: int) -> tuple[int, int, list[int]]:
+    """The same of committed records, when it reaches to this offset: nobody is told when that is."""
+    deadline = time.monotonic() + 10
+    while (found := seen(client, COMMITTED))[1] < offset:
+        assert time.monotonic() < deadline, f"{found} is all that there is"
+    return found
+
+
+def committed(client: Asking) -> int:
+    """How far the group has read."""
+    topics = [{"name": TOPIC, "partition_indexes": [0]}]
+    found = client.ask("OffsetFetch", 5, group_id=GROUP, topics=topics)
+    return int(found.topics[0].partitions[0].committed_offset)
+
+
+@pytest.mark.row("K60", "K10")
+@pytest.mark.parametrize("version", [OLD, NEW])
+def test_readers_of_committed_records_see_a_transaction_when_it_has_ended(party: Party, version: int) -> None:
+    assert party.join() == Code.NONE
+    assert [party.send(b"a"), party.send(b"b")] == [Code.NONE] * 2
+    assert seen(party.client, COMMITTED) == (0, 0, [])
+    assert seen(party.client, UNCOMMITTED)[0] == 2
+    assert party.end(version=version) == Code.NONE
+    # Two batches and the marker.
+    assert seen(party.client, COMMITTED) == (3, 3, [])
+
+
+@pytest.mark.row("K60")
+def test_an_aborted_transaction_is_named_to_readers_of_committed_records(party: Party) -> None:
+    party.join()
+    party.send(b"a")
+    assert party.end(commit=False) == Code.NONE
+    assert seen(party.client, COMMITTED) == (2, 2, [party.id])
+    assert seen(party.client, UNCOMMITTED) == (2, 2, [])
+
+
+@pytest.mark.row("K60", "K54")
+@pytest.mark.parametrize("commit", [True, False])
+def test_offsets_of_a_group_count_with_the_commit_and_not_before(party: Party, commit: bool) -> None:
+    assert party.hold(7) == Code.NONE
+    assert committed(party.client) == -1
+    assert party.end(commit=commit) == Code.NONE
+    assert committed(party.client) == (7 if commit else -1)
+
+
+@pytest.mark.row("K62")
+def test_a_client_of_the_second_kind_does_not_say_where_it_will_write(party: Party) -> None:
+    epoch = party.epoch
+    assert party.send(b"a", version=12) == Code.NONE
+    assert party.end(version=NEW) == Code.NONE
+    assert party.epoch == epoch + 1
+    assert party.send(b"b", version=12) == Code.NONE
+    assert party.end(version=NEW) == Code.NONE
+    assert seen(party.client, COMMITTED) == (4, 4, [])
+
+
+@pytest.mark.row("K62")
+def test_the_same_end_again_is_answered_as_before(party: Party) -> None:
+    party.send(b"a", version=12)
+    who = (party.id, party.epoch)
+    assert party.end(version=NEW) == Code.NONE
+    following = (party.id, party.epoch)
+    party.id, party.epoch = who
+    assert party.end(version=NEW) == Code.NONE
+    assert (party.id, party.epoch) == following
+    party.id, party.epoch = who
+    assert party.end(version=NEW, commit=False) == Code.PRODUCER_FENCED
+
+
+@pytest.mark.row("K60", "K61")
+def test_a_second_producer_of_the_name_fences_the_first_and_aborts_what_it_has_open(party: Party) -> None:
+    party.join()
+    party.send(b"a")
+    second = Party(party.client)
+    assert second.begin() == Code.NONE
+    assert second.id == party.id
+    assert second.epoch > party.epoch
+    assert seen(party.client, COMMITTED) == (2, 2, [party.id])
+    assert party.join() == Code.PRODUCER_FENCED
+    assert party.send(b"b") == Code.INVALID_PRODUCER_EPOCH
+    assert party.hold(1) == Code.PRODUCER_FENCED
+    assert party.end() == Code.PRODUCER_FENCED
+    assert second.join() == Code.NONE
+    assert second.send(b"c") == Code.NONE
+    assert second.end() == Code.NONE
+
+
+@pytest.mark.row("K61")
+def test_a_producer_goes_on_in_another_epoch_if_it_is_the_last_one(party: Party) -> None:
+    def again(epoch: int) -> Any:
+        return party.client.ask(
+            "InitProducerId",
+            4,
+            transactional_id=NAME,
+            transaction_timeout=60_000,
+            producer_id=party.id,
+            producer_epoch=epoch,
+        )
+
+    assert again(party.epoch + 5).error_code.value == Code.PRODUCER_FENCED
+    found = again(party.epoch)
+    assert (found.error_code.value, found.producer_id, found.producer_epoch) == (0, party.id, party.epoch + 1)
+
+
+@pytest.mark.row("K60", "K63")
+@pytest.mark.parametrize(
+    ("name", "timeout_ms", "error"),
+    [
+        ("", 1000, Code.INVALID_REQUEST),
+        ("x", 0, Code.INVALID_TRANSACTION_TIMEOUT),
+        ("x", 900_001, Code.INVALID_TRANSACTION_TIMEOUT),
+    ],
+)
+def test_a_name_or_a_time_that_cannot_be_is_refused(
+    party: Party, name: str, timeout_ms: int, error: Code
+) -> None:
+    assert Party(party.client, name).begin(timeout_ms=timeout_ms) == error
+
+
+@pytest.mark.row("K60")
+def test_what_a_stranger_asks_for_is_refused(party: Party) -> None:
+    stranger = Party(party.client, "nobody")
+    assert stranger.join() == Code.INVALID_PRODUCER_ID_MAPPING
+    assert stranger.end() == Code.INVALID_PRODUCER_ID_MAPPING
+    assert stranger.hold(1) == Code.INVALID_PRODUCER_ID_MAPPING
+
+
+@pytest.mark.row("K60")
+def test_what_has_not_begun_does_not_end_and_takes_no_records(party: Party) -> None:
+    assert party.end() == Code.INVALID_TXN_STATE
+    assert party.send(b"a") == Code.INVALID_TXN_STATE
+    assert party.join("missing") == Code.UNKNOWN_TOPIC_OR_PARTITION
+    party.join()
+    assert party.end() == Code.NONE
+    assert party.end() == Code.NONE
+    assert party.end(commit=False) == Code.INVALID_TXN_STATE
+
+
+@pytest.mark.row("K64")
+def test_transactions_and_producers_are_listed(party: Party) -> None:
+    party.join()
+    party.send(b"a")
+    (listed,) = party.client.ask("ListTransactions", 1, duration_filter=-1).transaction_states
+    assert (listed.transactional_id, listed.transaction_state) == (NAME, "Ongoing")
+    none = party.client.ask("ListTransactions", 1, state_filters=["Empty", "Odd"], duration_filter=-1)
+    assert (none.transaction_states, none.unknown_state_filters) == ((), ("Odd",))
+    described = party.client.ask("DescribeTransactions", 0, transactional_ids=[NAME, "other"])
+    first, second = described.transaction_states
+    assert (first.topics[0].topic, first.topics[0].partitions, first.producer_id) == (TOPIC, (0,), party.id)
+    assert second.error_code.value == Code.TRANSACTIONAL_ID_NOT_FOUND
+    wanted = [{"name": TOPIC, "partition_indexes": [0, 1]}]
+    known, missing = party.client.ask("DescribeProducers", 0, topics=wanted).topics[0].partitions
+    assert known.active_producers[0].current_txn_start_offset == 0
+    assert missing.error_code.value == Code.UNKNOWN_TOPIC_OR_PARTITION
+
+
+@pytest.mark.row("K63")
+def test_a_transaction_that_nobody_ends_is_aborted_after_its_time_and_its_producer_fenced() -> None:
+    clock = ManualClock()
+    with Broker(kafka_port=0, clock=clock) as broker, Asking(broker.kafka_bootstrap) as client:
+        client.ask("Metadata", 9, topics=[{"name": TOPIC}], allow_auto_topic_creation=True)
+        party = Party(client)
+        party.client_ms = clock.now_ms()
+        party.begin(timeout_ms=30_000)
+        party.join()
+        assert party.send(b"a") == Code.NONE
+        broker.advance("29s")
+        assert seen(client, COMMITTED)[1] == 0
+        broker.advance("12s")
+        assert seen_at_last(client, 2) == (2, 2, [party.id])
+        assert party.send(b"b") == Code.INVALID_PRODUCER_EPOCH
+        assert party.end() == Code.PRODUCER_FENCED
+
+
+@pytest.mark.row("K60")
+@pytest.mark.parametrize("commit", [True, False])
+def test_a_transaction_goes_on_after_a_restart(tmp_path: Path, commit: bool) -> None:
+    with Broker(str(tmp_path), kafka_port=0) as broker, Asking(broker.kafka_bootstrap) as client:
+        client.ask("Metadata", 9, topics=[{"name": TOPIC}], allow_auto_topic_creation=True)
+        party = Party(client)
+        party.begin()
+        party.join()
+        party.send(b"a")
+        party.hold(5)
+    with Broker(str(tmp_path), kafka_port=0) as broker, Asking(broker.kafka_bootstrap) as client:
+        party.client = client
+        assert seen(client, COMMITTED) == (0, 0, [])
+        assert party.send(b"b") == Code.NONE
+        assert party.end(commit=commit) == Code.NONE
+        assert seen(client, COMMITTED) == (3, 3, [] if commit else [party.id])
+        assert committed(client) == (5 if commit else -1)
+
+
+@pytest.mark.row("K54", "K60")
+def test_a_transaction_that_holds_offsets_alone_goes_on_after_a_restart(tmp_path: Path) -> None:
+    with Broker(str(tmp_path), kafka_port=0) as broker, Asking(broker.kafka_bootstrap) as client:
+        client.ask("Metadata", 9, topics=[{"name": TOPIC}], allow_auto_topic_creation=True)
+        party = Party(client)
+        party.begin()
+        party.hold(5)
+    with Broker(str(tmp_path), kafka_port=0) as broker, Asking(broker.kafka_bootstrap) as client:
+        asked = {"name": TOPIC, "partition_indexes": [0]}
+        wanted = [{"group_id": GROUP, "topics": [asked]}]
+
+        def error() -> int:
+            found = client.ask("OffsetFetch", 8, groups=wanted, require_stable=True)
+            return int(found.groups[0].topics[0].partitions[0].error_code.value)
+
+        assert error() == Code.UNSTABLE_OFFSET_COMMIT
+        assert Party(client).begin() == Code.NONE
+        assert error() == Code.NONE
+
+
+@pytest.mark.row("K60")
+def test_what_was_decided_before_a_crash_is_marked_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The decision is durable, and the broker dies before any partition has its marker."""
+    from pillarbox.protocols.kafka.transactions import Transactions
+
+    with Broker(str(tmp_path), kafka_port=0) as broker, Asking(broker.kafka_bootstrap) as client:
+        client.ask("Metadata", 9, topics=[{"name": TOPIC}], allow_auto_topic_creation=True)
+        party = Party(client)
+        party.begin()
+        party.join()
+        party.send(b"a")
+        marked: list[Callable[..., Any]] = []
+        with monkeypatch.context() as patch:
+            patch.setattr(Transactions, "_mark", lambda *arguments, **named: marked.append(arguments[1]))
+            client.tell("EndTxn", OLD, committed=True, **party.who)
+            while not marked:
+                pass
+    with Broker(str(tmp_path), kafka_port=0) as broker, Asking(broker.kafka_bootstrap) as client:
+        (found,) = client.ask("ListTransactions", 1, duration_filter=-1).transaction_states
+        assert found.transaction_state in ("PrepareCommit", "CompleteCommit")
+        assert seen_at_last(client, 2) == (2, 2, [])
+        # And what the producer begins then is another transaction, whose end is open.
+        party.client = client
+        party.join()
+        party.send(b"b")
+    with Broker(str(tmp_path), kafka_port=0) as broker, Asking(broker.kafka_bootstrap) as client:
+        assert seen(client, COMMITTED) == (2, 2, [])
+        party.client = client
+        assert party.end(commit=False) == Code.NONE
+        assert seen(client, COMMITTED) == (4, 4, [party.id])
