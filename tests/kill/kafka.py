@@ -22,13 +22,14 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
-from bench.peers import HOST, free_ports
+from bench.peers import HOST
 
 from .rounds import LAUNCHER, Broker, Wrong
 
 SMALL = {"SMALL_SEGMENT": "20000", "SMALL_CHECKPOINT": "100000", "SMALL_RECORDS": "100"}
 PATIENCE_S = 20.0
 LOAD_S_MAX = 1.0
+JOIN_S = 5.0
 COPIED_AT_ONCE = 20
 ABORT_EVERY = 3
 SOURCE, TARGET, GROUP = "in", "out", "copier"
@@ -65,8 +66,8 @@ class KafkaRounds:
             self._look()
             stop = threading.Event()
             threads = [
-                threading.Thread(target=self._fill, args=(stop,)),
-                threading.Thread(target=self._copy, args=(copier, stop)),
+                threading.Thread(target=self._fill, args=(stop,), daemon=True),
+                threading.Thread(target=self._copy, args=(copier, stop), daemon=True),
             ]
             for thread in threads:
                 thread.start()
@@ -74,7 +75,8 @@ class KafkaRounds:
             self._broker.kill()
             stop.set()
             for thread in threads:
-                thread.join()
+                # librdkafka may wait for ever for a coordinator that is dead; it finds no other on its port.
+                thread.join(JOIN_S)
         self.counts["kills"] += 1
 
     def finish(self) -> None:
@@ -100,7 +102,7 @@ class KafkaRounds:
     def _producer(self, **more: Any) -> Producer:
         return Producer(
             {
-                "bootstrap.servers": f"{HOST}:{self._port}",
+                "bootstrap.servers": f"{HOST}:{self._broker.ports['kafka']}",
                 "enable.idempotence": True,
                 "linger.ms": 1,
                 **HASTY,
@@ -111,7 +113,7 @@ class KafkaRounds:
     def _consumer(self, **more: Any) -> Consumer:
         return Consumer(
             {
-                "bootstrap.servers": f"{HOST}:{self._port}",
+                "bootstrap.servers": f"{HOST}:{self._broker.ports['kafka']}",
                 "group.id": GROUP,
                 "enable.auto.commit": False,
                 "isolation.level": "read_committed",
