@@ -48,8 +48,7 @@ class KafkaRounds:
     def __init__(self, path: Path, seed: int) -> None:
         self.seed = seed
         self._chance = random.Random(seed)
-        (self._port,) = free_ports(1)
-        options = ("--kafka-port", str(self._port))
+        options = ("--kafka-port", "0")
         self._broker = Broker(env=SMALL, command=(sys.executable, str(LAUNCHER)), data=path, options=options)
         self.counts: Counter[str] = Counter()
         self._acknowledged: set[int] = set()
