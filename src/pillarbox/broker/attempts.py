@@ -121,7 +121,8 @@ def recall(lane: Lane, changes: Changes, facts: Iterable[ReturnedFact], limit: i
         queue.ready_count += sum([len(part.sequences) for part in parts]) - len(run.sequences)
         queue.ready_bytes += sum([part.body_bytes for part in parts]) - run.body_bytes
         kept += parts
-    lane.ready.extendleft(reversed(kept))
+    if kept:
+        lane.ready.extendleft(reversed(kept))
 
 
 def _apply(runs: list[Run], facts: Iterable[ReturnedFact], held: dict[Run, list[int]]) -> None:
