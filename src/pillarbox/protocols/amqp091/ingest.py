@@ -63,7 +63,8 @@ def ingest(connection: Connection, data: bytes) -> int:
     facts_of = connection.facts
     now_ms = connection.core.changes.now_ms
     limit = connection.frame_max
-    body_max = min(limit, connection.settings.message_size_max)
+    size_max = connection.settings.message_size_max
+    body_max = limit if limit < size_max else size_max
     position = 0
 
     # Either a run of publishes is being gathered: one channel, one target, one persistence.
@@ -228,7 +229,7 @@ def ingest(connection: Connection, data: bytes) -> int:
         position += used
         # The answer to connection.tune may just have been among it.
         limit = connection.frame_max
-        body_max = min(limit, connection.settings.message_size_max)
+        body_max = limit if limit < size_max else size_max
 
     connection.resume = position
     flush()
