@@ -69,8 +69,11 @@ class MemoryFiles:
         return path in self._contents or path in self._folders
 
     def names(self, folder: str) -> list[str]:
-        paths = (*self._contents, *self._folders)
-        return sorted(posixpath.basename(path) for path in paths if posixpath.dirname(path) == folder)
+        # Every file of every log is looked at, so by the cheapest means: a thousand logs are made one by one.
+        prefix = f"{folder}/" if folder else ""
+        start = len(prefix)
+        within = [path[start:] for path in (*self._contents, *self._folders) if path.startswith(prefix)]
+        return sorted(name for name in within if "/" not in name)
 
     def make_folder(self, folder: str) -> None:
         while folder and folder not in self._folders:

@@ -13,8 +13,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
-
 from pillarbox.protocols.kafka.config_table import (
     COMPACT,
     DELETE,
@@ -26,7 +24,7 @@ from pillarbox.protocols.kafka.config_table import (
     plain,
 )
 from pillarbox.protocols.kafka.errors import ErrorCode, Refused
-from pillarbox.store.log_base import UNLIMITED, LogOptions
+from pillarbox.store.log_base import UNLIMITED
 
 if TYPE_CHECKING:
     from pillarbox.broker.topics import Topic, Topics
@@ -34,8 +32,7 @@ if TYPE_CHECKING:
 SET, REMOVE, APPEND, SUBTRACT = range(4)
 """What can be done to one config (IncrementalAlterConfigs)."""
 
-_FIELDS: Final = frozenset(field.name for field in msgspec.structs.fields(LogOptions))
-_OPTION_ROWS: Final = tuple(row for row in TOPIC_CONFIGS.values() if row.option in _FIELDS)
+_OPTION_ROWS: Final = tuple(row for row in TOPIC_CONFIGS.values() if row.option)
 
 
 def value_of(settings: Mapping[str, str], name: str) -> str:
@@ -119,8 +116,7 @@ def options_of(settings: Mapping[str, str]) -> dict[str, Any]:
     policies = policies_of(settings)
     if DELETE not in policies:
         options["retention_ms"] = options["retention_bytes"] = UNLIMITED
-    if "compact" in _FIELDS:
-        options["compact"] = COMPACT in policies
+    options["compact"] = COMPACT in policies
     return options
 
 
