@@ -50,10 +50,12 @@ def close_channel(sim: SimulatedBroker) -> None:
 
 
 def disconnect(sim: SimulatedBroker) -> None:
-    """With or without saying so."""
+    """With or without saying so, but not while a get is not answered: the end would wait for that."""
     if not sim.clients:
         return
     client = sim.chance.choice(sim.clients)
+    if client.waits:
+        return
     sim.begin()
     if sim.chance.random() < 0.5:
         client.lost()

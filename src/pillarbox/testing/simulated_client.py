@@ -135,6 +135,11 @@ class Client:
         self.send_method(0, m.CONNECTION_OPEN, "/", "", False)
         self.read()
 
+    @property
+    def waits(self) -> bool:
+        """Is a basic.get of it not answered yet?"""
+        return any(channel.getting is not None for channel in self.channels.values())
+
     # --- to the broker -----------------------------------------------------------------------------
 
     def send(self, data: bytes) -> None:

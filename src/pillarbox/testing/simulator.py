@@ -156,6 +156,8 @@ class Simulation(SimulatedBroker):
         """Stop or crash, start again, and compare what is there with what must and what may be."""
         self.restarts += 1
         if clean:
+            if any(client.waits for client in self.clients):
+                self.settle_down()
             for client in list(self.clients):
                 client.lost()
                 self.client_gone(client)
