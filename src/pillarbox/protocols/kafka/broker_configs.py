@@ -89,6 +89,12 @@ _OWN: Final = (
         lambda head: str(head.settings.partitions_default),
     ),
     BrokerRow(
+        "offsets.retention.minutes",
+        Kind.INT,
+        "10080",
+        "How long offsets are kept of a group that is empty.",
+    ),
+    BrokerRow(
         "process.roles",
         Kind.LIST,
         "",
@@ -102,6 +108,7 @@ _OWN: Final = (
         "How clients can log in.",
         lambda head: ",".join(head.mechanisms),
     ),
+    BrokerRow("transaction.max.timeout.ms", Kind.INT, "900000", "How long a transaction may take at most."),
     BrokerRow(
         "socket.request.max.bytes", Kind.INT, "104857600", "The largest request, for one with records."
     ),

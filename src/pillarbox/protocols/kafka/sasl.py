@@ -63,7 +63,7 @@ class PlainExchange(Exchange):
             raise LoginRefused("nobody can log in for somebody else")
         self.principal = self._users.authenticate(shown, password)
         if self.principal is None:
-            raise LoginRefused("invalid username or password")
+            raise LoginRefused("Invalid username or password")
         return b""
 
 
