@@ -15,16 +15,74 @@ from tests.compare_kafka.case import Line
 
 @dataclass(frozen=True)
 class Difference:
-    """`lines` are those of Kafka's transcript that are other ones here, by their number."""
+    """`lines` are those of Kafka's transcript that are others here, by their number."""
 
     scenario: str
     reason: str
     lines: dict[int, Line]
 
 
-DIFFERENCES: tuple[Difference, ...] = ()
+def read_only(name: str, value: str | None) -> Line:
+    """Say that a config of the broker has its default and cannot be altered."""
+    return [name, value, 5, True, True, False, [[name, value, 5]] if value else []]
 
-NOT_BUILT: dict[str, str] = {}
+
+ELIGIBLE = (
+    "A new Kafka cluster keeps eligible leader replicas, and so has min.insync.replicas as a config of the "
+    "whole cluster. One node without replicas has neither."
+)
+SCRAM_TEXT = "Error while executing topic command : Authentication failed: invalid credentials"
+
+DIFFERENCES = (
+    Difference(
+        "confluent_admin.configs_of_a_topic",
+        ELIGIBLE,
+        {
+            21: ["min.insync.replicas", "1", 5, True, False, False, [["min.insync.replicas", "1", 5]]],
+        },
+    ),
+    Difference(
+        "java_console.topics",
+        ELIGIBLE,
+        {
+            10: ["Topic: t TopicId: ID PartitionCount: 2 ReplicationFactor: 1 Configs: retention.ms=5000"],
+        },
+    ),
+    Difference(
+        "confluent_admin.configs_of_the_broker",
+        "Some of Kafka's broker configs can be altered while it runs; here they are options of the program.",
+        {
+            1: read_only("log.cleanup.policy", "delete"),
+            2: read_only("log.retention.bytes", "-1"),
+            4: read_only("log.retention.ms", None),
+            5: read_only("log.segment.bytes", "1073741824"),
+            6: read_only("message.max.bytes", "1048588"),
+        },
+    ),
+    Difference(
+        "confluent_sasl.plain_client_where_a_login_is_asked_for",
+        "Kafka's listeners ask everybody for a login or nobody. Here one port takes both, unless "
+        "kafka_anonymous_user is empty.",
+        {0: ["without a login", "taken"]},
+    ),
+    Difference(
+        "java_console.logins",
+        "The text for a wrong SCRAM password; code and exception are the same.",
+        {
+            number: [name, "wrong", 1, [SCRAM_TEXT]]
+            for number, name in ((3, "SCRAM-SHA-256"), (5, "SCRAM-SHA-512"))
+        },
+    ),
+)
+
+NOT_BUILT = {
+    "confluent_admin.internal_topics": "offsets of groups are in no topic (K38)",
+    "confluent_produce.no_key_for_a_compacted_topic": "records of a batch are not looked at one by one (K9)",
+    "java_console.acls": "there is no authorizer: users have permissions as in RabbitMQ (K73)",
+    "java_console.cluster": "keys and features of share groups and streams groups (K56, K58)",
+    "java_console.share_group": "share groups (K56)",
+    "kafka_python.table_of_versions": "keys of share groups and streams groups (K56, K58)",
+}
 """What is missing, by scenario."""
 
 

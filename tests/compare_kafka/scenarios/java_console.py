@@ -34,7 +34,7 @@ def produce(case: Case, name: str, *lines: str, options: tuple[str, ...] = ()) -
 
 
 def consume(case: Case, name: str, count: int, *options: str) -> list[str]:
-    given = ["--topic", name, "--max-messages", str(count), "--timeout-ms", "10000", *options]
+    given = ["--topic", name, "--max-messages", str(count), "--timeout-ms", "5000", *options]
     return written(case, "console-consumer", *given)
 
 
@@ -114,7 +114,7 @@ def share_group(case: Case) -> None:
     produce(case, name, *"abc")
     entity = ("--entity-type", "groups", "--entity-name", group)
     saw(case, "configs", "--alter", *entity, "--add-config", "share.auto.offset.reset=earliest")
-    options = ("--topic", name, "--group", group, "--max-messages", "3", "--timeout-ms", "10000")
+    options = ("--topic", name, "--group", group, "--max-messages", "3", "--timeout-ms", "5000")
     case.saw("read", sorted(written(case, "console-share-consumer", *options)))
     saw(case, "share-groups", "--describe", "--group", group, "--state")
 

@@ -1,0 +1,51 @@
+"""Unmodified Kafka clients see on Pillarbox what they saw on Apache Kafka, but for the listed differences.
+
+The recordings were made by `python -m tests.compare_kafka record` on the version that each of them names;
+nothing but Pillarbox runs here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.compare_kafka import recording
+from tests.compare_kafka.brokers import pillarbox
+from tests.compare_kafka.case import Broker
+from tests.compare_kafka.differences import NOT_BUILT, expected
+from tests.compare_kafka.registry import Scenario, all_scenarios, missing
+from tests.compare_kafka.report import difference
+
+SCENARIOS = all_scenarios()
+
+
+def parameter(scenario: Scenario) -> object:
+    marks = [pytest.mark.row(*scenario.rows)]
+    if reason := missing(scenario.file):
+        marks.append(pytest.mark.skip(reason=reason))
+    elif scenario.id in NOT_BUILT:
+        marks.append(pytest.mark.xfail(strict=True, reason=f"not built: {NOT_BUILT[scenario.id]}"))
+    return pytest.param(scenario, id=scenario.id, marks=marks)
+
+
+@pytest.fixture(scope="module")
+def broker() -> Iterator[Broker]:
+    with pillarbox() as running:
+        yield running
+
+
+@pytest.mark.parametrize("scenario", [parameter(each) for each in SCENARIOS])
+def test_clients_see_what_they_see_on_kafka(scenario: Scenario, broker: Broker) -> None:
+    """Every line of the transcript."""
+    peer, transcripts = recording.load(scenario.file)
+    lines = expected(scenario.id, transcripts[scenario.name])
+    text = difference(scenario.id, peer, lines, broker.name, scenario.transcript(broker))
+    if text:
+        pytest.fail(text, pytrace=False)
+
+
+def test_no_scenario_made_a_traceback(broker: Broker) -> None:
+    """Whatever clients did in the tests above, the broker's own output shows no error of ours."""
+    printed = broker.printed()
+    assert "Traceback" not in printed, printed[printed.index("Traceback") :][:4000]
