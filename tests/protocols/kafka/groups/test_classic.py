@@ -184,6 +184,7 @@ def test_group_followers_wait_for_the_leader_and_who_gets_nothing_is_told_so() -
     assert follower.last == Synced(E.NONE, b"", "consumer", "range")
 
 
+@pytest.mark.row("K51")
 def test_group_takes_the_protocol_that_most_like_best_of_those_that_all_can_speak() -> None:
     """K51: a protocol that one of them lacks has no chance, however many like it."""
     group = ClassicGroup("g", Hall())
@@ -195,6 +196,7 @@ def test_group_takes_the_protocol_that_most_like_best_of_those_that_all_can_spea
     assert (group.state, group.protocol_name) == (State.COMPLETING, "robin")
 
 
+@pytest.mark.row("K51")
 def test_group_refuses_one_by_whom_nothing_in_common_would_be_left() -> None:
     group = ClassicGroup("g", Hall())
     join(group, protocols=(("range", b""), ("robin", b"")))
