@@ -28,7 +28,7 @@ def make(client: Asking, name: str, partitions: int = 1, **configs: str) -> None
 def fill(client: Asking, name: str, count: int) -> None:
     """Put records into partition 0, each a batch of its own."""
     for number in range(count):
-        batch = b"".join(encode_batch([(None, b"%d" % number)], timestamp_ms=1).chunks)
+        batch = b"".join(encode_batch([(b"k", b"%d" % number)], timestamp_ms=1).chunks)
         partitions = [{"index": 0, "records": batch}]
         (topic,) = client.ask(
             "Produce", 9, acks=-1, topic_data=[{"name": name, "partition_data": partitions}]

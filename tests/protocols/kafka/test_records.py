@@ -122,6 +122,19 @@ def test_a_batch_that_is_not_right_is_refused_and_nothing_of_it_kept(
     assert fetch(client, topic, 0).high_watermark == 0
 
 
+@pytest.mark.row("K9")
+def test_records_without_a_key_are_named_one_by_one_where_the_topic_is_compacted(client: Asking) -> None:
+    configs = [{"name": "cleanup.policy", "value": "compact"}]
+    wanted = {"name": "compacted", "num_partitions": 1, "replication_factor": -1, "configs": configs}
+    client.ask("CreateTopics", 7, topics=[wanted])
+    records = [Record(number, now_ms(), key, b"x", []) for number, key in enumerate((b"a", None, b"b", None))]
+    answered = produce(client, "compacted", b"".join(encode_records(records).chunks))
+    assert answered.error_code.value == INVALID_RECORD
+    assert [one.batch_index for one in answered.record_errors] == [1, 3]
+    assert all(one.batch_index_error_message for one in answered.record_errors)
+    assert fetch(client, "compacted", 0).high_watermark == 0
+
+
 @pytest.mark.row("K4")
 def test_zstd_is_refused_from_clients_whose_consumers_could_not_read_it(client: Asking, topic: str) -> None:
     assert produce(client, topic, batch(b"x", attributes=4), version=6).error_code == UNSUPPORTED_COMPRESSION

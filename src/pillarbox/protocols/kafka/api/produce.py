@@ -15,6 +15,7 @@ from pillarbox.protocols.kafka.call import Call
 from pillarbox.protocols.kafka.committing import Committing
 from pillarbox.protocols.kafka.errors import PRODUCER_REFUSALS, REASONS, ErrorCode, Refused, fenced
 from pillarbox.protocols.kafka.messages.produce import (
+    BatchIndexAndErrorMessage,
     PartitionProduceData,
     PartitionProduceResponse,
     ProduceRequest,
@@ -23,6 +24,7 @@ from pillarbox.protocols.kafka.messages.produce import (
     TopicProduceResponse,
 )
 from pillarbox.store.batch import BatchError, BatchHeader, read_header
+from pillarbox.store.codecs import open_records
 from pillarbox.store.log_base import LogFailed
 from pillarbox.store.producers import ProducerRefused
 
@@ -103,6 +105,10 @@ class Appending:
             settings = call.head.topics.settings(topic)
             header = checked(data.records or b"", settings, version=call.version, now_ms=call.now_ms)
             stream = topic.partitions[data.index]
+            if "compact" in settings.get("cleanup.policy", ""):
+                keyless = without_key(data.records or b"", header)
+                if keyless:
+                    return _invalid(data.index, keyless)
             if header.is_transactional:
                 self._join(request, header, (topic.name, data.index, stream.partition))
             append_time = settings.get("message.timestamp.type") == "LogAppendTime"
@@ -176,6 +182,24 @@ class Appending:
             call.skip()
         else:
             call.reply(self._response)
+
+
+def without_key(records: bytes, header: BatchHeader) -> list[int]:
+    """Which records of a batch have no key, by which a compacted topic tells them apart. Raises BatchError."""
+    opened = open_records(records, 0, header)
+    return [position for position, record in enumerate(opened) if record.key is None]
+
+
+def _invalid(index: int, positions: list[int]) -> PartitionProduceResponse:
+    """The answer that names each record that is not right (KIP-467)."""
+    text = "a compacted topic takes no record without a key"
+    return PartitionProduceResponse(
+        index,
+        ErrorCode.INVALID_RECORD,
+        -1,
+        record_errors=[BatchIndexAndErrorMessage(position, text) for position in positions],
+        error_message=text,
+    )
 
 
 def checked(records: bytes, settings: Mapping[str, str], *, version: int, now_ms: int) -> BatchHeader:
