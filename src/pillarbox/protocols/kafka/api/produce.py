@@ -185,7 +185,7 @@ class Appending:
 
 
 def without_key(records: bytes, header: BatchHeader) -> list[int]:
-    """Which records of a batch have no key, by which a compacted topic tells them apart. Raises BatchError."""
+    """Which records of a batch have no key, by which a compacted topic tells them apart. BatchError."""
     opened = open_records(records, 0, header)
     return [position for position, record in enumerate(opened) if record.key is None]
 
