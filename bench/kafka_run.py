@@ -1,4 +1,4 @@
-"""Pillarbox beside a real Apache Kafka under the same client: `python -m bench.kafka`.
+"""Pillarbox beside a real Apache Kafka under the same client: `python -m bench.kafka_run`.
 
 confluent-kafka (librdkafka) produces to a topic and then consumes it, against both brokers in turn, in
 interleaved rounds; the median counts. Topics are as each broker makes them for a client, so what is answered
@@ -170,7 +170,7 @@ def table(results: dict[str, Any]) -> str:
     lines = [
         "# Pillarbox beside Apache Kafka",
         "",
-        "Written by `python -m bench.kafka`: how it is measured stands there.",
+        "Written by `python -m bench.kafka_run`: how it is measured stands there.",
         "",
         f"- Machine: {results['machine']}",
         f"- Interpreter of Pillarbox: {results['interpreter']}",
@@ -195,7 +195,7 @@ def table(results: dict[str, Any]) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m bench.kafka", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m bench.kafka_run", description=__doc__)
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="of each row (default %(default)s)")
     arguments = parser.parse_args()
     rows = {}
