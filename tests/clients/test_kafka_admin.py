@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import kafka
 import kafka.admin
 import kafka.errors
 import pytest
@@ -24,7 +25,6 @@ from confluent_kafka.admin import (
     UserScramCredentialUpsertion,
 )
 
-import kafka
 from pillarbox import Broker
 from pillarbox.broker.auth import Permission
 from tests.hostile.test_client_certificates import (  # noqa: F401
