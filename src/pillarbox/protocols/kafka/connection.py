@@ -105,7 +105,6 @@ class Connection:
         self._calls_bytes = 0
         self._input = bytearray()
         self._scanning = False
-        self._paused = False
         self._started_ms = self._received_ms = head.core.changes.now_ms
         self._over_ms: int | None = None
         """When its login ends."""
@@ -320,11 +319,9 @@ class Connection:
 
     def pause(self) -> None:
         """Its socket takes nothing at the moment."""
-        self._paused = True
         self.writable = False
 
     def unpause(self) -> None:
-        self._paused = False
         self.writable = True
 
     def wake_consumers(self) -> None:
