@@ -116,6 +116,7 @@ def test_coordinator_of_an_unknown_kind_is_an_invalid_request(client: Asking, ve
 
 
 @pytest.mark.row("K50")
+@pytest.mark.row("T6")
 @pytest.mark.parametrize("version", range(10))
 def test_member_joins_works_and_leaves_in_every_version(client: Asking, version: int) -> None:
     """T6: versions 0 and 1 of JoinGroup too."""
