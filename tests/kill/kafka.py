@@ -29,16 +29,18 @@ from .rounds import LAUNCHER, Broker, Wrong
 SMALL = {"SMALL_SEGMENT": "20000", "SMALL_CHECKPOINT": "100000", "SMALL_RECORDS": "100"}
 PATIENCE_S = 20.0
 LOAD_S_MAX = 1.0
+STEP_S = 10.0
+"""For each step of a transaction: long enough for a busy machine."""
 JOIN_S = 5.0
 COPIED_AT_ONCE = 20
 ABORT_EVERY = 3
 SOURCE, TARGET, GROUP = "in", "out", "copier"
-HASTY: dict[str, Any] = {"log_level": 0, "reconnect.backoff.max.ms": 200, "socket.timeout.ms": 3000}
+HASTY: dict[str, Any] = {"log_level": 0, "reconnect.backoff.max.ms": 200, "socket.timeout.ms": 10_000}
 """Clients that do not wait for a broker that is dead."""
 TRANSACTION: dict[str, Any] = {
     "transactional.id": GROUP,
-    "transaction.timeout.ms": 3000,
-    "message.timeout.ms": 2000,
+    "transaction.timeout.ms": 10_000,
+    "message.timeout.ms": 9_000,
 }
 
 
@@ -52,6 +54,8 @@ class KafkaRounds:
         self._broker = Broker(env=SMALL, command=(sys.executable, str(LAUNCHER)), data=path, options=options)
         self.counts: Counter[str] = Counter()
         self._acknowledged: set[int] = set()
+        self._moved = threading.Event()
+        """Something was committed in this round: a kill before that would show nothing."""
         self._next = 0
         self._offset = 0
 
@@ -70,7 +74,9 @@ class KafkaRounds:
             ]
             for thread in threads:
                 thread.start()
-            time.sleep(self._chance.uniform(0.05, LOAD_S_MAX))
+            self._moved.clear()
+            self._demand(self._moved.wait(PATIENCE_S), f"nothing was committed in {PATIENCE_S} s")
+            time.sleep(self._chance.uniform(0.0, LOAD_S_MAX))
             self._broker.kill()
             stop.set()
             for thread in threads:
@@ -154,13 +160,14 @@ class KafkaRounds:
                     producer.produce(TARGET, one.value(), partition=0)
                 following = found[-1].offset() + 1
                 places = [TopicPartition(SOURCE, 0, following)]
-                producer.send_offsets_to_transaction(places, consumer.consumer_group_metadata(), 1.0)
+                producer.send_offsets_to_transaction(places, consumer.consumer_group_metadata(), STEP_S)
                 if turn % ABORT_EVERY == 0:
-                    producer.abort_transaction(1.0)
+                    producer.abort_transaction(STEP_S)
                     consumer.seek(TopicPartition(SOURCE, 0, found[0].offset()))
                 else:
-                    producer.commit_transaction(1.0)
+                    producer.commit_transaction(STEP_S)
                     self.counts["transactions"] += 1
+                    self._moved.set()
         except KafkaException:
             if not stop.wait(PATIENCE_S):
                 raise
