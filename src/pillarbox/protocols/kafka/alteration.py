@@ -55,6 +55,12 @@ def alter(call: Call, resources: Sequence[Any], change: Change, *, validate_only
     return outcomes
 
 
+def demand_values(names: Sequence[str]) -> None:
+    """Raise Refused (INVALID_REQUEST) for configs of these names that have no value and need one."""
+    if names:
+        raise Refused(ErrorCode.INVALID_REQUEST, f"Null value not supported for : {', '.join(names)}")
+
+
 def _alter(call: Call, resource: Resource, change: Change, *, validate_only: bool) -> None:
     names = [config.name for config in resource.configs]
     if len(set(names)) < len(names):

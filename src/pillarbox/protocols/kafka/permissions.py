@@ -49,12 +49,6 @@ TOPIC_OPERATIONS: Final = {
 }
 """Operations on a topic that come with a permission on its name."""
 
-GROUP_OPERATIONS: Final = {
-    CONFIGURE: (*_SEEING, Operation.DELETE, Operation.ALTER_CONFIGS),
-    READ: (*_SEEING, Operation.READ, Operation.DELETE),
-}
-"""Operations on a group that come with a permission on its name."""
-
 CLUSTER_OPERATIONS: Final = (
     *_SEEING,
     Operation.CREATE,
@@ -80,11 +74,6 @@ def topic_operations(call: Call, name: str) -> int:
     return _bits(_permitted(call, name, TOPIC_OPERATIONS))
 
 
-def group_operations(call: Call, name: str) -> int:
-    """What the client may do to a group, a bit for each operation."""
-    return _bits(_permitted(call, name, GROUP_OPERATIONS))
-
-
 def cluster_operations(call: Call) -> int:
     """What the client may do to the cluster, a bit for each operation."""
     return _bits(CLUSTER_OPERATIONS if is_administrator(call) else (Operation.IDEMPOTENT_WRITE,))
@@ -101,6 +90,10 @@ def _bits(operations: Iterable[Operation]) -> int:
     for operation in operations:
         bits |= 1 << operation
     return bits
+
+
+GROUP_OPERATIONS: Final = _bits((*_SEEING, Operation.READ, Operation.DELETE, Operation.ALTER_CONFIGS))
+"""Who may read a group may do all of it."""
 
 
 def demand_administrator(call: Call) -> None:

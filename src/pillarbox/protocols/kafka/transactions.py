@@ -66,7 +66,6 @@ class Kept(msgspec.Struct, frozen=True, array_like=True):
     decided_epoch: int = -1
     decided_at: list[tuple[str, int, int]] = []
     """Topic, partition, how far its log had come: what is open there and began before, was decided."""
-    updated_ms: int = 0
 
 
 class Transaction:
@@ -80,7 +79,7 @@ class Transaction:
         self.state = State.EMPTY
         self.partitions: dict[Partition, tuple[str, int]] = {}
         """Those that take part, with topic and number."""
-        self.started_ms = self.updated_ms = 0
+        self.started_ms = 0
         self.decided: State | None = None
         self.decided_epoch = -1
         self.decided_at: list[tuple[str, int, int]] = []
@@ -104,7 +103,6 @@ class Transaction:
                 decided,
                 self.decided_epoch,
                 self.decided_at,
-                self.updated_ms,
             )
         )
 
@@ -204,7 +202,6 @@ class Transactions:
             transaction.state = State.ONGOING
             transaction.started_ms = now_ms
             self._watch(now_ms)
-        transaction.updated_ms = now_ms
         for topic, index, partition in places:
             transaction.partitions[partition] = topic, index
         return ErrorCode.NONE
@@ -317,7 +314,6 @@ class Transactions:
     # --- keeping -------------------------------------------------------------------------------------
 
     def _keep(self, transaction: Transaction) -> None:
-        transaction.updated_ms = self._head.core.changes.now_ms
         self._head.core.keep(PREFIX + key_of(transaction.name), transaction.kept())
 
     def _restore(self) -> None:
@@ -327,7 +323,7 @@ class Transactions:
             (name,) = msgspec.json.decode(key.removeprefix(PREFIX))
             kept = decode(value)
             transaction = Transaction(name, kept.producer_id, kept.timeout_ms)
-            transaction.epoch, transaction.updated_ms = kept.epoch, kept.updated_ms
+            transaction.epoch = kept.epoch
             transaction.is_restored = True
             if kept.decided:
                 transaction.decided = State(kept.decided)

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pillarbox.protocols.kafka.alteration import alter
+from pillarbox.protocols.kafka.alteration import alter, demand_values
 from pillarbox.protocols.kafka.call import Call
 from pillarbox.protocols.kafka.configs import checked
-from pillarbox.protocols.kafka.errors import ErrorCode, Refused
 from pillarbox.protocols.kafka.messages.alter_configs import (
     AlterConfigsRequest,
     AlterConfigsResource,
@@ -32,7 +31,5 @@ def answer(call: Call, request: AlterConfigsRequest) -> None:
 
 
 def _replaced(settings: Mapping[str, str], resource: AlterConfigsResource) -> dict[str, str]:
-    nulls = [config.name for config in resource.configs if config.value is None]
-    if nulls:
-        raise Refused(ErrorCode.INVALID_REQUEST, f"Null value not supported for : {', '.join(nulls)}")
+    demand_values([config.name for config in resource.configs if config.value is None])
     return checked((config.name, config.value) for config in resource.configs)

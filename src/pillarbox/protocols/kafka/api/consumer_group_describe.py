@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from pillarbox.protocols.kafka.api.describe_groups import GROUP_OPERATIONS, UNASKED
 from pillarbox.protocols.kafka.call import Call
 from pillarbox.protocols.kafka.errors import ErrorCode
 from pillarbox.protocols.kafka.groups.assignors import Parts
@@ -20,6 +19,7 @@ from pillarbox.protocols.kafka.messages.consumer_group_describe import (
     Member,
     TopicPartitions,
 )
+from pillarbox.protocols.kafka.permissions import GROUP_OPERATIONS, UNASKED
 
 SPEAKS_CONSUMER: Final = 1
 

@@ -19,11 +19,9 @@ from pillarbox.protocols.kafka.messages.describe_groups import (
     DescribeGroupsRequest,
     DescribeGroupsResponse,
 )
+from pillarbox.protocols.kafka.permissions import GROUP_OPERATIONS, UNASKED
 
 NOT_FOUND_FROM: Final = 6
-GROUP_OPERATIONS: Final = 1 << 3 | 1 << 6 | 1 << 8 | 1 << 10 | 1 << 11
-"""Read, Delete, Describe, DescribeConfigs, AlterConfigs: who may read a group may do all of it."""
-UNASKED: Final = -(2**31)
 
 
 def answer(call: Call, request: DescribeGroupsRequest) -> DescribeGroupsResponse:

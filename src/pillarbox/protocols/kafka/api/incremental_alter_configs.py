@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pillarbox.protocols.kafka.alteration import alter
+from pillarbox.protocols.kafka.alteration import alter, demand_values
 from pillarbox.protocols.kafka.call import Call
 from pillarbox.protocols.kafka.configs import REMOVE, altered
-from pillarbox.protocols.kafka.errors import ErrorCode, Refused
 from pillarbox.protocols.kafka.messages.incremental_alter_configs import (
     AlterConfigsResource,
     AlterConfigsResourceResponse,
@@ -32,13 +31,13 @@ def answer(call: Call, request: IncrementalAlterConfigsRequest) -> None:
 
 
 def _changed(settings: Mapping[str, str], resource: AlterConfigsResource) -> dict[str, str]:
-    nulls = [
-        config.name
-        for config in resource.configs
-        if config.value is None and config.config_operation != REMOVE
-    ]
-    if nulls:
-        raise Refused(ErrorCode.INVALID_REQUEST, f"Null value not supported for : {', '.join(nulls)}")
+    demand_values(
+        [
+            config.name
+            for config in resource.configs
+            if config.value is None and config.config_operation != REMOVE
+        ]
+    )
     return altered(
         settings, ((config.name, config.config_operation, config.value) for config in resource.configs)
     )
