@@ -39,8 +39,8 @@ def produce(
     return response.responses[0].partition_responses[0]
 
 
-def fetch(client: Asking, topic: str, offset: int, *, wait_ms: int = 0, **more: Any) -> Any:
-    """What the one partition answers."""
+def wanted(topic: str, offset: int, *, wait_ms: int = 0, **more: Any) -> dict[str, Any]:
+    """A fetch of one partition."""
     partition = {
         "partition": 0,
         "fetch_offset": offset,
@@ -50,9 +50,13 @@ def fetch(client: Asking, topic: str, offset: int, *, wait_ms: int = 0, **more: 
         **more.pop("partition", {}),
     }
     topics = [{"topic": topic, "partitions": [partition]}]
-    values = {"max_bytes": 1 << 20, "min_bytes": 1, "session_epoch": -1, **more}
-    response = client.ask("Fetch", 12, max_wait=wait_ms, topics=topics, **values)
-    return response.responses[0].partitions[0]
+    limits = {"max_bytes": 1 << 20, "min_bytes": 1, "session_epoch": -1}
+    return {**limits, "max_wait": wait_ms, "topics": topics, **more}
+
+
+def fetch(client: Asking, topic: str, offset: int, **more: Any) -> Any:
+    """What the one partition answers."""
+    return client.ask("Fetch", 12, **wanted(topic, offset, **more)).responses[0].partitions[0]
 
 
 def offset_of(client: Asking, topic: str, timestamp: int) -> Any:
@@ -254,6 +258,17 @@ def test_a_fetch_whose_topic_is_deleted_hears_of_it(broker: Broker, client: Aski
 def parked(server: Any, topic: str) -> Any:
     """Who watches the topic's first partition."""
     return server.core.vhosts["/"].topics.get(topic).partitions[0].partition.watchers
+
+
+@pytest.mark.row("K10")
+def test_a_fetch_whose_client_goes_away_is_forgotten_long_before_its_time(broker: Broker, topic: str) -> None:
+    with Asking(broker.kafka_bootstrap) as reader:
+        reader.tell("Fetch", 12, **wanted(topic, 0, wait_ms=10**9))
+        while not broker.call(lambda server: bool(parked(server, topic))):
+            pass
+    deadline = time.monotonic() + 10
+    while broker.call(lambda server: bool(parked(server, topic))):
+        assert time.monotonic() < deadline, "the fetch still waits"
 
 
 @pytest.mark.row("K8")

@@ -7,6 +7,7 @@ in the order in which they came, whatever order they are ready in.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from pillarbox.protocols.kafka.codec import RequestHeader, encode_response
@@ -21,7 +22,17 @@ if TYPE_CHECKING:
 class Call:
     """See the module. `pieces` is the encoded response with its header; None: not answered yet."""
 
-    __slots__ = ("client_id", "connection", "correlation_id", "head", "key", "pieces", "size", "version")
+    __slots__ = (
+        "client_id",
+        "connection",
+        "correlation_id",
+        "gone",
+        "head",
+        "key",
+        "pieces",
+        "size",
+        "version",
+    )
 
     def __init__(self, connection: Connection, header: RequestHeader, size: int) -> None:
         self.connection = connection
@@ -29,6 +40,8 @@ class Call:
         self.key, self.version, self.correlation_id, self.client_id = header
         self.size = size
         """Bytes of the request."""
+        self.gone: Callable[[], None] | None = None
+        """Called when the connection closes before the answer, so that what waits for long lets go."""
         self.pieces: list[bytes] | None = None
 
     def __repr__(self) -> str:

@@ -334,6 +334,9 @@ class Connection:
     def closed(self, reason: str) -> None:
         """The socket is gone."""
         self.is_closed = True
+        for call in self._calls:
+            if call.gone is not None:
+                call.gone()
         self._calls.clear()
         self._input.clear()
         self.head.forget(self)

@@ -91,6 +91,7 @@ class Fetching:
             return self._response
         self._parked = True
         self._call.head.parked[self] = None
+        self._call.gone = self._look
         if not self._at_once:
             for index, (wanted, topic, _) in enumerate(self._parts):
                 assert topic is not None, "a fault would have been told at once"
