@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import settings
 
-from row_marks import RowMarks
+from tests.row_marks import RowMarks
 
 # Speed is measured in `bench`: a busy machine is no reason for a test to fail.
 settings.register_profile("pillarbox", deadline=None)

@@ -10,8 +10,8 @@ from collections import defaultdict
 
 import pytest
 
-from row_marks import claims
 from scripts.docs import COMPATIBILITY, Row, collected_rows, compatibility_page, compatibility_rows
+from tests.row_marks import claims
 
 PAGE = COMPATIBILITY.read_text()
 ROWS = compatibility_rows(PAGE)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pillarbox.broker import lane, returning
 from pillarbox.protocols.amqp091 import channel as channel_module
 from pillarbox.protocols.amqp091 import methods as m
-from protocols.amqp091.rig import Rig, sent_methods
+from tests.protocols.amqp091.rig import Rig, sent_methods
 
 QUEUES = ("a", "b")
 COUNT = 12

@@ -10,7 +10,7 @@ from pillarbox import Broker
 from pillarbox.protocols.amqp091 import methods as m
 from pillarbox.protocols.amqp091.connection import DECLARATION, SHARE
 from pillarbox.protocols.amqp091.handshake import PROTOCOL_HEADER, State
-from protocols.amqp091.rig import Rig, every, login_frames, sent_methods, whole
+from tests.protocols.amqp091.rig import Rig, every, login_frames, sent_methods, whole
 
 COUNT = 500
 OPEN = m.method_frame(1, m.CHANNEL_OPEN, "")
