@@ -37,6 +37,7 @@ from pillarbox.profiles import PROFILES
 if TYPE_CHECKING:
     import ssl
 
+    from pillarbox.broker.dialects import Dialects
     from pillarbox.broker.streams import StreamCodec
     from pillarbox.oauth.keys import KeyRing
     from pillarbox.ops.management.samples import Sampler
@@ -185,9 +186,10 @@ class Server:
         return recovery
 
     def _make_core(self, loop: asyncio.AbstractEventLoop, recovery: Recovery) -> None:
-        from pillarbox.protocols.amqp091.deaths import OWN_DEATHS, dead_letter, dead_letter_anew
+        from pillarbox.protocols import registry
+        from pillarbox.protocols.amqp091.deaths import dead_letter, dead_letter_anew
         from pillarbox.protocols.amqp091.delays import TIMETABLE
-        from pillarbox.protocols.amqp091.publishing import ORIGIN
+        from pillarbox.protocols.amqp091.publishing import ORIGIN, OWN_DEATHS
 
         config = self.config
         core = self.core = Core(
@@ -213,7 +215,9 @@ class Server:
         self._engine.attach(core)
         core.dead_letters.writers |= {ORIGIN: dead_letter, OWN_DEATHS: dead_letter_anew}
         core.schedules.timetables |= {ORIGIN: TIMETABLE, OWN_DEATHS: TIMETABLE}
-        core.streams.make_codec = _record_codec
+        core.dead_letters.common = registry.COMMON
+        core.dialects.find = registry.dialect
+        core.streams.make_codec = lambda: _record_codec(core.dialects)
         self.ticker = Ticker(
             loop,
             self.clock,
@@ -595,10 +599,10 @@ class Server:
         self._engine.close(snapshot)
 
 
-def _record_codec() -> StreamCodec:
+def _record_codec(dialects: Dialects) -> StreamCodec:
     from pillarbox.protocols.amqp091.records import RecordCodec
 
-    return RecordCodec()
+    return RecordCodec(dialects)
 
 
 def _listener_name(name: str) -> str:

@@ -106,6 +106,7 @@ STORAGE = "Data and durability"
 USERS = "First user"
 AMQP = "AMQP 0-9-1"
 KAFKA = "Kafka"
+MQTT = "MQTT"
 LIMITS = "Limits"
 LOGGING = "Logging"
 
@@ -624,6 +625,47 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         ),
     ] = 1
 
+    mqtt_port: Annotated[
+        int,
+        Row(
+            MQTT,
+            PORT,
+            "The TCP port for MQTT clients, usually 1883; they are not served unless there is one. 0 takes "
+            "any free port, which the startup line names; `off`: there is none.",
+            minimum=OFF,
+            maximum=PORT_MAX,
+        ),
+    ] = OFF
+    mqtt_tls_port: Annotated[
+        int,
+        Row(
+            MQTT,
+            PORT,
+            "The TCP port for MQTT clients over TLS, usually 8883; it is opened when a `tls_certificate` is "
+            "given. 0 takes any free port, which the startup line names; `off`: there is none.",
+            minimum=OFF,
+            maximum=PORT_MAX,
+        ),
+    ] = OFF
+    mqtt_anonymous_user: Annotated[
+        str,
+        Row(
+            MQTT,
+            NAME,
+            "The user as whom MQTT clients act that give no user name; `none`: all have to give one, or a "
+            "certificate. Who may connect from this machine only (`loopback_users`) may do so here as well.",
+        ),
+    ] = "guest"
+    mqtt_session_expiry_max_s: Annotated[
+        int,
+        Row(
+            MQTT,
+            SECONDS,
+            "How long a session may outlive its client's connection at most, with its subscriptions and the "
+            "messages that wait for it. 0: as long as the client wants, which for MQTT 3 is for ever.",
+        ),
+    ] = 0
+
     consumer_timeout_s: Annotated[
         int,
         Row(
@@ -738,8 +780,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         if self.tls_client_certificate != "none" and not self.tls_authorities:
             asked = self.tls_client_certificate
             raise ConfigError(f'tls_client_certificate "{asked}" needs tls_authorities to check against')
-        plain = (self.port, self.kafka_port)
-        over_tls = (self.tls_port, self.kafka_tls_port) if self.tls_certificate else ()
+        plain = (self.port, self.kafka_port, self.mqtt_port)
+        over_tls = (self.tls_port, self.kafka_tls_port, self.mqtt_tls_port) if self.tls_certificate else ()
         if all(port == OFF for port in (*plain, *over_tls)):
             raise ConfigError("there is no port for clients: port is off, and so is the one with TLS")
         for field in ("configure", "write", "read"):

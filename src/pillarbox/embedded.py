@@ -162,6 +162,11 @@ class Broker:
         return f"{host}:{port}"
 
     @property
+    def mqtt_port(self) -> int:
+        """The port for MQTT; `mqtt_port` has to have asked for it (0: any free one)."""
+        return self.server.addresses["mqtt"][0][1]
+
+    @property
     def management_url(self) -> str:
         """The URL of the management API, which `management_port` has to have asked for, without `/api`."""
         host, port = self.server.management_addresses[0]

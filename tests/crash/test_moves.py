@@ -13,6 +13,7 @@ import pytest
 from crash_tools import stream_bodies
 
 from pillarbox.broker.core import Core, CoreSnapshot
+from pillarbox.broker.dialects import Dialects
 from pillarbox.broker.ledger import Ledger, Outcome
 from pillarbox.broker.queue import Queue
 from pillarbox.broker.transaction import Transaction
@@ -44,7 +45,7 @@ class Life:
         self.engine = LocalEngine("/data", files, scheduler, allocate_bytes=0, checkpoint_records=40)
         recovery = self.engine.open()
         self.core = Core(self.engine, now_ms=NOW_MS, random=bytes, wake=lambda: None, logs=self.engine.logs)
-        self.core.streams.codec = RecordCodec()
+        self.core.streams.codec = RecordCodec(Dialects())
         self.core.dead_letters.writers[ORIGIN] = dead_letter
         self.core.schedules.timetables[ORIGIN] = TIMETABLE
         self.engine.attach(self.core)

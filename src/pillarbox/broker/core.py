@@ -24,6 +24,7 @@ from pillarbox.broker.changes import Changes
 from pillarbox.broker.confirm import Confirms
 from pillarbox.broker.counters import ChurnCounters, MessageSizes
 from pillarbox.broker.deadletter import MAXLEN, DeadLetters
+from pillarbox.broker.dialects import Dialects
 from pillarbox.broker.dispatch import ROUND_MESSAGES, dispatch
 from pillarbox.broker.lane import SHADOW, Lane
 from pillarbox.broker.queue import Queue
@@ -94,6 +95,7 @@ class Core:
         self.changes.now_ms = now_ms
         self.scheduler = Scheduler()
         self.confirms = Confirms()
+        self.dialects = Dialects()
         self.dead_letters = DeadLetters(self)
         self.undelivered = UndeliveredOfAll(self)
         self.chores = self.changes.chores

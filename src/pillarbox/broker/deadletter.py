@@ -134,6 +134,8 @@ class DeadLetters:
         self._core = core
         self.writers: dict[str, Writer] = {}
         """By the origin of messages (see `Address`)."""
+        self.common: str | None = None
+        """The origin, with a writer, that messages get whose own has none."""
         self._addresses: dict[tuple[str, str, str, tuple[str, ...]], Address] = {}
 
     def __repr__(self) -> str:
@@ -261,6 +263,10 @@ class DeadLetters:
         writer = self.writers.get(message.address.origin)
         if writer is not None:
             return writer(message, death)
+        if self.common is not None:
+            translated = self._core.dialects.translated(message, self.common)
+            letter = self.writers[self.common](translated, death)
+            return msgspec.structs.replace(letter, origin=self.common)
         key = message.address.routing_key if death.routing_key is None else death.routing_key
         return DeadLetter(message.properties, (key,), NO_ENVELOPE, 0, ((death.queue, death.reason),))
 

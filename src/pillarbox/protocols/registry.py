@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 if TYPE_CHECKING:
     from pillarbox.broker.core import Core
+    from pillarbox.broker.dialects import Dialect
     from pillarbox.config import Config
 
 
@@ -25,6 +26,10 @@ class Protocol(NamedTuple):
     """Its port, and the one on which it is spoken over TLS; `config.OFF`: there is none."""
     module: str
     """Has `connections(core, config)`, which returns what makes a connection for each accepted socket."""
+    dialect: str = ""
+    """Has `DIALECT`, which reads and writes the messages that this protocol stores; empty: it stores none."""
+    origins: tuple[str, ...] = ()
+    """Of such messages (see `engine.base.Address`)."""
 
     def load(self, core: Core, config: Config) -> Callable[..., Any]:
         """Import the head; return what makes connections (see `net.driver.ConnectionFactory`)."""
@@ -33,8 +38,33 @@ class Protocol(NamedTuple):
 
 
 PROTOCOLS: Final = (
-    Protocol("amqp", lambda config: (config.port, config.tls_port), "pillarbox.protocols.amqp091.head"),
+    Protocol(
+        "amqp",
+        lambda config: (config.port, config.tls_port),
+        "pillarbox.protocols.amqp091.head",
+        "pillarbox.protocols.amqp091.dialect",
+        ("amqp091", "amqp091:own-deaths"),
+    ),
     Protocol(
         "kafka", lambda config: (config.kafka_port, config.kafka_tls_port), "pillarbox.protocols.kafka.head"
     ),
+    Protocol(
+        "mqtt",
+        lambda config: (config.mqtt_port, config.mqtt_tls_port),
+        "pillarbox.protocols.mqtt.head",
+        "pillarbox.protocols.mqtt.dialect",
+        ("mqtt",),
+    ),
 )
+
+COMMON: Final = "amqp091"
+"""The origin whose dialect a message gets where its own protocol has no say: as a dead letter."""
+
+
+def dialect(origin: str) -> Dialect | None:
+    """The dialect of messages of this origin; None: no protocol has any such."""
+    for protocol in PROTOCOLS:
+        if origin in protocol.origins:
+            found: Dialect = import_module(protocol.dialect).DIALECT
+            return found
+    return None

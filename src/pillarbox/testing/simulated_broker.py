@@ -86,7 +86,7 @@ class SimulatedBroker:
             logs=self.storage.logs,
         )
         self.storage.attach(self.core)
-        self.core.streams.make_codec = RecordCodec
+        self.core.streams.make_codec = lambda: RecordCodec(self.core.dialects)
         self.core.dead_letters.writers[ORIGIN] = dead_letter
         self.core.schedules.timetables[ORIGIN] = TIMETABLE
         confirms = self.core.confirms

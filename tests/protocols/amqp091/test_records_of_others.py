@@ -6,6 +6,7 @@ import struct
 
 import pytest
 
+from pillarbox.broker.dialects import Dialects
 from pillarbox.engine.base import Message
 from pillarbox.protocols.amqp091 import wire
 from pillarbox.protocols.amqp091.records import RecordCodec
@@ -50,7 +51,7 @@ def offset_of(message: Message) -> int:
 @pytest.mark.parametrize("codec", range(len(NAMES)), ids=NAMES)
 def test_records_are_read_whatever_their_codec(codec: int) -> None:
     found = stretch(kafka_batch(5, b"a", b"b", codec=codec), kafka_batch(7, b"c"))
-    decoded = RecordCodec().decode(found, [])
+    decoded = RecordCodec(Dialects()).decode(found, [])
     assert [message.body for message in decoded.messages] == [b"a", b"b", b"c"]
     assert list(map(offset_of, decoded.messages)) == [5, 6, 7]
     assert (decoded.first, decoded.next, decoded.offsets) == (5, 8, None)
@@ -69,7 +70,7 @@ def test_markers_and_what_was_aborted_are_left_out() -> None:
         kafka_batch(5, b"later", producer_id=8),
         marker(6, 8, commit=True),
     )
-    decoded = RecordCodec().decode(found, [Aborted(8, 2, 4, 5)])
+    decoded = RecordCodec(Dialects()).decode(found, [Aborted(8, 2, 4, 5)])
     assert [message.body for message in decoded.messages] == [b"a", b"committed", b"later"]
     assert decoded.offsets == list(map(offset_of, decoded.messages)) == [0, 1, 5]
     assert (decoded.first, decoded.next) == (0, 7)
@@ -78,7 +79,7 @@ def test_markers_and_what_was_aborted_are_left_out() -> None:
 @pytest.mark.row("K34")
 def test_gaps_that_compaction_leaves_are_passed() -> None:
     found = stretch(kafka_batch(3, b"a"), kafka_batch(9, b"b", b"c"), kafka_batch(20, b"d"))
-    decoded = RecordCodec().decode(found, [])
+    decoded = RecordCodec(Dialects()).decode(found, [])
     assert decoded.offsets == list(map(offset_of, decoded.messages)) == [3, 9, 10, 20]
 
 
@@ -86,7 +87,9 @@ def test_what_cannot_be_read_is_left_out_and_told(caplog: pytest.LogCaptureFixtu
     """The head passes batches through unopened, so a reader may be the first to see what is in them."""
     broken = bytearray(kafka_batch(1, b"b", codec=4))
     broken[HEADER_SIZE:] = bytes(len(broken) - HEADER_SIZE)
-    decoded = RecordCodec().decode(stretch(kafka_batch(0, b"a"), bytes(broken), kafka_batch(2, b"c")), [])
+    decoded = RecordCodec(Dialects()).decode(
+        stretch(kafka_batch(0, b"a"), bytes(broken), kafka_batch(2, b"c")), []
+    )
     assert [message.body for message in decoded.messages] == [b"a", b"c"]
     assert decoded.offsets == [0, 2]
     assert "records from offset 1 on cannot be read" in caplog.text

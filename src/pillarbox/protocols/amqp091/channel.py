@@ -29,10 +29,18 @@ from pillarbox.engine.base import NO_EXPIRATION, Address, Body, Message
 from pillarbox.errors import BrokerError, Reason
 from pillarbox.profiles import LARGE_MESSAGE
 from pillarbox.protocols.amqp091 import commands, methods, wire
-from pillarbox.protocols.amqp091.deaths import OWN_DEATHS, with_counts
+from pillarbox.protocols.amqp091.deaths import with_counts
 from pillarbox.protocols.amqp091.errors import AmqpError, from_broker_error, from_wire_error
 from pillarbox.protocols.amqp091.interceptors import intercept
-from pillarbox.protocols.amqp091.publishing import ORIGIN, Target, envelope_of, with_reply_to, without_header
+from pillarbox.protocols.amqp091.publishing import (
+    NATIVE,
+    ORIGIN,
+    OWN_DEATHS,
+    Target,
+    envelope_of,
+    with_reply_to,
+    without_header,
+)
 
 if TYPE_CHECKING:
     from pillarbox.broker.chores import Parts
@@ -458,12 +466,14 @@ class Channel:
                     address = message.address
                     ends = ends_of.get(address)
                     start, end = ends if ends is not None else self._deliver_ends(consumer, address)
-                properties = message.properties
+                properties = written = message.properties
                 alike_size = size
                 if 0 < size <= body_max:
-                    sized = heads.get(len(properties) << 32 | size) or self._content_heads(properties, size)
+                    if address.origin not in NATIVE:
+                        written = self.native(message).properties
+                    sized = heads.get(len(written) << 32 | size) or self._content_heads(written, size)
                     header_head, body_head = sized
-                    middle = (flag + end + header_head) + (properties + body_head)
+                    middle = (flag + end + header_head) + (written + body_head)
             if 0 < size <= body_max:
                 out += (start, _tag(tag), middle, body, _FRAME_END)
             else:
@@ -501,8 +511,15 @@ class Channel:
         self._heads[len(properties) << 32 | size] = header_head, body_head
         return header_head, body_head
 
+    def native(self, message: Message) -> Message:
+        """The message with properties as this protocol has them."""
+        if message.address.origin in NATIVE:
+            return message
+        return self.core.dialects.translated(message, ORIGIN)
+
     def content_frames(self, message: Message) -> list[wire.Piece]:
         """Header and body frames of a message, as many as this connection's frame size asks for."""
+        message = self.native(message)
         body = message.body
         header_head = _header_head(2, self.number, 12 + len(message.properties), 60, 0, len(body))
         parts: list[wire.Piece] = [header_head, message.properties, _FRAME_END]

@@ -26,9 +26,6 @@ from pillarbox.protocols.amqp091.publishing import ORIGIN
 if TYPE_CHECKING:
     from pillarbox.broker.run import Run
 
-OWN_DEATHS = "amqp091:own-deaths"
-"""Origin of messages whose `x-death` the publisher wrote and nobody counts on from."""
-
 DEATHS = "x-death"
 DELIVERY_COUNT = "x-delivery-count"
 ACQUIRED_COUNT = "x-acquired-count"

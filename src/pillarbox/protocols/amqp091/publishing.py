@@ -28,6 +28,12 @@ if TYPE_CHECKING:
 
 ORIGIN = "amqp091"
 
+OWN_DEATHS = "amqp091:own-deaths"
+"""Origin of messages whose `x-death` the publisher wrote and nobody counts on from."""
+
+NATIVE = frozenset((ORIGIN, OWN_DEATHS))
+"""Origins of messages whose properties are in this protocol's encoding; those of others are translated."""
+
 ROUTES_MAX = 16_384
 """Routes a connection keeps. A publisher with more distinct keys than this resolves some of them again;
 at about 500 bytes each a connection never spends more than some 8 MiB on them."""

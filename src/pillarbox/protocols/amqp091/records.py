@@ -22,10 +22,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from pillarbox.broker.dialects import Dialects
 from pillarbox.broker.streams import Decoded
 from pillarbox.engine.base import Address, Message
 from pillarbox.protocols.amqp091 import wire
-from pillarbox.protocols.amqp091.publishing import ORIGIN
+from pillarbox.protocols.amqp091.publishing import NATIVE, ORIGIN
 from pillarbox.store.batch import (
     BatchError,
     BatchHeader,
@@ -222,7 +223,8 @@ class _Delivered(msgspec.Struct, frozen=True, eq=False):
 class RecordCodec:
     """The `StreamCodec` of this protocol."""
 
-    def __init__(self) -> None:
+    def __init__(self, dialects: Dialects) -> None:
+        self._dialects = dialects
         self._written: dict[tuple[Address, bytes], tuple[bytes, bytes]] = {}
         self._read: dict[tuple[bytes | None, bytes], _Delivered] = {}
 
@@ -238,7 +240,7 @@ class RecordCodec:
         size = 0
         for message in messages:
             address, properties, body = message.address, message.properties, message.body
-            fields = known((address, properties)) or self._map(address, properties)
+            fields = known((address, properties)) or self._map(message)
             records.append((fields[0], body, fields[1], message.accepted_ms))
             size += len(body)
             if size >= BATCH_BYTES or len(records) >= BATCH_MESSAGES:
@@ -247,10 +249,12 @@ class RecordCodec:
         if records:
             yield _batch(records)
 
-    def _map(self, address: Address, properties: bytes) -> tuple[bytes, bytes]:
+    def _map(self, message: Message) -> tuple[bytes, bytes]:
+        address, properties = message.address, message.properties
+        said = message if address.origin in NATIVE else self._dialects.translated(message, ORIGIN)
         fields = (
             key_field(address.routing_key.encode()),
-            header_fields(to_headers(address, properties)),
+            header_fields(to_headers(address, said.properties)),
         )
         if len(properties) <= KEPT_BYTES_MAX:
             if len(self._written) >= KEPT_MAX:

@@ -80,7 +80,7 @@ class TracedChannel(Channel):
         route = self.session.vhost.exchange(TRACE_EXCHANGE).resolve((key,))
         if not route.queues:
             return
-        found = wire.decode_properties(message.properties)
+        found = wire.decode_properties(self.native(message).properties)
         headers = {
             "exchange_name": address.exchange,
             "routing_keys": _routing_keys(address, found.headers or {}),

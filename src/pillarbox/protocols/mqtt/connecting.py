@@ -1,0 +1,194 @@
+"""CONNECT: who it is, which session it goes on with, and what both sides agree upon.
+
+The virtual host may stand before the user name, with a colon between them, as in RabbitMQ.
+
+Source: MQTT 5.0, 3.1, 3.2; MQTT 3.1.1, 3.1, 3.2; rows R141, R5, R7.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from pillarbox.errors import BrokerError
+from pillarbox.protocols.mqtt import packets, topics
+from pillarbox.protocols.mqtt.errors import reason_of
+from pillarbox.protocols.mqtt.inbound import ALIASES_MAX
+from pillarbox.protocols.mqtt.outbound import Outbound
+from pillarbox.protocols.mqtt.packets import Connect
+from pillarbox.protocols.mqtt.primitives import WireError
+from pillarbox.protocols.mqtt.properties import PUBREL
+from pillarbox.protocols.mqtt.reasons import REFUSAL_CODES, ReasonCode
+from pillarbox.protocols.mqtt.sessions import FOR_EVER
+
+if TYPE_CHECKING:
+    from pillarbox.broker.auth import Principal
+    from pillarbox.protocols.mqtt.connection import Connection
+
+CLIENT_ID_MAX: Final = 200
+"""Characters of a client identifier: the name of a queue is made of it."""
+
+RECEIVE_MAX: Final = 65_535
+"""What a client takes at a time that does not say it."""
+
+_log = logging.getLogger("pillarbox.mqtt")
+
+
+class Refused(Exception):
+    """The answer to CONNECT is no."""
+
+    def __init__(self, reason: ReasonCode, text: str) -> None:
+        super().__init__(text)
+        self.reason = reason
+
+
+class Who(NamedTuple):
+    """As whom a client acts, and where."""
+
+    user: Principal
+    vhost: str
+
+
+def connect(connection: Connection, packet: Connect) -> None:
+    """Answer CONNECT. Raises WireError for a second one."""
+    if connection.state is not None:
+        raise WireError(ReasonCode.PROTOCOL_ERROR, "a second CONNECT")
+    connection.version = packet.version
+    try:
+        _enter(connection, packet)
+    except Refused as refused:
+        _log.warning("refusing the MQTT connection %s: %s", connection.peer, refused)
+        _say_no(connection, refused.reason, str(refused))
+
+
+def _say_no(connection: Connection, reason: ReasonCode, text: str) -> None:
+    version = connection.version
+    code = int(reason) if version >= packets.V5 else REFUSAL_CODES.get(reason)
+    if code is not None:
+        properties = {"reason_string": text}
+        connection.send(packets.connack(version, code, session_present=False, properties=properties))
+    connection.end()
+
+
+def _enter(connection: Connection, packet: Connect) -> None:
+    head = connection.head
+    core = head.core
+    if "authentication_method" in packet.properties:
+        raise Refused(ReasonCode.BAD_AUTHENTICATION_METHOD, "no authentication method is offered")
+    client_id = packet.client_id or _assigned(connection, packet)
+    if len(client_id) > CLIENT_ID_MAX:
+        raise Refused(ReasonCode.CLIENT_IDENTIFIER_NOT_VALID, "its client identifier is too long")
+    if packet.will is not None:
+        topics.demand_name(packet.will.topic)
+    who = _identify(connection, packet)
+    try:
+        core.demand_entry(who.user, who.vhost)
+    except BrokerError as error:
+        raise Refused(ReasonCode.NOT_AUTHORIZED, error.text) from None
+    present = head.sessions.find(who.vhost, client_id)
+    if present is not None and present.connection is not None:
+        present.connection.take_over()
+        present = head.sessions.find(who.vhost, client_id)
+    try:
+        session = core.open_session(who.user, who.vhost, connection)
+    except BrokerError as error:
+        raise Refused(reason_of(error), error.text) from None
+    if present is not None and packet.clean:
+        head.end_session(present)
+        present = None
+    expiry_s = _expiry_s(packet, head.settings.session_expiry_max_s)
+    if present is None:
+        state = head.sessions.begin(who.vhost, client_id, expiry_s)
+    else:
+        state = present
+        head.wills.returned(state)
+        head.sessions.set_expiry(state, expiry_s)
+    connection.session, connection.state, state.connection = session, state, connection
+    connection.will, connection.keep_alive_s = packet.will, packet.keep_alive_s
+    connection.packet_bytes_max = packet.properties.get("maximum_packet_size", packets.PACKET_BYTES_MAX)
+    session.describe = lambda: f"MQTT client {client_id!r} at {connection.peer}"
+    session.topic_variables = {"client_id": client_id}
+    session.forget_routes = connection.inbound.forget_routes
+    session.introduce(connection)
+    connection.outbound = Outbound(connection, session, packet.properties.get("receive_maximum", RECEIVE_MAX))
+    session.add_channel(connection.outbound)
+    connection.send(
+        packets.connack(
+            connection.version,
+            ReasonCode.SUCCESS,
+            session_present=present is not None and connection.version > packets.V31,
+            properties=_agreed(connection, packet, client_id),
+        )
+    )
+    _resume(connection)
+
+
+def _assigned(connection: Connection, packet: Connect) -> str:
+    """A client identifier for a client that leaves it to the broker (3.1.3.1)."""
+    if connection.version < packets.V5 and not packet.clean:
+        text = "it has no client identifier, and wants a session that is kept"
+        raise Refused(ReasonCode.CLIENT_IDENTIFIER_NOT_VALID, text)
+    return connection.head.core.unique_name("auto-")
+
+
+def _identify(connection: Connection, packet: Connect) -> Who:
+    """Who it is: by name and password, by its certificate, or as whoever the settings name."""
+    head = connection.head
+    core, settings = head.core, head.settings
+    if packet.username is not None:
+        vhost, name = _vhost_and_name(connection, packet.username)
+        user = core.users.authenticate(name, packet.password or b"")
+        if user is None:
+            raise Refused(ReasonCode.BAD_USER_NAME_OR_PASSWORD, f"login refused for {name!r}")
+    else:
+        vhost = settings.vhost
+        name = connection.certificate_user or settings.anonymous
+        found = core.users.by_name.get(name)
+        if found is None:
+            raise Refused(ReasonCode.BAD_USER_NAME_OR_PASSWORD, "it does not say who it is")
+        user = found
+    if user.name in settings.loopback_users and not connection.loopback:
+        raise Refused(ReasonCode.NOT_AUTHORIZED, f"user {user.name!r} can only connect from this machine")
+    return Who(user, vhost)
+
+
+def _vhost_and_name(connection: Connection, username: str) -> tuple[str, str]:
+    vhost, colon, name = username.rpartition(":")
+    if colon and vhost in connection.head.core.vhosts:
+        return vhost, name
+    return connection.head.settings.vhost, username
+
+
+def _expiry_s(packet: Connect, longest_s: int) -> int:
+    """How long the session shall live without a connection."""
+    if packet.version >= packets.V5:
+        wanted: int = packet.properties.get("session_expiry_interval", 0)
+    else:
+        wanted = 0 if packet.clean else FOR_EVER
+    return min(wanted, longest_s) if longest_s else wanted
+
+
+def _agreed(connection: Connection, packet: Connect, client_id: str) -> dict[str, Any]:
+    """What the broker tells a client of version 5 (3.2.2.3)."""
+    assert connection.state is not None
+    wanted = packet.properties.get("session_expiry_interval", 0)
+    expiry_s = connection.state.expiry_s
+    return {
+        "session_expiry_interval": expiry_s if expiry_s != wanted else None,
+        "assigned_client_identifier": None if packet.client_id else client_id,
+        "topic_alias_maximum": ALIASES_MAX,
+        "maximum_packet_size": connection.head.settings.packet_bytes_max,
+    }
+
+
+def _resume(connection: Connection) -> None:
+    """Go on with what was under way: first the ends of exchanges of QoS 2, then messages (4.4)."""
+    state = connection.state
+    assert state is not None
+    for packet_id in state.released:
+        connection.send(packets.answer(PUBREL, packet_id, connection.version))
+    if state.subscriptions:
+        connection.outbound.attend()
+        for raw, subscribed in state.subscriptions.items():
+            if raw.startswith(topics.SHARED):
+                connection.outbound.attend_shared(subscribed)

@@ -1,0 +1,356 @@
+"""One client's connection: packets in, in the order that MQTT wants, and packets out. Sans I/O.
+
+What packets mean stands in `connecting`, `subscribing`, `inbound` and `outbound`; `HANDLERS` says which.
+
+What is wrong ends the connection, and a client of version 5 is told why. Source: MQTT 5.0, chapters 3 and 4.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from pillarbox.broker.bearer import Bearer
+from pillarbox.broker.client import ClientFacts, Tls
+from pillarbox.broker.counters import TrafficCounters
+from pillarbox.protocols.mqtt import connecting, packets, subscribing
+from pillarbox.protocols.mqtt.inbound import Inbound
+from pillarbox.protocols.mqtt.packets import (
+    Answer,
+    Auth,
+    Connect,
+    Disconnect,
+    PingRequest,
+    Publish,
+    Subscribe,
+    Unsubscribe,
+    Will,
+)
+from pillarbox.protocols.mqtt.primitives import WireError
+from pillarbox.protocols.mqtt.properties import CONNECT, PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBREL
+from pillarbox.protocols.mqtt.reasons import ReasonCode
+
+if TYPE_CHECKING:
+    from pillarbox.broker.session import Session
+    from pillarbox.protocols.mqtt.head import Head
+    from pillarbox.protocols.mqtt.outbound import Outbound
+    from pillarbox.protocols.mqtt.sessions import ClientSession
+
+STRANGER_BYTES_MAX: Final = 256 << 10
+"""Of the first packet: a name, a password and a will, each of up to 64 KiB."""
+
+LARGE_BYTES: Final = 64 << 10
+"""From this size on a packet that is on its way is read in larger pieces."""
+
+SHOWN: Final = {packets.V31: "MQTT 3.1", packets.V311: "MQTT 3.1.1", packets.V5: "MQTT 5.0"}
+
+_log = logging.getLogger("pillarbox.mqtt")
+
+
+class Connection:
+    """See the module. `peer` names both ends of the socket for people; `loopback`: the peer is this host."""
+
+    published = False
+    """Has published while publishers are held up."""
+    certificate_user: str | None = None
+    tls: Mapping[str, str] | None = None
+
+    def __init__(
+        self,
+        head: Head,
+        *,
+        peer: str = "",
+        loopback: bool = True,
+        on_output: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.head = head
+        self.peer = peer
+        self.loopback = loopback
+        self.on_output = on_output
+        self.unsent_bytes: Callable[[], int] = lambda: 0
+        self.traffic = TrafficCounters()
+        self.writable = True
+        self.waiting = False
+        self.want_close = False
+        self.in_body = 0
+        self.bodies_out_bytes = 0
+        self.version = packets.V311
+        self.session: Session | None = None
+        self.state: ClientSession | None = None
+        """What outlives the connection, or may; None before CONNECT and after the end."""
+        self.will: Will | None = None
+        self.keep_alive_s = 0
+        self.packet_bytes_max = packets.PACKET_BYTES_MAX
+        """Of packets to the client."""
+        self.inbound = Inbound(self)
+        self.outbound: Outbound
+        """Made with the session."""
+        self._input = bytearray()
+        self._out: list[bytes | bytearray | memoryview] = []
+        self._started_ms = self._received_ms = head.core.changes.now_ms
+
+    def __repr__(self) -> str:
+        name = self.state.client_id if self.state is not None else None
+        return f"<Connection {self.peer} client={name!r}>"
+
+    # --- bytes in ----------------------------------------------------------------------------------
+
+    def receive(self, data: bytes | memoryview) -> None:
+        """Take what the socket gave and act on all whole packets in it. Nothing of `data` is kept."""
+        self._received_ms = self.head.core.changes.now_ms
+        self._input += data
+        if not self.waiting and len(self._input) >= self.in_body:
+            self._scan()
+
+    def body_bytes_due(self) -> int:
+        """How many bytes are sure to come while `in_body`."""
+        return max(0, self.in_body - len(self._input))
+
+    def _scan(self) -> None:
+        data = self._input
+        at = self.in_body = 0
+        try:
+            while at < len(data) and not self.want_close:
+                first = data[at]
+                if self.state is None and first >> 4 != CONNECT:
+                    raise WireError(ReasonCode.PROTOCOL_ERROR, "it does not begin with CONNECT")
+                sized = packets.size_of(data, at)
+                if sized is None:
+                    break
+                start, end = sized
+                self._demand_size(end - at)
+                if end > len(data):
+                    self.in_body = end - at if end - at >= LARGE_BYTES else 0
+                    break
+                if first >> 4 == PUBLISH and self.head.core.alarm is not None:
+                    self.published = self.waiting = True
+                    break
+                at = end
+                packet = packets.decode(first, bytes(data[start:end]), self.version)
+                HANDLERS[type(packet)](self, packet)
+        except WireError as error:
+            if error.reason is ReasonCode.UNSUPPORTED_PROTOCOL_VERSION:
+                # In the words that every version understands.
+                self.send(packets.connack(packets.V311, 1, session_present=False, properties={}))
+            self.refuse(error.reason, str(error))
+        del data[: len(data) if self.want_close else at]
+
+    def _demand_size(self, size: int) -> None:
+        limit = self.head.settings.packet_bytes_max if self.state is not None else STRANGER_BYTES_MAX
+        if size > limit:
+            raise WireError(ReasonCode.PACKET_TOO_LARGE, f"a packet of {size} bytes")
+
+    # --- packets out ---------------------------------------------------------------------------------
+
+    def send(self, packet: bytes) -> None:
+        """Have a packet written in this turn."""
+        if not self._out:
+            self.on_output()
+        self._out.append(packet)
+        self.bodies_out_bytes += len(packet)
+
+    def answer_when_durable(self, kind: int, packet_id: int) -> None:
+        """Send PUBREC, PUBREL or PUBCOMP when all that was kept up to now is durable."""
+        self.reply_when_durable(packets.answer(kind, packet_id, self.version))
+
+    def reply_when_durable(self, packet: bytes) -> None:
+        """Send a packet when all that was kept up to now is durable.
+
+        A session that ends with its connection has nothing that a crash could break.
+        """
+        state = self.state
+        assert state is not None
+        if not state.is_kept:
+            self.send(packet)
+            return
+
+        def reply(failure: str | None) -> None:
+            if failure is not None:
+                self.refuse(ReasonCode.UNSPECIFIED, failure)
+            elif self.state is state:
+                self.send(packet)
+
+        self.head.promises.when_durable(reply)
+
+    def take_output(self) -> list[bytes | bytearray | memoryview]:
+        """What there is to write."""
+        out, self._out = self._out, []
+        self.bodies_out_bytes = 0
+        return out
+
+    # --- the end ---------------------------------------------------------------------------------------
+
+    def refuse(self, reason: ReasonCode, text: str) -> None:
+        """End it for what the client has done or may not do; it is told if its version can be."""
+        if self.want_close:
+            return
+        _log.warning("closing the MQTT connection %s: %s", self.peer, text)
+        self._disconnect(reason, text)
+
+    def shut_down(self, text: str) -> None:
+        """Close it from the broker's side, for this reason."""
+        self._disconnect(ReasonCode.ADMINISTRATIVE_ACTION, text)
+
+    def take_over(self) -> None:
+        """Another connection goes on with the session."""
+        self._disconnect(ReasonCode.SESSION_TAKEN_OVER, "another client has connected under this name")
+
+    def _disconnect(self, reason: ReasonCode, text: str) -> None:
+        if self.version >= packets.V5 and self.state is not None:
+            self.send(packets.disconnect(reason, text))
+        self.end()
+
+    def end(self) -> None:
+        """Leave the session, publish the will if there is one, and have the socket closed."""
+        state, self.state = self.state, None
+        if state is not None:
+            self.state = state
+            self.outbound.end()
+            self.state = None
+            session, will = self.session, self.will
+            assert session is not None
+            session.close()
+            self.head.left(self, state, session, will)
+        self.want_close = True
+        self.on_output()
+
+    def closed(self, reason: str) -> None:
+        """The socket is gone."""
+        self.end()
+        self._input.clear()
+
+    # --- what the driver says --------------------------------------------------------------------------
+
+    def tick(self, now_ms: int) -> None:
+        """End a connection that is silent for one and a half times its keep alive (3.1.2.10)."""
+        silent_ms = now_ms - self._received_ms
+        if self.want_close:
+            return
+        if self.session is None:
+            if now_ms - self._started_ms >= self.head.settings.login_ms:
+                self.refuse(ReasonCode.UNSPECIFIED, "nobody has connected in time")
+        elif self.keep_alive_s and silent_ms >= self.keep_alive_s * 1500:
+            self.refuse(ReasonCode.KEEP_ALIVE_TIMEOUT, "nothing was heard of it in time")
+        elif isinstance(self.session.user, Bearer) and now_ms >= self.session.user.expires_ms:
+            self.refuse(ReasonCode.MAXIMUM_CONNECT_TIME, "its token is not valid any more")
+
+    def touch(self, now_ms: int) -> None:
+        """It is not read: its silence is ours."""
+        self._received_ms = now_ms
+
+    def pause(self) -> None:
+        """Its socket takes nothing at the moment."""
+        self.writable = False
+
+    def unpause(self) -> None:
+        self.writable = True
+        self.wake_consumers()
+
+    def wake_consumers(self) -> None:
+        """Let its queues look whether there is something for it."""
+        if self.state is not None:
+            for consumer in self.outbound.consumers.values():
+                consumer.queue.wake()
+
+    # --- what the core says ------------------------------------------------------------------------------
+
+    def blocked(self, reason: str) -> None:
+        """Publishers are being held up: what they publish is left where it is."""
+
+    def unblocked(self) -> None:
+        if self.waiting:
+            self.waiting = False
+            self._scan()
+            self.on_output()
+
+    @property
+    def channel_count(self) -> int:
+        return int(self.state is not None)
+
+    # --- what people see -----------------------------------------------------------------------------------
+
+    @property
+    def flow_state(self) -> str:
+        return "blocked" if self.published else "running"
+
+    def client_facts(self) -> ClientFacts:
+        """What it is."""
+        theirs, _, ours = self.peer.partition(" -> ")
+        peer_host, peer_port = _parted(theirs)
+        host, port = _parted(ours)
+        properties = {"client_id": self.state.client_id} if self.state is not None else {}
+        return ClientFacts(
+            self.peer,
+            SHOWN[self.version],
+            host,
+            port,
+            peer_host,
+            peer_port,
+            "PLAIN",
+            1,
+            0,
+            self.keep_alive_s,
+            properties,
+            self._started_ms,
+            Tls(**self.tls) if self.tls is not None else None,
+        )
+
+
+def _parted(address: str) -> tuple[str, int]:
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port) if port.isdecimal() else 0
+
+
+# --- what packets do ---------------------------------------------------------------------------------
+
+
+def _answer(connection: Connection, answer: Answer) -> None:
+    outbound = connection.outbound
+    if answer.kind == PUBACK:
+        outbound.acknowledged(answer.packet_id)
+    elif answer.kind == PUBREC:
+        outbound.received(answer.packet_id, answer.reason)
+    elif answer.kind == PUBREL:
+        connection.inbound.released(answer.packet_id)
+    else:
+        assert answer.kind == PUBCOMP
+        outbound.completed(answer.packet_id)
+
+
+def _publish(connection: Connection, publish: Publish) -> None:
+    connection.inbound.publish(publish)
+
+
+def _ping(connection: Connection, ping: PingRequest) -> None:
+    connection.send(packets.PING_RESPONSE)
+
+
+def _disconnect(connection: Connection, disconnect: Disconnect) -> None:
+    """The client goes, and says whether its will counts and how long its session lives (3.14)."""
+    state = connection.state
+    assert state is not None
+    expiry_s = disconnect.properties.get("session_expiry_interval")
+    if expiry_s is not None:
+        if expiry_s and not state.is_kept:
+            raise WireError(ReasonCode.PROTOCOL_ERROR, "a session expiry where there was none")
+        connection.head.sessions.set_expiry(state, expiry_s)
+    if disconnect.reason != ReasonCode.DISCONNECT_WITH_WILL:
+        connection.will = None
+    connection.end()
+
+
+def _auth(connection: Connection, auth: Auth) -> None:
+    raise WireError(ReasonCode.PROTOCOL_ERROR, "AUTH where no method was agreed upon")
+
+
+HANDLERS: Final[dict[type, Callable[[Connection, Any], None]]] = {
+    Connect: connecting.connect,
+    Publish: _publish,
+    Answer: _answer,
+    Subscribe: subscribing.subscribe,
+    Unsubscribe: subscribing.unsubscribe,
+    PingRequest: _ping,
+    Disconnect: _disconnect,
+    Auth: _auth,
+}

@@ -1,0 +1,245 @@
+"""What a client gets: messages of its queues as PUBLISH, and its answers as settlements.
+
+A packet identifier is the message's sequence in its queue, cut to 16 bits. So a message that is sent again,
+even by a broker that was restarted, has the identifier under which its receiver may know it, and nothing has
+to be kept for that. Only where that identifier is in use (the message 65,535 before is not answered yet, or
+two queues feed one client) another one is taken, and a crash then may show a message of QoS 2 twice.
+
+Source: MQTT 5.0, 4.3, 4.4, 4.6, 4.9; row R141.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from pillarbox.broker.consumer import Consumer, Pool
+from pillarbox.broker.ledger import Ledger, Outcome
+from pillarbox.broker.returning import give_back
+from pillarbox.protocols.mqtt import packets, stored, topics
+from pillarbox.protocols.mqtt.properties import PUBREL, Properties
+from pillarbox.protocols.mqtt.reasons import ReasonCode
+from pillarbox.protocols.mqtt.sessions import Grant, Subscribed, shared_queue_name
+
+if TYPE_CHECKING:
+    from pillarbox.broker.confirm import Publisher
+    from pillarbox.broker.queue import Queue
+    from pillarbox.broker.run import Run
+    from pillarbox.broker.session import Session
+    from pillarbox.engine.base import Message
+    from pillarbox.errors import Reason
+    from pillarbox.protocols.mqtt.connection import Connection
+
+PREFETCH_MAX: Final = 1000
+"""Messages of QoS 1 and 2 under way to one client, whatever it allows."""
+
+IDENTIFIERS: Final = 0xFFFF
+
+MAIN: Final = "subscriptions"
+"""The tag of the consumer of a session's own queue; a shared one has its filter."""
+
+
+class Out(NamedTuple):
+    """A message that is under way."""
+
+    tag: int
+    qos: int
+
+
+class Outbound:
+    """See the module; it is the `Sink` of its consumers, and what is shown of the connection as a channel."""
+
+    number = 1
+    prefetch = 0
+    transactional = False
+    messages_uncommitted = 0
+    acks_uncommitted = 0
+
+    def __init__(self, connection: Connection, session: Session, receive_max: int) -> None:
+        self._connection = connection
+        self._core = connection.head.core
+        self.session = session
+        self.publisher: Publisher | None = connection.inbound.publisher
+        self.ledger = Ledger()
+        self.counters = self.ledger.counters
+        self.pool = Pool(min(receive_max, PREFETCH_MAX))
+        """All that is under way to this client, from whatever queue (receive maximum)."""
+        self.consumers: dict[str, Consumer] = {}
+        self._out: dict[int, Out] = {}
+
+    def __repr__(self) -> str:
+        return f"<Outbound consumers={len(self.consumers)} out={len(self._out)}>"
+
+    # --- queues --------------------------------------------------------------------------------------
+
+    def attend(self) -> None:
+        """Receive from the session's own queue, if it has one; made again when it has to be answered now."""
+        state = self._connection.state
+        assert state is not None
+        own = [one for raw, one in state.subscriptions.items() if not raw.startswith(topics.SHARED)]
+        no_ack = not any(one.options.qos for one in own) and not state.is_kept
+        present = self.consumers.get(MAIN)
+        if present is not None and (present.no_ack == no_ack or not present.no_ack):
+            return
+        if present is not None:
+            self.session.cancel(self.consumers.pop(MAIN))
+        if own:
+            self._consume(MAIN, state.queue_name, no_ack=no_ack)
+
+    def attend_shared(self, subscribed: Subscribed) -> None:
+        """Receive from the queue of a shared subscription."""
+        raw = subscribed.options.filter
+        if raw not in self.consumers:
+            self._consume(raw, shared_queue_name(subscribed.parsed), no_ack=False)
+        self.consumers[raw].head = subscribed.grant
+
+    def _consume(self, tag: str, queue: str, *, no_ack: bool) -> None:
+        self.consumers[tag] = self.session.consume(
+            queue,
+            self,
+            self.ledger,
+            tag=tag,
+            no_ack=no_ack,
+            exclusive=False,
+            prefetch=0,
+            pool=self.pool,
+            priority=0,
+            arguments={},
+        )
+
+    def leave_shared(self, raw: str) -> None:
+        """Receive no more of a shared subscription; what is under way may still be answered."""
+        consumer = self.consumers.pop(raw, None)
+        if consumer is not None:
+            self.session.cancel(consumer)
+
+    def end(self) -> None:
+        """Give back what is under way, and the consumers."""
+        consumers, self.consumers = self.consumers, {}
+        self._out.clear()
+        give_back(self._core.chores, self.ledger)
+        self.session.cancel_all(consumers.values())
+        self.session.remove_channel(self)
+
+    # --- deliveries ------------------------------------------------------------------------------------
+
+    def deliver(self, consumer: Consumer, run: Run, tag_first: int) -> None:
+        """Send a run; what asks for no answer, or is not wanted any more, is settled at once."""
+        assert run.messages is not None
+        shared: Grant | None = consumer.head
+        # Consecutive tags that are settled here: from `first` up to the one before `tag`.
+        first = tag_first
+        for position, message in enumerate(run.messages):
+            tag = tag_first + position
+            if self._send(message, run, position, tag, shared):
+                continue
+            if first < tag and not consumer.no_ack:
+                self.ledger.settle_range(first, tag - 1, Outcome.ACCEPTED)
+            first = tag + 1
+        last = tag_first + len(run.messages) - 1
+        if first <= last and not consumer.no_ack:
+            self.ledger.settle_range(first, last, Outcome.ACCEPTED)
+
+    def _send(self, message: Message, run: Run, position: int, tag: int, shared: Grant | None) -> bool:
+        """Send one message, if it is wanted; return whether it is settled by that."""
+        connection = self._connection
+        state = connection.state
+        assert state is not None
+        topic = topics.topic_of(message.address.routing_key)
+        if message.address.origin != stored.ORIGIN:
+            message = self._core.dialects.translated(message, stored.ORIGIN)
+        facts = stored.facts(message)
+        grant = shared or state.grant(topic, own=facts.sender == state.client_id)
+        if grant is None or not topic:
+            return True
+        qos = min(facts.qos, grant.qos)
+        retain = facts.retained or (facts.retain and grant.retain_as_published)
+        packet_id = self._identifier(run.sequences[position]) if qos else 0
+        packet = packets.publish(
+            topic,
+            message.body,
+            qos=qos,
+            retain=retain,
+            duplicate=bool(qos) and run.redelivered,
+            packet_id=packet_id,
+            properties=self._properties(message, facts, grant) if connection.version >= packets.V5 else b"",
+        )
+        if len(packet) > connection.packet_bytes_max:
+            # Too large for this client: to it, the message does not exist (3.1.2.11.4).
+            return True
+        connection.send(packet)
+        if not qos:
+            return True
+        self._out[packet_id] = Out(tag, qos)
+        return False
+
+    def _properties(self, message: Message, facts: stored.Facts, grant: Grant) -> bytes:
+        more: Properties = {}
+        seconds = stored.seconds_left(message, self._core.changes.now_ms)
+        if seconds is not None:
+            more["message_expiry_interval"] = seconds
+        if grant.identifiers:
+            more["subscription_identifier"] = list(grant.identifiers)
+        return stored.with_more(facts.properties, more) if more else facts.properties
+
+    def _identifier(self, sequence: int) -> int:
+        state = self._connection.state
+        assert state is not None
+        released = state.released
+        wanted = sequence % IDENTIFIERS + 1
+        while wanted in self._out or wanted in released:
+            wanted = wanted % IDENTIFIERS + 1
+        return wanted
+
+    # --- answers -----------------------------------------------------------------------------------------
+
+    def acknowledged(self, packet_id: int) -> None:
+        """PUBACK: the client has a message of QoS 1. One that nobody knows is of an earlier connection."""
+        out = self._out.get(packet_id)
+        if out is not None and out.qos == 1:
+            self._settle(packet_id)
+
+    def received(self, packet_id: int, reason: int) -> None:
+        """PUBREC: the client has a message of QoS 2, or will not take it."""
+        connection = self._connection
+        state = connection.state
+        assert state is not None
+        out = self._out.get(packet_id)
+        if out is not None and out.qos == 2:
+            self._settle(packet_id)
+            if reason >= ReasonCode.UNSPECIFIED:
+                return
+            state.add_released(packet_id)
+        if packet_id in state.released:
+            connection.answer_when_durable(PUBREL, packet_id)
+        elif reason < ReasonCode.UNSPECIFIED:
+            not_found = ReasonCode.PACKET_IDENTIFIER_NOT_FOUND
+            connection.send(packets.answer(PUBREL, packet_id, connection.version, not_found))
+
+    def completed(self, packet_id: int) -> None:
+        """PUBCOMP: the client has forgotten the identifier."""
+        state = self._connection.state
+        assert state is not None
+        if packet_id in state.released:
+            state.drop_released(packet_id)
+
+    def _settle(self, packet_id: int) -> None:
+        self.ledger.settle(self._out.pop(packet_id).tag, False, Outcome.ACCEPTED)
+
+    # --- the rest of a sink ------------------------------------------------------------------------------
+
+    def consumer_cancelled(self, consumer: Consumer) -> None:
+        """Its queue was deleted, or may not be read any more: the client is told by the end (4.8)."""
+        self.consumers.pop(consumer.tag, None)
+        self._connection.refuse(ReasonCode.ADMINISTRATIVE_ACTION, "the queue of a subscription has gone")
+
+    def time_answers(self, queue: Queue) -> None:
+        """MQTT sends nothing again on one connection, however long an answer takes (4.4)."""
+
+    def confirm(self, tag_first: int, tag_last: int) -> None:
+        raise AssertionError("nothing is published here")
+
+    def refuse(self, tag_first: int, tag_last: int) -> None:
+        raise AssertionError("nothing is published here")
+
+    def disconnect(self, reason: Reason, text: str) -> None:
+        raise AssertionError("nothing is published here")

@@ -1,0 +1,308 @@
+"""Sessions: what a client has subscribed to and what is under way with it, whether it is connected or not.
+
+A session that outlives its connection is kept, with the packet identifiers of QoS 2 whose exchange is not
+over, each in the same group as the message it belongs to. Messages wait in the session's queue, which is an
+ordinary one. A shared subscription is a queue of its own, for all who share it.
+
+Source: MQTT 5.0, 4.1, 4.8.2, 3.1.2.11.2; row R141. Queues are named as RabbitMQ names them.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import msgspec
+
+from pillarbox.broker.definitions import key_of
+from pillarbox.protocols.mqtt import topics
+from pillarbox.protocols.mqtt.packets import Subscription
+
+if TYPE_CHECKING:
+    from pillarbox.broker.core import Core
+    from pillarbox.protocols.mqtt.connection import Connection
+
+FOR_EVER: Final = 0xFFFFFFFF
+"""A session expiry that never comes (3.1.2.11.2)."""
+
+GRANTS_MAX: Final = 10_000
+"""Topics for which a session remembers which of its filters take them."""
+
+SHARED_NAME_MAX: Final = 200
+"""Characters of a shared queue's name; a longer one is told by its hash."""
+
+
+class Grant(NamedTuple):
+    """How a session gets the messages of one topic."""
+
+    qos: int
+    retain_as_published: bool
+    identifiers: tuple[int, ...]
+
+
+class Subscribed(msgspec.Struct, frozen=True, array_like=True):
+    """One subscription. `identifier` 0: there is none."""
+
+    options: Subscription
+    identifier: int = 0
+
+    @property
+    def parsed(self) -> topics.Filter:
+        return topics.parse_filter(self.options.filter)
+
+    @property
+    def grant(self) -> Grant:
+        """How messages come by it alone."""
+        options = self.options
+        identifiers = (self.identifier,) if self.identifier else ()
+        return Grant(options.qos, options.retain_as_published, identifiers)
+
+
+class Record(msgspec.Struct, array_like=True):
+    """What is kept of a session. `gone_ms`: since when nobody is connected; 0: somebody is."""
+
+    expiry_s: int
+    gone_ms: int
+    subscriptions: list[Subscribed]
+
+
+class ClientSession:
+    """See the module."""
+
+    def __init__(self, core: Core, vhost: str, client_id: str, expiry_s: int) -> None:
+        self._core = core
+        self.vhost = vhost
+        self.client_id = client_id
+        self.expiry_s = expiry_s
+        """How long it lives without a connection; 0: not at all."""
+        self.is_kept = expiry_s > 0
+        """Is it, and its queue, such that it may outlive a connection? A client may change its mind while
+        it is connected; it is kept all the same until the connection ends."""
+        self.gone_ms = 0
+        self.connection: Connection | None = None
+        self.subscriptions: dict[str, Subscribed] = {}
+        self.received: set[int] = set()
+        """Identifiers of messages of QoS 2 that have come and may come again."""
+        self.released: dict[int, None] = {}
+        """Identifiers of messages of QoS 2 that the client has, as it says, and may still remember."""
+        self._grants: dict[tuple[str, bool], Grant | None] = {}
+
+    def __repr__(self) -> str:
+        return f"<ClientSession {self.client_id!r} subscriptions={len(self.subscriptions)}>"
+
+    @property
+    def queue_name(self) -> str:
+        """Of the queue in which its messages wait."""
+        return f"mqtt-subscription-{self.client_id}qos{int(self.is_kept)}"
+
+    @property
+    def keeps_out_own(self) -> bool:
+        """Is there a subscription that wants nothing of what the client itself publishes?"""
+        return any(one.options.no_local for one in self.subscriptions.values())
+
+    # --- subscriptions -------------------------------------------------------------------------------
+
+    def grant(self, topic: str, *, own: bool = False) -> Grant | None:
+        """How messages of this topic come, by all subscriptions that take it; None: not at all.
+
+        `own`: the client has published it itself. Cost: a step for each subscription, once for each topic.
+        """
+        key = (topic, own)
+        if key in self._grants:
+            return self._grants[key]
+        grants = [
+            one.grant
+            for raw, one in self.subscriptions.items()
+            if not raw.startswith(topics.SHARED)
+            and not (own and one.options.no_local)
+            and topics.matches(raw, topic)
+        ]
+        grant = None
+        if grants:
+            grant = Grant(
+                max(one.qos for one in grants),
+                any(one.retain_as_published for one in grants),
+                tuple(number for one in grants for number in one.identifiers),
+            )
+        if len(self._grants) >= GRANTS_MAX:
+            self._grants.clear()
+        self._grants[key] = grant
+        return grant
+
+    def subscribe(self, subscribed: Subscribed) -> bool:
+        """Note a subscription, in place of the one with the same filter; return whether there was none."""
+        raw = subscribed.options.filter
+        is_new = raw not in self.subscriptions
+        self.subscriptions[raw] = subscribed
+        self._changed()
+        return is_new
+
+    def unsubscribe(self, raw: str) -> Subscribed | None:
+        """Forget a subscription, and return it if there was one."""
+        subscribed = self.subscriptions.pop(raw, None)
+        self._changed()
+        return subscribed
+
+    def _changed(self) -> None:
+        self._grants.clear()
+        self.save()
+
+    # --- what is kept --------------------------------------------------------------------------------
+
+    def save(self) -> None:
+        """Keep it as it is now, if it is kept at all."""
+        if self.is_kept:
+            record = Record(self.expiry_s, self.gone_ms, list(self.subscriptions.values()))
+            key = key_of("mqtt", "session", self.vhost, self.client_id)
+            self._core.keep(key, msgspec.msgpack.encode(record))
+
+    def forget(self) -> None:
+        """Keep nothing of it any more."""
+        self._core.keep(key_of("mqtt", "session", self.vhost, self.client_id), None)
+        for packet_id in list(self.received):
+            self.drop_received(packet_id)
+        for packet_id in list(self.released):
+            self.drop_released(packet_id)
+
+    def add_received(self, packet_id: int) -> None:
+        """Note a message of QoS 2 that has come."""
+        self.received.add(packet_id)
+        self._keep_exchange("received", packet_id)
+
+    def drop_received(self, packet_id: int) -> None:
+        self.received.discard(packet_id)
+        self._forget_exchange("received", packet_id)
+
+    def add_released(self, packet_id: int) -> None:
+        """Note that the client has a message of QoS 2."""
+        self.released[packet_id] = None
+        self._keep_exchange("released", packet_id)
+
+    def drop_released(self, packet_id: int) -> None:
+        self.released.pop(packet_id, None)
+        self._forget_exchange("released", packet_id)
+
+    def _keep_exchange(self, what: str, packet_id: int) -> None:
+        if self.is_kept:
+            self._core.keep(key_of("mqtt", what, self.vhost, self.client_id, packet_id), b"")
+
+    def _forget_exchange(self, what: str, packet_id: int) -> None:
+        self._core.keep(key_of("mqtt", what, self.vhost, self.client_id, packet_id), None)
+
+
+def shared_queue_name(shared: topics.Filter) -> str:
+    """Of the queue whose messages a group shares."""
+    name = f"mqtt-shared-{shared.group}-{shared.pattern}"
+    if len(name) <= SHARED_NAME_MAX:
+        return name
+    return f"mqtt-shared-{sha256(name.encode()).hexdigest()}"
+
+
+class Sessions:
+    """All sessions of a broker, by virtual host and client identifier."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self.by_client: dict[tuple[str, str], ClientSession] = {}
+        self._load()
+
+    def __repr__(self) -> str:
+        return f"<Sessions count={len(self.by_client)}>"
+
+    def _load(self) -> None:
+        now_ms = self._core.changes.now_ms
+        for key, value in list(self._core.kept('["mqtt","session",')):
+            _, _, vhost, client_id = msgspec.json.decode(key, type=list[str])
+            record = msgspec.msgpack.decode(value, type=Record)
+            session = self._add(ClientSession(self._core, vhost, client_id, record.expiry_s))
+            for one in record.subscriptions:
+                session.subscriptions[one.options.filter] = one
+            # Who was connected when the broker ended is gone since it is back.
+            session.gone_ms = record.gone_ms or now_ms
+            self._watch(session)
+        for what in ("received", "released"):
+            for key, _ in list(self._core.kept(f'["mqtt","{what}",')):
+                _, _, vhost, client_id, packet_id = msgspec.json.decode(
+                    key, type=tuple[str, str, str, str, int]
+                )
+                found = self.by_client.get((vhost, client_id))
+                if found is None:
+                    self._core.keep(key, None)
+                elif what == "received":
+                    found.received.add(packet_id)
+                else:
+                    found.released[packet_id] = None
+
+    def _add(self, session: ClientSession) -> ClientSession:
+        self.by_client[session.vhost, session.client_id] = session
+        return session
+
+    def find(self, vhost: str, client_id: str) -> ClientSession | None:
+        """The session of this client, if there is one whose time has not gone by."""
+        session = self.by_client.get((vhost, client_id))
+        if session is not None and self._is_over(session, self._core.changes.now_ms):
+            self.end(session)
+            return None
+        return session
+
+    def begin(self, vhost: str, client_id: str, expiry_s: int) -> ClientSession:
+        """A new one."""
+        session = self._add(ClientSession(self._core, vhost, client_id, expiry_s))
+        session.save()
+        return session
+
+    def leave(self, session: ClientSession) -> None:
+        """Its client is not connected any more."""
+        session.connection = None
+        if not session.expiry_s:
+            self.end(session)
+            return
+        session.gone_ms = self._core.changes.now_ms
+        session.save()
+        self._watch(session)
+
+    def set_expiry(self, session: ClientSession, expiry_s: int) -> None:
+        """Let a session live so long without a connection from now on; somebody is connected."""
+        session.expiry_s = expiry_s
+        session.gone_ms = 0
+        session.save()
+
+    def end(self, session: ClientSession) -> None:
+        """Forget a session, its queue, and what it alone has shared."""
+        self.by_client.pop((session.vhost, session.client_id), None)
+        session.forget()
+        self._remove_queue(session.vhost, session.queue_name)
+        for one in session.subscriptions.values():
+            self.leave_shared(session.vhost, one.parsed)
+
+    def leave_shared(self, vhost: str, shared: topics.Filter) -> None:
+        """Delete the queue of a shared subscription that nobody has any more."""
+        if not shared.group:
+            return
+        raw = f"{topics.SHARED}/{shared.group}/{shared.pattern}"
+        if not any(one.vhost == vhost and raw in one.subscriptions for one in self.by_client.values()):
+            self._remove_queue(vhost, shared_queue_name(shared))
+
+    def _remove_queue(self, vhost: str, name: str) -> None:
+        host = self._core.vhosts.get(vhost)
+        queue = None if host is None else host.queues.get(name)
+        if host is not None and queue is not None:
+            host.remove_queue(queue)
+
+    # --- time --------------------------------------------------------------------------------------------
+
+    def _is_over(self, session: ClientSession, now_ms: int) -> bool:
+        return (
+            session.connection is None
+            and session.expiry_s != FOR_EVER
+            and now_ms >= session.gone_ms + session.expiry_s * 1000
+        )
+
+    def _watch(self, session: ClientSession) -> None:
+        if session.expiry_s != FOR_EVER:
+            self._core.scheduler.at(session.gone_ms + session.expiry_s * 1000, self)
+
+    def on_timer(self, now_ms: int) -> None:
+        """End the sessions whose time has gone by."""
+        for session in [one for one in self.by_client.values() if self._is_over(one, now_ms)]:
+            self.end(session)

@@ -1,0 +1,140 @@
+"""SUBSCRIBE and UNSUBSCRIBE: bindings of the session's queue to `amq.topic`, and what was retained.
+
+Source: MQTT 5.0, 3.8 to 3.11, 4.8.2; rows R141, R90, R93.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from pillarbox.engine.base import NO_EXPIRATION, Address, Message
+from pillarbox.errors import BrokerError
+from pillarbox.protocols.mqtt import packets, stored, topics
+from pillarbox.protocols.mqtt.errors import reason_of
+from pillarbox.protocols.mqtt.inbound import EXCHANGE
+from pillarbox.protocols.mqtt.packets import Subscribe, Subscription, Unsubscribe
+from pillarbox.protocols.mqtt.primitives import WireError
+from pillarbox.protocols.mqtt.reasons import SUBSCRIPTION_FAILED, ReasonCode
+from pillarbox.protocols.mqtt.sessions import Subscribed, shared_queue_name
+
+if TYPE_CHECKING:
+    from pillarbox.broker.chores import Parts
+    from pillarbox.broker.queue import Queue
+    from pillarbox.protocols.mqtt.connection import Connection
+
+ALWAYS, WHEN_NEW, NEVER = range(3)
+"""Retain handling (3.8.3.1): when a subscriber is told what was retained."""
+
+RETAINED_AT_ONCE: Final = 100
+"""Retained messages that are handed over in one part."""
+
+
+def subscribe(connection: Connection, packet: Subscribe) -> None:
+    """Answer SUBSCRIBE; each filter has its own answer."""
+    state = connection.state
+    assert state is not None
+    identifier = packet.properties.get("subscription_identifier", [0])[0]
+    reasons = [_subscribe(connection, options, identifier) for options in packet.subscriptions]
+    connection.outbound.attend()
+    connection.reply_when_durable(packets.suback(packet.packet_id, connection.version, reasons))
+
+
+def _subscribe(connection: Connection, options: Subscription, identifier: int) -> int:
+    """Subscribe to one filter; return the granted quality, or why not."""
+    try:
+        parsed = topics.parse_filter(options.filter)
+        if parsed.group and options.no_local:
+            raise WireError(ReasonCode.PROTOCOL_ERROR, "no local in a shared subscription")
+    except WireError as error:
+        if error.reason is ReasonCode.PROTOCOL_ERROR:
+            raise
+        return error.reason if connection.version >= packets.V5 else SUBSCRIPTION_FAILED
+    subscribed = Subscribed(options, identifier)
+    try:
+        _bind(connection, parsed)
+    except BrokerError as error:
+        return reason_of(error) if connection.version >= packets.V5 else SUBSCRIPTION_FAILED
+    assert connection.state is not None
+    is_new = connection.state.subscribe(subscribed)
+    if parsed.group:
+        connection.outbound.attend_shared(subscribed)
+    elif options.retain_handling == ALWAYS or (options.retain_handling == WHEN_NEW and is_new):
+        _tell_retained(connection, parsed.pattern)
+    return options.qos
+
+
+def _bind(connection: Connection, parsed: topics.Filter) -> None:
+    """Make the queue that the filter fills, if need be, and bind it. Raises BrokerError."""
+    session, state = connection.session, connection.state
+    assert session is not None
+    assert state is not None
+    if parsed.group:
+        queue = shared_queue_name(parsed)
+        session.declare_queue(queue, durable=True)
+    else:
+        queue = state.queue_name
+        session.declare_queue(queue, durable=state.is_kept, exclusive=not state.is_kept)
+    session.bind_queue(queue, EXCHANGE, topics.binding_key(parsed.pattern), {}, add=True)
+
+
+def unsubscribe(connection: Connection, packet: Unsubscribe) -> None:
+    """Answer UNSUBSCRIBE."""
+    reasons = [_unsubscribe(connection, raw) for raw in packet.filters]
+    connection.reply_when_durable(packets.unsuback(packet.packet_id, connection.version, reasons))
+
+
+def _unsubscribe(connection: Connection, raw: str) -> int:
+    session, state = connection.session, connection.state
+    assert session is not None
+    assert state is not None
+    subscribed = state.unsubscribe(raw)
+    if subscribed is None:
+        return ReasonCode.NO_SUBSCRIPTION_EXISTED
+    parsed = subscribed.parsed
+    if parsed.group:
+        connection.outbound.leave_shared(raw)
+        connection.head.sessions.leave_shared(state.vhost, parsed)
+        return ReasonCode.SUCCESS
+    key = topics.binding_key(parsed.pattern)
+    # Two filters may have one key: a `*` is nothing special in a topic.
+    if not any(topics.binding_key(other) == key for other in state.subscriptions):
+        try:
+            session.bind_queue(state.queue_name, EXCHANGE, key, {}, add=False)
+        except BrokerError as error:
+            return reason_of(error)
+    return ReasonCode.SUCCESS
+
+
+# --- retained messages -----------------------------------------------------------------------------------
+
+
+def _tell_retained(connection: Connection, pattern: str) -> None:
+    """Put what was retained into the session's queue, so that it is answered like any message."""
+    session, state = connection.session, connection.state
+    assert session is not None
+    assert state is not None
+    queue = session.vhost.queues[state.queue_name]
+    connection.head.core.chores.begin(_retained_parts(connection, queue, pattern))
+
+
+def _retained_parts(connection: Connection, queue: Queue, pattern: str) -> Parts:
+    core = connection.head.core
+    vhost = connection.head.core.vhosts[connection.state.vhost].name if connection.state else ""
+    # What is there now: the tree may change between two parts.
+    found = list(connection.head.retained.matching(vhost, pattern, core.changes.now_ms))
+    for count, one in enumerate(found, 1):
+        if queue.deleted or core.failure is not None:
+            return
+        address = Address(stored.ORIGIN, EXCHANGE, topics.routing_key(one.topic))
+        properties = stored.pack(one.qos, one.properties, retained=True)
+        message = Message(address, properties, one.payload, one.accepted_ms, one.expiration_ms, one.qos > 0)
+        core.publish(
+            (queue,),
+            [message],
+            len(one.payload),
+            persistent=one.qos > 0,
+            expiring=one.expiration_ms != NO_EXPIRATION,
+            prioritized=False,
+        )
+        if count % RETAINED_AT_ONCE == 0:
+            yield

@@ -1,0 +1,82 @@
+"""Wills: what is published for clients that go without a word, at once or after a while.
+
+Source: MQTT 5.0, 3.1.2.5, 3.1.3.2.2.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, NamedTuple
+
+from pillarbox.broker.session import Session
+from pillarbox.errors import BrokerError
+from pillarbox.protocols.mqtt.inbound import find_target, hand_over, message_of
+from pillarbox.protocols.mqtt.packets import Publish, Will
+
+if TYPE_CHECKING:
+    from pillarbox.protocols.mqtt.head import Head
+    from pillarbox.protocols.mqtt.sessions import ClientSession
+
+_log = logging.getLogger("pillarbox.mqtt")
+
+
+class Pending(NamedTuple):
+    """A will that waits."""
+
+    due_ms: int
+    will: Will
+    session: Session
+    state: ClientSession
+
+
+class Wills:
+    """See the module: those of all clients."""
+
+    def __init__(self, head: Head) -> None:
+        self._head = head
+        self._pending: dict[ClientSession, Pending] = {}
+
+    def __repr__(self) -> str:
+        return f"<Wills pending={len(self._pending)}>"
+
+    def left(self, state: ClientSession, session: Session, will: Will) -> None:
+        """A client has gone without a word: publish its will, or wait as long as it wanted, and no longer
+        than its session lives."""
+        delay_s = min(will.properties.get("will_delay_interval", 0), state.expiry_s)
+        if not delay_s:
+            self._publish(session, will)
+            return
+        core = self._head.core
+        due_ms = core.changes.now_ms + delay_s * 1000
+        self._pending[state] = Pending(due_ms, will, session, state)
+        core.scheduler.at(due_ms, self)
+
+    def returned(self, state: ClientSession) -> None:
+        """The client is back in time: nobody hears of it."""
+        self._pending.pop(state, None)
+
+    def session_ended(self, state: ClientSession) -> None:
+        """Its session is over, so the will does not wait any longer."""
+        pending = self._pending.pop(state, None)
+        if pending is not None:
+            self._publish(pending.session, pending.will)
+
+    def on_timer(self, now_ms: int) -> None:
+        for pending in [one for one in self._pending.values() if one.due_ms <= now_ms]:
+            del self._pending[pending.state]
+            self._publish(pending.session, pending.will)
+
+    def _publish(self, session: Session, will: Will) -> None:
+        publish = Publish(
+            topic=will.topic,
+            payload=will.payload,
+            qos=will.qos,
+            retain=will.retain,
+            properties=will.properties,
+        )
+        try:
+            target = find_target(session, will.topic)
+            message = message_of(publish, target.address, self._head.core.changes.now_ms)
+            hand_over(self._head, session, target, publish, message)
+        except BrokerError as error:
+            _log.warning("the will of %s is not published: %s", session.describe(), error.text)

@@ -1,0 +1,53 @@
+"""Unmodified clients see on Pillarbox what they saw on the peer, but for the listed differences."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.compare_kafka.report import difference
+from tests.compare_messaging import suite
+from tests.compare_messaging.differences import DIFFERENCES, expected
+from tests.compare_messaging.peers import Target, pillarbox
+from tests.compare_messaging.suite import Scenario, all_scenarios
+
+SCENARIOS = all_scenarios()
+
+
+def parameter(scenario: Scenario) -> object:
+    return pytest.param(scenario, id=scenario.id, marks=[pytest.mark.row(*scenario.rows)])
+
+
+@pytest.fixture(scope="module")
+def targets() -> Iterator[dict[str, Target]]:
+    with pillarbox("mqtt") as mqtt:
+        yield {"mqtt": mqtt}
+
+
+@pytest.mark.parametrize("scenario", [parameter(each) for each in SCENARIOS])
+def test_clients_see_what_they_see_on_the_peer(scenario: Scenario, targets: dict[str, Target]) -> None:
+    """Every line of the transcript."""
+    if reason := suite.missing(scenario.file):
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
+    peer, transcripts = suite.load(scenario.file)
+    target = targets[scenario.protocol]
+    lines = expected(scenario.id, transcripts[scenario.name])
+    text = difference(scenario.id, peer, lines, target.name, scenario.transcript(target))
+    if text:
+        pytest.fail(text, pytrace=False)
+
+
+def test_no_scenario_made_a_traceback(targets: dict[str, Target]) -> None:
+    """Whatever clients did in the tests above, the broker's own output shows no error of ours."""
+    for target in targets.values():
+        assert "Traceback" not in target.printed()
+
+
+def test_every_scenario_is_recorded_and_nothing_else() -> None:
+    recorded = [
+        f"{path.stem}.{name}" for path in suite.RECORDINGS.glob("*.json") for name in suite.load(path.stem)[1]
+    ]
+    assert sorted(recorded) == sorted(each.id for each in SCENARIOS)
+    assert {each.scenario for each in DIFFERENCES} <= set(recorded)
