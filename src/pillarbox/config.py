@@ -606,6 +606,26 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             "certificate. Who may connect from this machine only (`loopback_users`) may do so here as well.",
         ),
     ] = "guest"
+    kafka_authorizer: Annotated[
+        str,
+        Row(
+            KAFKA,
+            NAME,
+            "What says who may do what over Kafka's protocol: `permissions`, the user's as over AMQP; `acl`, "
+            "Kafka's own ACLs, which its tools make (Kafka's `authorizer.class.name`). Users with the tag "
+            "`administrator` may do everything then. AMQP goes by permissions either way.",
+            choices=("permissions", "acl"),
+        ),
+    ] = "permissions"
+    kafka_allow_everyone_if_no_acl: Annotated[
+        bool,
+        Row(
+            KAFKA,
+            FLAG,
+            'With `kafka_authorizer = "acl"`: everybody may use what no ACL is about (Kafka\'s '
+            "`allow.everyone.if.no.acl.found`).",
+        ),
+    ] = False
     kafka_auto_create_topics: Annotated[
         bool,
         Row(

@@ -42,7 +42,12 @@ def pillarbox() -> Iterator[Broker]:
     with tempfile.TemporaryDirectory() as folder:
         definitions = Path(folder) / "definitions.json"
         definitions.write_text(json.dumps(DEFINITIONS))
-        env = {"PILLARBOX_LOAD_DEFINITIONS": str(definitions), "PILLARBOX_KAFKA_PORT": str(port)}
+        env = {
+            "PILLARBOX_LOAD_DEFINITIONS": str(definitions),
+            "PILLARBOX_KAFKA_PORT": str(port),
+            "PILLARBOX_KAFKA_AUTHORIZER": "acl",
+            "PILLARBOX_KAFKA_ALLOW_EVERYONE_IF_NO_ACL": "true",
+        }
         with Pillarbox(options=["--port", "off"], env=env) as peer:
             address = f"{HOST}:{port}"
             yield Broker(f"Pillarbox {peer.version}", address, address, peer.restart, peer.printed)

@@ -308,19 +308,24 @@ class Core:
 
     # --- sessions and publishing -------------------------------------------------------------------
 
-    def demand_entry(self, user: Principal, vhost: str) -> None:
-        """Raise NOT_ALLOWED for an unknown virtual host or one without any right."""
+    def demand_entry(self, user: Principal, vhost: str, *, permitted: bool = False) -> None:
+        """Raise NOT_ALLOWED for an unknown virtual host, or (unless `permitted`) one without any right."""
         if vhost not in self.vhosts or self.vhosts[vhost].closing:
             raise BrokerError(Reason.NOT_ALLOWED, f"vhost {vhost} not found")
-        if not self.users.may_enter(user, vhost):
+        if not permitted and not self.users.may_enter(user, vhost):
             text = f"access to vhost '{vhost}' refused for user '{user.name}'"
             raise BrokerError(Reason.NOT_ALLOWED, text)
 
-    def open_session(self, user: Principal, vhost: str, outlet: Outlet) -> Session:
-        """Let a user in. Raises NOT_ALLOWED if it has no right to, or there are too many already."""
-        self.demand_entry(user, vhost)
+    def open_session(
+        self, user: Principal, vhost: str, outlet: Outlet, *, permitted: bool = False
+    ) -> Session:
+        """Let a user in. Raises NOT_ALLOWED if it has no right to, or there are too many already.
+
+        `permitted`: its head has rights of its own, and users need no permission to enter.
+        """
+        self.demand_entry(user, vhost, permitted=permitted)
         self.quotas.demand_connection(user, vhost)
-        session = Session(self, user, self.vhosts[vhost], outlet)
+        session = Session(self, user, self.vhosts[vhost], outlet, permitted=permitted)
         self.sessions[session] = None
         return session
 

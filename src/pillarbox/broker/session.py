@@ -49,7 +49,9 @@ NAME_SHOWN = 100
 class Session:
     """See the module. `outlet` is the connection's way out; it is also the owner of exclusive queues."""
 
-    def __init__(self, core: Core, user: Principal, vhost: VHost, outlet: Outlet) -> None:
+    def __init__(
+        self, core: Core, user: Principal, vhost: VHost, outlet: Outlet, *, permitted: bool = False
+    ) -> None:
         self.core = core
         self.user = user
         self.vhost = vhost
@@ -66,6 +68,8 @@ class Session:
         """What else stands for `{name}` in topic permissions, such as the client_id of a head."""
         self.describe: Callable[[], str] = lambda: f"a client of user {user.name!r}"
         """The client in words, for the operator."""
+        self._permitted = permitted
+        """It takes no permission to be here: see `Core.open_session`."""
         self._noted: set[Feature] = set()
         self._owns = False
 
@@ -81,7 +85,7 @@ class Session:
 
     def renew(self, user: Principal) -> None:
         """Go on as somebody with other rights. Raises NOT_ALLOWED if they do not lead here."""
-        self.core.demand_entry(user, self.vhost.name)
+        self.core.demand_entry(user, self.vhost.name, permitted=self._permitted)
         self.user = user
         self.forget_routes()
         if self.core.profile.renewal_ends_consumers:

@@ -11,7 +11,7 @@ import pytest
 from pillarbox import Broker
 from pillarbox.broker.auth import Permission
 from pillarbox.protocols.kafka.errors import ErrorCode as Code
-from pillarbox.protocols.kafka.permissions import Operation
+from pillarbox.protocols.kafka.rights import Operation
 from pillarbox.store.batch import encode_batch
 from tests.protocols.kafka.asking import Asking
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from pillarbox.protocols.kafka.config_resources import BROKER, TOPIC, demand_node, demand_topic
 from pillarbox.protocols.kafka.configs import options_of, settings_of
 from pillarbox.protocols.kafka.errors import ErrorCode, Refused
-from pillarbox.protocols.kafka.permissions import CONFIGURE, demand_administrator
+from pillarbox.protocols.kafka.rights import ALTER_CLUSTER_CONFIGS, ALTER_TOPIC_CONFIGS
 
 if TYPE_CHECKING:
     from pillarbox.protocols.kafka.call import Call
@@ -67,12 +67,12 @@ def _alter(call: Call, resource: Resource, change: Change, *, validate_only: boo
         raise Refused(ErrorCode.INVALID_REQUEST, "Error due to duplicate config keys")
     if resource.resource_type == TOPIC:
         topics, name = call.head.topics, resource.resource_name
-        topic = demand_topic(call, name, permitted=call.allows(CONFIGURE, name))
+        topic = demand_topic(call, name, permitted=call.allows(ALTER_TOPIC_CONFIGS, name))
         settings = change(settings_of(topics, topic), resource)
         if not validate_only:
             topics.configure(topic, settings, options_of(settings))
     elif resource.resource_type == BROKER:
-        demand_administrator(call)
+        call.demand(ALTER_CLUSTER_CONFIGS)
         if resource.resource_name:
             demand_node(call.head, resource.resource_name)
         if names:

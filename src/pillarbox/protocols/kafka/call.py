@@ -11,12 +11,15 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from pillarbox.protocols.kafka.codec import RequestHeader, encode_response
+from pillarbox.protocols.kafka.errors import Refused
+from pillarbox.protocols.kafka.rights import CLUSTER_NAME, REFUSALS
 
 if TYPE_CHECKING:
     from pillarbox.broker.auth import Principal
     from pillarbox.broker.session import Session
     from pillarbox.protocols.kafka.connection import Connection
     from pillarbox.protocols.kafka.head import Head
+    from pillarbox.protocols.kafka.rights import Right
 
 
 class Call:
@@ -72,10 +75,18 @@ class Call:
         """Whether there is still somebody to answer."""
         return not self.connection.is_closed
 
-    def allows(self, action: str, name: str) -> bool:
-        """May the client do this ("configure", "write", "read") to the topic or group of this name?"""
-        session = self.session
-        return session.core.users.allows(session.user, session.vhost.name, action, name)
+    def allows(self, right: Right, name: str = CLUSTER_NAME) -> bool:
+        """Has the client this right to the resource of this name?"""
+        return self.head.authorizer.allows(self.principal, self.connection.client_host, right, name)
+
+    def allows_any(self, right: Right) -> bool:
+        """Has the client this right to a resource of any name?"""
+        return self.head.authorizer.allows_any(self.principal, self.connection.client_host, right)
+
+    def demand(self, right: Right, name: str = CLUSTER_NAME) -> None:
+        """Raise Refused, with the code for resources of that kind, unless the client has this right."""
+        if not self.allows(right, name):
+            raise Refused(*REFUSALS[right.resource])
 
     def reply(self, response: Any) -> None:
         """Answer; for a closed connection without effect."""

@@ -242,7 +242,10 @@ class Connection:
     def log_in(self, principal: Principal) -> None:
         """Go on as somebody, or as the same one with other rights. Raises BrokerError if it may not enter."""
         if self.session is None:
-            self.session = self.head.core.open_session(principal, self.head.settings.vhost, self)
+            head = self.head
+            self.session = head.core.open_session(
+                principal, head.settings.vhost, self, permitted=not head.authorizer.demands_entry
+            )
             self.session.describe = lambda: f"{self.peer} ({self._software or 'kafka'})"
             self.session.introduce(self)
         else:

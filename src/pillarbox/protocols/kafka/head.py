@@ -16,9 +16,12 @@ import msgspec
 from pillarbox.broker.promises import Promises
 from pillarbox.config import advertised_address
 from pillarbox.errors import BrokerError, Reason
+from pillarbox.protocols.kafka.acls import Acls
 from pillarbox.protocols.kafka.api import SERVED
 from pillarbox.protocols.kafka.connection import Connection
+from pillarbox.protocols.kafka.errors import ErrorCode, Refused
 from pillarbox.protocols.kafka.groups.coordinator import Groups
+from pillarbox.protocols.kafka.permissions import Permissions
 from pillarbox.protocols.kafka.sasl import mechanisms
 from pillarbox.protocols.kafka.transactions import Transactions
 from pillarbox.protocols.kafka.versions import features, offered
@@ -29,10 +32,14 @@ if TYPE_CHECKING:
     from pillarbox.broker.topics import Topics
     from pillarbox.broker.vhost import VHost
     from pillarbox.config import Config
+    from pillarbox.protocols.kafka.rights import Authorizer
 
 
 MEMORY = "/memory"
 SECRET_BYTES = 32
+NO_ACLS = "No Authorizer is configured: what users may do is set by the permissions of the broker."
+ACL = "acl"
+"""The word of the configuration for rights by Kafka's ACLs."""
 NOBODY = "none"
 """The word of the configuration for that everybody has to log in."""
 
@@ -49,6 +56,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Users who may connect from this machine only."""
     advertised: tuple[str, int] | None = None
     """Where clients are told to connect; None: where they did (T16)."""
+    acls: bool = False
+    """Rights are by Kafka's ACLs, not by the permissions of users."""
+    open_by_default: bool = False
+    """What no ACL is about is for everybody: Kafka's `allow.everyone.if.no.acl.found`."""
     node_id: int = 1
     auto_create_topics: bool = True
     partitions_default: int = 1
@@ -84,6 +95,19 @@ class Head:
 
     def __repr__(self) -> str:
         return f"<Head connections={len(self.connections)}>"
+
+    @cached_property
+    def authorizer(self) -> Authorizer:
+        """Who may do what."""
+        if self.settings.acls:
+            return Acls(self.core, open_by_default=self.settings.open_by_default)
+        return Permissions(self.core.users, self.settings.vhost)
+
+    def demand_acls(self) -> Acls:
+        """Raise Refused (SECURITY_DISABLED) where rights are not by ACLs."""
+        if not isinstance(self.authorizer, Acls):
+            raise Refused(ErrorCode.SECURITY_DISABLED, NO_ACLS)
+        return self.authorizer
 
     @property
     def vhost(self) -> VHost:
@@ -158,6 +182,8 @@ def connections(core: Core, config: Config) -> Callable[[str, bool, Callable[[],
         anonymous="" if config.kafka_anonymous_user == NOBODY else config.kafka_anonymous_user,
         loopback_users=config.loopback_users,
         advertised=advertised_address(config.kafka_advertised),
+        acls=config.kafka_authorizer == ACL,
+        open_by_default=config.kafka_allow_everyone_if_no_acl,
         auto_create_topics=config.kafka_auto_create_topics,
         partitions_default=config.kafka_partitions,
         log_dir="" if config.memory else config.data,

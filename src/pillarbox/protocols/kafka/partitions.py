@@ -5,7 +5,6 @@ Source: Kafka's answers to what is missing or forbidden; row K75.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from pillarbox.protocols.kafka.errors import ErrorCode, Refused
@@ -13,16 +12,16 @@ from pillarbox.protocols.kafka.errors import ErrorCode, Refused
 if TYPE_CHECKING:
     from pillarbox.broker.stream import StreamQueue
     from pillarbox.protocols.kafka.call import Call
+    from pillarbox.protocols.kafka.rights import Right
 
 
-def demand_partition(call: Call, topic: str, index: int, actions: Iterable[str] = ()) -> StreamQueue:
-    """The stream that is this partition; the client must be allowed one of these actions, if there are any.
+def demand_partition(call: Call, topic: str, index: int, right: Right | None = None) -> StreamQueue:
+    """The stream that is this partition; the client must have this right to the topic, if there is one.
 
     Raises Refused: TOPIC_AUTHORIZATION_FAILED, UNKNOWN_TOPIC_OR_PARTITION.
     """
-    wanted = tuple(actions)
-    if wanted and not any(call.allows(action, topic) for action in wanted):
-        raise Refused(ErrorCode.TOPIC_AUTHORIZATION_FAILED)
+    if right is not None:
+        call.demand(right, topic)
     found = call.head.topics.get(topic)
     if found is None or not 0 <= index < len(found.partitions):
         raise Refused(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)

@@ -10,15 +10,16 @@ from pillarbox.protocols.kafka.messages.add_offsets_to_txn import (
     AddOffsetsToTxnRequest,
     AddOffsetsToTxnResponse,
 )
+from pillarbox.protocols.kafka.rights import READ_GROUP, WRITE_TRANSACTION
 
 FENCED_FROM: Final = 2
 
 
 def answer(call: Call, request: AddOffsetsToTxnRequest) -> AddOffsetsToTxnResponse:
     name = request.transactional_id
-    if not call.allows("write", name):
+    if not call.allows(WRITE_TRANSACTION, name):
         return AddOffsetsToTxnResponse(error_code=ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED)
-    if not call.allows("read", request.group_id):
+    if not call.allows(READ_GROUP, request.group_id):
         return AddOffsetsToTxnResponse(error_code=ErrorCode.GROUP_AUTHORIZATION_FAILED)
     error = call.head.transactions.join(name, request.producer_id, request.producer_epoch, ())
     return AddOffsetsToTxnResponse(error_code=fenced(error, known=call.version >= FENCED_FROM))

@@ -19,6 +19,7 @@ from pillarbox.protocols.kafka.messages.add_partitions_to_txn import (
     AddPartitionsToTxnTopicResult,
     AddPartitionsToTxnTransaction,
 )
+from pillarbox.protocols.kafka.rights import WRITE_TOPIC, WRITE_TRANSACTION
 
 if TYPE_CHECKING:
     from pillarbox.broker.partition import Partition
@@ -51,7 +52,7 @@ def _joined(call: Call, wanted: AddPartitionsToTxnTransaction) -> list[AddPartit
     for asked in wanted.topics:
         topic = call.head.topics.get(asked.name)
         for index in asked.partitions:
-            if not call.allows("write", asked.name):
+            if not call.allows(WRITE_TOPIC, asked.name):
                 faults[asked.name, index] = ErrorCode.TOPIC_AUTHORIZATION_FAILED
             elif topic is None or not 0 <= index < len(topic.partitions):
                 faults[asked.name, index] = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
@@ -59,7 +60,7 @@ def _joined(call: Call, wanted: AddPartitionsToTxnTransaction) -> list[AddPartit
                 places.append((asked.name, index, topic.partitions[index].partition))
     transactions = call.head.transactions
     name, producer_id, epoch = wanted.transactional_id, wanted.producer_id, wanted.producer_epoch
-    if not call.allows("write", name):
+    if not call.allows(WRITE_TRANSACTION, name):
         return _results(wanted.topics, {}, ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED)
     if faults:
         return _results(wanted.topics, faults, ErrorCode.OPERATION_NOT_ATTEMPTED)

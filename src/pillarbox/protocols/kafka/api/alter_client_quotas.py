@@ -13,12 +13,12 @@ from pillarbox.protocols.kafka.messages.alter_client_quotas import (
     ResponseEntityData,
     ResponseEntryData,
 )
-from pillarbox.protocols.kafka.permissions import demand_administrator
+from pillarbox.protocols.kafka.rights import ALTER_CLUSTER_CONFIGS
 
 
 def answer(call: Call, request: AlterClientQuotasRequest) -> AlterClientQuotasResponse:
     try:
-        demand_administrator(call)
+        call.demand(ALTER_CLUSTER_CONFIGS)
         raise Refused(ErrorCode.INVALID_REQUEST, "This broker has no quotas for Kafka clients.")
     except Refused as refused:
         return AlterClientQuotasResponse(

@@ -16,12 +16,12 @@ from pillarbox.protocols.kafka.messages.alter_partition_reassignments import (
     ReassignableTopicResponse,
 )
 from pillarbox.protocols.kafka.partitions import demand_partition
-from pillarbox.protocols.kafka.permissions import demand_administrator
+from pillarbox.protocols.kafka.rights import ALTER_CLUSTER
 
 
 def answer(call: Call, request: AlterPartitionReassignmentsRequest) -> AlterPartitionReassignmentsResponse:
     try:
-        demand_administrator(call)
+        call.demand(ALTER_CLUSTER)
     except Refused as refused:
         return AlterPartitionReassignmentsResponse(error_code=refused.code, error_message=refused.text)
     return AlterPartitionReassignmentsResponse(

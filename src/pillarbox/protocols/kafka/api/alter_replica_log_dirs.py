@@ -15,7 +15,7 @@ from pillarbox.protocols.kafka.messages.alter_replica_log_dirs import (
     AlterReplicaLogDirTopicResult,
 )
 from pillarbox.protocols.kafka.partitions import demand_partition
-from pillarbox.protocols.kafka.permissions import demand_administrator
+from pillarbox.protocols.kafka.rights import ALTER_CLUSTER
 
 
 def answer(call: Call, request: AlterReplicaLogDirsRequest) -> AlterReplicaLogDirsResponse:
@@ -31,7 +31,7 @@ def answer(call: Call, request: AlterReplicaLogDirsRequest) -> AlterReplicaLogDi
 
 def _moved(call: Call, path: str, topic: str, index: int) -> ErrorCode:
     try:
-        demand_administrator(call)
+        call.demand(ALTER_CLUSTER)
         demand_partition(call, topic, index)
     except Refused as refused:
         return refused.code

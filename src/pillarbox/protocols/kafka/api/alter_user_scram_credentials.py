@@ -23,7 +23,7 @@ from pillarbox.protocols.kafka.messages.alter_user_scram_credentials import (
     ScramCredentialDeletion,
     ScramCredentialUpsertion,
 )
-from pillarbox.protocols.kafka.permissions import demand_administrator
+from pillarbox.protocols.kafka.rights import ALTER_CLUSTER
 from pillarbox.protocols.kafka.scram_numbers import MECHANISM_BY_NUMBER
 
 ITERATIONS_MAX: Final = 16_384
@@ -47,7 +47,7 @@ def answer(call: Call, request: AlterUserScramCredentialsRequest) -> None:
 def _altered(call: Call, name: str, changes: list[Change]) -> AlterUserScramCredentialsResult:
     core = call.head.core
     try:
-        demand_administrator(call)
+        call.demand(ALTER_CLUSTER)
         if not name:
             raise Refused(ErrorCode.UNACCEPTABLE_CREDENTIAL, "Username must not be empty")
         mechanisms = [change.mechanism for change in changes]

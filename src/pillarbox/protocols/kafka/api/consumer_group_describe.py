@@ -19,21 +19,21 @@ from pillarbox.protocols.kafka.messages.consumer_group_describe import (
     Member,
     TopicPartitions,
 )
-from pillarbox.protocols.kafka.permissions import GROUP_OPERATIONS, UNASKED
+from pillarbox.protocols.kafka.rights import SEE_GROUP, SEE_TOPIC, UNASKED, group_operations
 
 SPEAKS_CONSUMER: Final = 1
 
 
 def answer(call: Call, request: ConsumerGroupDescribeRequest) -> ConsumerGroupDescribeResponse:
-    operations = GROUP_OPERATIONS if request.include_authorized_operations else UNASKED
+    asked = request.include_authorized_operations
     return ConsumerGroupDescribeResponse(
-        groups=[_describe(call, name, operations) for name in request.group_ids]
+        groups=[_describe(call, name, asked=asked) for name in request.group_ids]
     )
 
 
-def _describe(call: Call, name: str, operations: int) -> DescribedGroup:
+def _describe(call: Call, name: str, *, asked: bool) -> DescribedGroup:
     groups = call.head.groups
-    if not call.allows("read", name):
+    if not call.allows(SEE_GROUP, name):
         return DescribedGroup(error_code=ErrorCode.GROUP_AUTHORIZATION_FAILED, group_id=name)
     if not name:
         return DescribedGroup(error_code=ErrorCode.INVALID_GROUP_ID, group_id=name)
@@ -42,12 +42,12 @@ def _describe(call: Call, name: str, operations: int) -> DescribedGroup:
         other = groups.get(name) is not None
         text = f"Group {name} is not a consumer group." if other else f"Group {name} not found."
         return DescribedGroup(error_code=ErrorCode.GROUP_ID_NOT_FOUND, error_message=text, group_id=name)
-    if not all(call.allows("read", topic) for one in group.members.values() for topic in one.topics):
+    if not all(call.allows(SEE_TOPIC, topic) for one in group.members.values() for topic in one.topics):
         text = "The group has described topic(s) that the client is not authorized to describe."
         return DescribedGroup(
             error_code=ErrorCode.TOPIC_AUTHORIZATION_FAILED, error_message=text, group_id=name
         )
-    return _described(call, group, operations)
+    return _described(call, group, group_operations(call, name) if asked else UNASKED)
 
 
 def _described(call: Call, group: ConsumerGroup, operations: int) -> DescribedGroup:

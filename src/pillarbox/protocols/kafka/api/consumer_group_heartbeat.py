@@ -29,6 +29,7 @@ from pillarbox.protocols.kafka.messages.consumer_group_heartbeat import (
     ConsumerGroupHeartbeatResponse,
     ResponseTopicPartitions,
 )
+from pillarbox.protocols.kafka.rights import READ_GROUP, SEE_TOPIC
 
 OWN_ID_FROM: Final = 1
 
@@ -66,7 +67,7 @@ def _tell(call: Call, name: str, beat: Beat) -> Told:
 
 def _check(call: Call, request: ConsumerGroupHeartbeatRequest) -> None:
     """Raise Refused for what no member may say."""
-    if not call.allows("read", request.group_id):
+    if not call.allows(READ_GROUP, request.group_id):
         raise Refused(ErrorCode.GROUP_AUTHORIZATION_FAILED, "Group authorization failed.")
     epoch = request.member_epoch
     makes_id = call.version < OWN_ID_FROM and epoch == JOINS
@@ -94,7 +95,7 @@ def _check(call: Call, request: ConsumerGroupHeartbeatRequest) -> None:
             f"ServerAssignor {request.server_assignor} is not supported. Supported: {', '.join(ASSIGNORS)}."
         )
         raise Refused(ErrorCode.UNSUPPORTED_ASSIGNOR, text)
-    if not all(call.allows("read", name) for name in request.subscribed_topic_names or ()):
+    if not all(call.allows(SEE_TOPIC, name) for name in request.subscribed_topic_names or ()):
         raise Refused(ErrorCode.TOPIC_AUTHORIZATION_FAILED, "Topic authorization failed.")
 
 
@@ -114,7 +115,7 @@ def _beat(call: Call, request: ConsumerGroupHeartbeatRequest) -> Beat:
         else frozenset((one.topic_id, each) for one in parts for each in one.partitions),
         call.client_id or "",
         call.client_host,
-        lambda name: call.allows("read", name),
+        lambda name: call.allows(SEE_TOPIC, name),
     )
 
 

@@ -18,7 +18,7 @@ from pillarbox.protocols.kafka.messages.create_partitions import (
     CreatePartitionsTopic,
     CreatePartitionsTopicResult,
 )
-from pillarbox.protocols.kafka.permissions import CONFIGURE
+from pillarbox.protocols.kafka.rights import ALTER_TOPIC
 
 
 def answer(call: Call, request: CreatePartitionsRequest) -> None:
@@ -40,7 +40,7 @@ def _grown(
     try:
         if times > 1:
             raise Refused(ErrorCode.INVALID_REQUEST, "Duplicate topic name.")
-        if not call.allows(CONFIGURE, wanted.name):
+        if not call.allows(ALTER_TOPIC, wanted.name):
             raise Refused(ErrorCode.TOPIC_AUTHORIZATION_FAILED)
         _grow(call, wanted, validate_only=validate_only)
     except Refused as refused:

@@ -34,7 +34,7 @@ from pillarbox.protocols.kafka.messages.create_topics import (
     CreateTopicsRequest,
     CreateTopicsResponse,
 )
-from pillarbox.protocols.kafka.permissions import CONFIGURE
+from pillarbox.protocols.kafka.rights import may_create
 from pillarbox.protocols.kafka.wire import NO_UUID
 
 REPLICAS: Final = 1
@@ -58,7 +58,7 @@ def _made(call: Call, wanted: CreatableTopic, times: int, *, validate_only: bool
     try:
         if times > 1:
             raise Refused(ErrorCode.INVALID_REQUEST, "Duplicate topic name.")
-        if not call.allows(CONFIGURE, wanted.name):
+        if not may_create(call, wanted.name):
             raise Refused(ErrorCode.TOPIC_AUTHORIZATION_FAILED, "Authorization failed.")
         demand_name(head, wanted.name)
         settings = checked((config.name, config.value) for config in wanted.configs)

@@ -12,6 +12,7 @@ from pillarbox.protocols.kafka.messages.delete_groups import (
     DeleteGroupsRequest,
     DeleteGroupsResponse,
 )
+from pillarbox.protocols.kafka.rights import DELETE_GROUP
 
 
 def answer(call: Call, request: DeleteGroupsRequest) -> None:
@@ -28,6 +29,6 @@ def answer(call: Call, request: DeleteGroupsRequest) -> None:
 
 
 def _delete(call: Call, name: str) -> ErrorCode:
-    if not call.allows("read", name):
+    if not call.allows(DELETE_GROUP, name):
         return ErrorCode.GROUP_AUTHORIZATION_FAILED
     return call.head.groups.delete(name)

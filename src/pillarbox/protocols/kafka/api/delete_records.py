@@ -22,7 +22,7 @@ from pillarbox.protocols.kafka.messages.delete_records import (
     DeleteRecordsTopicResult,
 )
 from pillarbox.protocols.kafka.partitions import demand_partition
-from pillarbox.protocols.kafka.permissions import CONFIGURE
+from pillarbox.protocols.kafka.rights import DELETE_TOPIC
 
 HIGH_WATERMARK: Final = -1
 NOWHERE: Final = -1
@@ -42,7 +42,7 @@ def answer(call: Call, request: DeleteRecordsRequest) -> DeleteRecordsResponse:
 def _trimmed(call: Call, topic: str, wanted: DeleteRecordsPartition) -> DeleteRecordsPartitionResult:
     index = wanted.partition_index
     try:
-        stream = demand_partition(call, topic, index, [CONFIGURE])
+        stream = demand_partition(call, topic, index, DELETE_TOPIC)
         topics = call.head.topics
         found = topics.get(topic)
         if found is not None and DELETE not in policies_of(settings_of(topics, found)):

@@ -19,7 +19,7 @@ from pillarbox.protocols.kafka.messages.delete_topics import (
     DeleteTopicsResponse,
     DeleteTopicState,
 )
-from pillarbox.protocols.kafka.permissions import CONFIGURE, may_see
+from pillarbox.protocols.kafka.rights import DELETE_TOPIC, SEE_TOPIC
 from pillarbox.protocols.kafka.wire import NO_UUID
 
 
@@ -46,11 +46,11 @@ def _deleted(call: Call, state: DeleteTopicState, times: int) -> DeletableTopicR
             raise Refused(ErrorCode.INVALID_REQUEST, text)
         topic = topics.by_id(identity) if name is None else topics.get(name)
         if name is None and topic is not None:
-            name = topic.name if may_see(call, topic.name) else None
+            name = topic.name if call.allows(SEE_TOPIC, topic.name) else None
         if name is None:
             denied = topic is not None
             raise Refused(ErrorCode.TOPIC_AUTHORIZATION_FAILED if denied else ErrorCode.UNKNOWN_TOPIC_ID)
-        if not call.allows(CONFIGURE, name):
+        if not call.allows(DELETE_TOPIC, name):
             raise Refused(ErrorCode.TOPIC_AUTHORIZATION_FAILED)
         if topic is None:
             raise Refused(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)

@@ -8,12 +8,12 @@ from pillarbox.protocols.kafka.messages.describe_client_quotas import (
     DescribeClientQuotasRequest,
     DescribeClientQuotasResponse,
 )
-from pillarbox.protocols.kafka.permissions import demand_administrator
+from pillarbox.protocols.kafka.rights import SEE_CLUSTER_CONFIGS
 
 
 def answer(call: Call, request: DescribeClientQuotasRequest) -> DescribeClientQuotasResponse:
     try:
-        demand_administrator(call)
+        call.demand(SEE_CLUSTER_CONFIGS)
     except Refused as refused:
         return DescribeClientQuotasResponse(error_code=refused.code, error_message=refused.text, entries=None)
     return DescribeClientQuotasResponse(error_message=None)

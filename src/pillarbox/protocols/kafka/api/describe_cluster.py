@@ -17,7 +17,7 @@ from pillarbox.protocols.kafka.messages.describe_cluster import (
     DescribeClusterRequest,
     DescribeClusterResponse,
 )
-from pillarbox.protocols.kafka.permissions import UNASKED, cluster_operations
+from pillarbox.protocols.kafka.rights import UNASKED, cluster_operations
 
 BROKERS: Final = 1
 CONTROLLERS: Final = 2

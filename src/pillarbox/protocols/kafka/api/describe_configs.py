@@ -24,7 +24,7 @@ from pillarbox.protocols.kafka.messages.describe_configs import (
     DescribeConfigsResult,
     DescribeConfigsSynonym,
 )
-from pillarbox.protocols.kafka.permissions import demand_administrator, may_see
+from pillarbox.protocols.kafka.rights import SEE_CLUSTER_CONFIGS, SEE_TOPIC_CONFIGS
 
 
 def answer(call: Call, request: DescribeConfigsRequest) -> DescribeConfigsResponse:
@@ -67,10 +67,10 @@ def _described(
 def _entries(call: Call, kind: int, name: str) -> Iterable[Entry]:
     head = call.head
     if kind == TOPIC:
-        topic = demand_topic(call, name, permitted=may_see(call, name))
+        topic = demand_topic(call, name, permitted=call.allows(SEE_TOPIC_CONFIGS, name))
         return topic_entries(head, settings_of(head.topics, topic))
     if kind == BROKER:
-        demand_administrator(call)
+        call.demand(SEE_CLUSTER_CONFIGS)
         if not name:
             return ()
         demand_node(head, name)

@@ -19,19 +19,20 @@ from pillarbox.protocols.kafka.messages.describe_groups import (
     DescribeGroupsRequest,
     DescribeGroupsResponse,
 )
-from pillarbox.protocols.kafka.permissions import GROUP_OPERATIONS, UNASKED
+from pillarbox.protocols.kafka.rights import SEE_GROUP, UNASKED, group_operations
 
 NOT_FOUND_FROM: Final = 6
 
 
 def answer(call: Call, request: DescribeGroupsRequest) -> DescribeGroupsResponse:
-    operations = GROUP_OPERATIONS if request.include_authorized_operations else UNASKED
-    return DescribeGroupsResponse(groups=[_describe(call, name, operations) for name in request.groups])
+    asked = request.include_authorized_operations
+    return DescribeGroupsResponse(groups=[_describe(call, name, asked=asked) for name in request.groups])
 
 
-def _describe(call: Call, name: str, operations: int) -> DescribedGroup:
-    if not call.allows("read", name):
+def _describe(call: Call, name: str, *, asked: bool) -> DescribedGroup:
+    if not call.allows(SEE_GROUP, name):
         return DescribedGroup(error_code=ErrorCode.GROUP_AUTHORIZATION_FAILED, group_id=name)
+    operations = group_operations(call, name) if asked else UNASKED
     groups = call.head.groups
     group = groups.classic(name)
     if group is not None:

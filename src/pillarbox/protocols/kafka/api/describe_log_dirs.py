@@ -19,11 +19,11 @@ from pillarbox.protocols.kafka.messages.describe_log_dirs import (
     DescribeLogDirsResult,
     DescribeLogDirsTopic,
 )
-from pillarbox.protocols.kafka.permissions import is_administrator
+from pillarbox.protocols.kafka.rights import SEE_CLUSTER
 
 
 def answer(call: Call, request: DescribeLogDirsRequest) -> DescribeLogDirsResponse:
-    if not is_administrator(call):
+    if not call.allows(SEE_CLUSTER):
         return DescribeLogDirsResponse(error_code=ErrorCode.CLUSTER_AUTHORIZATION_FAILED)
     wanted: Iterable[tuple[str, list[int] | None]]
     if request.topics is None:

@@ -16,6 +16,7 @@ from pillarbox.protocols.kafka.messages.describe_producers import (
     ProducerState,
     TopicResponse,
 )
+from pillarbox.protocols.kafka.rights import READ_TOPIC
 
 if TYPE_CHECKING:
     from pillarbox.broker.topics import Topic
@@ -31,7 +32,7 @@ def answer(call: Call, request: DescribeProducersRequest) -> DescribeProducersRe
 
 
 def _described(call: Call, name: str, topic: Topic | None, index: int) -> PartitionResponse:
-    if not call.allows("read", name):
+    if not call.allows(READ_TOPIC, name):
         return PartitionResponse(index, ErrorCode.TOPIC_AUTHORIZATION_FAILED)
     if topic is None or not 0 <= index < len(topic.partitions):
         return PartitionResponse(index, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)

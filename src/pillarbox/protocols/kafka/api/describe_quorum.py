@@ -22,7 +22,7 @@ from pillarbox.protocols.kafka.messages.describe_quorum import (
     ResponsePartitionData,
     ResponseTopicData,
 )
-from pillarbox.protocols.kafka.permissions import is_administrator
+from pillarbox.protocols.kafka.rights import SEE_CLUSTER
 
 EPOCH: Final = 1
 """Nobody else has ever led."""
@@ -30,7 +30,7 @@ LISTENER: Final = "CONTROLLER"
 
 
 def answer(call: Call, request: DescribeQuorumRequest) -> DescribeQuorumResponse:
-    if not is_administrator(call):
+    if not call.allows(SEE_CLUSTER):
         return DescribeQuorumResponse(error_code=ErrorCode.CLUSTER_AUTHORIZATION_FAILED, error_message=None)
     topics = [
         ResponseTopicData(

@@ -21,7 +21,7 @@ from pillarbox.protocols.kafka.messages.describe_topic_partitions import (
     DescribeTopicPartitionsResponseTopic,
     ResponseCursor,
 )
-from pillarbox.protocols.kafka.permissions import may_see, topic_operations
+from pillarbox.protocols.kafka.rights import SEE_TOPIC, topic_operations
 from pillarbox.protocols.kafka.topic_names import is_valid_name
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def answer(call: Call, request: DescribeTopicPartitionsRequest) -> DescribeTopic
     for name in names:
         if name < begin:
             continue
-        if not may_see(call, name):
+        if not call.allows(SEE_TOPIC, name):
             if asked:
                 response.topics.append(_faulty(name, ErrorCode.TOPIC_AUTHORIZATION_FAILED))
             continue

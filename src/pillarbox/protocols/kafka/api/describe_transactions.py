@@ -10,6 +10,7 @@ from pillarbox.protocols.kafka.messages.describe_transactions import (
     TopicData,
     TransactionState,
 )
+from pillarbox.protocols.kafka.rights import SEE_TRANSACTION
 from pillarbox.protocols.kafka.transactions import State
 
 
@@ -20,7 +21,7 @@ def answer(call: Call, request: DescribeTransactionsRequest) -> DescribeTransact
 
 
 def _described(call: Call, name: str) -> TransactionState:
-    if not call.allows("read", name):
+    if not call.allows(SEE_TRANSACTION, name):
         return TransactionState(ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED, name)
     transaction = call.head.transactions.get(name)
     if transaction is None:

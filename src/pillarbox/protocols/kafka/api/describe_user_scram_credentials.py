@@ -16,13 +16,13 @@ from pillarbox.protocols.kafka.messages.describe_user_scram_credentials import (
     DescribeUserScramCredentialsResponse,
     DescribeUserScramCredentialsResult,
 )
-from pillarbox.protocols.kafka.permissions import demand_administrator
+from pillarbox.protocols.kafka.rights import SEE_CLUSTER
 from pillarbox.protocols.kafka.scram_numbers import NUMBER_BY_MECHANISM
 
 
 def answer(call: Call, request: DescribeUserScramCredentialsRequest) -> DescribeUserScramCredentialsResponse:
     try:
-        demand_administrator(call)
+        call.demand(SEE_CLUSTER)
     except Refused as refused:
         return DescribeUserScramCredentialsResponse(error_code=refused.code, error_message=refused.text)
     users = call.head.core.users.by_name.values()

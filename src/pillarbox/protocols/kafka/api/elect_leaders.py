@@ -17,7 +17,7 @@ from pillarbox.protocols.kafka.messages.elect_leaders import (
     ReplicaElectionResult,
 )
 from pillarbox.protocols.kafka.partitions import demand_partition
-from pillarbox.protocols.kafka.permissions import demand_administrator
+from pillarbox.protocols.kafka.rights import ALTER_CLUSTER
 
 PREFERRED, UNCLEAN = KINDS = (0, 1)
 """Elections that there are in Kafka."""
@@ -28,7 +28,7 @@ CODE_FROM: Final = 1
 def answer(call: Call, request: ElectLeadersRequest) -> ElectLeadersResponse:
     code = ErrorCode.NONE
     try:
-        demand_administrator(call)
+        call.demand(ALTER_CLUSTER)
         if request.election_type not in KINDS:
             raise Refused(ErrorCode.INVALID_REQUEST)
     except Refused as refused:

@@ -11,6 +11,7 @@ from typing import Final
 from pillarbox.protocols.kafka.call import Call
 from pillarbox.protocols.kafka.errors import ErrorCode, fenced
 from pillarbox.protocols.kafka.messages.end_txn import EndTxnRequest, EndTxnResponse
+from pillarbox.protocols.kafka.rights import WRITE_TRANSACTION
 
 FENCED_FROM: Final = 2
 BUMPED_FROM: Final = 5
@@ -18,7 +19,7 @@ BUMPED_FROM: Final = 5
 
 def answer(call: Call, request: EndTxnRequest) -> EndTxnResponse | None:
     name = request.transactional_id
-    if not call.allows("write", name):
+    if not call.allows(WRITE_TRANSACTION, name):
         return EndTxnResponse(error_code=ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED)
     transactions = call.head.transactions
 

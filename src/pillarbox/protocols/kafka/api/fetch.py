@@ -27,6 +27,7 @@ from pillarbox.protocols.kafka.messages.fetch import (
     FetchTopic,
     PartitionData,
 )
+from pillarbox.protocols.kafka.rights import READ_TOPIC
 
 if TYPE_CHECKING:
     from pillarbox.broker.partition import Partition, Watcher
@@ -147,7 +148,7 @@ class Fetching:
             return ErrorCode.UNKNOWN_TOPIC_ID if by_id else ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
         if not topic.exists or not 0 <= wanted.partition < len(topic.partitions):
             return ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
-        if not self._call.allows("read", topic.name):
+        if not self._call.allows(READ_TOPIC, topic.name):
             return ErrorCode.TOPIC_AUTHORIZATION_FAILED
         return epoch_fault(topic.partitions[wanted.partition].log, wanted.current_leader_epoch)
 

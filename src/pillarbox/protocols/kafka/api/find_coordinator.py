@@ -15,14 +15,15 @@ from pillarbox.protocols.kafka.messages.find_coordinator import (
     FindCoordinatorRequest,
     FindCoordinatorResponse,
 )
+from pillarbox.protocols.kafka.rights import REFUSALS, SEE_GROUP, SEE_TRANSACTION
 
 SEVERAL_FROM: Final = 4
 KEY_TYPES: Final = {
-    0: (0, "read", ErrorCode.GROUP_AUTHORIZATION_FAILED),
-    1: (0, "write", ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED),
-    2: (6, "read", ErrorCode.GROUP_AUTHORIZATION_FAILED),
+    0: (0, SEE_GROUP),
+    1: (0, SEE_TRANSACTION),
+    2: (6, SEE_GROUP),
 }
-"""By key type: from which version on, what one has to be allowed, and the error if one is not."""
+"""By key type: from which version on, and what one has to be allowed."""
 
 
 def answer(call: Call, request: FindCoordinatorRequest) -> FindCoordinatorResponse:
@@ -41,11 +42,11 @@ def answer(call: Call, request: FindCoordinatorRequest) -> FindCoordinatorRespon
 
 
 def _find(call: Call, key: str, key_type: int) -> Coordinator:
-    since, action, refused = KEY_TYPES.get(key_type, (call.version + 1, "", ErrorCode.INVALID_REQUEST))
+    since, right = KEY_TYPES.get(key_type, (call.version + 1, SEE_GROUP))
     if call.version < since:
         return _nowhere(key, ErrorCode.INVALID_REQUEST)
-    if not call.allows(action, key):
-        return _nowhere(key, refused)
+    if not call.allows(right, key):
+        return _nowhere(key, REFUSALS[right.resource][0])
     host, port = call.head.address_for(call.connection)
     return Coordinator(key=key, node_id=call.head.settings.node_id, host=host, port=port, error_message=None)
 

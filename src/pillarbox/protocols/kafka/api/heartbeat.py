@@ -8,6 +8,7 @@ from __future__ import annotations
 from pillarbox.protocols.kafka.call import Call
 from pillarbox.protocols.kafka.errors import ErrorCode
 from pillarbox.protocols.kafka.messages.heartbeat import HeartbeatRequest, HeartbeatResponse
+from pillarbox.protocols.kafka.rights import READ_GROUP
 
 
 def answer(call: Call, request: HeartbeatRequest) -> HeartbeatResponse:
@@ -15,7 +16,7 @@ def answer(call: Call, request: HeartbeatRequest) -> HeartbeatResponse:
 
 
 def _error(call: Call, request: HeartbeatRequest) -> ErrorCode:
-    if not call.allows("read", request.group_id):
+    if not call.allows(READ_GROUP, request.group_id):
         return ErrorCode.GROUP_AUTHORIZATION_FAILED
     if not request.group_id:
         return ErrorCode.INVALID_GROUP_ID

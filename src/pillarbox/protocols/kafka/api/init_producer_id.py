@@ -14,6 +14,7 @@ from pillarbox.protocols.kafka.messages.init_producer_id import (
     InitProducerIdRequest,
     InitProducerIdResponse,
 )
+from pillarbox.protocols.kafka.rights import WRITE_IDEMPOTENTLY, WRITE_TOPIC, WRITE_TRANSACTION
 from pillarbox.protocols.kafka.transactions import TIMEOUT_MS_MAX
 
 FENCED_FROM: Final = 4
@@ -22,10 +23,12 @@ FENCED_FROM: Final = 4
 def answer(call: Call, request: InitProducerIdRequest) -> InitProducerIdResponse | None:
     name = request.transactional_id
     if name is None:
+        if not call.allows(WRITE_IDEMPOTENTLY) and not call.allows_any(WRITE_TOPIC):
+            return _refused(ErrorCode.CLUSTER_AUTHORIZATION_FAILED)
         return InitProducerIdResponse(producer_id=call.head.core.take_uid())
     if not name:
         return _refused(ErrorCode.INVALID_REQUEST)
-    if not call.allows("write", name):
+    if not call.allows(WRITE_TRANSACTION, name):
         return _refused(ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED)
     if not 0 < request.transaction_timeout_ms <= TIMEOUT_MS_MAX:
         return _refused(ErrorCode.INVALID_TRANSACTION_TIMEOUT)

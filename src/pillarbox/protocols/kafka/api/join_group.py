@@ -18,6 +18,7 @@ from pillarbox.protocols.kafka.messages.join_group import (
     JoinGroupResponse,
     JoinGroupResponseMember,
 )
+from pillarbox.protocols.kafka.rights import READ_GROUP
 
 ROUND_TIMEOUT_FROM: Final = 1
 NEEDS_ID_FROM: Final = 4
@@ -54,7 +55,7 @@ def answer(call: Call, request: JoinGroupRequest) -> JoinGroupResponse | None:
 
 def _refused(call: Call, request: JoinGroupRequest) -> ErrorCode:
     limits = call.head.groups.settings
-    if not call.allows("read", request.group_id):
+    if not call.allows(READ_GROUP, request.group_id):
         return ErrorCode.GROUP_AUTHORIZATION_FAILED
     if not request.group_id:
         return ErrorCode.INVALID_GROUP_ID

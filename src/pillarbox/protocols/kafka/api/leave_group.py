@@ -16,12 +16,13 @@ from pillarbox.protocols.kafka.messages.leave_group import (
     LeaveGroupResponse,
     MemberResponse,
 )
+from pillarbox.protocols.kafka.rights import READ_GROUP
 
 SEVERAL_FROM: Final = 3
 
 
 def answer(call: Call, request: LeaveGroupRequest) -> LeaveGroupResponse:
-    if not call.allows("read", request.group_id):
+    if not call.allows(READ_GROUP, request.group_id):
         return LeaveGroupResponse(error_code=ErrorCode.GROUP_AUTHORIZATION_FAILED)
     if not request.group_id:
         return LeaveGroupResponse(error_code=ErrorCode.INVALID_GROUP_ID)

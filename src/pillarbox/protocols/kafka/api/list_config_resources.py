@@ -17,7 +17,7 @@ from pillarbox.protocols.kafka.messages.list_config_resources import (
     ListConfigResourcesRequest,
     ListConfigResourcesResponse,
 )
-from pillarbox.protocols.kafka.permissions import demand_administrator
+from pillarbox.protocols.kafka.rights import SEE_CLUSTER_CONFIGS
 
 TYPES_FROM: Final = 1
 """The first version in which a client says which types it means."""
@@ -40,7 +40,7 @@ NAMES: Final[dict[int, Callable[[Call], Iterable[str]]]] = {
 def answer(call: Call, request: ListConfigResourcesRequest) -> ListConfigResourcesResponse:
     wanted = [CLIENT_METRICS] if call.version < TYPES_FROM else request.resource_types or list(NAMES)
     try:
-        demand_administrator(call)
+        call.demand(SEE_CLUSTER_CONFIGS)
         unknown = [kind for kind in wanted if kind not in NAMES]
         if unknown:
             raise Refused(ErrorCode.UNSUPPORTED_VERSION)

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from pillarbox.protocols.kafka.call import Call
 from pillarbox.protocols.kafka.messages.list_groups import ListedGroup, ListGroupsRequest, ListGroupsResponse
+from pillarbox.protocols.kafka.rights import SEE_CLUSTER, SEE_GROUP
 
 
 def answer(call: Call, request: ListGroupsRequest) -> ListGroupsResponse:
+    sees_all = call.allows(SEE_CLUSTER)
     states = {state.lower() for state in request.states_filter}
     kinds = {kind.lower() for kind in request.types_filter}
     return ListGroupsResponse(
@@ -24,6 +26,6 @@ def answer(call: Call, request: ListGroupsRequest) -> ListGroupsResponse:
             for group in call.head.groups
             if (not states or group.state_name.lower() in states)
             and (not kinds or group.kind in kinds)
-            and call.allows("read", group.name)
+            and (sees_all or call.allows(SEE_GROUP, group.name))
         ]
     )

@@ -21,6 +21,7 @@ from pillarbox.protocols.kafka.messages.list_offsets import (
     ListOffsetsResponse,
     ListOffsetsTopicResponse,
 )
+from pillarbox.protocols.kafka.rights import SEE_TOPIC
 from pillarbox.store.batch import BatchError, read_header
 from pillarbox.store.codecs import open_records
 
@@ -61,7 +62,7 @@ class Listing:
         if topic is None or not 0 <= wanted.partition_index < len(topic.partitions):
             found.error_code = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
             return found
-        if not self._call.allows("read", topic.name):
+        if not self._call.allows(SEE_TOPIC, topic.name):
             found.error_code = ErrorCode.TOPIC_AUTHORIZATION_FAILED
             return found
         partition = topic.partitions[wanted.partition_index].partition

@@ -8,12 +8,12 @@ from pillarbox.protocols.kafka.messages.list_partition_reassignments import (
     ListPartitionReassignmentsRequest,
     ListPartitionReassignmentsResponse,
 )
-from pillarbox.protocols.kafka.permissions import demand_administrator
+from pillarbox.protocols.kafka.rights import SEE_CLUSTER
 
 
 def answer(call: Call, request: ListPartitionReassignmentsRequest) -> ListPartitionReassignmentsResponse:
     try:
-        demand_administrator(call)
+        call.demand(SEE_CLUSTER)
     except Refused as refused:
         return ListPartitionReassignmentsResponse(error_code=refused.code, error_message=refused.text)
     return ListPartitionReassignmentsResponse(error_message=None)

@@ -13,6 +13,7 @@ from pillarbox.protocols.kafka.messages.list_transactions import (
     ListTransactionsResponse,
     TransactionState,
 )
+from pillarbox.protocols.kafka.rights import SEE_TRANSACTION
 from pillarbox.protocols.kafka.transactions import State, Transaction
 
 STATES = {state.value for state in State}
@@ -29,7 +30,7 @@ def answer(call: Call, request: ListTransactionsRequest) -> ListTransactionsResp
         for one in call.head.transactions.all()
         if _is_wanted(one, request, call.now_ms)
         and pattern.fullmatch(one.name)
-        and call.allows("read", one.name)
+        and call.allows(SEE_TRANSACTION, one.name)
     ]
     return ListTransactionsResponse(
         unknown_state_filters=unknown,

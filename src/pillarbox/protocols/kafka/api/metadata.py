@@ -19,11 +19,11 @@ from pillarbox.protocols.kafka.messages.metadata import (
     MetadataResponsePartition,
     MetadataResponseTopic,
 )
-from pillarbox.protocols.kafka.permissions import (
-    CONFIGURE,
+from pillarbox.protocols.kafka.rights import (
+    SEE_TOPIC,
     UNASKED,
     cluster_operations,
-    may_see,
+    may_create,
     topic_operations,
 )
 from pillarbox.protocols.kafka.topic_names import is_valid_name
@@ -40,10 +40,12 @@ def answer(call: Call, request: MetadataRequest) -> MetadataResponse:
     head = call.head
     wanted = request.topics
     if wanted is None or (not wanted and call.version < NONE_ASKED_FROM):
-        topics = [_described(call, topic) for topic in head.topics.all() if may_see(call, topic.name)]
+        topics = [
+            _described(call, topic) for topic in head.topics.all() if call.allows(SEE_TOPIC, topic.name)
+        ]
     else:
-        may_create = request.allow_auto_topic_creation and head.settings.auto_create_topics
-        topics = [_answered(call, each, may_create=may_create) for each in wanted]
+        creates = request.allow_auto_topic_creation and head.settings.auto_create_topics
+        topics = [_answered(call, each, creates=creates) for each in wanted]
     if request.include_topic_authorized_operations:
         for topic in topics:
             if not topic.error_code:
@@ -60,23 +62,25 @@ def answer(call: Call, request: MetadataRequest) -> MetadataResponse:
     )
 
 
-def _answered(call: Call, wanted: MetadataRequestTopic, *, may_create: bool) -> MetadataResponseTopic:
+def _answered(call: Call, wanted: MetadataRequestTopic, *, creates: bool) -> MetadataResponseTopic:
     """One topic that was asked for, by name or by id; made if it may be."""
     topics, name = call.head.topics, wanted.name
     if wanted.topic_id != NO_UUID:
         topic = topics.by_id(wanted.topic_id)
-        if topic is None or not may_see(call, topic.name):
+        if topic is None or not call.allows(SEE_TOPIC, topic.name):
             return MetadataResponseTopic(ErrorCode.UNKNOWN_TOPIC_ID, None, wanted.topic_id)
         return _described(call, topic)
     name = name or ""
-    if not may_see(call, name):
+    if not call.allows(SEE_TOPIC, name):
         return MetadataResponseTopic(ErrorCode.TOPIC_AUTHORIZATION_FAILED, name)
     topic = topics.get(name)
     if topic is None:
         if not is_valid_name(name):
             return MetadataResponseTopic(ErrorCode.INVALID_TOPIC_EXCEPTION, name)
-        if not may_create or not call.allows(CONFIGURE, name):
+        if not creates:
             return MetadataResponseTopic(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, name)
+        if not may_create(call, name):
+            return MetadataResponseTopic(ErrorCode.TOPIC_AUTHORIZATION_FAILED, name)
         try:
             demand_name(call.head, name)
             topic = create_topic(call.head, name, call.head.settings.partitions_default, {})

@@ -22,6 +22,7 @@ from pillarbox.protocols.kafka.messages.offset_commit import (
     OffsetCommitResponsePartition,
     OffsetCommitResponseTopic,
 )
+from pillarbox.protocols.kafka.rights import READ_GROUP, READ_TOPIC
 
 if TYPE_CHECKING:
     from pillarbox.broker.topics import Topic
@@ -35,7 +36,7 @@ IDS_FROM: Final = 10
 def answer(call: Call, request: OffsetCommitRequest) -> OffsetCommitResponse | None:
     response = OffsetCommitResponse(topics=[])
     accepted: list[tuple[Topic, OffsetCommitRequestPartition, OffsetCommitResponsePartition]] = []
-    may_read = call.allows("read", request.group_id)
+    may_read = call.allows(READ_GROUP, request.group_id)
     for asked in request.topics:
         topic, error = _topic(call, asked) if may_read else (None, ErrorCode.GROUP_AUTHORIZATION_FAILED)
         answered = OffsetCommitResponseTopic(name=asked.name, topic_id=asked.topic_id, partitions=[])
@@ -73,7 +74,7 @@ def _topic(call: Call, asked: OffsetCommitRequestTopic) -> tuple[Topic | None, E
     else:
         topic, missing = topics.get(asked.name), ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
     name = asked.name if topic is None else topic.name
-    if name and not call.allows("read", name):
+    if name and not call.allows(READ_TOPIC, name):
         return None, ErrorCode.TOPIC_AUTHORIZATION_FAILED
     return topic, missing if topic is None else ErrorCode.NONE
 

@@ -13,11 +13,12 @@ from pillarbox.protocols.kafka.messages.offset_delete import (
     OffsetDeleteResponsePartition,
     OffsetDeleteResponseTopic,
 )
+from pillarbox.protocols.kafka.rights import DELETE_GROUP, READ_TOPIC
 
 
 def answer(call: Call, request: OffsetDeleteRequest) -> OffsetDeleteResponse | None:
     group = call.head.groups.get(request.group_id)
-    if not call.allows("read", request.group_id):
+    if not call.allows(DELETE_GROUP, request.group_id):
         return OffsetDeleteResponse(error_code=ErrorCode.GROUP_AUTHORIZATION_FAILED)
     if group is None:
         return OffsetDeleteResponse(error_code=ErrorCode.GROUP_ID_NOT_FOUND)
@@ -50,7 +51,7 @@ def answer(call: Call, request: OffsetDeleteRequest) -> OffsetDeleteResponse | N
 
 
 def _delete(call: Call, group_name: str, name: str, partition: int) -> ErrorCode:
-    if not call.allows("read", name):
+    if not call.allows(READ_TOPIC, name):
         return ErrorCode.TOPIC_AUTHORIZATION_FAILED
     topic = call.head.topics.get(name)
     if topic is None or not 0 <= partition < len(topic.partitions):

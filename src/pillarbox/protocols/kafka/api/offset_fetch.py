@@ -25,6 +25,7 @@ from pillarbox.protocols.kafka.messages.offset_fetch import (
     OffsetFetchResponseTopic,
     OffsetFetchResponseTopics,
 )
+from pillarbox.protocols.kafka.rights import SEE_GROUP, SEE_TOPIC
 from pillarbox.protocols.kafka.wire import NO_UUID
 
 GROUP_ERROR_FROM: Final = 2
@@ -61,7 +62,7 @@ def _fetch(call: Call, asked: OffsetFetchRequestGroup, stable: bool) -> OffsetFe
     groups = call.head.groups
     response = OffsetFetchResponseGroup(group_id=asked.group_id, topics=[])
     group = groups.get(asked.group_id)
-    if not call.allows("read", asked.group_id):
+    if not call.allows(SEE_GROUP, asked.group_id):
         response.error_code = ErrorCode.GROUP_AUTHORIZATION_FAILED
     elif group is not None:
         response.error_code = group.check_fetch(asked.member_id, asked.member_epoch)
@@ -81,7 +82,7 @@ def _fetch(call: Call, asked: OffsetFetchRequestGroup, stable: bool) -> OffsetFe
 
 def _everything(call: Call, offsets: Offsets) -> list[Wanted]:
     """All topics of which the group has offsets, and the client may know."""
-    found = (call.head.topics.get(name) for name in offsets.topics() if call.allows("read", name))
+    found = (call.head.topics.get(name) for name in offsets.topics() if call.allows(SEE_TOPIC, name))
     return [
         Wanted(
             topic.name,
@@ -104,7 +105,7 @@ def _wanted(call: Call, asked: list[OffsetFetchRequestTopics]) -> list[Wanted]:
 
 
 def _wanted_by_name(call: Call, asked: OffsetFetchRequestTopics) -> Wanted:
-    if not call.allows("read", asked.name):
+    if not call.allows(SEE_TOPIC, asked.name):
         return Wanted(asked.name, NO_UUID, asked.partition_indexes, ErrorCode.TOPIC_AUTHORIZATION_FAILED)
     topic = call.head.topics.get(asked.name)
     return Wanted(asked.name, NO_UUID if topic is None else topic.id, asked.partition_indexes)
@@ -114,7 +115,7 @@ def _wanted_by_id(call: Call, asked: OffsetFetchRequestTopics) -> Wanted:
     topic = call.head.topics.by_id(asked.topic_id)
     if topic is None:
         return Wanted("", asked.topic_id, asked.partition_indexes, ErrorCode.UNKNOWN_TOPIC_ID)
-    allowed = call.allows("read", topic.name)
+    allowed = call.allows(SEE_TOPIC, topic.name)
     error = ErrorCode.NONE if allowed else ErrorCode.TOPIC_AUTHORIZATION_FAILED
     return Wanted(topic.name, topic.id, asked.partition_indexes, error)
 

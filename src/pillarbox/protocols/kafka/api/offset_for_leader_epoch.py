@@ -16,7 +16,7 @@ from pillarbox.protocols.kafka.messages.offset_for_leader_epoch import (
     OffsetForLeaderTopicResult,
 )
 from pillarbox.protocols.kafka.partitions import demand_partition
-from pillarbox.protocols.kafka.permissions import ACTIONS
+from pillarbox.protocols.kafka.rights import SEE_TOPIC
 
 
 def answer(call: Call, request: OffsetForLeaderEpochRequest) -> OffsetForLeaderEpochResponse:
@@ -33,7 +33,7 @@ def answer(call: Call, request: OffsetForLeaderEpochRequest) -> OffsetForLeaderE
 def _ended(call: Call, topic: str, wanted: OffsetForLeaderPartition) -> EpochEndOffset:
     index = wanted.partition
     try:
-        log = demand_partition(call, topic, index, ACTIONS).log
+        log = demand_partition(call, topic, index, SEE_TOPIC).log
     except Refused as refused:
         return EpochEndOffset(refused.code, index)
     fault = epoch_fault(log, wanted.current_leader_epoch)

@@ -23,6 +23,7 @@ from pillarbox.protocols.kafka.messages.produce import (
     TopicProduceData,
     TopicProduceResponse,
 )
+from pillarbox.protocols.kafka.rights import WRITE_TOPIC, WRITE_TRANSACTION
 from pillarbox.store.batch import BatchError, BatchHeader, read_header
 from pillarbox.store.codecs import open_records
 from pillarbox.store.log_base import LogFailed
@@ -98,7 +99,7 @@ class Appending:
                 by_id = call.version >= BY_ID_FROM
                 code = ErrorCode.UNKNOWN_TOPIC_ID if by_id else ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
                 raise Refused(code)
-            if not call.allows("write", topic.name):
+            if not call.allows(WRITE_TOPIC, topic.name):
                 raise Refused(ErrorCode.TOPIC_AUTHORIZATION_FAILED)
             if not 0 <= data.index < len(topic.partitions):
                 raise Refused(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
@@ -150,7 +151,7 @@ class Appending:
         name = request.transactional_id
         if not name or request.acks != ALL:
             raise Refused(ErrorCode.INVALID_REQUEST, "a transactional batch needs its id, and acks of all")
-        if not self._call.allows("write", name):
+        if not self._call.allows(WRITE_TRANSACTION, name):
             raise Refused(ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED)
         producer_id, epoch = header.producer_id, header.producer_epoch
         may_join = self._call.version >= JOINS_FROM or transactions.is_restored(name)

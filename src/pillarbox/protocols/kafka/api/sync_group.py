@@ -9,10 +9,11 @@ from pillarbox.protocols.kafka.call import Call
 from pillarbox.protocols.kafka.errors import ErrorCode
 from pillarbox.protocols.kafka.groups.member import Synced, Syncing
 from pillarbox.protocols.kafka.messages.sync_group import SyncGroupRequest, SyncGroupResponse
+from pillarbox.protocols.kafka.rights import READ_GROUP
 
 
 def answer(call: Call, request: SyncGroupRequest) -> SyncGroupResponse | None:
-    if not call.allows("read", request.group_id):
+    if not call.allows(READ_GROUP, request.group_id):
         return _response(Synced(ErrorCode.GROUP_AUTHORIZATION_FAILED))
     if not request.group_id:
         return _response(Synced(ErrorCode.INVALID_GROUP_ID))

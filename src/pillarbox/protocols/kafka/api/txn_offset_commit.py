@@ -19,6 +19,7 @@ from pillarbox.protocols.kafka.messages.txn_offset_commit import (
     TxnOffsetCommitResponsePartition,
     TxnOffsetCommitResponseTopic,
 )
+from pillarbox.protocols.kafka.rights import READ_GROUP, READ_TOPIC, WRITE_TRANSACTION
 
 if TYPE_CHECKING:
     from pillarbox.broker.topics import Topic
@@ -70,9 +71,9 @@ def answer(call: Call, request: TxnOffsetCommitRequest) -> TxnOffsetCommitRespon
 def _refused(call: Call, request: TxnOffsetCommitRequest) -> ErrorCode:
     """Why nothing of it can be held."""
     name, producer_id, epoch = request.transactional_id, request.producer_id, request.producer_epoch
-    if not call.allows("write", name):
+    if not call.allows(WRITE_TRANSACTION, name):
         return ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED
-    if not call.allows("read", request.group_id):
+    if not call.allows(READ_GROUP, request.group_id):
         return ErrorCode.GROUP_AUTHORIZATION_FAILED
     transactions, groups = call.head.transactions, call.head.groups
     if call.version >= JOINS_FROM or transactions.is_restored(name):
@@ -94,7 +95,7 @@ def _refused(call: Call, request: TxnOffsetCommitRequest) -> ErrorCode:
 def _partition_refused(
     call: Call, name: str, topic: Topic | None, one: TxnOffsetCommitRequestPartition
 ) -> ErrorCode:
-    if not call.allows("read", name):
+    if not call.allows(READ_TOPIC, name):
         return ErrorCode.TOPIC_AUTHORIZATION_FAILED
     if topic is None or not 0 <= one.partition_index < len(topic.partitions):
         return ErrorCode.UNKNOWN_TOPIC_OR_PARTITION

@@ -14,13 +14,13 @@ from pillarbox.protocols.kafka.messages.update_features import (
     UpdateFeaturesRequest,
     UpdateFeaturesResponse,
 )
-from pillarbox.protocols.kafka.permissions import demand_administrator
+from pillarbox.protocols.kafka.rights import ALTER_CLUSTER
 
 
 def answer(call: Call, request: UpdateFeaturesRequest) -> UpdateFeaturesResponse:
     results = [UpdatableFeatureResult(each.feature, error_message=None) for each in request.feature_updates]
     try:
-        demand_administrator(call)
+        call.demand(ALTER_CLUSTER)
         for each in request.feature_updates:
             _demand_level(call, each)
     except Refused as refused:
