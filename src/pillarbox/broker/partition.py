@@ -122,9 +122,10 @@ class Partition:
         self._asked.pop(ticket)[0](offset)
 
     def load_failed(self, ticket: int, error: Exception) -> None:
-        """What the disk refuses ends all storing; what retention has removed does not."""
+        """What the disk refuses ends all storing; what retention has removed does not, nor a read that the
+        deletion of the stream has overtaken."""
         failed = self._asked.pop(ticket)[1]
-        if not isinstance(error, OffsetOutOfRange):
+        if self.failure is None and not isinstance(error, OffsetOutOfRange):
             self._streams.failed(f"reading stream {self.name!r} failed: {error}")
         failed(error)
 

@@ -1,0 +1,57 @@
+"""What a partition makes of a log's answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pillarbox.broker.partition import Partition
+from pillarbox.engine.logs import LogOptions, OffsetOutOfRange
+
+
+class Log:
+    """Answers nothing by itself."""
+
+    def read(self, *arguments: Any, **more: Any) -> None:
+        return None
+
+
+class Streams:
+    """What a partition asks of them."""
+
+    def __init__(self) -> None:
+        self.failures: list[str] = []
+        self.ticket = 0
+
+    def open_log(self, uid: int, options: LogOptions, listener: Partition) -> Log:
+        return Log()
+
+    def take_ticket(self) -> int:
+        self.ticket += 1
+        return self.ticket
+
+    def failed(self, reason: str) -> None:
+        self.failures.append(reason)
+
+
+@pytest.mark.parametrize(
+    ("deleted", "error", "fails"),
+    [
+        (False, FileNotFoundError("gone"), True),
+        (False, OffsetOutOfRange(1, 2, 3), False),
+        (True, FileNotFoundError("gone"), False),
+    ],
+)
+def test_only_what_the_disk_refuses_of_a_stream_that_is_there_ends_all_storing(
+    deleted: bool, error: Exception, fails: bool
+) -> None:
+    streams = Streams()
+    partition = Partition(streams, 1, "s", LogOptions(), lambda ticket: None)  # type: ignore[arg-type]
+    heard: list[Exception] = []
+    partition.read(0, 100, lambda found: None, heard.append)
+    if deleted:
+        partition.close()
+    partition.load_failed(1, error)
+    assert heard == [error]
+    assert bool(streams.failures) is fails
