@@ -29,7 +29,7 @@ class Life:
         self.engine = LocalEngine("/data", files, scheduler, allocate_bytes=0)
         recovery = self.engine.open()
         self.core = Core(self.engine, now_ms=NOW_MS, random=bytes, wake=lambda: None, logs=self.engine.logs)
-        self.core.streams.make_codec = RecordCodec
+        self.core.streams.make_codec = lambda: RecordCodec(self.core.dialects)
         self.engine.attach(self.core)
         self.core.restore(recovery)
         self.published = self.confirmed = 0

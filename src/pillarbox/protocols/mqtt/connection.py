@@ -8,12 +8,11 @@ What is wrong ends the connection, and a client of version 5 is told why. Source
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from pillarbox.broker.bearer import Bearer
-from pillarbox.broker.client import ClientFacts, Tls
-from pillarbox.broker.counters import TrafficCounters
+from pillarbox.protocols.base import BaseConnection
 from pillarbox.protocols.mqtt import connecting, packets, subscribing
 from pillarbox.protocols.mqtt.inbound import Inbound
 from pillarbox.protocols.mqtt.packets import (
@@ -32,7 +31,8 @@ from pillarbox.protocols.mqtt.properties import CONNECT, PUBACK, PUBCOMP, PUBLIS
 from pillarbox.protocols.mqtt.reasons import ReasonCode
 
 if TYPE_CHECKING:
-    from pillarbox.broker.session import Session
+    from pillarbox.broker.client import ClientFacts
+    from pillarbox.broker.consumer import Consumer
     from pillarbox.protocols.mqtt.head import Head
     from pillarbox.protocols.mqtt.outbound import Outbound
     from pillarbox.protocols.mqtt.sessions import ClientSession
@@ -48,13 +48,8 @@ SHOWN: Final = {packets.V31: "MQTT 3.1", packets.V311: "MQTT 3.1.1", packets.V5:
 _log = logging.getLogger("pillarbox.mqtt")
 
 
-class Connection:
-    """See the module. `peer` names both ends of the socket for people; `loopback`: the peer is this host."""
-
-    published = False
-    """Has published while publishers are held up."""
-    certificate_user: str | None = None
-    tls: Mapping[str, str] | None = None
+class Connection(BaseConnection):
+    """See the module."""
 
     def __init__(
         self,
@@ -64,19 +59,9 @@ class Connection:
         loopback: bool = True,
         on_output: Callable[[], None] = lambda: None,
     ) -> None:
+        super().__init__(head.core, peer=peer, loopback=loopback, on_output=on_output)
         self.head = head
-        self.peer = peer
-        self.loopback = loopback
-        self.on_output = on_output
-        self.unsent_bytes: Callable[[], int] = lambda: 0
-        self.traffic = TrafficCounters()
-        self.writable = True
-        self.waiting = False
-        self.want_close = False
-        self.in_body = 0
-        self.bodies_out_bytes = 0
         self.version = packets.V311
-        self.session: Session | None = None
         self.state: ClientSession | None = None
         """What outlives the connection, or may; None before CONNECT and after the end."""
         self.will: Will | None = None
@@ -86,26 +71,12 @@ class Connection:
         self.inbound = Inbound(self)
         self.outbound: Outbound
         """Made with the session."""
-        self._input = bytearray()
-        self._out: list[bytes | bytearray | memoryview] = []
-        self._started_ms = self._received_ms = head.core.changes.now_ms
 
     def __repr__(self) -> str:
         name = self.state.client_id if self.state is not None else None
         return f"<Connection {self.peer} client={name!r}>"
 
     # --- bytes in ----------------------------------------------------------------------------------
-
-    def receive(self, data: bytes | memoryview) -> None:
-        """Take what the socket gave and act on all whole packets in it. Nothing of `data` is kept."""
-        self._received_ms = self.head.core.changes.now_ms
-        self._input += data
-        if not self.waiting and len(self._input) >= self.in_body:
-            self._scan()
-
-    def body_bytes_due(self) -> int:
-        """How many bytes are sure to come while `in_body`."""
-        return max(0, self.in_body - len(self._input))
 
     def _scan(self) -> None:
         data = self._input
@@ -143,13 +114,6 @@ class Connection:
 
     # --- packets out ---------------------------------------------------------------------------------
 
-    def send(self, packet: bytes) -> None:
-        """Have a packet written in this turn."""
-        if not self._out:
-            self.on_output()
-        self._out.append(packet)
-        self.bodies_out_bytes += len(packet)
-
     def answer_when_durable(self, kind: int, packet_id: int) -> None:
         """Send PUBREC, PUBREL or PUBCOMP when all that was kept up to now is durable."""
         self.reply_when_durable(packets.answer(kind, packet_id, self.version))
@@ -172,12 +136,6 @@ class Connection:
                 self.send(packet)
 
         self.head.promises.when_durable(reply)
-
-    def take_output(self) -> list[bytes | bytearray | memoryview]:
-        """What there is to write."""
-        out, self._out = self._out, []
-        self.bodies_out_bytes = 0
-        return out
 
     # --- the end ---------------------------------------------------------------------------------------
 
@@ -235,71 +193,13 @@ class Connection:
         elif isinstance(self.session.user, Bearer) and now_ms >= self.session.user.expires_ms:
             self.refuse(ReasonCode.MAXIMUM_CONNECT_TIME, "its token is not valid any more")
 
-    def touch(self, now_ms: int) -> None:
-        """It is not read: its silence is ours."""
-        self._received_ms = now_ms
-
-    def pause(self) -> None:
-        """Its socket takes nothing at the moment."""
-        self.writable = False
-
-    def unpause(self) -> None:
-        self.writable = True
-        self.wake_consumers()
-
-    def wake_consumers(self) -> None:
-        """Let its queues look whether there is something for it."""
-        if self.state is not None:
-            for consumer in self.outbound.consumers.values():
-                consumer.queue.wake()
-
-    # --- what the core says ------------------------------------------------------------------------------
-
-    def blocked(self, reason: str) -> None:
-        """Publishers are being held up: what they publish is left where it is."""
-
-    def unblocked(self) -> None:
-        if self.waiting:
-            self.waiting = False
-            self._scan()
-            self.on_output()
-
-    @property
-    def channel_count(self) -> int:
-        return int(self.state is not None)
-
-    # --- what people see -----------------------------------------------------------------------------------
-
-    @property
-    def flow_state(self) -> str:
-        return "blocked" if self.published else "running"
+    def consumers(self) -> list[Consumer]:
+        return list(self.outbound.consumers.values()) if self.state is not None else []
 
     def client_facts(self) -> ClientFacts:
         """What it is."""
-        theirs, _, ours = self.peer.partition(" -> ")
-        peer_host, peer_port = _parted(theirs)
-        host, port = _parted(ours)
         properties = {"client_id": self.state.client_id} if self.state is not None else {}
-        return ClientFacts(
-            self.peer,
-            SHOWN[self.version],
-            host,
-            port,
-            peer_host,
-            peer_port,
-            "PLAIN",
-            1,
-            0,
-            self.keep_alive_s,
-            properties,
-            self._started_ms,
-            Tls(**self.tls) if self.tls is not None else None,
-        )
-
-
-def _parted(address: str) -> tuple[str, int]:
-    host, _, port = address.rpartition(":")
-    return host.strip("[]"), int(port) if port.isdecimal() else 0
+        return self.facts(SHOWN[self.version], "PLAIN", self.keep_alive_s, properties)
 
 
 # --- what packets do ---------------------------------------------------------------------------------

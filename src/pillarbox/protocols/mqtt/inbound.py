@@ -8,13 +8,11 @@ Source: MQTT 5.0, 3.3, 4.3, 4.4; rows R141, R90, R93.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import deque
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from pillarbox.broker.confirm import Publisher
-from pillarbox.broker.counters import SIZE_BOUNDS
-from pillarbox.broker.run import MESSAGE_BYTES
+from pillarbox.broker.target import Target, find_target
 from pillarbox.engine.base import NO_EXPIRATION, Address, Message
 from pillarbox.errors import BrokerError, Reason
 from pillarbox.protocols.mqtt import packets, stored, topics
@@ -27,7 +25,6 @@ from pillarbox.protocols.mqtt.retained import Retained
 
 if TYPE_CHECKING:
     from pillarbox.broker.consumer import Consumer
-    from pillarbox.broker.exchange import Exchange, Route
     from pillarbox.broker.queue import Queue
     from pillarbox.broker.run import Run
     from pillarbox.broker.session import Session
@@ -45,20 +42,9 @@ ALIASES_MAX: Final = 100
 ANSWERS: Final = {1: PUBACK, 2: PUBREC}
 
 
-class Target(NamedTuple):
-    """Where the messages of a topic go, while `route.stamp.valid`."""
-
-    address: Address
-    exchange: Exchange
-    route: Route
-
-
-def find_target(session: Session, topic: str) -> Target:
-    """Resolve a topic for whoever has this session. Raises BrokerError."""
-    key = topics.routing_key(topic)
-    exchange, route = session.route(EXCHANGE, (key,))
-    assert exchange is not None
-    return Target(Address(stored.ORIGIN, EXCHANGE, key), exchange, route)
+def target_of(session: Session, topic: str) -> Target:
+    """Where messages of a topic go. Raises BrokerError."""
+    return find_target(session, stored.ORIGIN, EXCHANGE, topics.routing_key(topic))
 
 
 def message_of(publish: Publish, address: Address, now_ms: int, sender: str = "") -> Message:
@@ -79,21 +65,7 @@ def hand_over(head: Head, session: Session, target: Target, publish: Publish, me
 
     Returns whether any of that has to become durable. Raises BrokerError.
     """
-    core = head.core
-    queues = target.route.queues
-    stored_, refused = core.publish(
-        queues,
-        [message],
-        len(message.body),
-        persistent=message.persistent,
-        expiring=message.expiration_ms != NO_EXPIRATION,
-        prioritized=False,
-        message_bytes=MESSAGE_BYTES + len(message.properties),
-    )
-    target.exchange.counters.publish_in += 1
-    target.exchange.counters.publish_out += len(queues)
-    core.sizes.counts[bisect_left(SIZE_BOUNDS, len(message.body))] += 1
-    core.sizes.body_bytes += len(message.body)
+    kept, refused = target.publish(head.core, message)
     if publish.retain:
         properties = stored.kept(publish.properties)
         head.retained.put(
@@ -107,10 +79,10 @@ def hand_over(head: Head, session: Session, target: Target, publish: Publish, me
                 message.expiration_ms,
             ),
         )
-        stored_ = stored_ or core.changes.has_facts
+        kept = kept or head.core.changes.has_facts
     if refused:
         raise BrokerError(Reason.NOT_ALLOWED, "a queue is full")
-    return stored_
+    return kept
 
 
 class Inbound:
@@ -166,8 +138,8 @@ class Inbound:
         assert connection.session is not None
         assert connection.state is not None
         target = self._targets.get(publish.topic)
-        if target is None or not target.route.stamp.valid:
-            target = find_target(connection.session, publish.topic)
+        if target is None or not target.is_valid:
+            target = target_of(connection.session, publish.topic)
             if len(self._targets) >= ROUTES_MAX:
                 self._targets.clear()
             self._targets[publish.topic] = target

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pillarbox.broker.session import Session
 from pillarbox.errors import BrokerError
-from pillarbox.protocols.mqtt.inbound import find_target, hand_over, message_of
+from pillarbox.protocols.mqtt.inbound import hand_over, message_of, target_of
 from pillarbox.protocols.mqtt.packets import Publish, Will
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class Wills:
             properties=will.properties,
         )
         try:
-            target = find_target(session, will.topic)
+            target = target_of(session, will.topic)
             message = message_of(publish, target.address, self._head.core.changes.now_ms)
             hand_over(self._head, session, target, publish, message)
         except BrokerError as error:

@@ -1,0 +1,157 @@
+"""What connections of several protocols share: the side that the driver sees, and what people are shown.
+
+A head's connection adds how bytes are taken apart and what they mean. Not here: any protocol.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from pillarbox.broker.client import ClientFacts, Tls
+from pillarbox.broker.counters import TrafficCounters
+
+if TYPE_CHECKING:
+    from pillarbox.broker.consumer import Consumer
+    from pillarbox.broker.core import Core
+    from pillarbox.broker.session import Session
+
+
+class BaseConnection:
+    """See the module, and `net.driver.Connection`. `peer` names both ends of the socket for people;
+    `loopback`: the peer is this host; `on_output` is called when there is something to write."""
+
+    published = False
+    """Has published while publishers are held up."""
+    certificate_user: str | None = None
+    """Whom the client's TLS certificate speaks for."""
+    tls: Mapping[str, str] | None = None
+    in_body = 0
+    """How many bytes there have to be before it is worth while to look at them; 0: nobody knows."""
+
+    def __init__(
+        self,
+        core: Core,
+        *,
+        peer: str = "",
+        loopback: bool = True,
+        on_output: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.core = core
+        self.peer = peer
+        self.loopback = loopback
+        self.on_output = on_output
+        self.unsent_bytes: Callable[[], int] = lambda: 0
+        self.traffic = TrafficCounters()
+        self.writable = True
+        self.waiting = False
+        self.want_close = False
+        self.bodies_out_bytes = 0
+        self.session: Session | None = None
+        """Of whoever has logged in."""
+        self._input = bytearray()
+        self._out: list[bytes | bytearray | memoryview] = []
+        self._started_ms = self._received_ms = core.changes.now_ms
+
+    # --- bytes ---------------------------------------------------------------------------------------
+
+    def receive(self, data: bytes | memoryview) -> None:
+        """Take what the socket gave and act on what is whole. Nothing of `data` is kept."""
+        self._received_ms = self.core.changes.now_ms
+        self._input += data
+        if not self.waiting and len(self._input) >= self.in_body:
+            self._scan()
+
+    def _scan(self) -> None:
+        """Act on all of `_input` that is whole, and leave the rest."""
+        raise NotImplementedError
+
+    def body_bytes_due(self) -> int:
+        """How many bytes are sure to come while `in_body`."""
+        return max(0, self.in_body - len(self._input))
+
+    def send(self, data: bytes) -> None:
+        """Have this written in this turn."""
+        if not self._out:
+            self.on_output()
+        self._out.append(data)
+        self.bodies_out_bytes += len(data)
+
+    def take_output(self) -> list[bytes | bytearray | memoryview]:
+        """What there is to write."""
+        out, self._out = self._out, []
+        self.bodies_out_bytes = 0
+        return out
+
+    # --- what the driver says --------------------------------------------------------------------------
+
+    def touch(self, now_ms: int) -> None:
+        """It is not read: its silence is ours."""
+        self._received_ms = now_ms
+
+    def pause(self) -> None:
+        """Its socket takes nothing at the moment."""
+        self.writable = False
+
+    def unpause(self) -> None:
+        self.writable = True
+        self.wake_consumers()
+
+    def wake_consumers(self) -> None:
+        """Let its queues look whether there is something for it."""
+        for consumer in self.consumers():
+            consumer.queue.wake()
+
+    def consumers(self) -> list[Consumer]:
+        """All that receive for it."""
+        return []
+
+    # --- what the core says ------------------------------------------------------------------------------
+
+    def blocked(self, reason: str) -> None:
+        """Publishers are being held up: what they publish is left where it is."""
+
+    def unblocked(self) -> None:
+        if self.waiting:
+            self.waiting = False
+            self._scan()
+            self.on_output()
+
+    @property
+    def channel_count(self) -> int:
+        return int(self.session is not None)
+
+    # --- what people see -----------------------------------------------------------------------------------
+
+    @property
+    def flow_state(self) -> str:
+        return "blocked" if self.published else "running"
+
+    def facts(
+        self, protocol: str, mechanism: str, timeout_s: int, properties: Mapping[str, Any]
+    ) -> ClientFacts:
+        """What it is, in the words of `Client`."""
+        theirs, _, ours = self.peer.partition(" -> ")
+        peer_host, peer_port = _parted(theirs)
+        host, port = _parted(ours)
+        tls = Tls(**self.tls) if self.tls is not None else None
+        return ClientFacts(
+            self.peer,
+            protocol,
+            host,
+            port,
+            peer_host,
+            peer_port,
+            mechanism,
+            1,
+            0,
+            timeout_s,
+            properties,
+            self._started_ms,
+            tls,
+        )
+
+
+def _parted(address: str) -> tuple[str, int]:
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port) if port.isdecimal() else 0
