@@ -24,6 +24,7 @@ COMPANIONS = {
     "management_tls_key": {"management_tls_certificate": "certificate.pem"},
     "prometheus_tls_certificate": {"prometheus_tls_key": "key.pem"},
     "prometheus_tls_key": {"prometheus_tls_certificate": "certificate.pem"},
+    "kafka_advertised_listeners": {"kafka_listeners": "outside://0.0.0.0:9094"},
     "auth_backends": {"oauth_resource_server_id": "rabbitmq", "oauth_keys": "keys.json"},
     "tls_client_certificate": {"tls_authorities": "authorities.pem"},
 }
@@ -31,6 +32,8 @@ COMPANIONS = {
 
 SHAPED = {
     "kafka_advertised": "broker.example:9092",
+    "kafka_listeners": "inside://127.0.0.1:9092,outside://0.0.0.0:9094",
+    "kafka_advertised_listeners": "outside://broker.example:9094",
     "tls_sni": "shop.example=a.pem:b.pem,*.example=c.pem:d.pem",
     "auth_mechanisms": "PLAIN,EXTERNAL",
     "auth_backends": "internal,oauth2",

@@ -23,7 +23,6 @@ from pillarbox.broker.auth import OAUTH2, Permission, Principal
 from pillarbox.broker.core import Core, CoreSnapshot
 from pillarbox.clock import Clock, SystemClock
 from pillarbox.config import Config, sni_files
-from pillarbox.config_values import OFF
 from pillarbox.engine.base import Journal, JournalListener, Recovery, Snapshot
 from pillarbox.engine.logs import Logs
 from pillarbox.errors import StartupError
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
 
     from pillarbox.broker.dialects import Dialects
     from pillarbox.broker.streams import StreamCodec
+    from pillarbox.endpoints import Endpoint
     from pillarbox.oauth.keys import KeyRing
     from pillarbox.ops.management.samples import Sampler
     from pillarbox.ops.management.server import HttpServer
@@ -123,7 +123,9 @@ class Server:
         self.ticker: Ticker
         self.watch: Watch
         self.addresses: dict[str, list[tuple[str, int]]] = {}
-        """Of the ports for clients, by protocol; with an `s` at the end: over TLS."""
+        """Of the ports for clients, by name: the protocol's, with an `s` at the end over TLS, or its own."""
+        self.endpoints: list[tuple[Endpoint, list[tuple[str, int]]]] = []
+        """The same with what each is."""
         self.management_addresses: list[tuple[str, int]] = []
         self.prometheus_addresses: list[tuple[str, int]] = []
         self.management_tls_addresses: list[tuple[str, int]] = []
@@ -293,56 +295,69 @@ class Server:
         if config.connection_max:
             wanted = config.connection_max + CONNECTIONS_TOLD_MAX
             self._socket_max = min(wanted, self._socket_max or wanted)
-        with_tls = bool(config.tls_certificate) and any(each.ports(config)[1] != OFF for each in PROTOCOLS)
+        by_protocol = [(protocol, protocol.endpoints(config)) for protocol in PROTOCOLS]
+        with_tls = any(each.tls for _, endpoints in by_protocol for each in endpoints)
         context = self._tls_context() if with_tls else None
-        for protocol in PROTOCOLS:
-            await self._listen_for_clients(loop, protocol, context)
+        for protocol, endpoints in by_protocol:
+            await self._listen_for_clients(loop, protocol, endpoints, context)
         if any(each.is_open for each in operator_ports(config)):
             from pillarbox.protocols.amqp091.head import settings_of
 
             await self._listen_for_operators(loop, settings_of(self.core, config))
 
     async def _listen_for_clients(
-        self, loop: asyncio.AbstractEventLoop, protocol: ClientProtocol, context: ssl.SSLContext | None
+        self,
+        loop: asyncio.AbstractEventLoop,
+        protocol: ClientProtocol,
+        endpoints: Sequence[Endpoint],
+        context: ssl.SSLContext | None,
     ) -> None:
-        """Open the ports of one protocol, as far as there shall be any."""
+        """Open the ports of one protocol."""
         config = self.config
         connect: Callable[..., Connection] | None = None
 
-        def make_connection(peer: str, loopback: bool, on_output: Callable[[], None]) -> Connection:
+        def make_connection(
+            peer: str, loopback: bool, on_output: Callable[[], None], **told: tuple[str, int]
+        ) -> Connection:
             nonlocal connect
             if connect is None:
                 connect = protocol.load(self.core, config)
-            return connect(peer, loopback, on_output)
+            return connect(peer, loopback, on_output, **told)
 
         def make_driver(
-            peer: tuple[str, int] | None = None, identify: Callable[[Any], str | None] | None = None
+            endpoint: Endpoint,
+            peer: tuple[str, int] | None = None,
+            identify: Callable[[Any], str | None] | None = None,
         ) -> Driver:
+            told = endpoint.advertised
             return Driver(
                 self.ticker,
-                make_connection,
+                partial(make_connection, advertised=told) if told else make_connection,
                 peer=peer,
                 identify=identify,
                 on_opened=self._driver_opened,
                 on_closed=self._driver_closed,
             )
 
-        port, tls_port = protocol.ports(config)
-        if port != OFF:
-            self.addresses[protocol.name] = await self._bind_clients(loop, make_driver, port, None)
-        if context is not None and tls_port != OFF:
-            from pillarbox.net.certificates import user_of
+        for endpoint in endpoints:
+            make = partial(make_driver, endpoint)
+            if endpoint.tls:
+                make = partial(make, identify=self._identify())
+            addresses = await self._bind_clients(loop, make, endpoint, context if endpoint.tls else None)
+            self.addresses[endpoint.name] = addresses
+            self.endpoints.append((endpoint, addresses))
 
-            identify = partial(
-                user_of,
-                login_from=config.tls_login_from,
-                san_type=config.tls_login_san_type,
-                san_index=config.tls_login_san_index,
-            )
-            make_tls_driver = partial(make_driver, identify=identify)
-            self.addresses[protocol.name + "s"] = await self._bind_clients(
-                loop, make_tls_driver, tls_port, context
-            )
+    def _identify(self) -> Callable[[Any], str | None]:
+        """What tells whom a certificate speaks for."""
+        from pillarbox.net.certificates import user_of
+
+        config = self.config
+        return partial(
+            user_of,
+            login_from=config.tls_login_from,
+            san_type=config.tls_login_san_type,
+            san_index=config.tls_login_san_index,
+        )
 
     def _tls_context(self) -> ssl.SSLContext:
         from pillarbox.net.tls import server_context
@@ -419,7 +434,7 @@ class Server:
             if each.is_open:
                 addresses += await self._bind_http(loop, each, makers[each.kind])
         for protocol, addresses in (
-            *((_listener_name(name), addresses) for name, addresses in self.addresses.items()),
+            *((endpoint.shown, addresses) for endpoint, addresses in self.endpoints),
             ("http", self.management_addresses),
             ("https", self.management_tls_addresses),
             ("http/prometheus", self.prometheus_addresses),
@@ -452,13 +467,13 @@ class Server:
         self,
         loop: asyncio.AbstractEventLoop,
         make_driver: Callable[..., Driver],
-        port: int,
+        endpoint: Endpoint,
         context: ssl.SSLContext | None,
     ) -> list[tuple[str, int]]:
         async def listen(family: socket.AddressFamily, host: str, port: int) -> Listener:
             return await self._listener(loop, make_driver, family, host, port, context)
 
-        return await self._bind(listen, self.config.host, port)
+        return await self._bind(listen, endpoint.host or self.config.host, endpoint.port)
 
     async def _bind(
         self,
@@ -603,11 +618,6 @@ def _record_codec(dialects: Dialects) -> StreamCodec:
     from pillarbox.protocols.amqp091.records import RecordCodec
 
     return RecordCodec(dialects)
-
-
-def _listener_name(name: str) -> str:
-    """What RabbitMQ's management API calls a listener: `amqps` is `amqp/ssl`."""
-    return f"{name[:-1]}/ssl" if name.endswith("s") else name
 
 
 def _addresses(host: str) -> list[tuple[socket.AddressFamily, str]]:

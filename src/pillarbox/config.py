@@ -36,6 +36,7 @@ from pillarbox.config_values import (
     WATERMARK,
     Kind,
 )
+from pillarbox.endpoints import address, endpoints
 from pillarbox.errors import StartupError
 from pillarbox.profiles import DEFAULT, PROFILES
 
@@ -597,6 +598,25 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             "under the address that the socket has which accepted them (Kafka's `advertised.listeners`).",
         ),
     ] = ""
+    kafka_listeners: Annotated[
+        tuple[str, ...],
+        Row(
+            KAFKA,
+            NAMES,
+            "Further ports for Kafka clients, each with a name of its own: `NAME://HOST:PORT`, or "
+            "`NAME+tls://HOST:PORT` with the `tls_certificate`; several with commas between them. Without a "
+            "host it is that of all listeners (Kafka's `listeners`).",
+        ),
+    ] = ()
+    kafka_advertised_listeners: Annotated[
+        tuple[str, ...],
+        Row(
+            KAFKA,
+            NAMES,
+            "Where clients of such a port are told to connect, as `NAME://HOST:PORT`; of those that are not "
+            "named here, as by `kafka_advertised` or where they did (Kafka's `advertised.listeners`).",
+        ),
+    ] = ()
     kafka_anonymous_user: Annotated[
         str,
         Row(
@@ -802,7 +822,13 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise ConfigError(f'tls_client_certificate "{asked}" needs tls_authorities to check against')
         plain = (self.port, self.kafka_port, self.mqtt_port)
         over_tls = (self.tls_port, self.kafka_tls_port, self.mqtt_tls_port) if self.tls_certificate else ()
-        if all(port == OFF for port in (*plain, *over_tls)):
+        try:
+            listeners = endpoints("kafka", self.kafka_listeners, self.kafka_advertised_listeners)
+        except ValueError as error:
+            raise ConfigError(f"kafka_listeners {error}") from None
+        if any(each.tls for each in listeners) and not self.tls_certificate:
+            raise ConfigError("kafka_listeners with TLS need a tls_certificate")
+        if all(port == OFF for port in (*plain, *over_tls)) and not listeners:
             raise ConfigError("there is no port for clients: port is off, and so is the one with TLS")
         for field in ("configure", "write", "read"):
             pattern = getattr(self, f"default_permissions_{field}")
@@ -855,12 +881,10 @@ def sni_files(entries: Iterable[str]) -> dict[str, tuple[str, str]]:
 
 def advertised_address(text: str) -> tuple[str, int] | None:
     """Host and port of `HOST:PORT`; None for no text."""
-    host, _, port = text.rpartition(":")
-    if not text:
-        return None
-    if not host or not port.isdigit() or not 0 < int(port) <= PORT_MAX:
-        raise ConfigError(f'kafka_advertised must be HOST:PORT, not "{text}"')
-    return host.strip("[]"), int(port)
+    try:
+        return address(text) if text else None
+    except ValueError as error:
+        raise ConfigError(f"kafka_advertised {error}") from None
 
 
 class Option(NamedTuple):

@@ -199,8 +199,13 @@ def test_confluent_gives_credentials_to_users(closed_broker: Broker) -> None:
     assert refusal(admin.describe_user_scram_credentials(["joe"])) == "RESOURCE_NOT_FOUND"
 
 
-def over_tls(broker: Broker, authority: Authority, **more: Any) -> dict[str, Any]:  # noqa: F811
-    port = broker.call(lambda running: running.addresses["kafkas"][0][1])
+def over_tls(
+    broker: Broker,
+    authority: Authority,  # noqa: F811
+    listener: str = "kafkas",
+    **more: Any,
+) -> dict[str, Any]:
+    port = broker.call(lambda running: running.addresses[listener][0][1])
     return {
         "bootstrap.servers": f"127.0.0.1:{port}",
         "security.protocol": "SSL",
@@ -209,6 +214,22 @@ def over_tls(broker: Broker, authority: Authority, **more: Any) -> dict[str, Any
         **QUIET,
         **{key.replace("_", "."): value for key, value in more.items()},
     }
+
+
+@NO_OPENSSL
+@pytest.mark.row("K40", "K70")
+def test_confluent_produces_through_a_named_listener_with_tls(
+    authority: Authority,  # noqa: F811
+    server: Pair,  # noqa: F811
+) -> None:
+    """It goes on at the address that it was told, which is on the same listener."""
+    options = {"kafka_listeners": ("safe+tls://127.0.0.1:0",), "tls_client_certificate": "none"}
+    with broker_with(authority, server, **options) as broker:
+        producer = Producer(over_tls(broker, authority, "kafka-safe"))
+        failures: list[Any] = []
+        producer.produce("t", b"v", on_delivery=lambda error, message: failures.append(error))
+        assert producer.flush(TIMEOUT_S) == 0
+        assert failures == [None]
 
 
 @NO_OPENSSL

@@ -11,6 +11,9 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from pillarbox.config_values import OFF
+from pillarbox.endpoints import Endpoint, endpoints
+
 if TYPE_CHECKING:
     from pillarbox.broker.core import Core
     from pillarbox.broker.dialects import Dialect
@@ -30,9 +33,23 @@ class Protocol(NamedTuple):
     """Has `DIALECT`, which reads and writes the messages that this protocol stores; empty: it stores none."""
     origins: tuple[str, ...] = ()
     """Of such messages (see `engine.base.Address`)."""
+    more: Callable[[Config], tuple[Endpoint, ...]] = lambda config: ()
+    """Its listeners that have names of their own."""
+
+    def endpoints(self, config: Config) -> list[Endpoint]:
+        """All ports on which it is to be spoken."""
+        port, tls_port = self.ports(config)
+        usual = (
+            Endpoint(self.name, self.name, port),
+            Endpoint(self.name, f"{self.name}s", tls_port if config.tls_certificate else OFF, tls=True),
+        )
+        return [each for each in (*usual, *self.more(config)) if each.port != OFF]
 
     def load(self, core: Core, config: Config) -> Callable[..., Any]:
-        """Import the head; return what makes connections (see `net.driver.ConnectionFactory`)."""
+        """Import the head; return what makes connections (see `net.driver.ConnectionFactory`).
+
+        Where an endpoint is advertised elsewhere, that is given to it too, as `advertised`.
+        """
         factory: Callable[..., Any] = import_module(self.module).connections(core, config)
         return factory
 
@@ -46,7 +63,10 @@ PROTOCOLS: Final = (
         ("amqp091", "amqp091:own-deaths"),
     ),
     Protocol(
-        "kafka", lambda config: (config.kafka_port, config.kafka_tls_port), "pillarbox.protocols.kafka.head"
+        "kafka",
+        lambda config: (config.kafka_port, config.kafka_tls_port),
+        "pillarbox.protocols.kafka.head",
+        more=lambda config: endpoints("kafka", config.kafka_listeners, config.kafka_advertised_listeners),
     ),
     Protocol(
         "mqtt",

@@ -404,3 +404,41 @@ def test_refusals_for_each_thing_that_only_administrators_may_do(jane: Asking) -
     assert moved.partitions[0].error_code.value == Code.CLUSTER_AUTHORIZATION_FAILED
     (quota,) = jane.ask("AlterClientQuotas", 1, entries=[{"entity": [], "ops": []}]).entries
     assert quota.error_code.value == Code.CLUSTER_AUTHORIZATION_FAILED
+
+
+# --- listeners -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.row("K40", "T16")
+def test_clients_are_told_the_address_that_is_advertised_for_their_listener() -> None:
+    """Whatever they ask by; of a listener without one, and of the usual port, the address that they used."""
+    options = {
+        "kafka_listeners": ("near://127.0.0.1:0", "far://127.0.0.1:0"),
+        "kafka_advertised_listeners": ("far://kafka.example:19092",),
+    }
+    with Broker(kafka_port=0, **options) as broker:
+        addresses = broker.call(lambda server: {name: found[0] for name, found in server.addresses.items()})
+        assert len({addresses[name] for name in ("kafka", "kafka-near", "kafka-far")}) == 3
+        for name, told in (
+            ("kafka", addresses["kafka"]),
+            ("kafka-near", addresses["kafka-near"]),
+            ("kafka-far", ("kafka.example", 19092)),
+        ):
+            host, port = addresses[name]
+            with Asking(f"{host}:{port}") as client:
+                (node,) = client.ask("Metadata", 12, topics=()).brokers
+                (listed,) = client.ask("DescribeCluster", 2, endpoint_type=1).brokers
+                (found,) = client.ask("FindCoordinator", 6, coordinator_keys=("g",)).coordinators
+                assert [(each.host, each.port) for each in (node, listed, found)] == [told] * 3
+                (shown,) = client.ask(
+                    "DescribeConfigs",
+                    4,
+                    resources=[
+                        {
+                            "resource_type": 4,
+                            "resource_name": "1",
+                            "configuration_keys": ["advertised.listeners"],
+                        }
+                    ],
+                ).results
+                assert shown.configs[0].value == "kafka-far://kafka.example:19092"

@@ -34,13 +34,20 @@ def _flag(value: bool) -> str:
     return "true" if value else "false"
 
 
+def _advertised(head: Head) -> str | None:
+    """By the names of the listeners that say it."""
+    settings = head.settings
+    told = {"kafka": settings.advertised, **{each.name: each.advertised for each in settings.listeners}}
+    return ",".join(f"{name}://{at[0]}:{at[1]}" for name, at in told.items() if at) or None
+
+
 _OWN: Final = (
     BrokerRow(
         "advertised.listeners",
         Kind.STRING,
         None,
         "Where clients are told to connect; by default where they did.",
-        lambda head: ":".join(map(str, head.settings.advertised)) if head.settings.advertised else None,
+        _advertised,
     ),
     BrokerRow(
         "auto.create.topics.enable",

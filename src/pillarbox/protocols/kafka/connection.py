@@ -72,6 +72,8 @@ class Connection:
 
     published = False
     """Has published while publishers are held up."""
+    advertised: tuple[str, int] | None = None
+    """Where its client is told to connect; None: as everybody."""
     certificate_user: str | None = None
     tls: Mapping[str, str] | None = None
 

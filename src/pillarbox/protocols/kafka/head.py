@@ -15,6 +15,7 @@ import msgspec
 
 from pillarbox.broker.promises import Promises
 from pillarbox.config import advertised_address
+from pillarbox.endpoints import Endpoint, endpoints
 from pillarbox.errors import BrokerError, Reason
 from pillarbox.protocols.kafka.acls import Acls
 from pillarbox.protocols.kafka.api import SERVED
@@ -55,7 +56,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     loopback_users: tuple[str, ...] = ("guest",)
     """Users who may connect from this machine only."""
     advertised: tuple[str, int] | None = None
-    """Where clients are told to connect; None: where they did (T16)."""
+    """Where clients are told to connect whose listener does not say it; None: where they did (T16)."""
+    listeners: tuple[Endpoint, ...] = ()
+    """Those that have names."""
     acls: bool = False
     """Rights are by Kafka's ACLs, not by the permissions of users."""
     open_by_default: bool = False
@@ -138,16 +141,24 @@ class Head:
         return self.settings.log_dir or MEMORY
 
     def connect(
-        self, peer: str = "", loopback: bool = True, on_output: Callable[[], None] = lambda: None
+        self,
+        peer: str = "",
+        loopback: bool = True,
+        on_output: Callable[[], None] = lambda: None,
+        advertised: tuple[str, int] | None = None,
     ) -> Connection:
-        """Make the connection of a socket that was accepted."""
+        """Make the connection of a socket that was accepted.
+
+        `advertised`: where its client is to connect, if its listener says it.
+        """
         connection = Connection(self, peer=peer, loopback=loopback, on_output=on_output)
+        connection.advertised = advertised
         self.connections[connection] = None
         return connection
 
     def address_for(self, connection: Connection) -> tuple[str, int]:
         """Host and port under which this client reaches the broker (T16)."""
-        return self.settings.advertised or connection.addresses[2:]
+        return connection.advertised or self.settings.advertised or connection.addresses[2:]
 
     def forget(self, connection: Connection) -> None:
         """A connection is gone."""
@@ -175,13 +186,14 @@ def _cluster_id(settings: Settings) -> str:
     return base64.urlsafe_b64encode(digest[:16]).decode().rstrip("=")
 
 
-def connections(core: Core, config: Config) -> Callable[[str, bool, Callable[[], None]], Connection]:
+def connections(core: Core, config: Config) -> Callable[..., Connection]:
     """What makes a connection for each socket that was accepted (see `protocols.registry`)."""
     settings = Settings(
         vhost=config.default_vhost,
         anonymous="" if config.kafka_anonymous_user == NOBODY else config.kafka_anonymous_user,
         loopback_users=config.loopback_users,
         advertised=advertised_address(config.kafka_advertised),
+        listeners=endpoints("kafka", config.kafka_listeners, config.kafka_advertised_listeners),
         acls=config.kafka_authorizer == ACL,
         open_by_default=config.kafka_allow_everyone_if_no_acl,
         auto_create_topics=config.kafka_auto_create_topics,
