@@ -26,7 +26,7 @@ from pillarbox.config import Config, sni_files
 from pillarbox.engine.base import Journal, JournalListener, Recovery, Snapshot
 from pillarbox.engine.logs import Logs
 from pillarbox.errors import StartupError
-from pillarbox.net.driver import Connection, Driver
+from pillarbox.net.driver import Driver
 from pillarbox.net.ticker import Ticker
 from pillarbox.ops.garbage import Collector
 from pillarbox.ops.ports import OperatorPort, operator_ports
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from pillarbox.ops.management.server import HttpServer
     from pillarbox.protocols.amqp091.connection import Connection as AmqpConnection
     from pillarbox.protocols.amqp091.handshake import Settings
-    from pillarbox.protocols.registry import Protocol as ClientProtocol
+    from pillarbox.protocols.registry import Spoken
 
 log = logging.getLogger("pillarbox")
 
@@ -122,6 +122,8 @@ class Server:
         self.core: Core
         self.ticker: Ticker
         self.watch: Watch
+        self.spoken: dict[str, Spoken] = {}
+        """Protocols for which a port is open."""
         self.addresses: dict[str, list[tuple[str, int]]] = {}
         """Of the ports for clients, by name: the protocol's, with an `s` at the end over TLS, or its own."""
         self.endpoints: list[tuple[Endpoint, list[tuple[str, int]]]] = []
@@ -288,7 +290,7 @@ class Server:
         await keys.start()
 
     async def _listen(self, loop: asyncio.AbstractEventLoop) -> None:
-        from pillarbox.protocols.registry import PROTOCOLS
+        from pillarbox.protocols.registry import PROTOCOLS, Spoken
 
         config = self.config
         self._socket_max = connections_possible()
@@ -299,7 +301,10 @@ class Server:
         with_tls = any(each.tls for _, endpoints in by_protocol for each in endpoints)
         context = self._tls_context() if with_tls else None
         for protocol, endpoints in by_protocol:
-            await self._listen_for_clients(loop, protocol, endpoints, context)
+            spoken = Spoken(protocol, self.core, config)
+            if endpoints:
+                self.spoken[protocol.name] = spoken
+            await self._listen_for_clients(loop, spoken, endpoints, context)
         if any(each.is_open for each in operator_ports(config)):
             from pillarbox.protocols.amqp091.head import settings_of
 
@@ -308,21 +313,11 @@ class Server:
     async def _listen_for_clients(
         self,
         loop: asyncio.AbstractEventLoop,
-        protocol: ClientProtocol,
+        spoken: Spoken,
         endpoints: Sequence[Endpoint],
         context: ssl.SSLContext | None,
     ) -> None:
         """Open the ports of one protocol."""
-        config = self.config
-        connect: Callable[..., Connection] | None = None
-
-        def make_connection(
-            peer: str, loopback: bool, on_output: Callable[[], None], **told: tuple[str, int]
-        ) -> Connection:
-            nonlocal connect
-            if connect is None:
-                connect = protocol.load(self.core, config)
-            return connect(peer, loopback, on_output, **told)
 
         def make_driver(
             endpoint: Endpoint,
@@ -332,7 +327,7 @@ class Server:
             told = endpoint.advertised
             return Driver(
                 self.ticker,
-                partial(make_connection, advertised=told) if told else make_connection,
+                partial(spoken.connect, advertised=told) if told else spoken.connect,
                 peer=peer,
                 identify=identify,
                 on_opened=self._driver_opened,
@@ -401,10 +396,12 @@ class Server:
             self._connect_locally(settings),
             version=core.profile.version,
             started_ms=self.clock.now_ms(),
+            spoken=self.spoken,
         )
         pace = Pace()
         sampler = self.sampler = Sampler(core)
         sampler.watch(node.gauges, lambda: node.gauge(len(core.sessions)))
+        sampler.sources += [spoken.samples for spoken in self.spoken.values()]
         sampler.start()
 
         def make_site(stopping: asyncio.Event) -> Any:

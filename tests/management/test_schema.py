@@ -24,7 +24,7 @@ CHECKS = [not_a_server_error, content_type_conformance, response_schema_conforma
 @pytest.mark.row("R110", "R111", "R115")
 @pytest.mark.timeout(600)
 def test_every_operation_answers_as_it_is_described() -> None:
-    with Broker(management_port=0, connection_max=0) as broker:
+    with Broker(management_port=0, kafka_port=0, connection_max=0) as broker:
         schema = schemathesis.openapi.from_url(f"{broker.management_url}/api/openapi.json")
         headers = {"authorization": basic("guest", "guest")}
         operations = [found.ok() for found in schema.get_all_operations()]

@@ -103,6 +103,20 @@ class TrafficCounters(Counters):
     send_cnt: int
 
 
+class LogCounters(Counters):
+    """Of a partition since the start: records and bytes that came in, bytes that went out as they lie in the
+    log, and how often it was asked for either."""
+
+    NAMES = ("messages_in", "bytes_in", "bytes_out", "produce", "fetch")
+    __slots__ = NAMES
+
+    messages_in: int
+    bytes_in: int
+    bytes_out: int
+    produce: int
+    fetch: int
+
+
 class ChurnCounters(Counters):
     """Of the broker: what was made, and what went."""
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from pillarbox.broker.counters import LogCounters
 from pillarbox.engine.logs import OffsetOutOfRange
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class Partition:
         """Who asked the log for something, by ticket: answer and fault."""
         self.watchers: dict[Watcher, None] = {}
         """Called when more is committed; whoever has enough takes itself away."""
+        self.traffic = LogCounters()
         self.failure: str | None = None
         """Why the log can store nothing more."""
         self.log: PartitionLog = streams.open_log(uid, options, self)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 import msgspec
 
+from pillarbox.broker.counters import LogCounters
 from pillarbox.errors import BrokerError, Reason
 
 if TYPE_CHECKING:
@@ -71,6 +72,8 @@ class Streams:
         """Who owes an answer, the journal or a log: (all up to here is durable, the last asked for)."""
         self._ticket = 0
         self._timed = False
+        self.past_traffic = LogCounters()
+        """Of streams that were deleted."""
 
     def __repr__(self) -> str:
         return f"<Streams open={len(self._open)} owing={len(self._owing)}>"
@@ -114,6 +117,7 @@ class Streams:
     def forget(self, queue: StreamQueue) -> None:
         """A stream was deleted: nobody waits for it, and its log goes."""
         self._open.pop(queue, None)
+        self.past_traffic.add(queue.partition.traffic)
         self.grown.pop(queue, None)
         if queue in self._owing:
             self._owing[queue] = (self._core.ticket, self._core.ticket)

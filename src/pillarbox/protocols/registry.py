@@ -1,13 +1,14 @@
-"""The protocols that clients may speak, a row each: ports, and where the head is.
+"""The protocols that clients may speak, a row each: ports, where the head is, and what operators see of it.
 
 To add a protocol: its folder, a row here, its options in `pillarbox.config`. To take one away: the same the
-other way round. A head's module is imported when its first client connects, so that it costs no time at the
-start and no memory where nobody speaks it.
+other way round, and the folder of what operators see of it alone. A head's module is imported when its first
+client connects, so that it costs no time at the start and no memory where nobody speaks it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -16,6 +17,7 @@ from pillarbox.endpoints import Endpoint, endpoints
 
 if TYPE_CHECKING:
     from pillarbox.broker.core import Core
+    from pillarbox.broker.counters import Counters
     from pillarbox.broker.dialects import Dialect
     from pillarbox.config import Config
 
@@ -35,6 +37,9 @@ class Protocol(NamedTuple):
     """Of such messages (see `engine.base.Address`)."""
     more: Callable[[Config], tuple[Endpoint, ...]] = lambda config: ()
     """Its listeners that have names of their own."""
+    operators: str = ""
+    """Where routes and metrics are that concern this protocol alone, if there are any; loaded with the HTTP
+    stack. What `load` returns has a `view` then, for the questions that operators ask."""
 
     def endpoints(self, config: Config) -> list[Endpoint]:
         """All ports on which it is to be spoken."""
@@ -54,6 +59,43 @@ class Protocol(NamedTuple):
         return factory
 
 
+class Spoken:
+    """A protocol that is spoken here. Its head is made when somebody first needs it."""
+
+    def __init__(self, protocol: Protocol, core: Core, config: Config) -> None:
+        self.protocol = protocol
+        self._core = core
+        self._config = config
+
+    def __repr__(self) -> str:
+        return f"<Spoken {self.protocol.name} loaded={self.is_loaded}>"
+
+    @cached_property
+    def _connect(self) -> Callable[..., Any]:
+        return self.protocol.load(self._core, self._config)
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether anybody has needed it."""
+        return "_connect" in self.__dict__
+
+    def connect(
+        self, peer: str, loopback: bool, on_output: Callable[[], None], **told: tuple[str, int]
+    ) -> Any:
+        """Make the connection of a socket that was accepted; see `Protocol.load`."""
+        return self._connect(peer, loopback, on_output, **told)
+
+    @property
+    def view(self) -> Any:
+        """What operators ask, where the row has `operators`."""
+        return self._connect.view  # type: ignore[attr-defined]
+
+    def samples(self) -> Iterator[tuple[Counters, Sequence[int]]]:
+        """What of the view is worth a chart, with the values that it has now, in the order of the names."""
+        if self.is_loaded and self.protocol.operators:
+            yield from self.view.samples()
+
+
 PROTOCOLS: Final = (
     Protocol(
         "amqp",
@@ -67,6 +109,7 @@ PROTOCOLS: Final = (
         lambda config: (config.kafka_port, config.kafka_tls_port),
         "pillarbox.protocols.kafka.head",
         more=lambda config: endpoints("kafka", config.kafka_listeners, config.kafka_advertised_listeners),
+        operators="pillarbox.ops.kafka",
     ),
     Protocol(
         "mqtt",

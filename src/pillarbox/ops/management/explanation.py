@@ -8,12 +8,13 @@ Not here: HTTP, pages. A new reason for being stuck is a new function and its pl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from pillarbox.broker.consumer import UNLIMITED
 from pillarbox.broker.stream import StreamQueue
+from pillarbox.ops.management.fields import STRING, array
 
 if TYPE_CHECKING:
     from pillarbox.broker.consumer import Consumer
@@ -26,6 +27,10 @@ NOTE, WARNING, PROBLEM = "note", "warm", "bad"
 """How serious a finding is: a fact, something to know, a reason for messages to wait."""
 
 CONSUMERS_SHOWN = 10
+
+_FINDING = {"type": "object", "properties": {"code": STRING, "severity": STRING, "text": STRING}}
+EXPLANATION = {"type": "object", "properties": {"summary": STRING, "findings": array(_FINDING)}}
+"""The schema of an explanation's document."""
 
 
 class Finding(NamedTuple):
@@ -86,9 +91,13 @@ def summary(case: Case) -> str:
 
 def explain(case: Case) -> list[Finding]:
     """Everything that was found, the most serious first."""
-    found = [finding for find in FINDINGS for finding in find(case)]
+    return most_serious_first(finding for find in FINDINGS for finding in find(case))
+
+
+def most_serious_first(findings: Iterable[Finding]) -> list[Finding]:
+    """In the order in which people want to read them."""
     order = (PROBLEM, WARNING, NOTE)
-    return sorted(found, key=lambda finding: order.index(finding.severity))
+    return sorted(findings, key=lambda finding: order.index(finding.severity))
 
 
 # --- what there is to find ---------------------------------------------------------------------------------
@@ -113,7 +122,7 @@ def _publishers(case: Case) -> Iterator[Finding]:
 def _nobody(case: Case) -> Iterator[Finding]:
     queue = case.queue
     if queue.ready_count and not queue.consumers:
-        since = _ago(case.now_ms - queue.used_ms)
+        since = ago(case.now_ms - queue.used_ms)
         if queue.in_log:
             # Nothing waits there: a stream keeps its messages whether somebody reads them or not.
             yield Finding("no-reader", NOTE, f"nobody reads it; it was used last {since} ago")
@@ -174,7 +183,7 @@ def _oldest(case: Case) -> Iterator[Finding]:
     if oldest.consumer is not None:
         who += f" of consumer {oldest.consumer.tag} ({_client(case.core, oldest.consumer)})"
     since_ms = case.stalls.since_ms(queue)
-    held = f"held {_ago(case.now_ms - since_ms)}" if since_ms is not None else "held a few seconds"
+    held = f"held {ago(case.now_ms - since_ms)}" if since_ms is not None else "held a few seconds"
     yield Finding("oldest-unacknowledged", NOTE, f"oldest unacknowledged: {who}, {held}")
 
 
@@ -208,7 +217,7 @@ def _dead_letters(case: Case) -> Iterator[Finding]:
 def _expiry(case: Case) -> Iterator[Finding]:
     queue = case.queue
     if queue.expires_ms is not None and not queue.consumers:
-        left = _ago(max(0, queue.used_ms + queue.expires_ms - case.now_ms))
+        left = ago(max(0, queue.used_ms + queue.expires_ms - case.now_ms))
         yield Finding("expires", NOTE, f"it will be deleted in {left} unless somebody uses it")
 
 
@@ -234,7 +243,7 @@ def _client(core: Core, consumer: Consumer) -> str:
     return "a client that is gone"
 
 
-def _ago(milliseconds: int) -> str:
+def ago(milliseconds: int) -> str:
     """A time as 00:04:10, or in days."""
     seconds = milliseconds // 1000
     days, seconds = divmod(seconds, 86_400)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import resource
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from pillarbox.broker.counters import Counters
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from pillarbox.ops.management.local_client import Connect
     from pillarbox.ops.management.tracing import Traces
     from pillarbox.ops.resources import Watch
+    from pillarbox.protocols.registry import Spoken
 
 NODE_NAME = "pillarbox@localhost"
 """What clients and messages are told as well; it does not depend on the machine."""
@@ -42,7 +44,14 @@ class Node:
     """See the module. `started_ms` is when it was started; `listeners` grows as sockets are opened."""
 
     def __init__(
-        self, config: Config, watch: Watch, connect: Connect, *, version: str, started_ms: int
+        self,
+        config: Config,
+        watch: Watch,
+        connect: Connect,
+        *,
+        version: str,
+        started_ms: int,
+        spoken: Mapping[str, Spoken],
     ) -> None:
         self.config = config
         self.connect = connect
@@ -52,6 +61,8 @@ class Node:
         self.version = version
         """The release of RabbitMQ that the broker stands in for."""
         self.started_ms = started_ms
+        self.spoken = spoken
+        """Protocols for which a port is open, by name."""
         self.listeners: list[Bound] = []
         self.gauges = Gauges()
         self.traces: Traces

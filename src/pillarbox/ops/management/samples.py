@@ -155,13 +155,19 @@ class Sampler:
         self._kept_max = KEPT_MAX
         self._active_bytes = 0
         self._gauges: list[tuple[Counters, Callable[[], Sequence[int]]]] = []
+        self.sources: list[Callable[[], Iterator[tuple[Counters, Sequence[int]]]]] = []
+        """What else gives gauges with their values, in small steps: those that there are at the time."""
 
     def watch(self, gauges: Counters, read: Callable[[], Sequence[int]]) -> None:
         """Sample these as well; `read` gives their values, in the order of their names."""
-        # They have not been at 0 before somebody looked.
+        self._begin(gauges)
+        self._gauges.append((gauges, read))
+
+    @staticmethod
+    def _begin(gauges: Counters) -> None:
+        """They have not been at 0 before somebody looked."""
         gauges.samples = series = Series(gauges.NAMES)
         series.trimmed = True
-        self._gauges.append((gauges, read))
 
     def start(self) -> None:
         """Begin to sample, now and every interval."""
@@ -195,6 +201,12 @@ class Sampler:
         for gauges, read in self._gauges:
             self._note(gauges, gauges.NAMES, read(), now_ms)
             yield
+        for source in self.sources:
+            for gauges, values in source():
+                if gauges.samples is None:
+                    self._begin(gauges)
+                self._note(gauges, gauges.NAMES, values, now_ms)
+                yield
         overview = [0] * len(TOTALS)
         for vhost in list(core.vhosts.values()):
             totals = [0] * len(TOTALS)

@@ -6,15 +6,21 @@ As in RabbitMQ there is no login: who may come to this port may see it. No messa
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from functools import partial
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
 from pillarbox.ops.management.request import Answer
 from pillarbox.ops.management.sending import Receive, Scope, Send, send_answer
+from pillarbox.ops.operators import of_spoken
 from pillarbox.ops.pace import Pace
 from pillarbox.ops.prometheus.exposition import CONTENT_TYPE, Family, exposition
 from pillarbox.ops.prometheus.families import Source, detailed, per_object, totals
 from pillarbox.ops.resources import process_bytes
+
+if TYPE_CHECKING:
+    from pillarbox.protocols.registry import Spoken
 
 PATH = "/metrics"
 MEMORY = "rabbitmq_memory_breakdown_bytes"
@@ -23,11 +29,23 @@ Query = dict[str, list[str]]
 
 
 def _totals(source: Source, query: Query) -> Iterator[Family]:
-    return totals(source)
+    yield from totals(source)
+    for module, spoken in of_spoken(source.node.spoken):
+        # Who only looks from time to time is no reason to load what nobody uses.
+        if spoken.is_loaded:
+            yield from module.totals(spoken.view)
 
 
 def _per_object(source: Source, query: Query) -> Iterator[Family]:
-    return per_object(source)
+    yield from per_object(source)
+    for module, spoken in of_spoken(source.node.spoken):
+        yield from module.families(spoken.view, source.node)
+
+
+def _of_protocol(module: ModuleType, spoken: Spoken, source: Source, query: Query) -> Iterator[Family]:
+    """Everything that concerns one protocol alone."""
+    families: Iterator[Family] = module.families(spoken.view, source.node)
+    return families
 
 
 def _detailed(source: Source, query: Query) -> Iterator[Family]:
@@ -41,7 +59,9 @@ def _memory(source: Source, query: Query) -> Iterator[Family]:
     yield Family(MEMORY, "gauge", "Memory by use", [({"part": part}, value) for part, value in parts.items()])
 
 
-DOCUMENTS: dict[str, Callable[[Source, Query], Iterator[Family]]] = {
+Document = Callable[[Source, Query], Iterator[Family]]
+
+DOCUMENTS: dict[str, Document] = {
     PATH: _totals,
     f"{PATH}/per-object": _per_object,
     f"{PATH}/detailed": _detailed,
@@ -56,16 +76,23 @@ class Metrics:
         self._source = source
         self._begin = begin
         self._pace = pace
+        self._documents: dict[str, Document] = {
+            **DOCUMENTS,
+            **{
+                f"{PATH}/{spoken.protocol.name}": partial(_of_protocol, module, spoken)
+                for module, spoken in of_spoken(source.node.spoken)
+            },
+        }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             await send_answer(scope, send, self._answer(scope), self._pace)
 
     def _answer(self, scope: Scope) -> Answer:
-        document = DOCUMENTS.get(scope["path"].rstrip("/"))
+        document = self._documents.get(scope["path"].rstrip("/"))
         if document is None:
             return Answer(
-                404, f"the metrics are at {', '.join(DOCUMENTS)}\n".encode(), content_type="text/plain"
+                404, f"the metrics are at {', '.join(self._documents)}\n".encode(), content_type="text/plain"
             )
         if scope["method"] not in ("GET", "HEAD"):
             return Answer(405, b"", {"allow": "GET, HEAD"}, content_type="text/plain")

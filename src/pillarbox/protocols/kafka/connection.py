@@ -97,6 +97,8 @@ class Connection:
         """What the client has logged in by; nothing: it was let in without."""
         self.client_software = ("", "")
         """Name and version, as the client gives them (KIP-511)."""
+        self.client_id: str | None = None
+        """As the client has last called itself."""
         self.traffic = TrafficCounters()
         self.writable = True
         self.waiting = False
@@ -196,7 +198,7 @@ class Connection:
         """Answer one request, or see that it is answered later."""
         try:
             header, at = decode_header(frame)
-            key, version = header.key, header.version
+            key, version, _, self.client_id = header
             call = Call(self, header, len(frame))
             first, last = self.head.offered.get(key, (0, -1))
             if not first <= version <= last:
@@ -382,6 +384,8 @@ class Connection:
         peer_host, peer_port, host, port = self.addresses
         name, version = self.client_software
         properties = {"product": name, "version": version} if name else {}
+        if self.client_id:
+            properties["connection_name"] = self.client_id
         return ClientFacts(
             self.peer,
             "Kafka",

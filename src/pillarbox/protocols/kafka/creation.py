@@ -84,6 +84,20 @@ def demand_partitions(partitions: int) -> None:
         raise Refused(ErrorCode.INVALID_PARTITIONS, text)
 
 
+def demand_more_partitions(topic: Topic, partitions: int) -> None:
+    """Refuse a number of partitions to which a topic cannot grow."""
+    there = len(topic.partitions)
+    if partitions == there:
+        raise Refused(ErrorCode.INVALID_PARTITIONS, f"Topic already has {there} partition(s).")
+    if partitions < there:
+        text = (
+            f"The topic {topic.name} currently has {there} partition(s); "
+            f"{partitions} would not be an increase."
+        )
+        raise Refused(ErrorCode.INVALID_PARTITIONS, text)
+    demand_partitions(partitions)
+
+
 def demand_replication(factor: int) -> None:
     """Refuse any number of replicas but the one that there is, or the default (KIP-464)."""
     if factor < BY_DEFAULT or factor == 0:

@@ -26,6 +26,7 @@ from pillarbox.protocols.kafka.permissions import Permissions
 from pillarbox.protocols.kafka.sasl import mechanisms
 from pillarbox.protocols.kafka.transactions import Transactions
 from pillarbox.protocols.kafka.versions import features, offered
+from pillarbox.protocols.kafka.view import View
 
 if TYPE_CHECKING:
     from pillarbox.broker.auth import Principal
@@ -84,7 +85,7 @@ class Head:
 
     def __init__(self, core: Core, settings: Settings) -> None:
         self.core = core
-        self.settings = settings
+        self.settings: Settings = settings
         self.offered = {key: span for key, span in offered(settings.profile).items() if key in SERVED}
         self.features = features(settings.profile, self.offered)
         """The levels of each feature that clients can rely on: first and last, and the last counts."""
@@ -130,6 +131,11 @@ class Head:
         """All consumer groups, with what is kept of them; made when somebody first asks for one."""
         return Groups(self.core, self.topics)
 
+    @cached_property
+    def view(self) -> View:
+        """What operators see and do."""
+        return View(self)
+
     @property
     def mechanisms(self) -> tuple[str, ...]:
         """How clients can log in."""
@@ -139,6 +145,12 @@ class Head:
     def log_dir(self) -> str:
         """The folder of logs, as clients are told it: a broker in memory has one by name only."""
         return self.settings.log_dir or MEMORY
+
+    def __call__(
+        self, peer: str, loopback: bool, on_output: Callable[[], None], **told: tuple[str, int]
+    ) -> Connection:
+        """See `Protocol.load`."""
+        return self.connect(peer, loopback, on_output, **told)
 
     def connect(
         self,
@@ -186,7 +198,7 @@ def _cluster_id(settings: Settings) -> str:
     return base64.urlsafe_b64encode(digest[:16]).decode().rstrip("=")
 
 
-def connections(core: Core, config: Config) -> Callable[..., Connection]:
+def connections(core: Core, config: Config) -> Head:
     """What makes a connection for each socket that was accepted (see `protocols.registry`)."""
     settings = Settings(
         vhost=config.default_vhost,
@@ -201,4 +213,4 @@ def connections(core: Core, config: Config) -> Callable[..., Connection]:
         log_dir="" if config.memory else config.data,
         login_ms=config.handshake_timeout_s * 1000,
     )
-    return Head(core, settings).connect
+    return Head(core, settings)

@@ -1,4 +1,7 @@
-"""The resources of the management API: one file each, with its routes in `ROUTES`. See the package above."""
+"""The resources of the management API: one file each, with its routes in `ROUTES`. See the package above.
+
+Those of a single protocol are in a package of their own (`ops.operators`).
+"""
 
 from __future__ import annotations
 
@@ -29,6 +32,7 @@ from pillarbox.ops.management.resources import (
     whoami,
 )
 from pillarbox.ops.management.routes import Resource
+from pillarbox.ops.operators import all_modules
 
 RESOURCES = (
     Resource("Overview", overview.ROUTES),
@@ -54,5 +58,6 @@ RESOURCES = (
     Resource("Definitions", definitions.ROUTES),
     Resource("Features", features.ROUTES),
     Resource("Health", health.ROUTES),
+    *(resource for module in all_modules() for resource in module.RESOURCES),
 )
 """In the order of the manual. Of two paths that fit, the first counts: names before placeholders."""

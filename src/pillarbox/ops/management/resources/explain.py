@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pillarbox.ops.management.explanation import Case, explain, summary
-from pillarbox.ops.management.fields import STRING, array
+from pillarbox.ops.management.explanation import EXPLANATION, Case, explain, summary
 from pillarbox.ops.management.routes import SEES, Route
 
 if TYPE_CHECKING:
     from pillarbox.ops.management.request import Request
-
-_FINDING = {"type": "object", "properties": {"code": STRING, "severity": STRING, "text": STRING}}
-_EXPLANATION = {"type": "object", "properties": {"summary": STRING, "findings": array(_FINDING)}}
 
 
 def show(request: Request) -> dict[str, Any]:
@@ -21,5 +17,5 @@ def show(request: Request) -> dict[str, Any]:
 
 
 ROUTES = (
-    Route("GET", "/queues/{vhost}/{queue}/explain", show, SEES, "Why a queue is as it is.", _EXPLANATION),
+    Route("GET", "/queues/{vhost}/{queue}/explain", show, SEES, "Why a queue is as it is.", EXPLANATION),
 )

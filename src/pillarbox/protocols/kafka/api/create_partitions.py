@@ -10,7 +10,7 @@ from collections import Counter
 
 from pillarbox.errors import BrokerError, Reason
 from pillarbox.protocols.kafka.call import Call
-from pillarbox.protocols.kafka.creation import demand_partitions, demand_replicas
+from pillarbox.protocols.kafka.creation import demand_more_partitions, demand_replicas
 from pillarbox.protocols.kafka.errors import ErrorCode, Refused
 from pillarbox.protocols.kafka.messages.create_partitions import (
     CreatePartitionsRequest,
@@ -53,18 +53,9 @@ def _grow(call: Call, wanted: CreatePartitionsTopic, *, validate_only: bool) -> 
     topic = topics.get(wanted.name)
     if topic is None:
         raise Refused(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
-    there = len(topic.partitions)
-    if wanted.count == there:
-        raise Refused(ErrorCode.INVALID_PARTITIONS, f"Topic already has {there} partition(s).")
-    if wanted.count < there:
-        text = (
-            f"The topic {wanted.name} currently has {there} partition(s); "
-            f"{wanted.count} would not be an increase."
-        )
-        raise Refused(ErrorCode.INVALID_PARTITIONS, text)
-    demand_partitions(wanted.count)
+    demand_more_partitions(topic, wanted.count)
     if wanted.assignments is not None:
-        more = wanted.count - there
+        more = wanted.count - len(topic.partitions)
         if len(wanted.assignments) != more:
             text = (
                 f"Attempted to add {more} additional partition(s), but only {len(wanted.assignments)} "

@@ -89,6 +89,7 @@ class Fetching:
         for index in range(len(self._parts)):
             self._read(index)
         if self._is_enough():
+            self._count()
             return self._response
         self._parked = True
         self._call.head.parked[self] = None
@@ -219,4 +220,13 @@ class Fetching:
             partition.watchers.pop(watcher, None)
         self._watching.clear()
         if call.is_open:
+            self._count()
             call.reply(self._response)
+
+    def _count(self) -> None:
+        """Note what is handed out; what was asked for in vain counts as well."""
+        for wanted, topic, data in self._parts:
+            if topic is not None and not data.error_code:
+                traffic = topic.partitions[wanted.partition].partition.traffic
+                traffic.fetch += 1
+                traffic.bytes_out += len(data.records or b"")

@@ -106,6 +106,7 @@ class Appending:
             settings = call.head.topics.settings(topic)
             header = checked(data.records or b"", settings, version=call.version, now_ms=call.now_ms)
             stream = topic.partitions[data.index]
+            stream.partition.traffic.produce += 1
             if "compact" in settings.get("cleanup.policy", ""):
                 keyless = without_key(data.records or b"", header)
                 if keyless:

@@ -152,6 +152,20 @@ class ClassicGroup:
         """Nobody is in it or on the way into it."""
         return self.is_empty and not self._pending
 
+    @property
+    def is_joining(self) -> bool:
+        """A round is under way, and not all are here."""
+        return self.state is State.PREPARING
+
+    @property
+    def is_syncing(self) -> bool:
+        """All are here, and the leader has yet to deal out."""
+        return self.state is State.COMPLETING
+
+    def heard_ms(self, member: Member) -> int:
+        """When a member was last heard of."""
+        return member.silent_ms - (NEW_MEMBER_MS if member.is_new else member.session_timeout_ms)
+
     # --- join --------------------------------------------------------------------------------------
 
     def join(self, joining: Joining, on_joined: OnJoined) -> None:

@@ -113,6 +113,9 @@ class Groups:
     def __iter__(self) -> Iterator[Group]:
         return iter(list(self._groups.values()))
 
+    def __len__(self) -> int:
+        return len(self._groups)
+
     def get(self, name: str) -> Group | None:
         return self._groups.get(name)
 
