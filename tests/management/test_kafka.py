@@ -172,12 +172,14 @@ def test_traffic_of_a_topic_is_counted_per_batch_and_has_rates(still: Broker, st
         read(reader, 1)
     sampled(broker)
     shown = api.get(f"{TOPIC}?msg_rates_age=60&msg_rates_incr=5")
-    assert (shown["messages_in"], shown["messages_in_details"]["rate"]) == (10, 2.0)
+    assert shown["messages_in"] == 10
+    assert shown["messages_in_details"]["rate"] == pytest.approx(2, rel=0.01)
     assert 1_000 < shown["bytes_in"] <= shown["bytes_out"]
     assert min(shown["produce"], shown["fetch"]) >= 1
     assert shown["messages_in_details"]["samples"][0]["sample"] == 10
     cluster = api.get("kafka/cluster")
-    assert (cluster["messages_in"], cluster["messages_in_details"]["rate"]) == (10, 2.0)
+    assert cluster["messages_in"] == 10
+    assert cluster["messages_in_details"]["rate"] == pytest.approx(2, rel=0.01)
     assert api.request("DELETE", TOPIC).status == 204
     assert api.get("kafka/cluster")["messages_in"] == 10, "totals never go back"
 
@@ -384,7 +386,7 @@ def test_lag_of_a_group_has_a_chart(still: Broker, still_api: Client) -> None:
     sampled(broker)
     shown = api.get(f"{GROUP}?lengths_age=10&lengths_incr=5")
     assert [one["sample"] for one in shown["lag_details"]["samples"]][:2] == [1, 4]
-    assert shown["committed_details"]["rate"] == 3 / 5
+    assert shown["committed_details"]["rate"] == pytest.approx(3 / 5, rel=0.01)
 
 
 # --- why is it stuck? --------------------------------------------------------------------------------------
