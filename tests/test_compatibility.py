@@ -17,6 +17,7 @@ PAGE = COMPATIBILITY.read_text()
 ROWS = compatibility_rows(PAGE)
 
 ROW_RANGES = [(1, 16), (20, 32), (40, 58), (60, 77), (80, 85), (90, 100), (110, 129), (140, 147)]
+ACTIVEMQ_ROW_RANGES = [(1, 14), (20, 46), (64, 68), (80, 87)]
 KAFKA_ROW_RANGES = [(1, 19), (30, 41), (50, 59), (60, 65), (70, 81)]
 EXPECTED_IDS = {
     *(
@@ -27,7 +28,8 @@ EXPECTED_IDS = {
     *("311", "312", "320", "402", "403", "404", "405", "406"),
     *("501", "502", "503", "504", "505", "506", "530", "540", "541"),
     *(f"K{number}" for first, end in KAFKA_ROW_RANGES for number in range(first, end)),
-    *(f"T{number}" for number in (*range(1, 12), 15, 16)),
+    *(f"A{number}" for first, end in ACTIVEMQ_ROW_RANGES for number in range(first, end)),
+    *(f"T{number}" for number in (*range(1, 14), 15, 16)),
 }
 STATE = re.compile(r"done|partial: .+|planned \([A-E]\)|planned \(later\)")
 

@@ -219,7 +219,7 @@ class Server:
         self._engine.attach(core)
         core.dead_letters.writers |= {ORIGIN: dead_letter, OWN_DEATHS: dead_letter_anew}
         core.schedules.timetables |= {ORIGIN: TIMETABLE, OWN_DEATHS: TIMETABLE}
-        core.dead_letters.common = registry.COMMON
+        core.dialects.common = registry.COMMON
         core.dialects.find = registry.dialect
         core.streams.make_codec = lambda: _record_codec(core.dialects)
         self.ticker = Ticker(

@@ -108,6 +108,7 @@ USERS = "First user"
 AMQP = "AMQP 0-9-1"
 KAFKA = "Kafka"
 MQTT = "MQTT"
+STOMP = "STOMP"
 LIMITS = "Limits"
 LOGGING = "Logging"
 
@@ -706,6 +707,50 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         ),
     ] = 0
 
+    stomp_port: Annotated[
+        int,
+        Row(
+            STOMP,
+            PORT,
+            "The TCP port for STOMP clients, usually 61613; they are not served unless there is one. 0 takes "
+            "any free port, which the startup line names; `off`: there is none.",
+            minimum=OFF,
+            maximum=PORT_MAX,
+        ),
+    ] = OFF
+    stomp_tls_port: Annotated[
+        int,
+        Row(
+            STOMP,
+            PORT,
+            "The TCP port for STOMP clients over TLS, usually 61614 with RabbitMQ and 61612 with ActiveMQ; "
+            "it is opened when a `tls_certificate` is given. 0 takes any free port, which the startup line "
+            "names; `off`: there is none.",
+            minimum=OFF,
+            maximum=PORT_MAX,
+        ),
+    ] = OFF
+    stomp_dialect: Annotated[
+        str,
+        Row(
+            STOMP,
+            CHOICE,
+            "Whose dialect counts where RabbitMQ and ActiveMQ understand the same frame differently: what "
+            "becomes of a message that is refused by NACK, what the header `host` of CONNECT names, whether "
+            "names of queues may have slashes. What one of them alone has is understood in any case.",
+            choices=("rabbitmq", "activemq"),
+        ),
+    ] = "rabbitmq"
+    stomp_anonymous_user: Annotated[
+        str,
+        Row(
+            STOMP,
+            NAME,
+            "The user as whom STOMP clients act that do not log in; `none`: all have to log in. Who may "
+            "connect from this machine only (`loopback_users`) may do so here as well.",
+        ),
+    ] = "guest"
+
     consumer_timeout_s: Annotated[
         int,
         Row(
@@ -820,15 +865,16 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         if self.tls_client_certificate != "none" and not self.tls_authorities:
             asked = self.tls_client_certificate
             raise ConfigError(f'tls_client_certificate "{asked}" needs tls_authorities to check against')
-        plain = (self.port, self.kafka_port, self.mqtt_port)
-        over_tls = (self.tls_port, self.kafka_tls_port, self.mqtt_tls_port) if self.tls_certificate else ()
+        plain = (self.port, self.kafka_port, self.mqtt_port, self.stomp_port)
+        tls = (self.tls_port, self.kafka_tls_port, self.mqtt_tls_port, self.stomp_tls_port)
         try:
             listeners = endpoints("kafka", self.kafka_listeners, self.kafka_advertised_listeners)
         except ValueError as error:
             raise ConfigError(f"kafka_listeners {error}") from None
         if any(each.tls for each in listeners) and not self.tls_certificate:
             raise ConfigError("kafka_listeners with TLS need a tls_certificate")
-        if all(port == OFF for port in (*plain, *over_tls)) and not listeners:
+        ports = (*plain, *(tls if self.tls_certificate else ()))
+        if all(port == OFF for port in ports) and not listeners:
             raise ConfigError("there is no port for clients: port is off, and so is the one with TLS")
         for field in ("configure", "write", "read"):
             pattern = getattr(self, f"default_permissions_{field}")

@@ -167,6 +167,11 @@ class Broker:
         return self.server.addresses["mqtt"][0][1]
 
     @property
+    def stomp_address(self) -> tuple[str, int]:
+        """Host and port for STOMP clients; `stomp_port` has to have asked for it (0: any free one)."""
+        return self.server.addresses["stomp"][0]
+
+    @property
     def management_url(self) -> str:
         """The URL of the management API, which `management_port` has to have asked for, without `/api`."""
         host, port = self.server.management_addresses[0]

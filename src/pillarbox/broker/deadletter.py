@@ -134,8 +134,6 @@ class DeadLetters:
         self._core = core
         self.writers: dict[str, Writer] = {}
         """By the origin of messages (see `Address`)."""
-        self.common: str | None = None
-        """The origin, with a writer, that messages get whose own has none."""
         self._addresses: dict[tuple[str, str, str, tuple[str, ...]], Address] = {}
 
     def __repr__(self) -> str:
@@ -263,10 +261,11 @@ class DeadLetters:
         writer = self.writers.get(message.address.origin)
         if writer is not None:
             return writer(message, death)
-        if self.common is not None:
-            translated = self._core.dialects.translated(message, self.common)
-            letter = self.writers[self.common](translated, death)
-            return msgspec.structs.replace(letter, origin=self.common)
+        dialects = self._core.dialects
+        if dialects.common is not None:
+            translated = dialects.translated(message, dialects.common)
+            letter = self.writers[dialects.common](translated, death)
+            return msgspec.structs.replace(letter, origin=dialects.common)
         key = message.address.routing_key if death.routing_key is None else death.routing_key
         return DeadLetter(message.properties, (key,), NO_ENVELOPE, 0, ((death.queue, death.reason),))
 

@@ -56,6 +56,8 @@ class Dialects:
     """
 
     def __init__(self) -> None:
+        self.common: str | None = None
+        """The origin of messages whose own protocol has no encoding to store, or no word for their death."""
         self.find: Callable[[str], Dialect | None] = lambda origin: None
         self._known: dict[str, Dialect | None] = {}
 
@@ -65,14 +67,18 @@ class Dialects:
             self._known[origin] = self.find(origin)
         return self._known[origin]
 
+    def said(self, message: Message) -> Neutral:
+        """What a message says, whatever its protocol."""
+        source = self.of(message.address.origin)
+        return Neutral(persistent=message.persistent) if source is None else source.read(message)
+
     def translated(self, message: Message, origin: str) -> Message:
         """The message as somebody of this origin would have sent it."""
-        source, target = self.of(message.address.origin), self.of(origin)
+        target = self.of(origin)
         assert target is not None, "who asks is there"
-        said = Neutral(persistent=message.persistent) if source is None else source.read(message)
         address = message.address
         return msgspec.structs.replace(
             message,
             address=Address(origin, address.exchange, address.routing_key, address.hidden_keys),
-            properties=target.write(said, message),
+            properties=target.write(self.said(message), message),
         )

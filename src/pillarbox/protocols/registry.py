@@ -118,10 +118,14 @@ PROTOCOLS: Final = (
         "pillarbox.protocols.mqtt.dialect",
         ("mqtt",),
     ),
+    Protocol(
+        "stomp", lambda config: (config.stomp_port, config.stomp_tls_port), "pillarbox.protocols.stomp.head"
+    ),
 )
 
 COMMON: Final = "amqp091"
-"""The origin whose dialect a message gets where its own protocol has no say: as a dead letter."""
+"""The origin whose dialect a message gets where its own protocol has no say: as a dead letter, or because its
+protocol has no encoding of its own to store."""
 
 
 def dialect(origin: str) -> Dialect | None:

@@ -45,7 +45,7 @@ def hears_the_end(talker: Talker) -> int:
     return reason
 
 
-@pytest.mark.row("R141")
+@pytest.mark.row("R141", "A64")
 @pytest.mark.parametrize("version", [3, 4, 5])
 def test_a_client_connects_and_is_alive(talk: Talk, version: int) -> None:
     talker = talk(connected=False, version=version)
@@ -56,7 +56,7 @@ def test_a_client_connects_and_is_alive(talk: Talk, version: int) -> None:
     talker.leave()
 
 
-@pytest.mark.row("R141")
+@pytest.mark.row("R141", "A64")
 def test_a_client_of_version_5_is_told_what_the_broker_can(talk: Talk) -> None:
     talker = talk(connected=False)
     properties = talker.connect("").fields["properties"]

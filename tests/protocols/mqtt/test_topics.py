@@ -33,7 +33,7 @@ def slowly(pattern: list[str], topic: list[str]) -> bool:
     )
 
 
-@pytest.mark.row("R141")
+@pytest.mark.row("R141", "A65")
 @given(filters().filter(bool), names)
 def test_a_filter_matches_by_the_letter_of_the_standard(pattern: str, topic: str) -> None:
     dollar = topic.startswith("$") and pattern[0] in "+#"

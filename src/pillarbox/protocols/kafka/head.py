@@ -16,7 +16,6 @@ import msgspec
 from pillarbox.broker.promises import Promises
 from pillarbox.config import advertised_address
 from pillarbox.endpoints import Endpoint, endpoints
-from pillarbox.errors import BrokerError, Reason
 from pillarbox.protocols.kafka.acls import Acls
 from pillarbox.protocols.kafka.api import SERVED
 from pillarbox.protocols.kafka.connection import Connection
@@ -27,6 +26,7 @@ from pillarbox.protocols.kafka.sasl import mechanisms
 from pillarbox.protocols.kafka.transactions import Transactions
 from pillarbox.protocols.kafka.versions import features, offered
 from pillarbox.protocols.kafka.view import View
+from pillarbox.protocols.strangers import NOBODY, principal_of_stranger
 
 if TYPE_CHECKING:
     from pillarbox.broker.auth import Principal
@@ -42,8 +42,6 @@ SECRET_BYTES = 32
 NO_ACLS = "No Authorizer is configured: what users may do is set by the permissions of the broker."
 ACL = "acl"
 """The word of the configuration for rights by Kafka's ACLs."""
-NOBODY = "none"
-"""The word of the configuration for that everybody has to log in."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -178,18 +176,8 @@ class Head:
 
     def principal_of(self, connection: Connection) -> Principal:
         """As whom a client acts that has not logged in. Raises BrokerError if it may not act at all."""
-        certified = connection.certificate_user
-        name = certified or self.settings.anonymous
-        if not name:
-            raise BrokerError(Reason.ACCESS_REFUSED, "it has not logged in")
-        user = self.core.users.by_name.get(name)
-        if user is None:
-            whose = "of its certificate's name" if certified else "as whom clients act that do not log in"
-            raise BrokerError(Reason.ACCESS_REFUSED, f"there is no user '{name}', {whose}")
-        if name in self.settings.loopback_users and not connection.loopback:
-            text = f"user '{name}' can only connect from this machine"
-            raise BrokerError(Reason.ACCESS_REFUSED, text)
-        return user
+        settings = self.settings
+        return principal_of_stranger(self.core.users, settings.anonymous, settings.loopback_users, connection)
 
 
 def _cluster_id(settings: Settings) -> str:

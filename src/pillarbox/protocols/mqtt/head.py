@@ -16,6 +16,7 @@ from pillarbox.protocols.mqtt.connection import Connection
 from pillarbox.protocols.mqtt.retained import RetainedMessages
 from pillarbox.protocols.mqtt.sessions import Sessions
 from pillarbox.protocols.mqtt.wills import Wills
+from pillarbox.protocols.strangers import NOBODY
 
 if TYPE_CHECKING:
     from pillarbox.broker.core import Core
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
     from pillarbox.config import Config
     from pillarbox.protocols.mqtt.packets import Will
     from pillarbox.protocols.mqtt.sessions import ClientSession
-
-NOBODY = "none"
-"""The word of the configuration for that everybody has to log in."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,0 +1,466 @@
+"""What a client sends and gets: publishing, deliveries, acknowledgements, transactions, receipts.
+
+It is the `Sink` of all its subscriptions, under one ledger. Receipts leave in the order in which they were
+asked for: that of a SEND when the message is safe (as a confirm is), all others when what came before is.
+
+Source: STOMP 1.2, "Client Frames"; rows A3-A5, A7, A8, R142. Not here: what a frame asks for (`commands`).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from pillarbox.broker.ack_timeout import AckTimeout
+from pillarbox.broker.confirm import Publisher
+from pillarbox.broker.consumer import Consumer, Pool
+from pillarbox.broker.index import NO_ARGUMENTS, Envelope
+from pillarbox.broker.ledger import Ledger, Outcome, UnknownDelivery
+from pillarbox.broker.returning import give_back
+from pillarbox.broker.run import MESSAGE_BYTES
+from pillarbox.broker.target import Target, find_target
+from pillarbox.broker.transaction import Transaction
+from pillarbox.engine.base import NO_EXPIRATION, Address, Message
+from pillarbox.errors import BrokerError, Reason
+from pillarbox.protocols.stomp.declaring import DELAY, for_sending, read_schedule, reply_to
+from pillarbox.protocols.stomp.errors import StompError, from_broker_error
+from pillarbox.protocols.stomp.sending import (
+    EXPIRES,
+    HEAD_BYTES_MAX,
+    HEADS_MAX,
+    ROUTES_MAX,
+    Prepared,
+    prepare,
+)
+from pillarbox.protocols.stomp.subscription import AUTO, CLIENT, Subscription
+from pillarbox.protocols.stomp.wire import RECEIPT, cut_receipt, read_head
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from pillarbox.broker.chores import Parts
+    from pillarbox.broker.ledger import Entry
+    from pillarbox.broker.queue import Queue
+    from pillarbox.broker.run import Run
+    from pillarbox.broker.session import Session
+    from pillarbox.protocols.stomp.connection import Connection
+    from pillarbox.protocols.stomp.head import Settings
+
+TRANSACTIONS_MAX = 16
+"""Transactions of one connection that are open at a time, as with RabbitMQ."""
+
+
+class Channel:
+    """See the module."""
+
+    transactional = False
+    number = 1
+    """STOMP has no channels: this is the only one."""
+    prefetch = 0
+
+    def __init__(self, connection: Connection, session: Session) -> None:
+        self.connection = connection
+        self.session = session
+        self.core = session.core
+        dialects = self.core.dialects
+        assert dialects.common is not None, "messages have to be written somehow"
+        self.origin = dialects.common
+        dialect = dialects.of(self.origin)
+        assert dialect is not None
+        self.dialect = dialect
+        """How messages are kept: STOMP has no encoding of its own for that."""
+        self.ledger = Ledger()
+        self.counters = self.ledger.counters
+        self.consumers: dict[str, Consumer] = {}
+        self.subscriptions: dict[str, Subscription] = {}
+        self.pool = Pool()
+        self.publisher: Publisher | None = Publisher(self)
+        self.receipts: deque[bytes | None] = deque()
+        """Asked for and not sent, in order; None: of a message that asked for none."""
+        self.transactions: dict[str, Transaction] = {}
+        self.temporary: dict[str, str] = {}
+        """Queues behind the client's own names of temporary ones."""
+        self.replies: set[str] = set()
+        """Temporary queues, by the client's names, that are read because a message asks for a reply there."""
+        self._acknowledging = 0
+        """Subscriptions that there have been whose deliveries have to be answered."""
+        self._prepared: dict[bytes, Prepared] = {}
+        self._targets: dict[str, Target] = {}
+        self._ack_timeout: AckTimeout | None = None
+        self._run: Prepared | None = None
+        self._messages: list[Message] = []
+        self._asked: list[bytes | None] = []
+        self._run_bytes = self._unshared_bytes = 0
+        self._run_expiring = self._run_prioritized = False
+
+    def __repr__(self) -> str:
+        return f"<Channel subscriptions={len(self.subscriptions)} out={self.ledger.count}>"
+
+    @property
+    def messages_uncommitted(self) -> int:
+        """See `ClientChannel`."""
+        return sum(one.message_count for one in self.transactions.values())
+
+    @property
+    def acks_uncommitted(self) -> int:
+        return sum(one.answer_count for one in self.transactions.values())
+
+    # --- publishing ----------------------------------------------------------------------------------
+
+    def send(self, head: bytes, body: bytes) -> None:
+        """Take one SEND; those that go the same way are handed on together (`flush`). Raises StompError."""
+        receipt = None
+        if RECEIPT in head:
+            head, receipt = cut_receipt(head)
+        prepared = self._prepared.get(head)
+        if prepared is None or not prepared.target.is_valid:
+            prepared = self._prepare(head, body, receipt)
+            if prepared is None:
+                return
+        run = self._run
+        if run is not prepared:
+            if run is not None and (
+                run.target is not prepared.target or run.persistent != prepared.persistent
+            ):
+                self.flush()
+            self._run = prepared
+            if prepared.expiration_ms != NO_EXPIRATION:
+                self._run_expiring = True
+            if prepared.priority:
+                self._run_prioritized = True
+        self._messages.append(prepared.message(body, self.core.changes.now_ms))
+        self._asked.append(receipt)
+        self._run_bytes += len(body)
+
+    def flush(self) -> None:
+        """Hand on the messages that were gathered. Raises StompError."""
+        run, self._run = self._run, None
+        if run is None:
+            return
+        messages, self._messages = self._messages, []
+        asked, self._asked = self._asked, []
+        body_bytes, self._run_bytes = self._run_bytes, 0
+        unshared, self._unshared_bytes = self._unshared_bytes, 0
+        expiring, self._run_expiring = self._run_expiring, False
+        prioritized, self._run_prioritized = self._run_prioritized, False
+        try:
+            stored, refused = run.target.publish_all(
+                self.core,
+                messages,
+                body_bytes,
+                persistent=run.persistent,
+                expiring=expiring,
+                prioritized=prioritized,
+                message_bytes=MESSAGE_BYTES + unshared // len(messages),
+            )
+        except BrokerError as error:
+            raise from_broker_error(error) from None
+        self._count(run.target, len(messages))
+        if refused or any(asked):
+            self._promise(asked, stored, refused)
+
+    def _count(self, target: Target, count: int) -> None:
+        self.counters.publish += count
+        if not target.route.queues:
+            self.counters.unroutable += count
+        if self.core.held:
+            self.connection.published = True
+
+    def _prepare(self, head: bytes, body: bytes, receipt: bytes | None) -> Prepared | None:
+        """What a head means that is new; None: its message is dealt with by itself, which is done."""
+        _, headers = read_head(head, self.connection.version)
+        text = headers.get("destination")
+        if text is None:
+            raise StompError("Missing destination", "SEND must include a 'destination' header")
+        read_schedule(headers)
+        if "reply-to" in headers:
+            headers["reply-to"] = reply_to(self, headers["reply-to"])
+        target = self.target(text, headers)
+        prepared = prepare(
+            headers,
+            target,
+            self.dialect,
+            user=self.session.user.name,
+            now_ms=self.core.changes.now_ms,
+        )
+        transaction = headers.get("transaction")
+        if transaction is not None or target.route.per_message:
+            self.flush()
+            self._send_alone(prepared, body, receipt, transaction)
+            return None
+        self._unshared_bytes += len(prepared.properties)
+        if len(head) <= HEAD_BYTES_MAX and EXPIRES not in headers:
+            if len(self._prepared) >= HEADS_MAX:
+                self._prepared.clear()
+            self._prepared[head] = prepared
+        return prepared
+
+    def target(self, text: str, headers: Mapping[str, str]) -> Target:
+        """Where a destination leads; a queue that is missing is made. Raises StompError."""
+        key = f"{text} later" if DELAY in headers else text
+        known = self._targets.get(key)
+        if known is not None and known.is_valid:
+            return known
+        # Order: what is declared now may change where earlier messages would go.
+        self.flush()
+        try:
+            found = for_sending(self, text, headers)
+            target = find_target(self.session, self.origin, found.exchange, found.key)
+        except BrokerError as error:
+            raise from_broker_error(error) from None
+        if len(self._targets) >= ROUTES_MAX:
+            self._targets.clear()
+        if target.is_valid:
+            self._targets[key] = target
+        return target
+
+    def forget_routes(self) -> None:
+        """What was allowed may not be any more."""
+        self._targets.clear()
+        self._prepared.clear()
+
+    def _send_alone(
+        self, prepared: Prepared, body: bytes, receipt: bytes | None, transaction: str | None
+    ) -> None:
+        """Publish a message whose exchange looks at it, or that waits for a commit. Raises StompError."""
+        target = prepared.target
+        message = prepared.message(body, self.core.changes.now_ms)
+        try:
+            if target.route.per_message:
+                said, address = prepared.said, target.address
+                keys = (address.routing_key,)
+                envelope = Envelope(said.headers, lambda name: getattr(said, name, None))
+                _, route = self.session.route(address.exchange, keys, envelope)
+                target = target._replace(route=route)
+                route.remember(keys, envelope, message)
+            if transaction is None:
+                stored, refused = target.publish(self.core, message)
+                self._promise([receipt], stored, refused)
+            else:
+                self.transaction(transaction).publish(
+                    target.counters,
+                    target.route.queues,
+                    [message],
+                    len(body),
+                    persistent=message.persistent,
+                    expiring=message.expiration_ms != NO_EXPIRATION,
+                    prioritized=message.priority > 0,
+                    message_bytes=MESSAGE_BYTES + len(message.properties),
+                )
+                self.receipt(receipt)
+        except BrokerError as error:
+            raise from_broker_error(error) from None
+        self._count(target, 1)
+
+    def transaction(self, name: str) -> Transaction:
+        """The open transaction of this name. Raises StompError."""
+        try:
+            return self.transactions[name]
+        except KeyError:
+            raise StompError("Bad transaction", f"Invalid transaction identifier: '{name}'") from None
+
+    # --- receipts --------------------------------------------------------------------------------------
+
+    def _promise(self, asked: list[bytes | None], stored: bool, refused: object = ()) -> None:
+        assert self.publisher is not None
+        self.receipts.extend(asked)
+        self.core.confirms.accept(self.publisher, len(asked), stored, refused)  # type: ignore[arg-type]
+        self.core.wake()
+
+    def receipt(self, asked: bytes | None) -> None:
+        """Send a receipt when everything that this client has done so far is as safe as it will be."""
+        if asked is None:
+            return
+        core = self.core
+        stored = core.changes.has_facts or core.synced_ticket < core.journal_ticket
+        if stored or self.receipts:
+            self._promise([asked], stored)
+        else:
+            self._send_receipt(asked)
+
+    def _send_receipt(self, asked: bytes) -> None:
+        self.connection.send(b"RECEIPT\nreceipt-id:" + asked + b"\n\n\0\n")
+
+    def confirm(self, tag_first: int, tag_last: int) -> None:
+        """See `Sink`."""
+        self.counters.confirm += tag_last - tag_first + 1
+        for _ in range(tag_first, tag_last + 1):
+            asked = self.receipts.popleft()
+            if asked is not None:
+                self._send_receipt(asked)
+        self.connection.receipts_sent()
+
+    def refuse(self, tag_first: int, tag_last: int) -> None:
+        """See `Sink`: STOMP has no word for one message that was refused, so the connection ends."""
+        asked = self.receipts.popleft()
+        for _ in range(tag_first, tag_last):
+            self.receipts.popleft()
+        error = StompError("Message rejected", "a queue that is full has refused the message")
+        self.connection.fail(error, receipt=asked)
+
+    def disconnect(self, reason: Reason, text: str) -> None:
+        """See `Sink`."""
+        self.connection.fail(from_broker_error(BrokerError(reason, text)))
+
+    # --- deliveries ------------------------------------------------------------------------------------
+
+    def deliver(self, consumer: Consumer, run: Run, tag_first: int) -> None:
+        """Send a run as MESSAGE frames."""
+        connection = self.connection
+        out = connection.hand_out(run.body_bytes)
+        subscription: Subscription = consumer.head
+        redelivered = b"redelivered:true\n" if run.redelivered else b"redelivered:false\n"
+        acks = subscription.acks
+        dialects = self.core.dialects
+        address: Address | None = None
+        properties: bytes | None = None
+        before = own = b""
+        tag = tag_first
+        assert run.messages is not None
+        for message in run.messages:
+            if message.address is not address or message.properties is not properties:
+                address, properties = message.address, message.properties
+                before, own = subscription.head_of(message, dialects)
+            body = message.body
+            number = b"%d\n" % tag
+            out += (
+                before,
+                number,
+                acks + number + redelivered if acks else redelivered,
+                own,
+                b"content-length:%d\n\n" % len(body),
+                body,
+                b"\0\n",
+            )
+            tag += 1
+
+    def consumer_cancelled(self, consumer: Consumer) -> None:
+        """See `Sink`: its queue is gone, which ends the connection as with RabbitMQ."""
+        subscription: Subscription = consumer.head
+        self.consumers.pop(subscription.tag, None)
+        self.subscriptions.pop(subscription.tag, None)
+        detail = (
+            "The server has canceled a subscription.\n"
+            f"No more messages will be delivered for {subscription.destination}."
+        )
+        self.connection.tell(StompError("Server cancelled subscription", detail), subscription.identity)
+
+    def time_answers(self, queue: Queue) -> None:
+        """See `Sink`."""
+        core = self.core
+        if self._ack_timeout is None:
+            self._ack_timeout = AckTimeout(core.scheduler, self.ledger, core.ack_timeout_ms, self._overdue)
+        self._ack_timeout.watch(queue, core.changes.now_ms)
+
+    def _overdue(self, entry: Entry, limit_ms: int) -> None:
+        text = f"a delivery was not acknowledged in time. Timeout value used: {limit_ms} ms"
+        self.core.warn(f"queue {entry.lane.queue.name!r}, delivery {entry.tag_first}: {text}")
+        self.connection.fail(StompError("precondition_failed", f"PRECONDITION_FAILED - {text}"))
+
+    # --- subscriptions ---------------------------------------------------------------------------------
+
+    @property
+    def settings(self) -> Settings:
+        """What an operator has set."""
+        return self.connection.settings
+
+    def read(
+        self,
+        subscription: Subscription,
+        queue: str,
+        *,
+        prefetch: int = 0,
+        priority: int = 0,
+        arguments: Mapping[str, object] = NO_ARGUMENTS,
+    ) -> None:
+        """Begin a subscription, which reads this queue. Raises BrokerError."""
+        consumer = self.session.consume(
+            queue,
+            self,
+            self.ledger,
+            tag=subscription.tag,
+            no_ack=subscription.ack == AUTO,
+            exclusive=False,
+            prefetch=prefetch,
+            pool=self.pool,
+            priority=priority,
+            arguments=arguments,
+        )
+        subscription.begin(consumer, self.connection.session_name, self.connection.version)
+        consumer.head = subscription
+        self.subscriptions[subscription.tag] = subscription
+        self.consumers[subscription.tag] = consumer
+        self._acknowledging += not consumer.no_ack
+
+    def cancel(self, subscription: Subscription) -> None:
+        """End a subscription. What it has out may still be acknowledged."""
+        del self.subscriptions[subscription.tag]
+        self.session.cancel(self.consumers.pop(subscription.tag))
+
+    # --- answers ---------------------------------------------------------------------------------------
+
+    def settle(
+        self, subscription: Subscription | None, tag: int, outcome: Outcome, transaction: str | None
+    ) -> None:
+        """Answer a delivery, and with it all before it where the subscription says so.
+
+        Raises StompError if it is not out.
+        """
+        multiple = subscription is not None and subscription.ack == CLIENT
+        waits = None if transaction is None else self.transaction(transaction)
+        try:
+            if not multiple or self._acknowledging == 1:
+                if waits is not None:
+                    waits.settle(self.ledger, tag, multiple, outcome)
+                elif not multiple:
+                    self.ledger.settle(tag, False, outcome)
+                elif (parts := self.ledger.settle_in_parts(tag, outcome)) is not None:
+                    self._in_parts(parts)
+                return
+            assert subscription is not None
+            for first, last in list(self._covered(subscription, tag)):
+                if waits is not None:
+                    waits.settle_range(self.ledger, first, last, outcome)
+                else:
+                    self.ledger.settle_range(first, last, outcome)
+        except UnknownDelivery as error:
+            raise StompError("precondition_failed", f"PRECONDITION_FAILED - {error}") from None
+
+    def _covered(self, subscription: Subscription, tag: int) -> Iterator[tuple[int, int]]:
+        """The deliveries of one subscription up to this, where several share the ledger."""
+        last = 0
+        for entry in self.ledger.entries():
+            if entry.tag_first > tag:
+                break
+            if entry.consumer is subscription.consumer:
+                last = min(tag, entry.base + entry.stop - 1)
+                yield entry.tag_first, last
+        if last != tag:
+            raise UnknownDelivery(tag)
+
+    def _in_parts(self, parts: Parts) -> None:
+        """Do what is much over some ticks; what the client sends next waits until it is done."""
+        self.ledger.busy = True
+        self.connection.stall()
+
+        def all_parts() -> Parts:
+            yield from parts
+            self.ledger.busy = False
+            self.connection.go_on()
+
+        self.core.chores.begin(all_parts())
+
+    # --- the end ---------------------------------------------------------------------------------------
+
+    def end(self) -> None:
+        """Give back what is out, and end all subscriptions; nothing is sent."""
+        self._run, self._messages, self._asked = None, [], []
+        for transaction in self.transactions.values():
+            transaction.rollback()
+        self.transactions.clear()
+        consumers, self.consumers = self.consumers, {}
+        self.subscriptions.clear()
+        give_back(self.core.chores, self.ledger)
+        self.session.cancel_all(consumers.values())
+        self.session.remove_channel(self)
+        self._ack_timeout = None

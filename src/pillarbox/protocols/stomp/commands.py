@@ -1,0 +1,182 @@
+"""What each frame of a client that has logged in does: a function and a row of `COMMANDS`.
+
+All take the channel and the headers, and raise StompError, or BrokerError where the domain refuses. SEND is
+not among them: it is the hot path, `Channel.send`.
+
+Source: STOMP 1.2, "Client Frames"; rows A3, A5, A8, A9, R142; the words of errors are RabbitMQ's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Final
+
+from pillarbox.broker.ledger import Outcome
+from pillarbox.broker.transaction import Transaction
+from pillarbox.protocols.stomp.channel import TRANSACTIONS_MAX
+from pillarbox.protocols.stomp.declaring import durable_name, for_subscribing, subscription_name
+from pillarbox.protocols.stomp.errors import StompError
+from pillarbox.protocols.stomp.subscription import ACK_MODES, AUTO, SEPARATOR, Subscription
+from pillarbox.protocols.stomp.wire import V12
+
+if TYPE_CHECKING:
+    from pillarbox.protocols.stomp.channel import Channel
+
+Headers = Mapping[str, str]
+
+NOT_YET: Final = ("selector", "browser")
+"""Headers of SUBSCRIBE that change what is delivered, and that nothing here understands."""
+
+PREFETCH: Final = ("prefetch-count", "activemq.prefetchSize")
+PRIORITY: Final = ("x-priority", "activemq.priority")
+PREFETCH_OF_ACTIVEMQ: Final = 1000
+"""How many deliveries ActiveMQ lets a subscription have out that does not say it."""
+
+
+def _number(headers: Headers, names: tuple[str, ...], default: int) -> int:
+    """The number in the first of these headers that is there. Raises StompError."""
+    for name in names:
+        if name in headers:
+            text = headers[name]
+            if not (text.isascii() and text.removeprefix("-").isdigit()) or len(text) > 9:
+                raise StompError("Invalid header", f"header '{name}' is '{text}': it must be a whole number")
+            return int(text)
+    return default
+
+
+def tag_of(command: str, headers: Headers) -> str:
+    """RabbitMQ's name of a subscription: by its id, or by its destination. Raises StompError."""
+    if "id" in headers:
+        return f"T_{headers['id']}"
+    if "destination" in headers:
+        return f"Q_{headers['destination']}"
+    text = f"{command} must include a 'destination' or 'id' header"
+    raise StompError("Missing destination or id", text)
+
+
+def subscribe(channel: Channel, headers: Headers) -> None:
+    text = headers.get("destination")
+    if text is None:
+        raise StompError("Missing destination", "SUBSCRIBE must include a 'destination' header")
+    for name in NOT_YET:
+        if headers.get(name) not in (None, "", "false"):
+            raise StompError("not_implemented", f"'{name}' is not supported on SUBSCRIBE")
+    ack = headers.get("ack", AUTO)
+    if ack not in ACK_MODES:
+        raise StompError(
+            "Invalid header", f"header 'ack' is '{ack}': it must be one of {', '.join(ACK_MODES)}"
+        )
+    tag = tag_of("SUBSCRIBE", headers)
+    if tag in channel.subscriptions:
+        text = f"A subscription identified by '{tag}' already exists."
+        raise StompError("Duplicated subscription identifier", text)
+    default = PREFETCH_OF_ACTIVEMQ if channel.settings.is_activemq else 0
+    prefetch = _number(headers, PREFETCH, default)
+    if prefetch < 0 or headers.get("activemq.prefetchSize") == "0":
+        raise StompError("Invalid header", "a subscription that nothing is sent to cannot be had over STOMP")
+    queue = for_subscribing(channel, text, headers)
+    subscription = Subscription(tag, headers.get("id"), text, ack)
+    channel.read(
+        subscription,
+        queue,
+        prefetch=prefetch,
+        priority=_number(headers, PRIORITY, 0),
+        arguments=_stream_arguments(headers),
+    )
+
+
+def _stream_arguments(headers: Headers) -> dict[str, object]:
+    """Where to begin in a stream: `first`, `last`, `next`, or `offset=NUMBER`."""
+    where = headers.get("x-stream-offset")
+    if where is None:
+        return {}
+    number = where.removeprefix("offset=")
+    return {"x-stream-offset": int(number) if number.isascii() and number.isdigit() else where}
+
+
+def unsubscribe(channel: Channel, headers: Headers) -> None:
+    """End a subscription; one that is durable goes only where the frame says that it is one."""
+    named = subscription_name(headers) is not None
+    tag = "" if named and not headers.keys() & {"id", "destination"} else tag_of("UNSUBSCRIBE", headers)
+    subscription = channel.subscriptions.get(tag)
+    if subscription is None and named:
+        _forget_durable(channel, "", headers)
+        return
+    if subscription is None:
+        described = f"id='{headers['id']}'" if "id" in headers else f"destination='{headers['destination']}'"
+        raise StompError(
+            "No subscription found",
+            f"UNSUBSCRIBE must refer to an existing subscription.\nSubscription to {described} not found.",
+        )
+    channel.cancel(subscription)
+    if named or "true" in (headers.get("durable"), headers.get("persistent")):
+        _forget_durable(channel, subscription.destination, headers)
+
+
+def _forget_durable(channel: Channel, destination: str, headers: Headers) -> None:
+    name = durable_name(channel, destination, headers)
+    if name is not None:
+        channel.session.delete_queue(name, if_unused=False, if_empty=False)
+
+
+def ack(channel: Channel, headers: Headers) -> None:
+    _answer(channel, "ACK", headers, Outcome.ACCEPTED)
+
+
+def nack(channel: Channel, headers: Headers) -> None:
+    """RabbitMQ puts the message back unless `requeue` is false; ActiveMQ has it die."""
+    default = "false" if channel.settings.is_activemq else "true"
+    requeue = headers.get("requeue", default) == "true"
+    _answer(channel, "NACK", headers, Outcome.RELEASED if requeue else Outcome.REJECTED)
+
+
+def _answer(channel: Channel, command: str, headers: Headers, outcome: Outcome) -> None:
+    name = "id" if channel.connection.version == V12 else "message-id"
+    text = headers.get(name)
+    if text is None:
+        raise StompError("Missing header", f"{command} must include the '{name}' header")
+    tag, _, rest = text.rpartition(f"{SEPARATOR}{channel.connection.session_name}{SEPARATOR}")
+    if not tag or not (rest.isascii() and rest.isdigit()) or len(rest) > 18:
+        raise StompError("Invalid header", f"{command} must include a valid '{name}' header")
+    channel.settle(channel.subscriptions.get(tag), int(rest), outcome, headers.get("transaction"))
+
+
+def _transaction_of(command: str, headers: Headers) -> str:
+    name = headers.get("transaction")
+    if name is None:
+        raise StompError("Missing header", f"{command} must include a 'transaction' header")
+    return name
+
+
+def begin(channel: Channel, headers: Headers) -> None:
+    name = _transaction_of("BEGIN", headers)
+    if name in channel.transactions:
+        raise StompError("Bad transaction", f"transaction '{name}' has begun already")
+    if len(channel.transactions) >= TRANSACTIONS_MAX:
+        raise StompError("Bad transaction", f"more than {TRANSACTIONS_MAX} transactions are open")
+    channel.transactions[name] = Transaction(channel.core)
+
+
+def commit(channel: Channel, headers: Headers) -> None:
+    name = _transaction_of("COMMIT", headers)
+    committed = channel.transaction(name).commit()
+    del channel.transactions[name]
+    if committed.refused:
+        raise StompError("Message rejected", "a queue that is full has refused some of the transaction")
+
+
+def abort(channel: Channel, headers: Headers) -> None:
+    name = _transaction_of("ABORT", headers)
+    channel.transaction(name).rollback()
+    del channel.transactions[name]
+
+
+COMMANDS: Final[dict[str, Callable[[Channel, Headers], None]]] = {
+    "SUBSCRIBE": subscribe,
+    "UNSUBSCRIBE": unsubscribe,
+    "ACK": ack,
+    "NACK": nack,
+    "BEGIN": begin,
+    "COMMIT": commit,
+    "ABORT": abort,
+}

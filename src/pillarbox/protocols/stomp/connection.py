@@ -1,0 +1,376 @@
+"""One client's connection: frames in, login, heart-beats, the end. Sans I/O.
+
+Bytes come in through `receive`, leave through `out`; `on_output` asks the driver to take them. States:
+CONNECTING → RUNNING → CLOSING (DISCONNECT came, receipts are to leave) → CLOSED. Whatever is wrong is told
+in an ERROR frame, after which the socket is closed. Not here: what is sent and got (`channel`).
+
+Source: STOMP 1.2, "Connecting", "Heart-beating", "ERROR"; rows A1, A4, A10, A12, A45, R142.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from pillarbox.broker.bearer import Bearer
+from pillarbox.errors import BrokerError
+from pillarbox.protocols.base import BaseConnection
+from pillarbox.protocols.stomp.channel import Channel
+from pillarbox.protocols.stomp.commands import COMMANDS
+from pillarbox.protocols.stomp.errors import StompError, from_broker_error
+from pillarbox.protocols.stomp.wire import (
+    V10,
+    VERSIONS,
+    Scanner,
+    WireError,
+    cut_receipt,
+    read_head,
+    write_frame,
+    write_headers,
+)
+from pillarbox.protocols.strangers import principal_of_stranger
+
+if TYPE_CHECKING:
+    from pillarbox.broker.auth import Principal
+    from pillarbox.broker.client import ClientFacts
+    from pillarbox.broker.consumer import Consumer
+    from pillarbox.broker.core import Core
+    from pillarbox.protocols.stomp.head import Settings
+
+BACKLOG_BYTES = 1 << 20
+"""Body bytes handed out and not yet written after which subscriptions of this connection get no more."""
+
+SHARE = 40
+"""Frames other than SEND, ACK and NACK of one connection in one turn; what comes behind waits for others."""
+CHEAP = frozenset(("ACK", "NACK", "BEGIN"))
+
+HEARTBEAT_MS_MIN = 2000
+"""The shortest interval of heart-beats: a connection looks at its clock once a second."""
+GRACE = 2
+"""Intervals after which a client that has sent nothing is given up."""
+
+
+class State(enum.Enum):
+    CONNECTING = enum.auto()
+    RUNNING = enum.auto()
+    CLOSING = enum.auto()
+    CLOSED = enum.auto()
+
+
+class Connection(BaseConnection):
+    """See the module."""
+
+    def __init__(
+        self,
+        core: Core,
+        settings: Settings,
+        *,
+        peer: str = "",
+        loopback: bool = True,
+        on_output: Callable[[], None] = lambda: None,
+    ) -> None:
+        super().__init__(core, peer=peer, loopback=loopback, on_output=on_output)
+        self.settings = settings
+        self.state = State.CONNECTING
+        self.version = V10
+        self.session_name = ""
+        self.client_id = ""
+        self.channel: Channel | None = None
+        self._paused = False
+        self._scanner = Scanner()
+        self._share = SHARE
+        self._stalled = False
+        self._sent_ms = self._started_ms
+        self._receive_ms = self._send_ms = 0
+        """Intervals of heart-beats; 0: there are none."""
+
+    def __repr__(self) -> str:
+        return f"<Connection {self.peer} {self.state.name} version={self.version}>"
+
+    # --- bytes in ----------------------------------------------------------------------------------
+
+    def receive(self, data: bytes | memoryview) -> None:
+        """Take what the socket gave and act on all whole frames in it. Nothing of `data` is kept."""
+        self._received_ms = self.core.changes.now_ms
+        try:
+            self._scanner.feed(data)
+        except WireError as error:
+            self.fail(StompError("Bad frame", str(error)))
+            return
+        if not self.waiting:
+            self._share = SHARE
+            self._scan()
+
+    def _scan(self) -> None:
+        """Act on all frames that are whole, as far as this connection may go on."""
+        try:
+            if self.state is State.CONNECTING and (first := self._scanner.next()) is not None:
+                self._first_frame(first[0])
+            if self.channel is not None:
+                self._scan_for(self.channel)
+        except StompError as error:
+            self.fail(error)
+        except WireError as error:
+            self.fail(StompError("Bad frame", str(error)))
+
+    def _scan_for(self, channel: Channel) -> None:
+        scanner = self._scanner
+        while self.state is State.RUNNING and not self.waiting:
+            found = scanner.next()
+            if found is None:
+                break
+            head, body = found
+            if not head.startswith(b"SEND\n"):
+                self._frame(head)
+            elif self.core.alarm is None:
+                channel.send(head, body)
+            else:
+                scanner.unread()
+                self.published = self.waiting = True
+        channel.flush()
+
+    def _frame(self, head: bytes) -> None:
+        """Act on one frame that is no SEND. Raises StompError or WireError."""
+        channel = self.channel
+        assert channel is not None
+        channel.flush()
+        head, receipt = cut_receipt(head)
+        command, headers = read_head(head, self.version)
+        if command not in CHEAP:
+            self._share -= 1
+            if self._share <= 0:
+                self.waiting = True
+                self.core.chores.in_turn(self.go_on)
+        try:
+            if command == "DISCONNECT":
+                self._disconnect(receipt)
+                return
+            act = COMMANDS.get(command)
+            if act is None:
+                self._refuse_command(command)
+            else:
+                act(channel, headers)
+            channel.receipt(receipt)
+        except BrokerError as error:
+            self.fail(from_broker_error(error), receipt)
+        except StompError as error:
+            self.fail(error, receipt)
+
+    def _refuse_command(self, command: str) -> None:
+        if command in ("CONNECT", "STOMP"):
+            raise StompError("Bad CONNECT", "this connection has logged in already")
+        raise StompError("Bad command", f'Could not interpret command "{command[:100]}"')
+
+    def stall(self) -> None:
+        """Leave input where it is until `go_on`."""
+        self._stalled = self.waiting = True
+
+    def go_on(self) -> None:
+        """Act on the input that waits; the driver is asked to look whether more may be read."""
+        self._stalled = False
+        self._resume()
+
+    def _resume(self) -> None:
+        if self._stalled or self.core.alarm is not None or self.state is State.CLOSED:
+            return
+        self.waiting = False
+        self._share = SHARE
+        self._scan()
+        self.on_output()
+
+    # --- login -------------------------------------------------------------------------------------
+
+    def _first_frame(self, head: bytes) -> None:
+        # Neither this frame nor its answer is escaped, whatever the version.
+        command, headers = read_head(head, V10)
+        if command not in ("CONNECT", "STOMP"):
+            raise StompError("Illegal command", "You must log in using CONNECT first")
+        offered = headers.get("accept-version", V10).split(",")
+        common = [version for version in VERSIONS if version in offered]
+        if not common:
+            raise StompError("Version mismatch", f"Supported versions are {','.join(VERSIONS)}")
+        self.version = common[-1]
+        try:
+            self._log_in(headers)
+        except BrokerError as error:
+            raise StompError("Bad CONNECT", error.text) from None
+        self._agree_on_heartbeats(headers.get("heart-beat", "0,0"))
+        self._scanner.body_bytes_max = self.settings.message_size_max
+        self.state = State.RUNNING
+        self.session_name = self.core.unique_name("session-")
+        self.client_id = headers.get("client-id", "")
+        told = (
+            ("server", self.settings.server),
+            ("session", self.session_name),
+            ("heart-beat", f"{self._send_ms},{self._receive_ms}"),
+            ("version", self.version),
+        )
+        self.send(b"CONNECTED\n" + write_headers(told, V10) + b"\n\0\n")
+
+    def _log_in(self, headers: Mapping[str, str]) -> None:
+        """Open the session. Raises StompError or BrokerError."""
+        settings, core = self.settings, self.core
+        login = headers.get("login")
+        if login is None:
+            user: Principal = principal_of_stranger(
+                core.users, settings.anonymous, settings.loopback_users, self
+            )
+        else:
+            known = core.users.authenticate(login, headers.get("passcode", "").encode())
+            if known is None:
+                raise StompError("Bad CONNECT", f"Access refused for user '{login}'")
+            if known.name in settings.loopback_users and not self.loopback:
+                raise StompError("Bad CONNECT", "non-loopback access denied")
+            user = known
+        core.quotas.demand_place(settings.connection_max)
+        vhost = headers.get("host", settings.vhost)
+        if settings.is_activemq and vhost not in core.vhosts:
+            vhost = settings.vhost
+        try:
+            self.session = core.open_session(user, vhost, self)
+        except BrokerError:
+            if vhost in core.vhosts and core.users.may_enter(user, vhost):
+                raise
+            raise StompError("Bad CONNECT", f"Virtual host '{vhost}' access denied") from None
+        channel = self.channel = Channel(self, self.session)
+        self.session.forget_routes = channel.forget_routes
+        self.session.topic_variables = {"client_id": headers.get("client-id", "")}
+        self.session.describe = lambda: f"a STOMP client from {self.peer}"
+        self.session.introduce(self)
+        self.session.add_channel(channel)
+
+    def _agree_on_heartbeats(self, text: str) -> None:
+        """Do both what the client can and what it wants. Raises StompError."""
+        can, _, wants = text.replace(" ", "").partition(",")
+        if not (can.isdigit() and wants.isdigit() and text.isascii()) or len(text) > 40:
+            raise StompError("Bad CONNECT", f"header 'heart-beat' is '{text}': it must be two numbers")
+        self._receive_ms, self._send_ms = (
+            max(int(each), HEARTBEAT_MS_MIN) if int(each) else 0 for each in (can, wants)
+        )
+
+    # --- bytes out -----------------------------------------------------------------------------------
+
+    def take_output(self) -> list[bytes | bytearray | memoryview]:
+        """Everything to be written now; called by the driver once per tick."""
+        self._sent_ms = self.core.changes.now_ms
+        self.writable = not self._paused
+        return super().take_output()
+
+    def hand_out(self, body_bytes: int) -> list[bytes | bytearray | memoryview]:
+        """Where deliveries go; after enough of them the others wait for the next tick."""
+        if not self._out:
+            self.on_output()
+        self.bodies_out_bytes += body_bytes
+        if self.bodies_out_bytes > BACKLOG_BYTES:
+            self.writable = False
+        return self._out
+
+    def pause(self) -> None:
+        """The socket takes no more: give this connection's subscriptions nothing until `unpause`."""
+        self._paused = True
+        super().pause()
+
+    def unpause(self) -> None:
+        """The socket takes bytes again."""
+        self._paused = False
+        super().unpause()
+
+    def consumers(self) -> list[Consumer]:
+        """All that receive for it."""
+        return list(self.channel.consumers.values()) if self.channel is not None else []
+
+    # --- what the core says --------------------------------------------------------------------------
+
+    def unblocked(self) -> None:
+        self._resume()
+
+    def shut_down(self, text: str) -> None:
+        """Close it from the broker's side."""
+        self.fail(StompError("Connection closed by the broker", text))
+
+    # --- time ----------------------------------------------------------------------------------------
+
+    def tick(self, now_ms: int) -> None:
+        """Heart-beats and deadlines; called about once a second."""
+        if self.state is State.CONNECTING:
+            if now_ms - self._started_ms >= self.settings.handshake_timeout_ms:
+                self.finish()
+            return
+        user = self.session.user if self.session is not None else None
+        if isinstance(user, Bearer) and now_ms >= user.expires_ms:
+            text = "The credential used to authenticate this connection has expired"
+            self.fail(StompError("Credential expired", text))
+        elif self._receive_ms and now_ms - self._received_ms > GRACE * self._receive_ms:
+            self.core.warn(f"closing STOMP connection {self.peer}: no heart-beat has come")
+            self.finish()
+        elif self._send_ms and now_ms - self._sent_ms >= self._send_ms // 2:
+            self.send(b"\n")
+
+    # --- the end -------------------------------------------------------------------------------------
+
+    def _disconnect(self, receipt: bytes | None) -> None:
+        """DISCONNECT: everything is given back, and the receipt comes when all others have."""
+        channel = self.channel
+        assert channel is not None
+        self.state = State.CLOSING
+        channel.end()
+        channel.receipt(receipt)
+        self.receipts_sent()
+
+    def receipts_sent(self) -> None:
+        """Some receipts have left: if there are no more to come, a client that has taken its leave may go."""
+        if self.state is State.CLOSING and self.channel is not None and not self.channel.receipts:
+            self.finish()
+
+    def tell(self, error: StompError, subscription: str | None = None, receipt: bytes | None = None) -> None:
+        """Send an ERROR frame."""
+        told = [
+            ("message", error.message),
+            ("content-type", "text/plain"),
+            ("version", ",".join(VERSIONS)),
+        ]
+        if subscription is not None:
+            told.append(("subscription", subscription))
+        frame = write_frame("ERROR", told, error.detail.encode(), self.version)
+        if receipt is not None:
+            frame = frame.replace(b"ERROR\n", b"ERROR\nreceipt-id:" + receipt + b"\n", 1)
+        self.send(frame)
+
+    def fail(self, error: StompError, receipt: bytes | None = None) -> None:
+        """Close the connection because of this error, which is told to the client."""
+        if self.state is State.CLOSED:
+            return
+        self.tell(error, receipt=receipt)
+        self.finish()
+
+    def closed(self, reason: str) -> None:
+        """The socket is gone."""
+        self.finish()
+
+    def finish(self) -> None:
+        """Give back what the connection has, and have the socket closed."""
+        if self.state is not State.CLOSED:
+            if self.channel is not None and self.state is not State.CLOSING:
+                self.channel.end()
+            self.state = State.CLOSED
+            if self.session is not None:
+                self.session.close()
+                self.session = None
+        if not self.want_close:
+            self.want_close = True
+            self.on_output()
+
+    # --- what people see -----------------------------------------------------------------------------
+
+    @property
+    def flow_state(self) -> str:
+        """See `Client`."""
+        if self.state is State.RUNNING:
+            return "blocked" if self.published and self.core.alarm is not None else "running"
+        return {State.CONNECTING: "starting", State.CLOSING: "closing"}.get(self.state, "closed")
+
+    def client_facts(self) -> ClientFacts:
+        """See `Client`."""
+        properties = {"product": "STOMP client"}
+        return self.facts(f"STOMP {self.version}", "PLAIN", self._receive_ms // 1000, properties)

@@ -1,0 +1,271 @@
+"""What has to be there for a destination: its queue, the queue of a subscription, its bindings.
+
+A queue `/queue/NAME` is made when somebody first sends to it or subscribes: durable, with the `x-` arguments
+and the attributes that the headers of that frame name. A subscription to a topic or an exchange has a queue
+of its own: exclusive and gone with the subscription, or durable, if the client asks for that. Whatever is
+there already is used as it is.
+
+With ActiveMQ's dialect queues have a dead-letter queue, and those of virtual topics are bound to their topic.
+
+Source: rows A20, A21, A25, A33, A36, R142; RabbitMQ's "STOMP Plugin".
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Mapping
+from hashlib import md5
+from typing import TYPE_CHECKING, Any, Final
+
+from pillarbox.broker.schedule_header import DELAY_HEADER
+from pillarbox.protocols.stomp import destinations
+from pillarbox.protocols.stomp.destinations import (
+    AMQ_QUEUE,
+    EXCHANGE,
+    QUEUE,
+    REPLY_QUEUE,
+    SCHEDULED_QUEUES,
+    SCHEDULED_TOPICS,
+    TEMP_QUEUE,
+    TEMP_TOPIC,
+    TOPIC,
+    Destination,
+)
+from pillarbox.protocols.stomp.errors import StompError
+from pillarbox.protocols.stomp.subscription import AUTO, Subscription
+
+if TYPE_CHECKING:
+    from pillarbox.protocols.stomp.channel import Channel
+
+DEAD_LETTERS: Final = "ActiveMQ.DLQ"
+"""ActiveMQ's queue for everything that nobody could cope with."""
+VIRTUAL_TOPIC: Final = "VirtualTopic."
+"""How the name of a virtual topic begins; its queues are `Consumer.NAME.VirtualTopic.X`."""
+VIRTUAL_CONSUMER: Final = "Consumer."
+
+DELAY: Final = "AMQ_SCHEDULED_DELAY"
+OTHER_SCHEDULES: Final = ("AMQ_SCHEDULED_PERIOD", "AMQ_SCHEDULED_REPEAT", "AMQ_SCHEDULED_CRON")
+
+
+def _truth(text: str) -> bool:
+    return text == "true"
+
+
+ARGUMENTS: Final[dict[str, Callable[[str], Any]]] = {
+    "x-dead-letter-exchange": str,
+    "x-dead-letter-routing-key": str,
+    "x-expires": int,
+    "x-max-length": int,
+    "x-max-length-bytes": int,
+    "x-max-priority": int,
+    "x-message-ttl": int,
+    "x-overflow": str,
+    "x-queue-type": str,
+    "x-single-active-consumer": _truth,
+    "x-max-age": str,
+    "x-stream-max-segment-size-bytes": int,
+}
+"""Headers of SEND and SUBSCRIBE that are arguments of the queue, with how they are read."""
+
+
+def arguments_of(headers: Mapping[str, str]) -> dict[str, Any]:
+    """The arguments of a queue. Raises StompError."""
+    found = {}
+    for name, read in ARGUMENTS.items():
+        if name in headers:
+            try:
+                found[name] = read(headers[name])
+            except ValueError:
+                text = f"header '{name}' is '{headers[name]}': it must be a whole number"
+                raise StompError("Invalid header", text) from None
+    return found
+
+
+def _flag(headers: Mapping[str, str], name: str, default: bool) -> bool:
+    return _truth(headers[name]) if name in headers else default
+
+
+# --- queues ------------------------------------------------------------------------------------------
+
+
+def ensure_queue(channel: Channel, name: str, headers: Mapping[str, str]) -> None:
+    """Make the queue of a `/queue/` destination, if it is not there. Raises BrokerError or StompError."""
+    vhost = channel.session.vhost
+    if name not in vhost.queues:
+        arguments = arguments_of(headers)
+        if channel.settings.is_activemq and name != DEAD_LETTERS:
+            ensure_queue(channel, DEAD_LETTERS, {})
+            arguments = {
+                "x-dead-letter-exchange": "",
+                "x-dead-letter-routing-key": DEAD_LETTERS,
+            } | arguments
+        channel.session.declare_queue(
+            name,
+            durable=_flag(headers, "durable", True),
+            exclusive=_flag(headers, "exclusive", False),
+            auto_delete=_flag(headers, "auto-delete", False),
+            arguments=arguments,
+        )
+    if channel.settings.is_activemq and name.startswith(VIRTUAL_CONSUMER):
+        topic = name.partition(f".{VIRTUAL_TOPIC}")[2]
+        if topic:
+            key = destinations.pattern(VIRTUAL_TOPIC + topic)
+            channel.session.bind_queue(name, destinations.TOPICS, key, {}, add=True)
+
+
+def ensure_temporary(channel: Channel, name: str) -> str:
+    """The queue behind the client's own name of a temporary one, made when it is first used."""
+    real = channel.temporary.get(name)
+    if real is None or real not in channel.session.vhost.queues:
+        real = channel.temporary[name] = channel.core.unique_name("stomp-temp-")
+        channel.session.declare_queue(real, exclusive=True, auto_delete=False)
+    return real
+
+
+def _temporary_topic(channel: Channel, found: Destination) -> Destination:
+    """The topic behind the client's own name of a temporary one: nobody else has its key."""
+    key = channel.temporary.setdefault(f"topic {found.key}", channel.core.unique_name("stomp-temp-"))
+    return Destination(TOPIC, found.exchange, key)
+
+
+# --- sending -----------------------------------------------------------------------------------------
+
+
+def for_sending(channel: Channel, text: str, headers: Mapping[str, str]) -> Destination:
+    """Where SEND publishes to, with what it needs made. Raises BrokerError or StompError."""
+    found = destinations.parse(text, slashes=channel.settings.is_activemq)
+    if found.kind == QUEUE:
+        ensure_queue(channel, found.key, headers)
+    elif found.kind == TEMP_QUEUE:
+        found = found._replace(key=ensure_temporary(channel, found.key))
+    elif found.kind == TEMP_TOPIC:
+        found = _temporary_topic(channel, found)
+    return _scheduled(channel, found) if DELAY_HEADER in headers and DELAY in headers else found
+
+
+def reply_to(channel: Channel, text: str) -> str:
+    """What others are told where to send a reply; a temporary queue is made, and read if RabbitMQ does."""
+    path = text.replace("://", "/", 1).removeprefix("/")
+    if not path.startswith(f"{TEMP_QUEUE}/"):
+        return text
+    real = ensure_temporary(channel, path[len(TEMP_QUEUE) + 1 :])
+    if not channel.settings.is_activemq and text not in channel.replies:
+        channel.replies.add(text)
+        # Replies carry the name under which the client asked for them.
+        channel.read(Subscription(f"T_{text}", text, text, AUTO), real)
+    return f"/{REPLY_QUEUE}/{real}"
+
+
+def read_schedule(headers: dict[str, str]) -> None:
+    """Put ActiveMQ's delay into the header that delays. Raises StompError for what is not there yet."""
+    for name in OTHER_SCHEDULES:
+        if name in headers:
+            raise StompError("not_implemented", f"{name} is not supported: messages are delayed once")
+    delay = headers.get(DELAY)
+    if delay is not None:
+        if not (delay.isascii() and delay.isdigit()):
+            text = f"header '{DELAY}' is '{delay}': it must be a number of milliseconds"
+            raise StompError("Invalid header", text)
+        headers[DELAY_HEADER] = delay
+
+
+def _scheduled(channel: Channel, found: Destination) -> Destination:
+    """The exchange in which messages to this destination wait, made when it is first used."""
+    if found.exchange not in ("", destinations.TOPICS):
+        raise StompError("not_implemented", f"{DELAY} works with queues and topics alone")
+    channel.session.route(found.exchange, (found.key,))  # Whoever may not send there may not do so later.
+    vhost = channel.session.vhost
+    to_queue = found.exchange == ""
+    name = SCHEDULED_QUEUES if to_queue else SCHEDULED_TOPICS
+    kind = "direct" if to_queue else "topic"
+    exchange = vhost.declare_exchange(
+        name, "x-delayed-message", durable=True, arguments={"x-delayed-type": kind}
+    )
+    if to_queue:
+        vhost.bind(exchange, vhost.queue_for(channel.session, found.key), found.key, {})
+    else:
+        vhost.bind(exchange, vhost.exchange(found.exchange), "#", {})
+    return found._replace(exchange=name)
+
+
+# --- subscribing -------------------------------------------------------------------------------------
+
+
+def for_subscribing(channel: Channel, text: str, headers: Mapping[str, str]) -> str:
+    """The queue that a subscription reads, with what it needs made. Raises BrokerError or StompError."""
+    found = destinations.parse(text, slashes=channel.settings.is_activemq)
+    if found.kind == REPLY_QUEUE:
+        raise StompError("Invalid destination", f"'{text}' is not a valid destination for 'SUBSCRIBE'")
+    if found.kind in (QUEUE, AMQ_QUEUE, TEMP_QUEUE) and subscription_name(headers) is not None:
+        raise StompError("Invalid Subscription", "cannot durably subscribe to a Queue destination!")
+    if found.kind == QUEUE:
+        ensure_queue(channel, found.key, headers)
+    if found.kind == TEMP_QUEUE:
+        return ensure_temporary(channel, found.key)
+    if found.kind in (QUEUE, AMQ_QUEUE):
+        return found.key
+    if found.kind == TEMP_TOPIC:
+        found = _temporary_topic(channel, found)
+    assert found.kind in (TOPIC, EXCHANGE)
+    return _subscription_queue(channel, text, found, headers)
+
+
+def _subscription_queue(channel: Channel, text: str, found: Destination, headers: Mapping[str, str]) -> str:
+    """The queue of a subscription to a topic or an exchange, bound there."""
+    session = channel.session
+    session.vhost.exchange(found.exchange)  # Before anything is made: there may be none.
+    durable = durable_name(channel, text, headers)
+    name = headers.get("x-queue-name") or durable or channel.core.unique_name("stomp-subscription-")
+    if name not in session.vhost.queues:
+        session.declare_queue(
+            name,
+            durable=bool(durable),
+            exclusive=_flag(headers, "exclusive", not durable),
+            auto_delete=_flag(headers, "auto-delete", not durable),
+            arguments=arguments_of(headers),
+        )
+    else:
+        _leave_other_topics(channel, name, found)
+    session.bind_queue(name, found.exchange, found.key, {}, add=True)
+    return name
+
+
+def _leave_other_topics(channel: Channel, name: str, found: Destination) -> None:
+    """A durable subscription of ActiveMQ that is made for another topic is a new one: what it has goes."""
+    vhost = channel.session.vhost
+    if not channel.settings.is_activemq:
+        return
+    others = [
+        binding
+        for binding in vhost.bindings_to(vhost.queue_for(channel.session, name))
+        if (binding.source.name, binding.key) != (found.exchange, found.key)
+    ]
+    if others:
+        channel.session.purge_queue(name)
+    for binding in others:
+        channel.session.bind_queue(name, binding.source.name, binding.key, binding.arguments, add=False)
+
+
+def subscription_name(headers: Mapping[str, str]) -> str | None:
+    """The name of a durable subscription, as ActiveMQ's clients give one, and Artemis's."""
+    return headers.get("activemq.subscriptionName") or headers.get("durable-subscription-name")
+
+
+def durable_name(channel: Channel, text: str, headers: Mapping[str, str]) -> str | None:
+    """The name of the queue of a durable subscription; None: it is not to be durable. Raises StompError.
+
+    ActiveMQ's are known by the client's id and a name, RabbitMQ's by destination and id.
+    """
+    named = subscription_name(headers)
+    if named is not None:
+        if not channel.connection.client_id:
+            text = "a durable subscription needs a client-id in the CONNECT frame"
+            raise StompError("Invalid Subscription", text)
+        return f"{channel.connection.client_id}.{named}"
+    if "true" not in (headers.get("durable"), headers.get("persistent")):
+        return None
+    identity = headers.get("id")
+    if identity is None:
+        raise StompError("Missing Header", "Header 'id' is required for durable subscriptions")
+    digest = md5(f"{text}\0{identity}".encode(), usedforsecurity=False).digest()
+    return f"stomp-subscription-{base64.urlsafe_b64encode(digest).decode().rstrip('=')}"

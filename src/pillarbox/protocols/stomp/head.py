@@ -1,0 +1,54 @@
+"""How STOMP connections are made: from a broker's configuration to what each of them goes by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from pillarbox.protocols.stomp.connection import Connection
+from pillarbox.protocols.strangers import NOBODY
+
+if TYPE_CHECKING:
+    from pillarbox.broker.core import Core
+    from pillarbox.config import Config
+
+ACTIVEMQ_VERSION = "5.17.2"
+"""The release with which the dialect of ActiveMQ is compared."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """What an operator has set."""
+
+    vhost: str = "/"
+    """The virtual host of clients that name none."""
+    is_activemq: bool = False
+    """Where the dialects of ActiveMQ and RabbitMQ disagree, ActiveMQ's counts."""
+    server: str = "RabbitMQ/3.13.7"
+    anonymous: str = ""
+    """The user as whom clients act that do not log in; none: they have to."""
+    loopback_users: tuple[str, ...] = ("guest",)
+    handshake_timeout_ms: int = 10_000
+    message_size_max: int = 134_217_728
+    connection_max: int = 0
+
+
+def connections(core: Core, config: Config) -> Callable[[str, bool, Callable[[], None]], Connection]:
+    """What makes a connection for each socket that was accepted (see `protocols.registry`)."""
+    is_activemq = config.stomp_dialect == "activemq"
+    settings = Settings(
+        vhost=config.default_vhost,
+        is_activemq=is_activemq,
+        server=f"ActiveMQ/{ACTIVEMQ_VERSION}" if is_activemq else f"RabbitMQ/{core.profile.version}",
+        anonymous="" if config.stomp_anonymous_user == NOBODY else config.stomp_anonymous_user,
+        loopback_users=config.loopback_users,
+        handshake_timeout_ms=config.handshake_timeout_s * 1000,
+        message_size_max=config.message_size_max,
+        connection_max=config.connection_max,
+    )
+
+    def connect(peer: str, loopback: bool, on_output: Callable[[], None]) -> Connection:
+        return Connection(core, settings, peer=peer, loopback=loopback, on_output=on_output)
+
+    return connect

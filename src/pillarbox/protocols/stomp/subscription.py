@@ -1,0 +1,73 @@
+"""One subscription: which consumer it is, how it acknowledges, and how its MESSAGE frames begin."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from pillarbox.protocols.stomp.destinations import shown
+from pillarbox.protocols.stomp.headers import from_neutral
+from pillarbox.protocols.stomp.wire import V12, write_headers
+
+if TYPE_CHECKING:
+    from pillarbox.broker.consumer import Consumer
+    from pillarbox.broker.dialects import Dialects
+    from pillarbox.engine.base import Message
+
+AUTO, CLIENT, INDIVIDUAL = "auto", "client", "client-individual"
+ACK_MODES: Final = (AUTO, CLIENT, INDIVIDUAL)
+
+HEADS_MAX = 1024
+"""Heads of frames that a subscription keeps, one for each address and list of properties that differ."""
+HEAD_BYTES_MAX = 1024
+"""Longer ones are written each time: nobody repeats them."""
+
+SEPARATOR = "@@"
+"""Between the three parts of a message id: subscription, session, number of the delivery."""
+
+
+class Subscription:
+    """See the module. `tag`: RabbitMQ's name for it, `T_` and its id, or `Q_` and its destination."""
+
+    def __init__(self, tag: str, identity: str | None, destination: str, ack: str) -> None:
+        self.tag = tag
+        self.identity = identity
+        """The client's own name for it; None: it gave none."""
+        self.destination = destination
+        self.ack = ack
+        self.consumer: Consumer
+        self.version = V12
+        self.acks = b""
+        """What stands in front of a delivery's number in the header by which STOMP 1.2 acknowledges."""
+        self._before_number = b""
+        self._heads: dict[tuple[object, bytes, int], tuple[bytes, bytes]] = {}
+
+    def __repr__(self) -> str:
+        return f"<Subscription {self.tag!r} to {self.destination!r} ack={self.ack}>"
+
+    def begin(self, consumer: Consumer, session: str, version: str) -> None:
+        """Take the consumer over, under this name of the session."""
+        self.consumer = consumer
+        self.version = version
+        id_start = f"{self.tag}{SEPARATOR}{session}{SEPARATOR}"
+        self._before_number = write_headers((("message-id", id_start),), version).removesuffix(b"\n")
+        if version == V12 and self.ack != AUTO:
+            self.acks = write_headers((("ack", id_start),), version).removesuffix(b"\n")
+
+    def head_of(self, message: Message, dialects: Dialects) -> tuple[bytes, bytes]:
+        """What stands in front of the delivery's number in the MESSAGE frame, and what behind."""
+        key = (message.address, message.properties, message.expiration_ms)
+        known = self._heads.get(key)
+        if known is not None:
+            return known
+        address = message.address
+        told = [("destination", shown(address.exchange, address.routing_key))]
+        if self.identity is not None:
+            told.insert(0, ("subscription", self.identity))
+        said = dialects.said(message)
+        own = write_headers(from_neutral(said, message.expiration_ms), self.version)
+        head = b"MESSAGE\n" + write_headers(told, self.version) + self._before_number, own
+        if len(own) <= HEAD_BYTES_MAX:
+            if len(self._heads) >= HEADS_MAX:
+                self._heads.clear()
+            self._heads[key] = head
+        return head

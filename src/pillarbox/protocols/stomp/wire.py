@@ -1,0 +1,230 @@
+"""Bytes of STOMP: which of them are a frame, and how heads and headers are written.
+
+A frame is a head (the command, then lines `name:value`), an empty line, a body and NUL. Between frames there
+may be any number of line ends, which are heart-beats. With `content-length` a body may hold NUL; what
+contradicts it is an error. A carriage return before a line end is none of the line.
+
+Source: STOMP 1.2, "STOMP Frames", "Augmented BNF"; 1.1 and 1.0 for what they escape. Invariant: any split of
+the input gives the same frames.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+from pillarbox.errors import RemoteProtocolError
+
+V10, V11, V12 = "1.0", "1.1", "1.2"
+VERSIONS: Final = (V10, V11, V12)
+
+HEAD_BYTES_MAX = 64 << 10
+"""Command and headers of one frame. ActiveMQ has 10 KiB for each header; RabbitMQ 4 has about as much."""
+HEADERS_MAX = 1000
+"""Headers of one frame, as with ActiveMQ."""
+STRANGER_BYTES_MAX = 16 << 10
+"""Body of a frame before the client has logged in: what strangers send must be cheap to read."""
+
+_ends_of_lines = re.compile(rb"[\r\n]*").match
+_end_of_head = re.compile(rb"\r?\n\r?\n").search
+_LENGTH: Final = b"\ncontent-length:"
+RECEIPT: Final = b"\nreceipt:"
+"""How the header begins by which a frame asks for a receipt."""
+
+_NUL_IN_HEAD: Final = "a frame ends before an empty line has ended its headers"
+
+
+class WireError(RemoteProtocolError):
+    """Bytes that are no frame."""
+
+
+class Scanner:
+    """Tells the bytes of one connection into frames; see the module."""
+
+    def __init__(self) -> None:
+        self.body_bytes_max = STRANGER_BYTES_MAX
+        self._data = b""
+        self._at = 0
+        self._began = 0
+        self._late = bytearray()
+        """What has come of a frame that is not whole."""
+        self._need = 0
+        """How many bytes there must be before it is worth looking again."""
+        self._unterminated = False
+        """Its body ends with NUL, wherever that comes."""
+
+    def __repr__(self) -> str:
+        return f"<Scanner waiting={self.waiting_bytes}>"
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes that are not told into frames yet."""
+        return len(self._late) + len(self._data) - self._at
+
+    def feed(self, data: bytes | memoryview) -> None:
+        """Take what the socket gave. Nothing of `data` is kept."""
+        late = self._late
+        if self._at < len(self._data):
+            late += memoryview(self._data)[self._at :]
+        self._data, self._at = b"", 0
+        if not late:
+            self._data = bytes(data)
+            return
+        late += data
+        if len(late) < self._need:
+            return
+        if self._unterminated and 0 not in bytes(data):
+            if len(late) > self.body_bytes_max + HEAD_BYTES_MAX:
+                raise WireError(f"the body is larger than {self.body_bytes_max} bytes")
+            return
+        self._data = bytes(late)
+        late.clear()
+        self._need, self._unterminated = 0, False
+
+    def next(self) -> tuple[bytes, bytes] | None:
+        """The next frame: its head without `content-length`, and its body. None: it is not whole.
+
+        Raises WireError.
+        """
+        data = self._data
+        at = self._at
+        if at == len(data):
+            return None
+        begin = self._began = at = _ends_of_lines(data, at).end()  # type: ignore[union-attr]
+        end = data.find(b"\n\n", begin)
+        start = end + 2
+        if end < 0 or data.find(b"\r", begin, end) >= 0:
+            blank = _end_of_head(data, begin)
+            if blank is None:
+                self._check_unfinished_head(data, begin)
+                self._at = begin
+                return None
+            end, start = blank.span()
+        if end - begin > HEAD_BYTES_MAX:
+            raise WireError(f"the headers are larger than {HEAD_BYTES_MAX} bytes")
+        head = data[begin:end]
+        if 0 in head:
+            raise WireError(_NUL_IN_HEAD)
+        found = head.find(_LENGTH)
+        if found < 0:
+            stop = data.find(b"\0", start)
+            if stop < 0:
+                self._await(begin, len(data) + 1, len(data) - start)
+                self._unterminated = True
+                return None
+        else:
+            line_end = head.find(b"\n", found + 1)
+            if line_end < 0:
+                line_end = len(head)
+            size = _size(head[found + len(_LENGTH) : line_end])
+            stop = start + size
+            if stop >= len(data):
+                self._await(begin, stop + 1, size)
+                return None
+            if data[stop]:
+                raise WireError("content-length is not the size of the body: it is not followed by NUL")
+            head = head[:found] + head[line_end:]
+        if stop - start > self.body_bytes_max:
+            raise WireError(f"the body is larger than {self.body_bytes_max} bytes")
+        self._at = stop + 1
+        return head, data[start:stop]
+
+    def unread(self) -> None:
+        """Let the frame that `next` has given be the next again."""
+        self._at = self._began
+
+    def _await(self, begin: int, bytes_needed: int, body_bytes: int) -> None:
+        if body_bytes > self.body_bytes_max:
+            raise WireError(f"the body is larger than {self.body_bytes_max} bytes")
+        self._at = begin
+        self._need = bytes_needed - begin
+
+    @staticmethod
+    def _check_unfinished_head(data: bytes, begin: int) -> None:
+        if len(data) - begin > HEAD_BYTES_MAX:
+            raise WireError(f"the headers are larger than {HEAD_BYTES_MAX} bytes")
+        if data.find(b"\0", begin) >= 0:
+            raise WireError(_NUL_IN_HEAD)
+
+
+def cut_receipt(head: bytes) -> tuple[bytes, bytes | None]:
+    """A head without the receipt that it asks for, and the name of that, as it is written; None: of none."""
+    found = head.find(RECEIPT)
+    if found < 0:
+        return head, None
+    stop = head.find(b"\n", found + 1)
+    if stop < 0:
+        stop = len(head)
+    return head[:found] + head[stop:], head[found + len(RECEIPT) : stop].strip()
+
+
+def _size(text: bytes) -> int:
+    text = text.strip()
+    if not text.isdigit() or len(text) > 12:
+        raise WireError("content-length is no number")
+    return int(text)
+
+
+# --- heads -------------------------------------------------------------------------------------------
+
+_UNESCAPED: Final[dict[str, dict[bytes, bytes]]] = {
+    V11: {b"\\n": b"\n", b"\\c": b":", b"\\\\": b"\\"},
+    V12: {b"\\n": b"\n", b"\\c": b":", b"\\\\": b"\\", b"\\r": b"\r"},
+}
+_ESCAPED: Final[dict[str, dict[int, str]]] = {
+    # 1.0 escapes nothing; but a line end would begin a header that nobody has written.
+    V10: str.maketrans({"\n": "\\n"}),
+    V11: str.maketrans({"\\": "\\\\", "\n": "\\n", ":": "\\c"}),
+    V12: str.maketrans({"\\": "\\\\", "\n": "\\n", ":": "\\c", "\r": "\\r"}),
+}
+_escape = re.compile(rb"\\.?", re.DOTALL)
+
+
+def read_head(head: bytes, version: str) -> tuple[str, dict[str, str]]:
+    """Command and headers of a frame; of a header that is repeated the first counts. Raises WireError."""
+    command, *lines = head.split(b"\n")
+    if len(lines) > HEADERS_MAX:
+        raise WireError(f"a frame has more than {HEADERS_MAX} headers")
+    headers: dict[str, str] = {}
+    try:
+        for line in lines:
+            name, colon, value = line.removesuffix(b"\r").partition(b":")
+            if not colon or not name:
+                raise WireError(f"a header has no {'name' if colon else 'colon'}")
+            if version == V10:
+                value = value.strip()
+            elif b"\\" in line:
+                name, value = _unescape(name, version), _unescape(value, version)
+            headers.setdefault(name.decode(), value.decode())
+        return command.removesuffix(b"\r").decode(), headers
+    except UnicodeDecodeError:
+        raise WireError("a header is no UTF-8") from None
+
+
+def _unescape(text: bytes, version: str) -> bytes:
+    known = _UNESCAPED[version]
+
+    def plain(found: re.Match[bytes]) -> bytes:
+        try:
+            return known[found[0]]
+        except KeyError:
+            raise WireError("a header has an escape sequence that is not defined") from None
+
+    return _escape.sub(plain, text)
+
+
+def write_headers(headers: Iterable[tuple[str, str]], version: str) -> bytes:
+    """Lines of headers."""
+    table = _ESCAPED[version]
+    return "".join(
+        [f"{name.translate(table)}:{value.translate(table)}\n" for name, value in headers]
+    ).encode()
+
+
+def write_frame(command: str, headers: Iterable[tuple[str, str]], body: bytes, version: str) -> bytes:
+    """A whole frame, with its body's size if it has one."""
+    head = command.encode() + b"\n" + write_headers(headers, version)
+    if body:
+        head += b"content-length:%d\n" % len(body)
+    return head + b"\n" + body + b"\0\n"

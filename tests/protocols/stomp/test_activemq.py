@@ -1,0 +1,116 @@
+"""What ActiveMQ's clients expect: its dialect of destinations, and its ways with messages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from pillarbox import Broker
+from tests.protocols.stomp.talking import Talking
+
+DLQ = "ActiveMQ.DLQ"
+
+
+@pytest.fixture
+def client(activemq: Broker, connected: Callable[..., Talking]) -> Talking:
+    return connected(to=activemq)
+
+
+@pytest.mark.row("A1")
+def test_host_of_connect_is_no_virtual_host(activemq: Broker) -> None:
+    with Talking(activemq.stomp_address) as client:
+        got = client.connect(host="localhost")
+        assert got.headers["server"].startswith("ActiveMQ/")
+
+
+@pytest.mark.parametrize("destination", ["/queue/{}/a", "queue/{}/a", "queue://{}/a"])
+@pytest.mark.row("A2")
+def test_names_of_queues_may_have_slashes(
+    activemq: Broker, client: Talking, name: str, destination: str
+) -> None:
+    client.done("SEND", {"destination": destination.format(name)}, "x")
+    assert activemq.queue(f"{name}/a").ready == 1
+
+
+@pytest.mark.row("A3", "A33")
+def test_message_that_was_refused_goes_to_the_dead_letter_queue(
+    activemq: Broker, client: Talking, name: str
+) -> None:
+    client.say("SUBSCRIBE", {"id": "s", "destination": f"/queue/{name}", "ack": "client-individual"})
+    client.send(f"/queue/{name}", name, persistent="true")
+    client.done("NACK", {"id": client.message().headers["ack"]})
+    client.say("SUBSCRIBE", {"id": "dead", "destination": f"/queue/{DLQ}"})
+    got = client.message()
+    assert (got.body.decode(), got.headers["subscription"]) == (name, "dead")
+    assert got.headers["x-first-death-queue"] == name
+
+
+@pytest.mark.row("A32")
+def test_message_that_expired_goes_to_the_dead_letter_queue(
+    activemq: Broker, client: Talking, name: str
+) -> None:
+    client.done("SEND", {"destination": f"/queue/{name}", "expires": "1", "persistent": "true"}, name)
+    client.say("SUBSCRIBE", {"id": "dead", "destination": f"/queue/{DLQ}"})
+    assert client.message().body.decode() == name
+
+
+@pytest.mark.row("A25")
+def test_queue_of_a_virtual_topic_gets_what_the_topic_gets(
+    activemq: Broker, client: Talking, name: str
+) -> None:
+    for consumer in "ab":
+        headers = {"id": consumer, "destination": f"/queue/Consumer.{consumer}.VirtualTopic.{name}"}
+        client.done("SUBSCRIBE", headers)
+    client.send(f"/topic/VirtualTopic.{name}", "x")
+    got = {client.message().headers["subscription"] for _ in range(2)}
+    assert got == {"a", "b"}
+
+
+@pytest.mark.row("A21")
+def test_durable_subscription_that_is_made_for_another_topic_is_a_new_one(
+    activemq: Broker, connected: Callable[..., Talking], name: str
+) -> None:
+    client = connected(to=activemq, client_id=name)
+    headers = {"id": "s", "activemq.subscriptionName": "news"}
+    client.done("SUBSCRIBE", headers | {"destination": f"/topic/{name}.a"})
+    client.done("UNSUBSCRIBE", {"id": "s"})
+    client.done("SEND", {"destination": f"/topic/{name}.a"}, "old")
+    client.done("SUBSCRIBE", headers | {"destination": f"/topic/{name}.b"})
+    client.send(f"/topic/{name}.a", "not any more")
+    client.send(f"/topic/{name}.b", "new")
+    assert client.message().body == b"new"
+
+
+@pytest.mark.row("A10", "A21")
+def test_queue_has_no_durable_subscriptions(
+    activemq: Broker, connected: Callable[..., Talking], name: str
+) -> None:
+    client = connected(to=activemq, client_id=name)
+    headers = {"id": "s", "destination": f"/queue/{name}", "activemq.subscriptionName": "news"}
+    assert client.ask("SUBSCRIBE", headers).headers["message"] == "Invalid Subscription"
+
+
+@pytest.mark.row("A36")
+def test_reply_comes_to_whoever_subscribed_to_the_temporary_queue(
+    activemq: Broker, connected: Callable[..., Talking], name: str
+) -> None:
+    server, client = connected(to=activemq), connected(to=activemq)
+    server.done("SUBSCRIBE", {"id": "s", "destination": f"/queue/{name}"})
+    client.done("SUBSCRIBE", {"id": "replies", "destination": "/temp-queue/answers"})
+    client.send(f"/queue/{name}", "ping", reply_to="/temp-queue/answers")
+    server.send(server.message().headers["reply-to"], "pong")
+    got = client.message()
+    assert (got.body, got.headers["subscription"]) == (b"pong", "replies")
+
+
+@pytest.mark.row("A30")
+def test_subscription_has_a_thousand_deliveries_out_unless_it_says_otherwise(
+    activemq: Broker, client: Talking, name: str
+) -> None:
+    for _ in range(1001):
+        client.send(f"/queue/{name}", "x")
+    client.say("SUBSCRIBE", {"id": "s", "destination": f"/queue/{name}", "ack": "client"})
+    for _ in range(1000):
+        client.message()
+    assert (activemq.queue(name).unacknowledged, activemq.queue(name).ready) == (1000, 1)

@@ -1,0 +1,100 @@
+"""STOMP and AMQP clients of one broker: they see one another's messages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pika
+import pytest
+
+from pillarbox import Broker
+from tests.protocols.stomp.talking import Talking
+
+
+@pytest.fixture
+def amqp(broker: Broker) -> Iterator[Any]:
+    with pika.BlockingConnection(pika.URLParameters(broker.amqp_url)) as connection:
+        yield connection.channel()
+
+
+@pytest.mark.row("R142", "A6", "A7")
+def test_amqp_client_gets_what_stomp_sent(client: Talking, amqp: Any, name: str) -> None:
+    headers = {
+        "destination": f"/queue/{name}",
+        "content-type": "application/json",
+        "correlation-id": "7",
+        "persistent": "true",
+        "priority": "3",
+        "amqp-message-id": "m",
+        "colour": "blue",
+    }
+    client.done("SEND", headers, b"\x00{}")
+    method, properties, body = amqp.basic_get(name, auto_ack=True)
+    assert (method.exchange, method.routing_key, body) == ("", name, b"\x00{}")
+    assert properties.content_type == "application/json"
+    assert properties.correlation_id == "7"
+    assert properties.delivery_mode == 2
+    assert properties.priority == 3
+    assert properties.message_id == "m"
+    assert properties.headers == {"colour": "blue"}
+
+
+@pytest.mark.row("R142", "A6")
+def test_stomp_client_gets_what_amqp_sent(client: Talking, amqp: Any, name: str) -> None:
+    client.done("SUBSCRIBE", {"id": "s", "destination": f"/topic/{name}.*"})
+    properties = pika.BasicProperties(
+        content_type="text/plain",
+        delivery_mode=2,
+        reply_to="answers",
+        app_id="test",
+        headers={"count": 3, "big": 1 << 40, "flag": True, "text": "ü:\n\\", "table": {"a": 1}},
+    )
+    amqp.basic_publish("amq.topic", f"{name}.x", b"\x00\xff", properties)
+    got = client.message()
+    assert got.body == b"\x00\xff"
+    assert got.headers["destination"] == f"/topic/{name}.x"
+    expected = {
+        "content-type": "text/plain",
+        "persistent": "true",
+        "reply-to": "answers",
+        "app-id": "test",
+        "count": "3",
+        "big": str(1 << 40),
+        "flag": "true",
+        "text": "ü:\n\\",
+    }
+    assert {header: got.headers.get(header) for header in expected} == expected
+    assert "table" not in got.headers
+
+
+@pytest.mark.row("R142")
+def test_message_of_stomp_dies_as_one_of_amqp_does(client: Talking, amqp: Any, name: str) -> None:
+    amqp.queue_declare(f"{name}-dead")
+    headers = {
+        "destination": f"/queue/{name}",
+        "x-dead-letter-exchange": "",
+        "x-dead-letter-routing-key": f"{name}-dead",
+        "x-message-ttl": "0",
+        "colour": "blue",
+    }
+    client.done("SEND", headers, "x")
+    _, properties, body = amqp.basic_get(f"{name}-dead", auto_ack=True)
+    assert body == b"x"
+    assert properties.headers["x-death"][0]["queue"] == name
+    assert properties.headers["colour"] == "blue"
+
+
+@pytest.mark.row("R142")
+def test_connection_is_listed_with_its_protocol(broker: Broker, client: Talking, name: str) -> None:
+    client.done("SUBSCRIBE", {"id": "s", "destination": f"/queue/{name}"})
+
+    def listed(server: Any) -> list[tuple[str, int]]:
+        return [
+            (session.head.client_facts().protocol, len(channel.consumers))
+            for session in server.core.sessions
+            if session.head is not None
+            for channel in session.channels
+        ]
+
+    assert ("STOMP 1.2", 1) in broker.call(listed)
