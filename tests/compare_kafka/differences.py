@@ -76,7 +76,6 @@ DIFFERENCES = (
 )
 
 NOT_BUILT = {
-    "confluent_admin.internal_topics": "offsets of groups are in no topic (K38)",
     "java_console.cluster": "keys and features of share groups and streams groups (K56, K58)",
     "java_console.share_group": "share groups (K56)",
     "kafka_python.table_of_versions": "keys of share groups and streams groups (K56, K58)",

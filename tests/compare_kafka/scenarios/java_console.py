@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from bench.kafka_peer import USERS
 from tests.compare_kafka.case import Case
@@ -95,6 +97,30 @@ def consumer_groups(case: Case) -> None:
     saw(case, "consumer-groups", "--delete", *named)
     saw(case, "consumer-groups", "--delete", *named)
     saw(case, "consumer-groups", "--describe", *named)
+
+
+@scenario("K38", "K54", "K77")
+def offsets_as_records(case: Case) -> None:
+    """What a group has committed, read where Kafka keeps it, by the formatter that comes with the tools."""
+    name, group = case.name("t"), case.name("group")
+    produce(case, name, *"abc")
+    case.saw("read", consume(case, name, 3, "--from-beginning", "--group", group))
+    listing = run("topics", "--bootstrap-server", case.bootstrap, "--list")[1]
+    case.saw("listed", listing.count("__consumer_offsets"))
+    options = ("--topic", "__consumer_offsets", "--from-beginning", "--timeout-ms", "3000")
+    formatter = ("--formatter", "org.apache.kafka.tools.consumer.OffsetsMessageFormatter")
+    text = " ".join(written(case, "console-consumer", *options, *formatter))
+    own = [each for each in objects(text) if each["key"]["data"]["group"] == case.shorten(group)]
+    case.saw("key", own[-1]["key"])
+    case.saw("value", [own[-1]["value"]["data"][field] for field in ("offset", "leaderEpoch", "metadata")])
+
+
+def objects(text: str) -> Iterator[dict[str, Any]]:
+    """The JSON objects that stand one behind the other at the beginning of a text."""
+    decoder, at = json.JSONDecoder(), 0
+    while text.startswith("{", at):
+        found, at = decoder.raw_decode(text, at)
+        yield found
 
 
 @scenario("K55", "K77")

@@ -21,6 +21,7 @@ from pillarbox.protocols.kafka.messages.describe_topic_partitions import (
     DescribeTopicPartitionsResponseTopic,
     ResponseCursor,
 )
+from pillarbox.protocols.kafka.offsets_topic import INTERNAL, OFFSETS
 from pillarbox.protocols.kafka.rights import SEE_TOPIC, topic_operations
 from pillarbox.protocols.kafka.topic_names import is_valid_name
 
@@ -40,6 +41,8 @@ def answer(call: Call, request: DescribeTopicPartitionsRequest) -> DescribeTopic
         return DescribeTopicPartitionsResponse(
             topics=[_faulty(name, ErrorCode.INVALID_REQUEST) for name in sorted(asked)]
         )
+    if not asked or OFFSETS in asked:
+        call.head.groups.show_offsets()
     names = sorted(asked) if asked else [topic.name for topic in call.head.topics.all()]
     response = DescribeTopicPartitionsResponse(topics=[])
     left = max(1, min(PARTITIONS_MAX, request.response_partition_limit))
@@ -82,6 +85,7 @@ def _described(call: Call, topic: Topic, page: range) -> DescribeTopicPartitions
     return DescribeTopicPartitionsResponseTopic(
         name=topic.name,
         topic_id=topic.id,
+        is_internal=topic.name in INTERNAL,
         partitions=[
             DescribeTopicPartitionsResponsePartition(
                 partition_index=index,

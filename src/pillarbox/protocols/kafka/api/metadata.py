@@ -19,6 +19,7 @@ from pillarbox.protocols.kafka.messages.metadata import (
     MetadataResponsePartition,
     MetadataResponseTopic,
 )
+from pillarbox.protocols.kafka.offsets_topic import INTERNAL, OFFSETS
 from pillarbox.protocols.kafka.rights import (
     SEE_TOPIC,
     UNASKED,
@@ -39,6 +40,8 @@ NONE_ASKED_FROM = 1
 def answer(call: Call, request: MetadataRequest) -> MetadataResponse:
     head = call.head
     wanted = request.topics
+    if not wanted or any(each.name == OFFSETS for each in wanted):
+        head.groups.show_offsets()
     if wanted is None or (not wanted and call.version < NONE_ASKED_FROM):
         topics = [
             _described(call, topic) for topic in head.topics.all() if call.allows(SEE_TOPIC, topic.name)
@@ -95,7 +98,7 @@ def _described(call: Call, topic: Topic) -> MetadataResponseTopic:
     return MetadataResponseTopic(
         name=topic.name,
         topic_id=topic.id,
-        is_internal=False,
+        is_internal=topic.name in INTERNAL,
         partitions=[
             MetadataResponsePartition(
                 partition_index=index,

@@ -23,6 +23,7 @@ from pillarbox.protocols.kafka.messages.produce import (
     TopicProduceData,
     TopicProduceResponse,
 )
+from pillarbox.protocols.kafka.offsets_topic import INTERNAL
 from pillarbox.protocols.kafka.rights import WRITE_TOPIC, WRITE_TRANSACTION
 from pillarbox.store.batch import BatchError, BatchHeader, read_header
 from pillarbox.store.codecs import open_records
@@ -45,6 +46,9 @@ JOINS_FROM: Final = 12
 ZSTD: Final = 4
 ZSTD_FROM: Final = 7
 """The first version in which batches may be compressed so: older consumers could not be told apart."""
+
+ADMIN_CLIENT: Final = "__admin_client"
+"""The client id by which Kafka knows who may write to internal topics."""
 
 BATCH_BYTES_MAX: Final = 1_048_588
 """Kafka's `max.message.bytes` where the topic does not say."""
@@ -101,6 +105,8 @@ class Appending:
                 raise Refused(code)
             if not call.allows(WRITE_TOPIC, topic.name):
                 raise Refused(ErrorCode.TOPIC_AUTHORIZATION_FAILED)
+            if topic.name in INTERNAL and call.client_id != ADMIN_CLIENT:
+                raise Refused(ErrorCode.INVALID_TOPIC_EXCEPTION)
             if not 0 <= data.index < len(topic.partitions):
                 raise Refused(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
             settings = call.head.topics.settings(topic)

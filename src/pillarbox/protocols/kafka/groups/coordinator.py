@@ -37,6 +37,7 @@ from pillarbox.protocols.kafka.groups.records import (
     group_key,
     parts_of,
 )
+from pillarbox.protocols.kafka.offsets_topic import OffsetsTopic
 
 if TYPE_CHECKING:
     from pillarbox.broker.core import Core
@@ -104,7 +105,9 @@ class Groups:
         self.settings = settings or GroupSettings()
         self._groups: dict[str, Group] = {}
         self._offsets: dict[str, Offsets] = {}
+        self._offsets_topic = OffsetsTopic(core, topics)
         self._restore()
+        self._offsets_topic.write(self.all_offsets())
         core.scheduler.at(self.now_ms + self.settings.retention_check_ms, self)
 
     def __repr__(self) -> str:
@@ -122,7 +125,21 @@ class Groups:
     def offsets(self, name: str) -> Offsets:
         """What a group has committed; of one that is not there nothing."""
         known = self._offsets.get(name)
-        return Offsets(name, self._core.keep) if known is None else known
+        return self._new_offsets(name) if known is None else known
+
+    def _new_offsets(self, name: str) -> Offsets:
+        return Offsets(name, self._core.keep, self._offsets_topic.note)
+
+    def all_offsets(self) -> Iterator[tuple[str, str, int, Committed]]:
+        """Whatever any group has committed: group, topic, partition, and how far."""
+        for name, offsets in list(self._offsets.items()):
+            for topic, partition, committed in offsets:
+                yield name, topic, partition, committed
+
+    def show_offsets(self) -> None:
+        """A client looks for topics: what is committed shall be one (K38)."""
+        if self._offsets_topic.topic is None:
+            self._offsets_topic.make(self.all_offsets())
 
     def in_transactions(self) -> set[int]:
         """Producers whose open transactions hold offsets of any group."""
@@ -152,7 +169,8 @@ class Groups:
 
     def _add(self, group: AnyGroup) -> AnyGroup:
         self._groups[group.name] = group
-        self._offsets.setdefault(group.name, Offsets(group.name, self._core.keep))
+        if group.name not in self._offsets:
+            self._offsets[group.name] = self._new_offsets(group.name)
         return group
 
     def delete(self, name: str) -> ErrorCode:

@@ -18,13 +18,17 @@ Place = tuple[str, int]
 Keep = Callable[[str, bytes | None], None]
 """Keep bytes under a key, or forget them (`Core.keep`)."""
 
+Note = Callable[[str, str, int, Committed | None], None]
+"""A group's offset for a topic's partition was committed, or (None) forgotten."""
+
 
 class Offsets:
     """See the module."""
 
-    def __init__(self, group: str, keep: Keep) -> None:
+    def __init__(self, group: str, keep: Keep, note: Note) -> None:
         self._group = group
         self._keep = keep
+        self._note = note
         self._topics: dict[str, dict[int, Committed]] = {}
         self._pending: dict[int, dict[Place, Committed]] = {}
         """By producer id."""
@@ -67,6 +71,7 @@ class Offsets:
     def commit(self, topic: str, partition: int, committed: Committed) -> None:
         self.restore(topic, partition, committed)
         self._keep(offset_key(self._group, topic, partition), encode(committed))
+        self._note(self._group, topic, partition, committed)
 
     def forget(self, topic: str, partition: int) -> bool:
         """Whether there was something to forget."""
@@ -76,6 +81,7 @@ class Offsets:
         if not partitions:
             del self._topics[topic]
         self._keep(offset_key(self._group, topic, partition), None)
+        self._note(self._group, topic, partition, None)
         return True
 
     def forget_all(self) -> None:
