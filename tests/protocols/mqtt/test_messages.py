@@ -6,11 +6,14 @@ from pathlib import Path
 
 import pika
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from pillarbox import Broker
 from pillarbox.broker.auth import Permission
 from pillarbox.protocols.mqtt.packets import Answer, Publish
 from pillarbox.protocols.mqtt.reasons import ReasonCode
+from tests.protocols.mqtt import peer
 from tests.protocols.mqtt.conftest import Talk
 from tests.protocols.mqtt.talker import PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBREL, Talker
 
@@ -161,6 +164,39 @@ def test_bodies_of_any_size(talk: Talk, size: int) -> None:
     body = bytes(index % 251 for index in range(size))
     talker.publish("a", body, qos=1)
     assert talker.got() == ("a", body, 1)
+
+
+@pytest.mark.row("R141")
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_many_messages_in_one_write_come_as_they_were_sent(talk: Talk, data: st.DataObject) -> None:
+    """What is taken and given many at a time, against the plain meaning of it: all of them, in order."""
+    version = data.draw(st.sampled_from((4, 5)))
+    writer, reader = talk("w", version=version), talk("r", version=version)
+    reader.subscribe("a/#", qos=data.draw(st.sampled_from((0, 1))))
+    granted = reader.subscribe("b", qos=1)[0]
+    assert granted == 1
+    said = []
+    for number in range(data.draw(st.integers(1, 25))):
+        topic = data.draw(st.sampled_from(("a/1", "a/2", "b", "c")))
+        more = {"content_type": "x"} if version == 5 and data.draw(st.booleans()) else {}
+        qos = data.draw(st.integers(0, 1))
+        payload = b"%d" % number * data.draw(st.integers(0, 3))
+        said.append(
+            Publish(
+                topic=topic, payload=payload, qos=qos, packet_id=number + 1 if qos else 0, properties=more
+            )
+        )
+    writer.write(b"".join(peer.encode(packet, version) for packet in said))
+    answers = [packet.packet_id for packet in said if packet.qos]
+    assert [writer.answered(PUBACK) for _ in answers] == answers
+    wanted = [packet for packet in said if packet.topic != "c"]
+    got = [reader.receive() for _ in wanted]
+    assert [(one.fields["topic"], one.fields["payload"]) for one in got] == [
+        (packet.topic, packet.payload) for packet in wanted
+    ]
+    assert [one.fields.get("properties", {}) for one in got] == [packet.properties for packet in wanted]
+    assert reader.hears_nothing()
 
 
 # --- quality of service 2 --------------------------------------------------------------------------------

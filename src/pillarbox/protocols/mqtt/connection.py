@@ -43,6 +43,9 @@ STRANGER_BYTES_MAX: Final = 256 << 10
 LARGE_BYTES: Final = 64 << 10
 """From this size on a packet that is on its way is read in larger pieces."""
 
+PLAIN: Final = frozenset((PUBLISH << 4, PUBLISH << 4 | 2))
+"""First bytes of a PUBLISH of QoS 0 or 1 that is neither retained nor a duplicate."""
+
 SHOWN: Final = {packets.V31: "MQTT 3.1", packets.V311: "MQTT 3.1.1", packets.V5: "MQTT 5.0"}
 
 _log = logging.getLogger("pillarbox.mqtt")
@@ -79,33 +82,45 @@ class Connection(BaseConnection):
     # --- bytes in ----------------------------------------------------------------------------------
 
     def _scan(self) -> None:
-        data = self._input
-        at = self.in_body = 0
         try:
-            while at < len(data) and not self.want_close:
-                first = data[at]
-                if self.state is None and first >> 4 != CONNECT:
-                    raise WireError(ReasonCode.PROTOCOL_ERROR, "it does not begin with CONNECT")
-                sized = packets.size_of(data, at)
-                if sized is None:
-                    break
-                start, end = sized
-                self._demand_size(end - at)
-                if end > len(data):
-                    self.in_body = end - at if end - at >= LARGE_BYTES else 0
-                    break
-                if first >> 4 == PUBLISH and self.head.core.alarm is not None:
-                    self.published = self.waiting = True
-                    break
-                at = end
-                packet = packets.decode(first, bytes(data[start:end]), self.version)
-                HANDLERS[type(packet)](self, packet)
+            try:
+                used = self._scan_packets(self._input)
+            finally:
+                self.inbound.flush()
         except WireError as error:
+            used = len(self._input)
             if error.reason is ReasonCode.UNSUPPORTED_PROTOCOL_VERSION:
                 # In the words that every version understands.
                 self.send(packets.connack(packets.V311, 1, session_present=False, properties={}))
             self.refuse(error.reason, str(error))
-        del data[: len(data) if self.want_close else at]
+        del self._input[:used]
+
+    def _scan_packets(self, data: bytearray) -> int:
+        """Act on all whole packets; return how many bytes they are. Raises WireError."""
+        at = self.in_body = 0
+        take = self.inbound.take
+        while at < len(data) and not self.want_close:
+            first = data[at]
+            if self.state is None and first >> 4 != CONNECT:
+                raise WireError(ReasonCode.PROTOCOL_ERROR, "it does not begin with CONNECT")
+            sized = packets.size_of(data, at)
+            if sized is None:
+                break
+            start, end = sized
+            self._demand_size(end - at)
+            if end > len(data):
+                self.in_body = end - at if end - at >= LARGE_BYTES else 0
+                break
+            if first >> 4 == PUBLISH and self.core.alarm is not None:
+                self.published = self.waiting = True
+                break
+            at = end
+            if first in PLAIN and end - start > 2 and take(first, data, start, end):
+                continue
+            self.inbound.flush()
+            packet = packets.decode(first, bytes(data[start:end]), self.version)
+            HANDLERS[type(packet)](self, packet)
+        return len(data) if self.want_close else at
 
     def _demand_size(self, size: int) -> None:
         limit = self.head.settings.packet_bytes_max if self.state is not None else STRANGER_BYTES_MAX

@@ -1,7 +1,8 @@
 """What a client publishes: where it goes, and the answers of QoS 1 and 2 in the order of the messages.
 
-A message of QoS 2 enters its queues in the same group as the note that its identifier was seen, so it is
-there exactly once whatever happens. Not here: packets and their order (`connection`).
+Messages that follow one another, to one topic and alike in all but their bodies, are handed over together. A
+message of QoS 2 enters its queues in the same group as the note that its identifier was seen, so it is there
+exactly once whatever happens. Not here: packets and their order (`connection`).
 
 Source: MQTT 5.0, 3.3, 4.3, 4.4; rows R141, R90, R93.
 """
@@ -9,17 +10,18 @@ Source: MQTT 5.0, 3.3, 4.3, 4.4; rows R141, R90, R93.
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pillarbox.broker.confirm import Publisher
+from pillarbox.broker.run import MESSAGE_BYTES
 from pillarbox.broker.target import Target, find_target
-from pillarbox.engine.base import NO_EXPIRATION, Address, Message
+from pillarbox.engine.base import NO_EXPIRATION, Message
 from pillarbox.errors import BrokerError, Reason
 from pillarbox.protocols.mqtt import packets, stored, topics
 from pillarbox.protocols.mqtt.errors import reason_of
 from pillarbox.protocols.mqtt.packets import Publish
 from pillarbox.protocols.mqtt.primitives import WireError
-from pillarbox.protocols.mqtt.properties import PUBACK, PUBCOMP, PUBREC
+from pillarbox.protocols.mqtt.properties import PUBACK, PUBCOMP, PUBLISH, PUBREC
 from pillarbox.protocols.mqtt.reasons import ReasonCode
 from pillarbox.protocols.mqtt.retained import Retained
 
@@ -33,11 +35,14 @@ if TYPE_CHECKING:
 
 EXCHANGE: Final = "amq.topic"
 
-ROUTES_MAX: Final = 4096
+TARGETS_MAX: Final = 4096
 """Topics whose routes a connection keeps; about 500 bytes each."""
 
 ALIASES_MAX: Final = 100
 """Topic aliases that a client may set (3.3.2.3.4)."""
+
+RUN_MAX: Final = 500
+"""Messages that are handed over together."""
 
 ANSWERS: Final = {1: PUBACK, 2: PUBREC}
 
@@ -47,11 +52,11 @@ def target_of(session: Session, topic: str) -> Target:
     return find_target(session, stored.ORIGIN, EXCHANGE, topics.routing_key(topic))
 
 
-def message_of(publish: Publish, address: Address, now_ms: int, sender: str = "") -> Message:
+def message_of(publish: Publish, target: Target, now_ms: int, sender: str = "") -> Message:
     """What is stored of a PUBLISH."""
     seconds = publish.properties.get("message_expiry_interval")
     return Message(
-        address,
+        target.address,
         stored.pack(publish.qos, stored.kept(publish.properties), retain=publish.retain, sender=sender),
         publish.payload,
         now_ms,
@@ -60,29 +65,25 @@ def message_of(publish: Publish, address: Address, now_ms: int, sender: str = ""
     )
 
 
-def hand_over(head: Head, session: Session, target: Target, publish: Publish, message: Message) -> bool:
-    """Put a message into its queues, and retain it if that is asked for.
+def retain(head: Head, session: Session, publish: Publish, message: Message) -> None:
+    """Keep a message for later subscribers."""
+    retained = Retained(
+        publish.topic,
+        publish.payload,
+        stored.kept(publish.properties),
+        publish.qos,
+        message.accepted_ms,
+        message.expiration_ms,
+    )
+    head.retained.put(session.vhost.name, retained)
 
-    Returns whether any of that has to become durable. Raises BrokerError.
-    """
-    kept, refused = target.publish(head.core, message)
-    if publish.retain:
-        properties = stored.kept(publish.properties)
-        head.retained.put(
-            session.vhost.name,
-            Retained(
-                publish.topic,
-                publish.payload,
-                properties,
-                publish.qos,
-                message.accepted_ms,
-                message.expiration_ms,
-            ),
-        )
-        kept = kept or head.core.changes.has_facts
-    if refused:
-        raise BrokerError(Reason.NOT_ALLOWED, "a queue is full")
-    return kept
+
+class Plain(NamedTuple):
+    """What is known of messages without properties whose first byte and topic are the same."""
+
+    topic: str
+    qos: int
+    properties: bytes
 
 
 class Inbound:
@@ -94,19 +95,97 @@ class Inbound:
         self.publisher = Publisher(self)
         self._aliases: dict[int, str] = {}
         self._targets: dict[str, Target] = {}
+        self._plain: dict[bytes, Plain] = {}
+        """By what a packet begins with: its first byte, and the topic as it is written."""
+        self._run: list[Message] = []
+        """Taken, and not handed over yet: all alike."""
+        self._run_target: Target | None = None
+        self._run_plain: Plain | None = None
+        self._run_bytes = 0
         self._answers: deque[tuple[int, int]] = deque()
         """Kind of answer and packet identifier of each message that waits for its confirm, in order."""
 
     def __repr__(self) -> str:
         return f"<Inbound waiting={len(self._answers)}>"
 
+    # --- many at a time ------------------------------------------------------------------------------
+
+    def take(self, first: int, data: bytearray, start: int, end: int) -> bool:
+        """Take a PUBLISH as it came, its fields from `start` to `end`, if it is a plain one; else False.
+
+        Plain: no QoS 2, not retained, no duplicate, no properties; its topic was seen before.
+        """
+        body = start + 2 + (data[start] << 8 | data[start + 1])
+        plain = self._plain.get(bytes((first,)) + data[start + 2 : body])
+        if plain is None:
+            return False
+        packet_id = 0
+        if plain.qos:
+            packet_id = data[body] << 8 | data[body + 1]
+            body += 2
+        if self._connection.version >= packets.V5:
+            if body >= end or data[body]:
+                return False
+            body += 1
+        if body > end or (plain.qos and not packet_id):
+            return False
+        if plain is not self._run_plain or len(self._run) >= RUN_MAX:
+            self.flush()
+            target = self._targets.get(plain.topic)
+            if target is None or not target.is_valid:
+                return False
+            self._run_plain, self._run_target = plain, target
+        assert self._run_target is not None
+        payload = bytes(data[body:end])
+        now_ms = self._core.changes.now_ms
+        self._run.append(
+            Message(self._run_target.address, plain.properties, payload, now_ms, NO_EXPIRATION, plain.qos > 0)
+        )
+        self._run_bytes += end - body
+        if plain.qos:
+            self._answers.append((PUBACK, packet_id))
+        return True
+
+    def flush(self) -> None:
+        """Hand over what was taken. Raises WireError if it is refused, and the version cannot say so."""
+        run, target, plain = self._run, self._run_target, self._run_plain
+        self._run_plain = None
+        if not run:
+            return
+        assert target is not None
+        assert plain is not None
+        run_bytes, self._run, self._run_bytes = self._run_bytes, [], 0
+        core, connection = self._core, self._connection
+        try:
+            kept, refused = target.publish_all(
+                core,
+                run,
+                run_bytes,
+                persistent=plain.qos > 0,
+                expiring=False,
+                prioritized=False,
+                message_bytes=MESSAGE_BYTES + len(plain.properties),
+            )
+        except BrokerError as error:
+            raise WireError(reason_of(error), error.text) from None
+        connection.outbound.counters.publish += len(run)
+        if core.held:
+            connection.published = True
+        if plain.qos:
+            core.confirms.accept(self.publisher, len(run), kept, refused)
+
+    # --- one at a time -------------------------------------------------------------------------------
+
     def publish(self, publish: Publish) -> None:
-        """Take one message. Raises WireError for what ends the connection."""
+        """Take one message, whatever it needs: the slow path, and the meaning of `take`.
+
+        Raises WireError for what ends the connection.
+        """
         topic = self._topic(publish)
         connection = self._connection
-        session = connection.state
-        assert session is not None
-        if publish.qos == 2 and publish.packet_id in session.received:
+        state = connection.state
+        assert state is not None
+        if publish.qos == 2 and publish.packet_id in state.received:
             connection.answer_when_durable(PUBREC, publish.packet_id)
             return
         if topic != publish.topic:
@@ -128,28 +207,54 @@ class Inbound:
             connection.published = True
         if publish.qos:
             if publish.qos == 2:
-                session.add_received(publish.packet_id)
+                state.add_received(publish.packet_id)
                 kept = kept or self._core.changes.has_facts
             self._answers.append((ANSWERS[publish.qos], publish.packet_id))
             self._core.confirms.accept(self.publisher, 1, kept)
 
     def _accept(self, publish: Publish) -> bool:
+        """Put a message into its queues; return whether that has to become durable. Raises BrokerError."""
         connection = self._connection
-        assert connection.session is not None
-        assert connection.state is not None
+        session, state = connection.session, connection.state
+        assert session is not None
+        assert state is not None
         target = self._targets.get(publish.topic)
         if target is None or not target.is_valid:
-            target = target_of(connection.session, publish.topic)
-            if len(self._targets) >= ROUTES_MAX:
-                self._targets.clear()
-            self._targets[publish.topic] = target
-        sender = connection.state.client_id if connection.state.keeps_out_own else ""
-        message = message_of(publish, target.address, self._core.changes.now_ms, sender)
-        return hand_over(connection.head, connection.session, target, publish, message)
+            target = self._resolve(session, publish.topic)
+        sender = state.client_id if state.keeps_out_own else ""
+        message = message_of(publish, target, self._core.changes.now_ms, sender)
+        kept, refused = target.publish(self._core, message)
+        if publish.retain:
+            retain(connection.head, session, publish, message)
+            kept = kept or self._core.changes.has_facts
+        elif publish.qos < 2 and not sender:
+            self._remember(publish, message)
+        if refused:
+            raise BrokerError(Reason.NOT_ALLOWED, "a queue is full")
+        return kept
+
+    def _resolve(self, session: Session, topic: str) -> Target:
+        target = target_of(session, topic)
+        if len(self._targets) >= TARGETS_MAX:
+            self._targets.clear()
+        self._targets[topic] = target
+        return target
+
+    def _remember(self, publish: Publish, message: Message) -> None:
+        """Have the next message like this one taken by `take`."""
+        if publish.properties or publish.duplicate:
+            return
+        if len(self._plain) >= TARGETS_MAX:
+            self._plain.clear()
+        first = PUBLISH << 4 | publish.qos << 1
+        self._plain[bytes((first,)) + publish.topic.encode()] = Plain(
+            publish.topic, publish.qos, message.properties
+        )
 
     def forget_routes(self) -> None:
-        """The client's permissions have changed."""
+        """The client's permissions have changed, or what it does not want of its own messages."""
         self._targets.clear()
+        self._plain.clear()
 
     def _topic(self, publish: Publish) -> str:
         """The topic of a PUBLISH, which may be given by an alias (3.3.2.3.4)."""
@@ -179,26 +284,35 @@ class Inbound:
     def released(self, packet_id: int) -> None:
         """PUBREL: a message of QoS 2 will not come again."""
         connection = self._connection
-        session = connection.state
-        assert session is not None
-        if packet_id not in session.received:
+        state = connection.state
+        assert state is not None
+        if packet_id not in state.received:
             reason = ReasonCode.PACKET_IDENTIFIER_NOT_FOUND
             connection.send(packets.answer(PUBCOMP, packet_id, connection.version, reason))
             return
-        session.drop_received(packet_id)
+        state.drop_received(packet_id)
         connection.answer_when_durable(PUBCOMP, packet_id)
 
     # --- as a sink: see `sink.Waiting` ------------------------------------------------------------------
 
     def confirm(self, tag_first: int, tag_last: int) -> None:
         """These messages are safe."""
-        connection = self._connection
-        for _ in range(tag_first, tag_last + 1):
-            kind, packet_id = self._answers.popleft()
-            connection.send(packets.answer(kind, packet_id, connection.version))
+        answers, version = self._answers, self._connection.version
+        written = [
+            packets.answer(kind, packet_id, version)
+            for kind, packet_id in [answers.popleft() for _ in range(tag_first, tag_last + 1)]
+        ]
+        self._connection.send(b"".join(written))
 
     def refuse(self, tag_first: int, tag_last: int) -> None:
-        raise AssertionError("what is refused is refused at once")
+        """A queue was full when they came."""
+        reason, text = ReasonCode.QUOTA_EXCEEDED, "a queue is full"
+        if self._connection.version < packets.V5:
+            self._connection.refuse(reason, text)
+            return
+        for _ in range(tag_first, tag_last + 1):
+            kind, packet_id = self._answers.popleft()
+            self._connection.send(packets.answer(kind, packet_id, packets.V5, reason, text))
 
     def disconnect(self, reason: Reason, text: str) -> None:
         """What waits can never be safe."""

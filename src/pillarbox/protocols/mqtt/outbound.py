@@ -10,12 +10,15 @@ Source: MQTT 5.0, 4.3, 4.4, 4.6, 4.9; row R141.
 
 from __future__ import annotations
 
+from struct import Struct
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pillarbox.broker.consumer import Consumer, Pool
 from pillarbox.broker.ledger import Ledger, Outcome
 from pillarbox.broker.returning import give_back
+from pillarbox.engine.base import NO_EXPIRATION
 from pillarbox.protocols.mqtt import packets, stored, topics
+from pillarbox.protocols.mqtt.primitives import integer, text
 from pillarbox.protocols.mqtt.properties import PUBREL, Properties
 from pillarbox.protocols.mqtt.reasons import ReasonCode
 from pillarbox.protocols.mqtt.sessions import Grant, Subscribed, shared_queue_name
@@ -34,6 +37,8 @@ PREFETCH_MAX: Final = 1000
 
 IDENTIFIERS: Final = 0xFFFF
 
+_uint16 = Struct(">H").pack
+
 MAIN: Final = "subscriptions"
 """The tag of the consumer of a session's own queue; a shared one has its filter."""
 
@@ -42,6 +47,15 @@ class Out(NamedTuple):
     """A message that is under way."""
 
     tag: int
+    qos: int
+
+
+class Form(NamedTuple):
+    """What messages that look alike have in common as they are written."""
+
+    first: bytes
+    topic: bytes
+    properties: bytes
     qos: int
 
 
@@ -123,24 +137,37 @@ class Outbound:
     # --- deliveries ------------------------------------------------------------------------------------
 
     def deliver(self, consumer: Consumer, run: Run, tag_first: int) -> None:
-        """Send a run; what asks for no answer, or is not wanted any more, is settled at once."""
+        """Send a run; what asks for no answer, or is not wanted any more, is settled at once.
+
+        What messages of one topic with the same properties have in common is worked out once.
+        """
         assert run.messages is not None
         shared: Grant | None = consumer.head
+        alike: Message | None = None
+        form: Form | None = None
+        written: list[bytes | bytearray] = []
         # Consecutive tags that are settled here: from `first` up to the one before `tag`.
-        first = tag_first
+        first = tag = tag_first
         for position, message in enumerate(run.messages):
+            if (
+                alike is None
+                or message.address is not alike.address
+                or message.properties is not alike.properties
+                or message.expiration_ms != NO_EXPIRATION
+            ):
+                alike, form = message, self._form(message, run.redelivered, shared)
             tag = tag_first + position
-            if self._send(message, run, position, tag, shared):
-                continue
-            if first < tag and not consumer.no_ack:
-                self.ledger.settle_range(first, tag - 1, Outcome.ACCEPTED)
-            first = tag + 1
-        last = tag_first + len(run.messages) - 1
-        if first <= last and not consumer.no_ack:
-            self.ledger.settle_range(first, last, Outcome.ACCEPTED)
+            if form is not None and self._write(written, form, message, run.sequences[position], tag):
+                if first < tag and not consumer.no_ack:
+                    self.ledger.settle_range(first, tag - 1, Outcome.ACCEPTED)
+                first = tag + 1
+        if first <= tag and not consumer.no_ack:
+            self.ledger.settle_range(first, tag, Outcome.ACCEPTED)
+        if written:
+            self._connection.send(b"".join(written))
 
-    def _send(self, message: Message, run: Run, position: int, tag: int, shared: Grant | None) -> bool:
-        """Send one message, if it is wanted; return whether it is settled by that."""
+    def _form(self, message: Message, redelivered: bool, shared: Grant | None) -> Form | None:
+        """How messages like this one are written; None: the client does not want them any more."""
         connection = self._connection
         state = connection.state
         assert state is not None
@@ -150,27 +177,29 @@ class Outbound:
         facts = stored.facts(message)
         grant = shared or state.grant(topic, own=facts.sender == state.client_id)
         if grant is None or not topic:
-            return True
+            return None
         qos = min(facts.qos, grant.qos)
         retain = facts.retained or (facts.retain and grant.retain_as_published)
-        packet_id = self._identifier(run.sequences[position]) if qos else 0
-        packet = packets.publish(
-            topic,
-            message.body,
-            qos=qos,
-            retain=retain,
-            duplicate=bool(qos) and run.redelivered,
-            packet_id=packet_id,
-            properties=self._properties(message, facts, grant) if connection.version >= packets.V5 else b"",
-        )
-        if len(packet) > connection.packet_bytes_max:
+        properties = self._properties(message, facts, grant) if connection.version >= packets.V5 else b""
+        first = packets.publish_first(qos=qos, retain=retain, duplicate=bool(qos) and redelivered)
+        return Form(first, text(topic), properties, qos)
+
+    def _write(
+        self, written: list[bytes | bytearray], form: Form, message: Message, sequence: int, tag: int
+    ) -> bool:
+        """Write one message; return whether it is to be answered."""
+        body = message.body
+        size = len(form.topic) + (2 if form.qos else 0) + len(form.properties) + len(body)
+        if size + packets.HEAD_BYTES_MAX > self._connection.packet_bytes_max:
             # Too large for this client: to it, the message does not exist (3.1.2.11.4).
-            return True
-        connection.send(packet)
-        if not qos:
-            return True
-        self._out[packet_id] = Out(tag, qos)
-        return False
+            return False
+        if not form.qos:
+            written += (form.first, integer(size), form.topic, form.properties, body)
+            return False
+        packet_id = self._identifier(sequence)
+        written += (form.first, integer(size), form.topic, _uint16(packet_id), form.properties, body)
+        self._out[packet_id] = Out(tag, form.qos)
+        return True
 
     def _properties(self, message: Message, facts: stored.Facts, grant: Grant) -> bytes:
         more: Properties = {}

@@ -331,24 +331,14 @@ def connack(version: int, reason: int, *, session_present: bool, properties: Map
     return _packet(CONNACK << 4, fields + table.encode(properties) if version >= V5 else fields)
 
 
-def publish(
-    topic: str,
-    payload: bytes | bytearray,
-    *,
-    qos: int = 0,
-    retain: bool = False,
-    duplicate: bool = False,
-    packet_id: int = 0,
-    properties: bytes = b"",
-) -> bytes:
-    """PUBLISH (3.3). `properties` are encoded, their size in front; before version 5 there are none."""
-    written = topic.encode()
-    head = _uint16(len(written)) + written
-    if qos:
-        head += _uint16(packet_id)
-    size = integer(len(head) + len(properties) + len(payload))
-    first = PUBLISH << 4 | duplicate << 3 | qos << 1 | retain
-    return b"".join((bytes((first,)), size, head, properties, payload))
+HEAD_BYTES_MAX: Final = 5
+"""Of the first byte of a packet and its size."""
+
+
+def publish_first(*, qos: int, retain: bool, duplicate: bool) -> bytes:
+    """The first byte of PUBLISH (3.3.1), which size, topic, packet identifier, properties and payload
+    follow."""
+    return bytes((PUBLISH << 4 | duplicate << 3 | qos << 1 | retain,))
 
 
 def answer(kind: int, packet_id: int, version: int, reason: int = 0, text: str | None = None) -> bytes:

@@ -56,6 +56,7 @@ def _subscribe(connection: Connection, options: Subscription, identifier: int) -
         return reason_of(error) if connection.version >= packets.V5 else SUBSCRIPTION_FAILED
     assert connection.state is not None
     is_new = connection.state.subscribe(subscribed)
+    connection.inbound.forget_routes()
     if parsed.group:
         connection.outbound.attend_shared(subscribed)
     elif options.retain_handling == ALWAYS or (options.retain_handling == WHEN_NEW and is_new):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pillarbox.broker.session import Session
 from pillarbox.errors import BrokerError
-from pillarbox.protocols.mqtt.inbound import hand_over, message_of, target_of
+from pillarbox.protocols.mqtt.inbound import message_of, retain, target_of
 from pillarbox.protocols.mqtt.packets import Publish, Will
 
 if TYPE_CHECKING:
@@ -76,7 +76,9 @@ class Wills:
         )
         try:
             target = target_of(session, will.topic)
-            message = message_of(publish, target.address, self._head.core.changes.now_ms)
-            hand_over(self._head, session, target, publish, message)
+            message = message_of(publish, target, self._head.core.changes.now_ms)
+            target.publish(self._head.core, message)
+            if will.retain:
+                retain(self._head, session, publish, message)
         except BrokerError as error:
             _log.warning("the will of %s is not published: %s", session.describe(), error.text)
