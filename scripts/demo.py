@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pika
+from confluent_kafka import Consumer, Producer
+from confluent_kafka.admin import AdminClient, NewTopic
 
 PREFETCH = 20
 STEP_S = 0.05
@@ -84,6 +86,69 @@ def shop(url: str) -> Iterator[None]:
     try:
         yield
     finally:
+        stop.set()
+        for one in people:
+            one.join()
+
+
+# --- the same shop's data, over Kafka ----------------------------------------------------------------------
+
+TOPICS = {"orders": 6, "clicks": 3, "inventory": 1}
+
+
+def _feed(bootstrap: str, topic: str, every_step: int, stop: threading.Event) -> None:
+    producer = Producer({"bootstrap.servers": bootstrap, "client.id": f"feed-{topic}", "linger.ms": 20})
+    number = 0
+    while not stop.wait(STEP_S):
+        for _ in range(every_step):
+            number += 1
+            key = f"customer-{number % 97}"
+            value = f'{{"id": {number}, "total": "19.90"}}'
+            producer.produce(topic, value.encode(), key.encode(), headers={"source": b"web-1"})
+        producer.poll(0)
+    producer.flush(5)
+
+
+def _read(bootstrap: str, group: str, topic: str, at_most: int, client: str, stop: threading.Event) -> None:
+    settings = {"bootstrap.servers": bootstrap, "group.id": group, "client.id": client}
+    consumer = Consumer({**settings, "auto.offset.reset": "earliest", "auto.commit.interval.ms": 1000})
+    consumer.subscribe([topic])
+    while not stop.wait(STEP_S):
+        consumer.consume(at_most, 0.01)
+    consumer.close()
+
+
+@contextmanager
+def data_shop(bootstrap: str) -> Iterator[None]:
+    """Three topics; `billing` keeps up with two members, `analytics` does not, `audit` has gone away."""
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    made = admin.create_topics(
+        [
+            NewTopic(name, partitions, config={"cleanup.policy": "compact"} if partitions == 1 else {})
+            for name, partitions in TOPICS.items()
+        ]
+    )
+    for future in made.values():
+        future.result(10)
+    stop, gone = threading.Event(), threading.Event()
+    people = [
+        threading.Thread(target=_feed, args=(bootstrap, "orders", 10, stop)),
+        threading.Thread(target=_feed, args=(bootstrap, "clicks", 40, stop)),
+        threading.Thread(target=_feed, args=(bootstrap, "inventory", 1, stop)),
+        threading.Thread(target=_read, args=(bootstrap, "billing", "orders", 500, "billing-1", stop)),
+        threading.Thread(target=_read, args=(bootstrap, "billing", "orders", 500, "billing-2", stop)),
+        threading.Thread(target=_read, args=(bootstrap, "analytics", "clicks", 25, "analytics-1", stop)),
+        threading.Thread(target=_read, args=(bootstrap, "audit", "orders", 50, "audit-1", gone)),
+    ]
+    for one in people:
+        one.start()
+    leave = threading.Timer(8, gone.set)
+    leave.start()
+    try:
+        yield
+    finally:
+        leave.cancel()
+        gone.set()
         stop.set()
         for one in people:
             one.join()

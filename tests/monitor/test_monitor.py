@@ -14,13 +14,15 @@ from typing import Any
 
 import pika
 import pytest
+from confluent_kafka import Producer
 
 from bench.peers import RabbitMQ
 from pillarbox import Broker
 from pillarbox.ops.api_client import ApiClient, Unreachable
+from pillarbox.ops.monitor.queues import QUEUES, Row, Totals
 from pillarbox.ops.monitor.screen import Monitor
 from pillarbox.ops.monitor.source import Shot, take
-from pillarbox.ops.monitor.table import Row, Totals
+from pillarbox.ops.monitor.table import Subject
 
 pytestmark = pytest.mark.row("R122")
 WAIT_S = 60
@@ -118,6 +120,66 @@ def test_password_may_come_from_the_environment() -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.fixture
+def kafka() -> Iterator[Broker]:
+    """A topic with ten records in one of two partitions; `billing` has read four, `audit` nothing."""
+    with Broker(management_port=0, kafka_port=0) as broker, ApiClient(broker.management_url) as api:
+        api.call("PUT", "/kafka/topics/orders", {"partitions": 2})
+        producer = Producer({"bootstrap.servers": broker.kafka_bootstrap})
+        for _ in range(10):
+            producer.produce("orders", b"x" * 100, partition=0)
+        producer.flush(20)
+        for group, offset in (("billing", 4), ("audit", 0)):
+            body = {"topic": "orders", "to": "offset", "offset": offset}
+            api.call("PUT", f"/kafka/groups/{group}/offsets", body)
+        yield broker
+
+
+@pytest.mark.row("K57", "K76")
+def test_topics_and_groups_with_their_lag(kafka: Broker) -> None:
+    url = kafka.management_url
+    topics = monitor("--url", url, "--topics", "--once").stdout
+    assert "Kafka 4.2" in topics.splitlines()[0]
+    assert "2 groups" in topics.splitlines()[0]
+    assert re.search(r"^ *orders +2 +10 ", topics, re.MULTILINE), topics
+    groups = json.loads(monitor("--url", url, "--groups", "--sort", "lag", "--json", "--once").stdout)
+    assert [(one["name"], one["state"], one["lag"]) for one in groups["groups"]] == [
+        ("audit", "Empty", 10),
+        ("billing", "Empty", 6),
+    ]
+    assert groups["totals"]["topics"] == 1
+    refused = monitor("--url", url, "--groups", "--sort", "ready", "--once")
+    assert (refused.returncode, "groups are sorted by name, type" in refused.stderr) == (2, True)
+
+
+@pytest.mark.row("K57", "K76")
+def test_where_kafka_is_off_that_is_said() -> None:
+    with Broker(management_port=0) as broker:
+        refused = monitor("--url", broker.management_url, "--topics", "--once")
+    assert refused.returncode == 1
+    assert "Kafka's protocol is off here" in refused.stderr
+
+
+@pytest.mark.row("K57", "K76")
+def test_keys_go_over_to_topics_and_groups_and_back(kafka: Broker) -> None:
+    with ApiClient(kafka.management_url) as api:
+
+        async def story(app: Monitor, pilot: Any) -> None:
+            for key, first, words in (
+                ("3", "audit", "groups"),
+                ("2", "orders", "topics"),
+                ("1", "/", "queues"),
+            ):
+                await pilot.press(key)
+                await app.workers.wait_for_complete()
+                await pilot.pause()
+                table: Any = app.query_one("#rows")
+                assert str(table.get_row_at(0)[0]) == first
+                assert str(app.query_one("#status").render()).startswith(words)
+
+        on_screen(lambda subject: take(api, subject), story)
+
+
 # --- the screen --------------------------------------------------------------------------------------------
 
 TOTALS = Totals(3, 6, 0, 1.0, 2.0, 3.0, 4, "Pillarbox 1")
@@ -133,7 +195,7 @@ def names(app: Monitor) -> list[str]:
     return [str(table.get_row_at(at)[1]) for at in range(table.row_count)]
 
 
-def on_screen(take_: Callable[[], Shot], story: Callable[[Monitor, Any], Any], **options: Any) -> None:
+def on_screen(take_: Callable[[Subject], Shot], story: Callable[[Monitor, Any], Any], **options: Any) -> None:
     """Run a story on a screen of 120 by 30 characters, once the first table is there."""
 
     async def play() -> None:
@@ -161,13 +223,13 @@ def test_keys_sort_reverse_and_filter() -> None:
         assert len(names(app)) == 3
         assert "Pillarbox 1" in str(app.query_one("#head").render())
 
-    on_screen(lambda: Shot(TOTALS, ROWS), story)
+    on_screen(lambda _: Shot(QUEUES, TOTALS, ROWS), story)
 
 
 def test_broker_that_is_gone_is_said_and_its_last_table_stays() -> None:
-    answers: list[Any] = [Shot(TOTALS, ROWS), Unreachable("it cannot be reached")]
+    answers: list[Any] = [Shot(QUEUES, TOTALS, ROWS), Unreachable("it cannot be reached")]
 
-    def take_() -> Shot:
+    def take_(subject: Subject) -> Shot:
         answer = answers.pop(0)
         if isinstance(answer, Exception):
             raise answer
@@ -198,4 +260,4 @@ def test_screen_of_a_real_broker_ends_on_q() -> None:
             await pilot.pause()
             assert not app.is_running
 
-        on_screen(lambda: take(api), story)
+        on_screen(lambda subject: take(api, subject), story)

@@ -8,19 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pillarbox.ops.monitor.table import (
-    BLOCKS,
-    BY_FIELD,
-    COLUMNS,
-    HISTORY,
-    History,
-    Row,
-    arranged,
-    rate,
-    row_of,
-    sparkline,
-    totals_of,
-)
+from pillarbox.ops.monitor.kafka import GROUPS, TOPICS, GroupRow, TopicRow, size
+from pillarbox.ops.monitor.queues import QUEUES, Row, row_of, totals_of
+from pillarbox.ops.monitor.table import BLOCKS, HISTORY, History, arranged, rate, sparkline
 
 pytestmark = pytest.mark.row("R122")
 
@@ -69,21 +59,21 @@ def test_queue_as_rabbitmq_shows_it() -> None:
 def test_whatever_a_document_has_makes_a_row(document: dict[str, Any]) -> None:
     """A slow or half-started broker leaves fields out; nothing of that ends the program."""
     row = row_of(document)
-    assert all(isinstance(getattr(row, column.field), str | int | float) for column in COLUMNS)
+    assert all(isinstance(getattr(row, column.field), str | int | float) for column in QUEUES.columns)
     totals_of({key: document.get(key) for key in KEYS if key != "message_stats"}, [row])
 
 
-@given(rows, st.sampled_from(sorted(BY_FIELD)), st.booleans(), st.text(max_size=2))
+@given(rows, st.sampled_from(Row._fields), st.booleans(), st.text(max_size=2))
 def test_rows_are_filtered_and_sorted(found: list[Row], sort: str, reverse: bool, contains: str) -> None:
-    shown = arranged(found, sort=sort, reverse=reverse, contains=contains)
+    shown = arranged(QUEUES, found, sort=sort, reverse=reverse, contains=contains)
     assert sorted(shown) == sorted(row for row in found if contains.lower() in row.name.lower())
     values = [getattr(row, sort) for row in shown]
-    assert values == sorted(values, reverse=BY_FIELD[sort].numeric != reverse)
+    assert values == sorted(values, reverse=QUEUES.column(sort).numeric != reverse)
 
 
 @given(st.lists(st.lists(counts, max_size=3), max_size=40))
 def test_history_keeps_the_last_totals_of_queues_that_exist(shots: list[list[int]]) -> None:
-    history = History()
+    history = History(QUEUES)
     seen: dict[str, list[int]] = {}
     for totals in shots:
         found = [Row("/", str(n), "running", 0, 0, total, 0, 0, 0) for n, total in enumerate(totals)]
@@ -106,3 +96,47 @@ def test_sparkline_has_a_block_for_each_value_and_the_largest_is_full(values: li
 )
 def test_rates_have_the_digits_that_matter(value: float, shown: str) -> None:
     assert rate(value) == shown
+
+
+# --- topics and groups -------------------------------------------------------------------------------------
+
+
+@pytest.mark.row("K57", "K76")
+def test_topic_as_the_api_shows_it() -> None:
+    document = {
+        "name": "orders",
+        "partitions": 3,
+        "messages": 30,
+        "size": 4096,
+        "messages_in_details": {"rate": 2.0},
+        "bytes_in_details": {"rate": 200.0},
+        "bytes_out_details": {"rate": 400.0},
+    }
+    assert TOPICS.row_of(document) == TopicRow("orders", 3, 30, 4096, 2.0, 200.0, 400.0)
+    assert TOPICS.totals_of({"version": "4.2", "topics": 1}, []).parts()[:2] == ["Kafka 4.2", "1 topics"]
+
+
+@pytest.mark.row("K57", "K76")
+def test_lag_that_nobody_knows_is_no_number_and_sorts_behind_none() -> None:
+    documents = [{"name": "a", "lag": 0}, {"name": "b", "lag": None}, {"name": "c", "lag": 7}]
+    rows = [GROUPS.row_of(document) for document in documents]
+    assert rows[1] == GroupRow("b", "", "", 0, "", 0, None, 0.0)
+    assert [row.name for row in arranged(GROUPS, rows, sort="lag")] == ["c", "a", "b"]
+    assert GROUPS.column("lag").show(None) == "?"
+
+
+@pytest.mark.row("K57", "K76")
+@given(json, st.sampled_from([TOPICS, GROUPS]))
+def test_what_is_missing_in_kafkas_documents_ends_nothing(document: Any, subject: Any) -> None:
+    document = document if isinstance(document, dict) else {}
+    row = subject.row_of(document)
+    assert [column.show(getattr(row, column.field)) for column in subject.columns]
+    subject.totals_of(document, [row])
+    History(subject).add([row])
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(0, "0 B"), (1023, "1,023 B"), (2048, "2.0 KiB"), (5 << 30, "5.0 GiB")]
+)
+def test_sizes_are_short(value: int, shown: str) -> None:
+    assert size(value) == shown

@@ -83,6 +83,8 @@ SECTIONS = (
             "user-limits": "Limits of users.",
             "parameters": "Runtime parameters of virtual hosts.",
             "global-parameters": "Runtime parameters of the whole broker.",
+            "topics": "Kafka's topics: list, create, alter, delete, and a look at their records.",
+            "groups": "Groups of Kafka's consumers: their lag and why, resets, deletion.",
             "definitions": "Everything that is defined, as a file: export and import.",
             "health": "Health checks, one question each.",
             "nodes": "Nodes, and what takes their memory.",
@@ -95,7 +97,7 @@ SECTIONS = (
     Section("RabbitMQ's own commands, for scripts that call them", TOOLS, "lookalike.tool"),
     Section(
         "Commands that go on",
-        {"monitor": "Watch queues in a live table, of Pillarbox or of any RabbitMQ."},
+        {"monitor": "Watch queues, topics or groups in a live table; queues of any RabbitMQ, too."},
     ),
     Section(
         "Commands for shells and scripts",

@@ -43,6 +43,9 @@ PATH_HELP = {
     "limit": "max-connections, and max-queues or max-channels.",
     "component": "What it is a parameter of.",
     "node": "The name of the node.",
+    "topic": "The name of the topic.",
+    "partition": "The number of the partition.",
+    "group": "The name of the group.",
     "port": "A TCP port.",
     "protocol": "A protocol, such as amqp or http.",
     "within": "A number.",
@@ -60,6 +63,8 @@ COMPLETIONS = {
     "user": "/users",
     "policy": "/policies/{vhost}",
     "node": "/nodes",
+    "topic": "/kafka/topics",
+    "group": "/kafka/groups",
 }
 """Where the shell finds out which names there are."""
 

@@ -114,7 +114,7 @@ class Operation(NamedTuple):
 
     @property
     def lists(self) -> bool:
-        return self.verb in ("list", "bindings")
+        return self.verb in ("list", "bindings", "partitions", "offsets")
 
     @property
     def path_names(self) -> list[str]:

@@ -111,6 +111,29 @@ def move(call: Call) -> Any:
     return f"{answer['moved']} messages are moved"
 
 
+# --- Kafka -----------------------------------------------------------------------------------------------
+
+
+def configure_topic(call: Call) -> None:
+    """What goes back to what is usual is sent as null."""
+    defaults = (call.values["default"] or "").replace(",", " ").split()
+    configs = {**dict(call.values["config"]), **dict.fromkeys(defaults)}
+    if not configs:
+        raise Failed("nothing to alter: give --config or --default")
+    call.send(configs)
+
+
+def reset_offsets(call: Call) -> Any:
+    partitions = call.values["partitions"]
+    body = call.body() or {}
+    if partitions:
+        try:
+            body["partitions"] = [int(number) for number in partitions.split(",")]
+        except ValueError:
+            raise click.UsageError(f"--partitions {partitions} are not numbers with commas") from None
+    return call.send(body)
+
+
 # --- users -----------------------------------------------------------------------------------------------
 
 

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, Final, NamedTuple
 
 from pillarbox.ops.api_client import ApiClient, Unreachable, path
-from pillarbox.ops.monitor.table import QUEUE_FIELDS, Row, Totals, row_of, totals_of
+from pillarbox.ops.monitor.kafka import GROUPS, TOPICS
+from pillarbox.ops.monitor.queues import QUEUES
+from pillarbox.ops.monitor.table import Subject, Totals
+
+SUBJECTS: Final = (QUEUES, TOPICS, GROUPS)
+"""What can be watched."""
 
 
 class Shot(NamedTuple):
     """How things stood at one moment."""
 
+    subject: Subject
     totals: Totals
-    rows: list[Row]
+    rows: list[Any]
 
 
-def take(api: ApiClient, vhost: str | None = None) -> Shot:
+def take(api: ApiClient, subject: Subject = QUEUES, vhost: str | None = None) -> Shot:
     """Ask for how things stand, in one virtual host or in all. Raises ApiError and Unreachable."""
-    overview = api.get("/overview")
-    place = "/queues" if vhost is None else path("/queues/{vhost}", vhost=vhost)
-    queues = api.get(place, columns=QUEUE_FIELDS)
-    if not isinstance(overview, dict) or not isinstance(queues, list):
+    overview = api.get(subject.overview)
+    place = subject.path
+    if vhost is not None and subject.path_in_vhost:
+        place = path(subject.path_in_vhost, vhost=vhost)
+    documents = api.get(place, columns=subject.fields)
+    if not isinstance(overview, dict) or not isinstance(documents, list):
         raise Unreachable(f"what answers at {api.address} is no management API")
-    rows = [row_of(queue) for queue in queues if isinstance(queue, dict)]
-    return Shot(totals_of(overview, rows), rows)
+    rows = [subject.row_of(document) for document in documents if isinstance(document, dict)]
+    return Shot(subject, subject.totals_of(overview, rows), rows)

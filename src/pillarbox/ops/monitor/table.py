@@ -1,37 +1,24 @@
-"""What is shown: rows of numbers, read from documents of the management API. Pure.
+"""What every table has: subjects with columns, sorting, filtering, and lines of what has been. Pure.
 
-Rates are those that the broker has measured over its last interval, so they are the same for whoever asks,
-whenever this program asked before. A queue that says nothing of a rate has none: 0.
+A `Subject` says what is watched: which documents of the management API, what is read of each, how it is
+shown. Rates are those that the broker has measured over its last interval, so they are the same for whoever
+asks, whenever this program asked before. What says nothing of a rate has none: 0.
 
-Source: RabbitMQ's management API; a queue is idle when it has `idle_since` (R122). Invariant: rows that a
-filter hides count in the totals all the same, because these are the broker's.
+Not here: the subjects (`queues`, `kafka`). Invariant: rows that a filter hides count in the totals all the
+same, because these are the broker's.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 HISTORY = 24
 """Samples of a sparkline."""
 BLOCKS = "▁▂▃▄▅▆▇█"
 
 Document = Mapping[str, Any]
-
-
-class Row(NamedTuple):
-    """One queue. Rates are messages a second."""
-
-    vhost: str
-    name: str
-    state: str
-    ready: int
-    unacknowledged: int
-    total: int
-    incoming: float
-    deliver: float
-    ack: float
 
 
 class Column(NamedTuple):
@@ -43,17 +30,48 @@ class Column(NamedTuple):
     show: Callable[[Any], str] = str
 
 
-class Totals(NamedTuple):
+class Row(Protocol):
+    """One thing that is watched: a named tuple with a field for each column."""
+
+    @property
+    def name(self) -> str: ...
+    def _asdict(self) -> dict[str, Any]: ...
+
+
+class Totals(Protocol):
     """What stands above the rows: of everything, whatever is filtered."""
 
-    queues: int
-    ready: int
-    unacknowledged: int
-    incoming: float
-    deliver: float
-    ack: float
-    connections: int
-    product: str
+    def parts(self) -> list[str]:
+        """In words; the first says who was asked."""
+
+    def _asdict(self) -> dict[str, Any]: ...
+
+
+class Subject(NamedTuple):
+    """What is watched."""
+
+    name: str
+    """In the plural."""
+    overview: str
+    """The path of the document with totals."""
+    path: str
+    path_in_vhost: str
+    """Where they are listed; empty: they are in no virtual host that could be chosen."""
+    fields: str
+    """The `columns` to ask for: all that `row_of` reads."""
+    columns: tuple[Column, ...]
+    row_of: Callable[[Document], Any]
+    totals_of: Callable[[Document, Sequence[Any]], Totals]
+    history: str
+    """The field whose course is drawn."""
+    history_title: str
+
+    def column(self, field: str) -> Column:
+        return next(column for column in self.columns if column.field == field)
+
+    def key(self, row: Row) -> tuple[str, ...]:
+        """What tells a row from others."""
+        return getattr(row, "vhost", ""), row.name
 
 
 def count(value: int) -> str:
@@ -69,91 +87,40 @@ def rate(value: float) -> str:
     return f"{value:,.0f}" if value >= 10 else f"{value:.1f}"
 
 
-COLUMNS = (
-    Column("vhost", "virtual host"),
-    Column("name", "name"),
-    Column("state", "state"),
-    Column("ready", "ready", True, count),
-    Column("unacknowledged", "unacked", True, count),
-    Column("total", "total", True, count),
-    Column("incoming", "incoming/s", True, rate),
-    Column("deliver", "deliver/s", True, rate),
-    Column("ack", "ack/s", True, rate),
-)
-BY_FIELD = {column.field: column for column in COLUMNS}
-
-QUEUE_FIELDS = (
-    "vhost,name,state,idle_since,messages,messages_ready,messages_unacknowledged,"
-    "message_stats.publish_details.rate,message_stats.deliver_get_details.rate,message_stats.ack_details.rate"
-)
-"""The `columns` to ask for: all that `row_of` reads."""
-
-
-def row_of(queue: Document) -> Row:
-    """Read a queue's document."""
-    stats = queue.get("message_stats")
-    state = str(queue.get("state", "running"))
-    if state == "running" and queue.get("idle_since"):
-        state = "idle"
-    return Row(
-        str(queue.get("vhost", "")),
-        str(queue.get("name", "")),
-        state,
-        _number(queue.get("messages_ready")),
-        _number(queue.get("messages_unacknowledged")),
-        _number(queue.get("messages")),
-        _rate(stats, "publish"),
-        _rate(stats, "deliver_get"),
-        _rate(stats, "ack"),
-    )
-
-
-def totals_of(overview: Document, rows: Sequence[Row]) -> Totals:
-    """Read the overview; the rates are those of the rows, which it may have and they may not."""
-    stats = overview.get("message_stats")
-    lengths = overview.get("queue_totals")
-    lengths = lengths if isinstance(lengths, Mapping) else {}
-    objects = overview.get("object_totals") or {}
-    name = overview.get("product_name") or "RabbitMQ"
-    version = overview.get("product_version") or overview.get("rabbitmq_version") or ""
-    return Totals(
-        len(rows),
-        _number(lengths.get("messages_ready")),
-        _number(lengths.get("messages_unacknowledged")),
-        _rate(stats, "publish"),
-        _rate(stats, "deliver_get"),
-        _rate(stats, "ack"),
-        _number(objects.get("connections")),
-        f"{name} {version}".strip(),
-    )
-
-
-def arranged(rows: Iterable[Row], *, sort: str, reverse: bool = False, contains: str = "") -> list[Row]:
+def arranged(
+    subject: Subject, rows: Iterable[Any], *, sort: str, reverse: bool = False, contains: str = ""
+) -> list[Any]:
     """Those with this in their name, by a field: numbers from the largest, texts from A; or reversed."""
     found = [row for row in rows if contains.lower() in row.name.lower()]
-    found.sort(key=lambda row: (row.vhost, row.name))
-    found.sort(key=lambda row: getattr(row, sort), reverse=BY_FIELD[sort].numeric != reverse)
+    found.sort(key=subject.key)
+    found.sort(key=lambda row: _order(getattr(row, sort)), reverse=subject.column(sort).numeric != reverse)
     return found
 
 
+def _order(value: Any) -> tuple[bool, Any]:
+    """What nobody knows is less than nothing."""
+    return value is not None, value
+
+
 class History:
-    """The last totals of each queue, for sparklines. Bound: `HISTORY` numbers a queue that exists."""
+    """The last values of each row, for sparklines. Bound: `HISTORY` numbers for each that exists."""
 
-    def __init__(self) -> None:
-        self._seen: dict[tuple[str, str], deque[int]] = {}
+    def __init__(self, subject: Subject) -> None:
+        self._subject = subject
+        self._seen: dict[tuple[str, ...], deque[int]] = {}
 
-    def add(self, rows: Iterable[Row]) -> None:
-        """Note what the queues hold now, and forget those that are gone."""
+    def add(self, rows: Iterable[Any]) -> None:
+        """Note what there is now, and forget what is gone."""
         seen = {}
         for row in rows:
-            key = row.vhost, row.name
+            key = self._subject.key(row)
             seen[key] = self._seen.get(key) or deque(maxlen=HISTORY)
-            seen[key].append(row.total)
+            seen[key].append(getattr(row, self._subject.history) or 0)
         self._seen = seen
 
-    def sparkline(self, row: Row) -> str:
-        """How the total went, the newest last."""
-        return sparkline(self._seen.get((row.vhost, row.name), ()))
+    def sparkline(self, row: Any) -> str:
+        """How it went, the newest last."""
+        return sparkline(self._seen.get(self._subject.key(row), ()))
 
 
 def sparkline(values: Iterable[int]) -> str:
@@ -165,11 +132,15 @@ def sparkline(values: Iterable[int]) -> str:
     return "".join(BLOCKS[max(0, value) * (len(BLOCKS) - 1) // most] for value in found)
 
 
-def _number(value: Any) -> int:
+# --- reading documents, whoever has written them ------------------------------------------------------------
+
+
+def number_of(value: Any) -> int:
     return value if isinstance(value, int) else 0
 
 
-def _rate(stats: Any, name: str) -> float:
-    details = stats.get(f"{name}_details") if isinstance(stats, Mapping) else None
+def rate_of(document: Any, name: str) -> float:
+    """The rate in `NAME_details` of an object."""
+    details = document.get(f"{name}_details") if isinstance(document, Mapping) else None
     found = details.get("rate") if isinstance(details, Mapping) else None
     return float(found) if isinstance(found, int | float) else 0.0
