@@ -18,7 +18,7 @@ NODE_LOCKS := $(wildcard tests/*/package-lock.json tests/*/*/package-lock.json)
 NODE_STAMPS := $(NODE_LOCKS:package-lock.json=node_modules/.stamp)
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check bench compare compare-kafka compare-mqtt crash suites docs fmt lock clean setup peers lint types layers current kafka-codec
+.PHONY: help serve test check bench compare compare-kafka compare-messaging crash suites docs fmt lock clean setup peers lint types layers current kafka-codec
 
 help:
 	@echo "make serve    run a broker here, with its data in ./data"
@@ -27,7 +27,7 @@ help:
 	@echo "make bench    measure side by side with the peers that are installed; writes bench/RESULTS.md and bench/KAFKA.md"
 	@echo "make compare  run the differential transcripts against a real RabbitMQ"
 	@echo "make compare-kafka  run unmodified Kafka clients against a real Apache Kafka and against Pillarbox"
-	@echo "make compare-mqtt  run unmodified MQTT clients against a real Mosquitto and against Pillarbox"
+	@echo "make compare-messaging  run unmodified MQTT and STOMP clients against Mosquitto, RabbitMQ and ActiveMQ"
 	@echo "make crash    kill the broker under load, 200 times over AMQP and 200 over Kafka"
 	@echo "make suites   run the integration suites of kombu and Celery against Pillarbox"
 	@echo "make docs     write the generated parts of docs/"
@@ -94,8 +94,9 @@ FRESH := 100
 compare: peers
 	@$(BIN)/python -m tests.compare run --fresh $(FRESH) $(ARGS)
 
-compare-mqtt: setup
+compare-messaging: peers
 	@scripts/need "test -x /usr/sbin/mosquitto" "comparing with Mosquitto" mosquitto
+	@scripts/need "test -e /usr/share/activemq/bin/activemq.jar" "comparing with ActiveMQ" activemq
 	@$(BIN)/python -m tests.compare_messaging record $(ARGS)
 	@$(BIN)/python -m tests.compare_messaging replay $(ARGS)
 
