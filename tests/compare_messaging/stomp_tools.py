@@ -3,6 +3,7 @@ see."""
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import time
 from typing import Any
@@ -83,7 +84,9 @@ class Client(stomp.ConnectionListener):  # type: ignore[misc]
         self.receipt("answered")
 
     def leave(self) -> None:
-        self.connection.disconnect()
+        """Disconnect, if the broker has not done so."""
+        with contextlib.suppress(OSError, stomp.exception.NotConnectedException):
+            self.connection.disconnect()
 
     def nothing_is_left(self, destination: str) -> bool:
         """Is the next message on this queue the one that is sent now?"""
