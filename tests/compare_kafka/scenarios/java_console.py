@@ -166,6 +166,31 @@ def configs(case: Case) -> None:
     saw(case, "configs", "--describe", "--entity-type", "topics", "--entity-name", case.name("gone"))
 
 
+@scenario("K74", "K77")
+def quotas(case: Case) -> None:
+    """Of a user, of a user's client, of all users; set, shown, lifted."""
+    user = case.name("user")
+    of_user = ("--entity-type", "users", "--entity-name", user)
+    of_both = (*of_user, "--entity-type", "clients", "--entity-name", "app")
+    saw(
+        case,
+        "configs",
+        "--alter",
+        *of_user,
+        "--add-config",
+        "producer_byte_rate=1024,consumer_byte_rate=2048",
+    )
+    saw(case, "configs", "--alter", *of_both, "--add-config", "producer_byte_rate=512")
+    for entity in (of_user, of_both, ("--entity-type", "users", "--entity-default")):
+        saw(case, "configs", "--describe", *entity)
+    saw(case, "configs", "--alter", *of_user, "--delete-config", "producer_byte_rate")
+    saw(case, "configs", "--describe", *of_user)
+    saw(case, "configs", "--alter", *of_user, "--add-config", "producer_byte_rate=0")
+    saw(case, "configs", "--alter", *of_user, "--delete-config", "consumer_byte_rate")
+    saw(case, "configs", "--alter", *of_both, "--delete-config", "producer_byte_rate")
+    saw(case, "configs", "--describe", *of_both)
+
+
 @scenario("K15", "K77")
 def get_offsets(case: Case) -> None:
     name = case.name("t")

@@ -361,18 +361,6 @@ def test_a_partition_can_be_assigned_to_this_node_alone(
     assert client.ask("ListPartitionReassignments", 0).topics == ()
 
 
-def test_there_are_no_quotas_and_none_can_be_set(client: Asking) -> None:
-    entry = {
-        "entity": [{"entity_type": "user", "entity_name": "jane"}],
-        "ops": [{"key": "producer_byte_rate", "value": 1.0, "remove": False}],
-    }
-    for version in (0, 1):
-        assert client.ask("DescribeClientQuotas", version).entries == ()
-        (answer,) = client.ask("AlterClientQuotas", version, entries=[entry]).entries
-        assert answer.error_code.value == Code.INVALID_REQUEST
-        assert [(each.entity_type, each.entity_name) for each in answer.entity] == [("user", "jane")]
-
-
 REQUESTS: list[tuple[str, int, dict[str, Any]]] = [
     ("DescribeLogDirs", 4, {"topics": None}),
     ("ElectLeaders", 2, {"topic_partitions": None}),

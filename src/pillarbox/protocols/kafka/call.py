@@ -8,11 +8,13 @@ in the order in which they came, whatever order they are ready in.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from pillarbox.protocols.kafka.codec import RequestHeader, encode_response
 from pillarbox.protocols.kafka.errors import Refused
+from pillarbox.protocols.kafka.quotas import FETCHED, PRODUCED
 from pillarbox.protocols.kafka.rights import CLUSTER_NAME, REFUSALS
+from pillarbox.protocols.kafka.versions import FETCH, PRODUCE
 
 if TYPE_CHECKING:
     from pillarbox.broker.auth import Principal
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
     from pillarbox.protocols.kafka.connection import Connection
     from pillarbox.protocols.kafka.head import Head
     from pillarbox.protocols.kafka.rights import Right
+
+CHARGED: Final = {PRODUCE: (PRODUCED, False), FETCH: (FETCHED, True)}
+"""What counts against a quota: which, and whether by the size of the answer or of the request."""
 
 
 class Call:
@@ -92,7 +97,21 @@ class Call:
         """Answer; for a closed connection without effect."""
         assert self.pieces is None, f"{self!r} is answered twice"
         self.pieces = encode_response(self.key, self.version, self.correlation_id, response)
+        if self.head.quotas.limits and (pause_ms := self._pause()):
+            response.throttle_time_ms = pause_ms
+            self.pieces = encode_response(self.key, self.version, self.correlation_id, response)
         self.connection.answered()
+
+    def _pause(self) -> int:
+        """Have the client pause, if it has had more than it may (K74); return for how many milliseconds."""
+        if self.key not in CHARGED or self.connection.session is None:
+            return 0
+        what, by_answer = CHARGED[self.key]
+        size = sum(map(len, self.pieces or ())) if by_answer else self.size
+        pause_ms = self.head.quotas.charge(what, self.principal.name, self.client_id or "", size)
+        if pause_ms:
+            self.connection.mute(pause_ms)
+        return pause_ms
 
     def reply_when_durable(self, response: Any) -> None:
         """Answer when all that was changed up to now is durable.
@@ -111,4 +130,6 @@ class Call:
     def skip(self) -> None:
         """Send no answer, as a producer with acks=0 wants it."""
         self.pieces = []
+        if self.head.quotas.limits:
+            self._pause()
         self.connection.answered()

@@ -110,6 +110,8 @@ class Connection:
         self._input = bytearray()
         self._scanning = False
         self._started_ms = self._received_ms = head.core.changes.now_ms
+        self._muted_ms = 0
+        """Up to when nothing of it is acted on."""
         self._over_ms: int | None = None
         """When its login ends."""
         self._frame_bytes = 0
@@ -224,8 +226,12 @@ class Connection:
 
     @property
     def _is_full(self) -> bool:
-        """Whether so much waits for answers that the next request has to wait where it is."""
-        return len(self._calls) >= CALLS_MAX or self._calls_bytes >= CALLS_BYTES_MAX
+        """Whether the next request has to wait where it is: much waits for answers, or there is a pause."""
+        return (
+            len(self._calls) >= CALLS_MAX
+            or self._calls_bytes >= CALLS_BYTES_MAX
+            or self._muted_ms > self.head.core.changes.now_ms
+        )
 
     def _go_on(self) -> None:
         """Act on what was left where it was, if there is room now."""
@@ -273,6 +279,16 @@ class Connection:
     def _end(self) -> None:
         """Have the socket closed when all answers so far are written."""
         self.want_close = True
+        self.on_output()
+
+    def mute(self, pause_ms: int) -> None:
+        """Act on nothing of it for so long (K74); what is under way is answered."""
+        self._muted_ms = self.head.core.changes.now_ms + pause_ms
+        self.head.core.scheduler.at(self._muted_ms, self)
+
+    def on_timer(self, now_ms: int) -> None:
+        """A pause is over, unless another one has begun meanwhile."""
+        self._go_on()
         self.on_output()
 
     # --- answers out -------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ from pillarbox.protocols.kafka.connection import Connection
 from pillarbox.protocols.kafka.errors import ErrorCode, Refused
 from pillarbox.protocols.kafka.groups.coordinator import Groups
 from pillarbox.protocols.kafka.permissions import Permissions
+from pillarbox.protocols.kafka.quotas import Quotas
 from pillarbox.protocols.kafka.sasl import mechanisms
 from pillarbox.protocols.kafka.transactions import Transactions
 from pillarbox.protocols.kafka.versions import features, offered
@@ -88,6 +89,7 @@ class Head:
         self.features = features(settings.profile, self.offered)
         """The levels of each feature that clients can rely on: first and last, and the last counts."""
         self.cluster_id = _cluster_id(settings)
+        self.quotas = Quotas(core)
         self.secret = core.random(SECRET_BYTES)
         """Of this run: unknown users are asked by it as if they were there."""
         self.promises = Promises(core)

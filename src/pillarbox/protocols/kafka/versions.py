@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 from pillarbox.protocols.kafka.messages import APIS
 
 PRODUCE: Final = 0
+FETCH: Final = 1
 PROFILES: Final = ("kafka:3.9", "kafka:4.2")
 DEFAULT: Final = "kafka:4.2"
 

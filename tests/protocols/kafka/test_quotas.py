@@ -1,0 +1,307 @@
+"""Quotas: which limit counts, how long a client pauses, and that it is not acted on meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pillarbox import Broker
+from pillarbox.broker.core import Core
+from pillarbox.clock import ManualClock
+from pillarbox.protocols.kafka.errors import ErrorCode as Code
+from pillarbox.protocols.kafka.quotas import (
+    BUCKETS_MAX,
+    DEFAULT,
+    FETCHED,
+    PAUSE_MS_MAX,
+    PRODUCED,
+    WINDOW_S,
+    Bucket,
+    Entity,
+    Quotas,
+)
+from pillarbox.store.batch import encode_batch
+from pillarbox.testing.memory_journal import MemoryJournal
+from tests.protocols.kafka.asking import Asking, ms
+from tests.protocols.kafka.test_connection import API_VERSIONS, NOW_MS, answers, connected, request
+
+RATE = 1000
+FULL = RATE * WINDOW_S
+
+
+@pytest.fixture
+def core() -> Core:
+    return Core(MemoryJournal(), now_ms=NOW_MS, random=bytes, wake=lambda: None)
+
+
+# --- buckets -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.row("K74")
+def test_nobody_pauses_who_stays_below_the_mean() -> None:
+    bucket = Bucket(RATE, 0)
+    assert [bucket.take(RATE, second * 1000) for second in range(100)] == [0] * 100
+
+
+@pytest.mark.row("K74")
+def test_what_is_taken_beyond_ten_seconds_is_paused_for_as_long_as_it_takes_to_come_in() -> None:
+    bucket = Bucket(RATE, 0)
+    assert bucket.take(FULL, 0) == 0
+    assert bucket.take(500, 0) == 500
+    assert bucket.take(500, 500) == 500
+    assert bucket.take(1, 1000) == 1
+
+
+@pytest.mark.row("K74")
+def test_a_long_silence_fills_a_bucket_and_no_more() -> None:
+    bucket = Bucket(RATE, 0)
+    assert bucket.take(FULL, 1_000_000) == 0
+    assert bucket.take(1, 1_000_000) == 1
+
+
+# --- which limit ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.row("K74")
+def test_the_most_exact_limit_counts(core: Core) -> None:
+    """In Kafka's order, from the one of a user's client to the one of every client."""
+    order: list[Entity] = [
+        ("u", "c"),
+        ("u", DEFAULT),
+        ("u", None),
+        (DEFAULT, "c"),
+        (DEFAULT, DEFAULT),
+        (DEFAULT, None),
+        (None, "c"),
+        (None, DEFAULT),
+    ]
+    quotas = Quotas(core)
+    for place, entity in reversed(list(enumerate(order))):
+        quotas.change(entity, {PRODUCED: 1000.0 * (place + 1)})
+        assert quotas.charge(PRODUCED, "u", "c", FULL * (place + 1) + place + 1) == 1
+    assert quotas.charge(FETCHED, "u", "c", 1 << 40) == 0
+
+
+@pytest.mark.row("K74")
+@pytest.mark.parametrize(
+    ("entity", "sharing", "apart"),
+    [
+        (("u", None), ("u", "other"), ("v", "c")),
+        ((DEFAULT, None), ("u", "other"), ("v", "c")),
+        ((None, DEFAULT), ("v", "c"), ("u", "other")),
+        ((DEFAULT, DEFAULT), ("u", "c"), ("u", "other")),
+    ],
+)
+def test_who_shares_a_limit_shares_what_is_left(
+    core: Core, entity: Entity, sharing: tuple[str, str], apart: tuple[str, str]
+) -> None:
+    quotas = Quotas(core)
+    quotas.change(entity, {PRODUCED: RATE})
+    assert quotas.charge(PRODUCED, "u", "c", FULL) == 0
+    assert quotas.charge(PRODUCED, *apart, 1) == 0
+    assert quotas.charge(PRODUCED, *sharing, 1) == 1
+
+
+@pytest.mark.row("K74")
+def test_one_pause_has_an_end_and_the_rest_is_paid_later(core: Core) -> None:
+    quotas = Quotas(core)
+    quotas.change(("u", None), {PRODUCED: 1})
+    assert quotas.charge(PRODUCED, "u", "", 1_000_000) == PAUSE_MS_MAX
+    assert quotas.charge(PRODUCED, "u", "", 1) == PAUSE_MS_MAX
+
+
+@pytest.mark.row("K74")
+def test_clients_of_ever_other_ids_take_no_more_memory(core: Core) -> None:
+    quotas = Quotas(core)
+    quotas.change((None, DEFAULT), {PRODUCED: RATE})
+    for number in range(BUCKETS_MAX + 1):
+        quotas.charge(PRODUCED, "u", str(number), 1)
+    assert len(quotas._buckets) == 1
+
+
+@pytest.mark.row("K74")
+def test_limits_are_there_again_after_a_restart_and_gone_when_they_are_lifted(core: Core) -> None:
+    quotas = Quotas(core)
+    quotas.change(("u", DEFAULT), {PRODUCED: 1.0, FETCHED: 2.0})
+    quotas.change(("v", None), {PRODUCED: 1.0})
+    quotas.change(("u", DEFAULT), {PRODUCED: None})
+    quotas.change(("v", None), {PRODUCED: None})
+    assert list(Quotas(core)) == [(("u", DEFAULT), {FETCHED: 2.0})]
+
+
+# --- a connection in a pause ---------------------------------------------------------------------------
+
+
+@pytest.mark.row("K74")
+def test_a_connection_is_not_acted_on_in_a_pause_and_goes_on_after_it() -> None:
+    connection = connected()
+    core = connection.head.core
+    connection.receive(request(API_VERSIONS, 0, 1))
+    connection.mute(500)
+    assert [number for number, _ in answers(connection)] == [1]
+    connection.receive(request(API_VERSIONS, 0, 2))
+    core.set_time(NOW_MS + 499)
+    core.tick(NOW_MS + 499)
+    assert connection.waiting
+    assert answers(connection) == []
+    core.set_time(NOW_MS + 500)
+    core.tick(NOW_MS + 500)
+    assert not connection.waiting
+    assert [number for number, _ in answers(connection)] == [2]
+
+
+# --- over sockets --------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def broker() -> Iterator[Broker]:
+    """Its time is ours."""
+    with Broker(kafka_port=0, clock=ManualClock()) as running:
+        yield running
+
+
+@pytest.fixture
+def alone() -> Iterator[Asking]:
+    """A client of a broker of its own."""
+    with Broker(kafka_port=0) as running, Asking(running.kafka_bootstrap) as client:
+        yield client
+
+
+def entry(user: str | None = "guest", remove: bool = False, **values: float) -> dict[str, Any]:
+    ops = [{"key": key, "value": value, "remove": remove} for key, value in values.items()]
+    return {"entity": [{"entity_type": "user", "entity_name": user}], "ops": ops}
+
+
+def alter(client: Asking, *entries: dict[str, Any], version: int = 1, **more: Any) -> list[int]:
+    answer = client.ask("AlterClientQuotas", version, entries=entries, **more)
+    return [each.error_code.value for each in answer.entries]
+
+
+def described(client: Asking, *components: tuple[str, int, str | None], strict: bool = False) -> list[Any]:
+    wanted = [{"entity_type": kind, "match_type": match, "match": name} for kind, match, name in components]
+    answer = client.ask("DescribeClientQuotas", 1, components=wanted, strict=strict)
+    assert answer.error_code.value == Code.NONE
+    return [
+        (
+            {part.entity_type: part.entity_name for part in each.entity},
+            {value.key: value.value for value in each.values},
+        )
+        for each in answer.entries
+    ]
+
+
+def produce(client: Asking, size: int, acks: int = -1) -> Any:
+    batch = b"".join(encode_batch([(b"k", bytes(size))], timestamp_ms=1).chunks)
+    data = [{"name": "t", "partition_data": [{"index": 0, "records": batch}]}]
+    return client.ask("Produce", 9, acks=acks, topic_data=data)
+
+
+@pytest.mark.row("K74", "K18")
+def test_who_produces_too_much_is_told_to_pause_and_not_read_until_the_time_is_over(broker: Broker) -> None:
+    with Asking(broker.kafka_bootstrap, client_id="app") as client:
+        client.ask("Metadata", 12, topics=[{"name": "t"}], allow_auto_topic_creation=True)
+        assert alter(client, entry(producer_byte_rate=1000)) == [Code.NONE]
+        pause_ms = ms(produce(client, 30_000).throttle_time)
+        assert 20_000 < pause_ms < 20_500
+        client.tell("Metadata", 12, topics=())
+        with Asking(broker.kafka_bootstrap) as other:
+            assert other.ask("Metadata", 12, topics=()).brokers
+        broker.call(lambda server: server.clock.advance(pause_ms))
+        assert client.take(3, 12).brokers
+        assert alter(client, entry(producer_byte_rate=0, remove=True)) == [Code.NONE]
+        assert ms(produce(client, 30_000).throttle_time) == 0
+
+
+@pytest.mark.row("K74", "K18")
+def test_who_fetches_too_much_gets_it_and_pauses_then(broker: Broker) -> None:
+    with Asking(broker.kafka_bootstrap) as client:
+        client.ask("Metadata", 12, topics=[{"name": "t"}], allow_auto_topic_creation=True)
+        (listed,) = client.ask(
+            "ListOffsets",
+            7,
+            replica_id=-1,
+            topics=[
+                {
+                    "name": "t",
+                    "partitions": [{"partition_index": 0, "current_leader_epoch": -1, "timestamp": -1}],
+                }
+            ],
+        ).topics
+        produce(client, 25_000)
+        assert alter(client, entry(consumer_byte_rate=1000)) == [Code.NONE]
+        part = {
+            "fetch_offset": listed.partitions[0].offset,
+            "partition_max_bytes": 1 << 20,
+            "current_leader_epoch": -1,
+        }
+        topic = {"topic": "t", "partitions": [{**part, "last_fetched_epoch": -1}]}
+        answer = client.ask(
+            "Fetch", 12, replica_id=-1, max_bytes=1 << 20, session_epoch=-1, min_bytes=1, topics=[topic]
+        )
+        assert len(answer.responses[0].partitions[0].records) > 25_000
+        assert 15_000 < ms(answer.throttle_time) < 60_001
+        with Asking(broker.kafka_bootstrap) as other:
+            assert alter(other, entry(consumer_byte_rate=0, remove=True)) == [Code.NONE]
+
+
+@pytest.mark.row("K74")
+def test_limits_are_found_by_filters(alone: Asking) -> None:
+    both = [{"entity_type": "user", "entity_name": "f"}, {"entity_type": "client-id", "entity_name": None}]
+    ops = [{"key": "consumer_byte_rate", "value": 7}]
+    of_both = {"entity": both, "ops": ops}
+    entries = entry("f", producer_byte_rate=5), entry(None, producer_byte_rate=6), of_both
+    assert alter(alone, *entries, version=0) == [Code.NONE] * 3
+    of_f = ({"user": "f"}, {"producer_byte_rate": 5.0})
+    of_all = ({"user": None}, {"producer_byte_rate": 6.0})
+    of_both = ({"user": "f", "client-id": None}, {"consumer_byte_rate": 7.0})
+    exact, by_default, anything = 0, 1, 2
+    assert described(alone) == [of_f, of_all, of_both]
+    assert described(alone, ("user", exact, "f")) == [of_f, of_both]
+    assert described(alone, ("user", exact, "f"), strict=True) == [of_f]
+    assert described(alone, ("user", by_default, None)) == [of_all]
+    assert described(alone, ("client-id", anything, None)) == [of_both]
+    assert described(alone, ("ip", anything, None)) == []
+    for wanted, code in (
+        ([("planet", exact, "x")], Code.UNSUPPORTED_VERSION),
+        ([("user", exact, "x"), ("user", anything, None)], Code.INVALID_REQUEST),
+        ([("user", 9, "x")], Code.INVALID_REQUEST),
+    ):
+        parts = [{"entity_type": kind, "match_type": how, "match": name} for kind, how, name in wanted]
+        answer = alone.ask("DescribeClientQuotas", 1, components=parts)
+        assert (answer.error_code.value, answer.entries) == (code, None)
+
+
+@pytest.mark.row("K74")
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"entity": [], "ops": []},
+        {"entity": [{"entity_type": "ip", "entity_name": "10.0.0.1"}], "ops": []},
+        {"entity": [{"entity_type": "user", "entity_name": ""}], "ops": []},
+        {"entity": [{"entity_type": "user", "entity_name": name} for name in "ab"], "ops": []},
+        entry(request_percentage=50),
+        entry(no_such_rate=1),
+        entry(producer_byte_rate=0),
+        entry(producer_byte_rate=1.5),
+        entry(producer_byte_rate=float("nan")),
+        entry(producer_byte_rate=float("inf")),
+    ],
+)
+def test_a_limit_that_makes_no_sense_is_refused_alone(client: Asking, wrong: dict[str, Any]) -> None:
+    answer = client.ask(
+        "AlterClientQuotas", 1, entries=[wrong, entry("x", producer_byte_rate=1)], validate_only=True
+    )
+    assert [each.error_code.value for each in answer.entries] == [Code.INVALID_REQUEST, Code.NONE]
+    assert answer.entries[0].error_message
+    assert not described(client, ("user", 0, "x"))
+
+
+@pytest.mark.row("K74")
+def test_limits_outlive_a_restart(tmp_path: Path) -> None:
+    with Broker(data=tmp_path, kafka_port=0) as running, Asking(running.kafka_bootstrap) as client:
+        assert alter(client, entry(producer_byte_rate=9)) == [Code.NONE]
+    with Broker(data=tmp_path, kafka_port=0) as running, Asking(running.kafka_bootstrap) as client:
+        assert described(client) == [({"user": "guest"}, {"producer_byte_rate": 9.0})]
