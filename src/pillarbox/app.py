@@ -335,9 +335,11 @@ class Server:
             )
 
         for endpoint in endpoints:
-            make = partial(make_driver, endpoint)
+            make: Callable[..., Any] = partial(make_driver, endpoint)
             if endpoint.tls:
                 make = partial(make, identify=self._identify())
+            if endpoint.subprotocols:
+                make = _over_websocket(make, endpoint)
             addresses = await self._bind_clients(loop, make, endpoint, context if endpoint.tls else None)
             self.addresses[endpoint.name] = addresses
             self.endpoints.append((endpoint, addresses))
@@ -463,7 +465,7 @@ class Server:
     async def _bind_clients(
         self,
         loop: asyncio.AbstractEventLoop,
-        make_driver: Callable[..., Driver],
+        make_driver: Callable[..., Any],
         endpoint: Endpoint,
         context: ssl.SSLContext | None,
     ) -> list[tuple[str, int]]:
@@ -501,7 +503,7 @@ class Server:
     async def _listener(
         self,
         loop: asyncio.AbstractEventLoop,
-        make_driver: Callable[..., Driver],
+        make_driver: Callable[..., Any],
         family: socket.AddressFamily,
         host: str,
         port: int,
@@ -609,6 +611,16 @@ class Server:
             self.core.flush()
             snapshot = CoreSnapshot(self.core)
         self._engine.close(snapshot)
+
+
+def _over_websocket(make_driver: Callable[..., Driver], endpoint: Endpoint) -> Callable[..., Any]:
+    """Where clients come over WebSocket: with its library, which is an extra. Raises StartupError."""
+    try:
+        from pillarbox.net.websocket import over_websocket
+    except ModuleNotFoundError:
+        text = f"port {endpoint.name} needs the extra websocket: pip install 'pillarbox[websocket]'"
+        raise StartupError(text) from None
+    return over_websocket(make_driver, endpoint.subprotocols)
 
 
 def _record_codec(dialects: Dialects) -> StreamCodec:

@@ -688,6 +688,17 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             maximum=PORT_MAX,
         ),
     ] = OFF
+    mqtt_websocket_port: Annotated[
+        int,
+        Row(
+            MQTT,
+            PORT,
+            "The TCP port for MQTT clients over WebSocket, usually 15675; it needs the extra `websocket`. 0 "
+            "takes any free port, which the startup line names; `off`: there is none.",
+            minimum=OFF,
+            maximum=PORT_MAX,
+        ),
+    ] = OFF
     mqtt_anonymous_user: Annotated[
         str,
         Row(
@@ -726,6 +737,17 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             "The TCP port for STOMP clients over TLS, usually 61614 with RabbitMQ and 61612 with ActiveMQ; "
             "it is opened when a `tls_certificate` is given. 0 takes any free port, which the startup line "
             "names; `off`: there is none.",
+            minimum=OFF,
+            maximum=PORT_MAX,
+        ),
+    ] = OFF
+    stomp_websocket_port: Annotated[
+        int,
+        Row(
+            STOMP,
+            PORT,
+            "The TCP port for STOMP clients over WebSocket, usually 15674; it needs the extra `websocket`. 0 "
+            "takes any free port, which the startup line names; `off`: there is none.",
             minimum=OFF,
             maximum=PORT_MAX,
         ),
@@ -865,7 +887,14 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         if self.tls_client_certificate != "none" and not self.tls_authorities:
             asked = self.tls_client_certificate
             raise ConfigError(f'tls_client_certificate "{asked}" needs tls_authorities to check against')
-        plain = (self.port, self.kafka_port, self.mqtt_port, self.stomp_port)
+        plain = (
+            self.port,
+            self.kafka_port,
+            self.mqtt_port,
+            self.mqtt_websocket_port,
+            self.stomp_port,
+            self.stomp_websocket_port,
+        )
         tls = (self.tls_port, self.kafka_tls_port, self.mqtt_tls_port, self.stomp_tls_port)
         try:
             listeners = endpoints("kafka", self.kafka_listeners, self.kafka_advertised_listeners)

@@ -25,10 +25,14 @@ class Endpoint(NamedTuple):
     """Empty: where all others are (the option `host`)."""
     advertised: tuple[str, int] | None = None
     """Where clients are told to connect, by protocols that tell them; None: where they did."""
+    subprotocols: tuple[str, ...] = ()
+    """It is spoken over WebSocket, by clients that name one of these."""
 
     @property
     def shown(self) -> str:
         """What RabbitMQ's management API calls its protocol."""
+        if self.subprotocols:
+            return f"http/web-{self.protocol}"
         return f"{self.protocol}/ssl" if self.tls else self.protocol
 
 

@@ -96,6 +96,10 @@ class Spoken:
             yield from self.view.samples()
 
 
+MQTT_WEB: Final = ("mqtt", "mqttv3.1")
+STOMP_WEB: Final = ("v12.stomp", "v11.stomp", "v10.stomp")
+"""What clients call these protocols when they ask for a WebSocket."""
+
 PROTOCOLS: Final = (
     Protocol(
         "amqp",
@@ -117,9 +121,17 @@ PROTOCOLS: Final = (
         "pillarbox.protocols.mqtt.head",
         "pillarbox.protocols.mqtt.dialect",
         ("mqtt",),
+        more=lambda config: (
+            Endpoint("mqtt", "web-mqtt", config.mqtt_websocket_port, subprotocols=MQTT_WEB),
+        ),
     ),
     Protocol(
-        "stomp", lambda config: (config.stomp_port, config.stomp_tls_port), "pillarbox.protocols.stomp.head"
+        "stomp",
+        lambda config: (config.stomp_port, config.stomp_tls_port),
+        "pillarbox.protocols.stomp.head",
+        more=lambda config: (
+            Endpoint("stomp", "web-stomp", config.stomp_websocket_port, subprotocols=STOMP_WEB),
+        ),
     ),
 )
 

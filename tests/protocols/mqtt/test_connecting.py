@@ -78,7 +78,7 @@ def test_a_name_that_is_too_long_is_refused(talk: Talk, version: int, reason: in
     assert talker.is_closed()
 
 
-@pytest.mark.row("R141")
+@pytest.mark.row("R141", "A64")
 @pytest.mark.parametrize(("version", "reason"), [(3, 4), (4, 4), (5, ReasonCode.BAD_USER_NAME_OR_PASSWORD)])
 def test_a_wrong_password_is_refused(talk: Talk, version: int, reason: int) -> None:
     talker = talk(connected=False, version=version)
@@ -86,7 +86,7 @@ def test_a_wrong_password_is_refused(talk: Talk, version: int, reason: int) -> N
     assert talker.is_closed()
 
 
-@pytest.mark.row("R141")
+@pytest.mark.row("R141", "A64")
 def test_the_virtual_host_may_stand_before_the_user_name(broker: Broker, talk: Talk) -> None:
     broker.call(lambda server: server.core.add_vhost("other"))
     refused = talk(connected=False)
@@ -173,7 +173,7 @@ def test_answers_to_nothing_are_no_fault(talk: Talk) -> None:
     assert talker.hears_nothing()
 
 
-@pytest.mark.row("R141")
+@pytest.mark.row("R141", "A64")
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 64])
 def test_it_makes_no_difference_how_the_bytes_arrive(talk: Talk, size: int) -> None:
     said = [
@@ -192,7 +192,7 @@ def test_it_makes_no_difference_how_the_bytes_arrive(talk: Talk, size: int) -> N
     assert sorted(len(packet.fields["payload"]) for packet in heard if packet.kind == 3) == [0, 300]
 
 
-@pytest.mark.row("R141")
+@pytest.mark.row("R141", "A64")
 def test_the_newest_connection_takes_the_session_over(talk: Talk) -> None:
     first = talk("a", session_expiry_interval=100)
     first.subscribe("t")
@@ -204,7 +204,7 @@ def test_the_newest_connection_takes_the_session_over(talk: Talk) -> None:
     assert second.got() == ("t", b"still mine", 1)
 
 
-@pytest.mark.row("R141")
+@pytest.mark.row("R141", "A64")
 def test_a_silent_client_is_gone_after_one_and_a_half_times_its_keep_alive(
     broker: Broker, talk: Talk
 ) -> None:
@@ -230,7 +230,7 @@ def test_who_never_says_connect_is_shown_the_door(broker: Broker, talk: Talk) ->
 # --- wills -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.row("R141")
+@pytest.mark.row("R141", "A64")
 @pytest.mark.parametrize("version", [3, 4, 5])
 def test_a_will_is_published_for_who_goes_without_a_word(talk: Talk, version: int) -> None:
     heir = talk("heir")
@@ -248,7 +248,7 @@ def test_who_leaves_with_the_will_has_it_published(talk: Talk) -> None:
     assert heir.got() == ("wills/a", b"gone", 1)
 
 
-@pytest.mark.row("R141")
+@pytest.mark.row("R141", "A64")
 def test_a_will_waits_as_long_as_it_was_told_and_not_longer_than_the_session(
     broker: Broker, talk: Talk
 ) -> None:
@@ -282,7 +282,7 @@ def test_a_will_that_may_not_be_published_hurts_nobody(broker: Broker, talk: Tal
     assert talk("b").hears_nothing()
 
 
-@pytest.mark.row("R141")
+@pytest.mark.row("R141", "A64")
 def test_an_operator_closes_a_connection_and_the_client_is_told(broker: Broker, talk: Talk) -> None:
     talker = talk("a")
 

@@ -37,7 +37,7 @@ said = st.builds(
 )
 
 
-@pytest.mark.row("R141")
+@pytest.mark.row("R141", "A65")
 @given(said)
 def test_what_both_protocols_can_say_passes_through_both(neutral: Neutral) -> None:
     over_mqtt = MQTT.read(message("mqtt", MQTT.write(neutral, message("amqp091", b"\0\0"))))
@@ -63,7 +63,7 @@ def test_properties_are_stored_as_they_are_sent(raw: bytes) -> None:
     assert facts == (2, True, False, "ä", stored.NO_PROPERTIES + raw)
 
 
-@pytest.mark.row("R141")
+@pytest.mark.row("R141", "A65")
 def test_properties_pass_between_amqp_and_mqtt(broker: Broker, talk: Talk) -> None:
     talker = talk("a")
     talker.subscribe("t/#")

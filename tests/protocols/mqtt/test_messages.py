@@ -20,7 +20,7 @@ from tests.protocols.mqtt.talker import PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBREL
 KEPT = {"clean": False, "session_expiry_interval": 1000}
 
 
-@pytest.mark.row("R141")
+@pytest.mark.row("R141", "A64")
 @pytest.mark.parametrize("version", [3, 4, 5])
 @pytest.mark.parametrize("published", [0, 1, 2])
 @pytest.mark.parametrize("granted", [0, 1, 2])
@@ -34,7 +34,7 @@ def test_the_lower_quality_counts(talk: Talk, version: int, published: int, gran
     assert reader.hears_nothing()
 
 
-@pytest.mark.row("R141")
+@pytest.mark.row("R141", "A64")
 def test_nothing_comes_after_unsubscribe(talk: Talk) -> None:
     talker = talk("a")
     talker.subscribe("a/#", "b")
@@ -67,7 +67,7 @@ def test_wildcards_do_not_take_what_begins_with_a_dollar(talk: Talk) -> None:
     assert talker.hears_nothing()
 
 
-@pytest.mark.row("R141")
+@pytest.mark.row("R141", "A64")
 def test_a_message_that_several_filters_take_comes_once_with_all_their_identifiers(talk: Talk) -> None:
     talker = talk("a")
     talker.subscribe("a/#", qos=0, identifier=7)
@@ -79,7 +79,7 @@ def test_a_message_that_several_filters_take_comes_once_with_all_their_identifie
     assert talker.hears_nothing()
 
 
-@pytest.mark.row("R141")
+@pytest.mark.row("R141", "A64")
 def test_properties_go_on_to_the_receiver_as_they_are(talk: Talk) -> None:
     reader, writer = talk("reader"), talk("writer")
     reader.subscribe("a")
@@ -94,7 +94,7 @@ def test_properties_go_on_to_the_receiver_as_they_are(talk: Talk) -> None:
     assert reader.receive().fields["properties"] == said
 
 
-@pytest.mark.row("R141")
+@pytest.mark.row("R141", "A64")
 def test_a_topic_alias_stands_for_its_topic(talk: Talk) -> None:
     talker = talk("a")
     talker.subscribe("#", qos=0)
@@ -116,7 +116,7 @@ def test_a_client_may_keep_its_own_messages_out(talk: Talk) -> None:
     assert own.hears_nothing()
 
 
-@pytest.mark.row("R141")
+@pytest.mark.row("R141", "A64")
 def test_a_message_whose_time_is_over_is_not_sent_and_another_says_what_is_left(
     broker: Broker, talk: Talk
 ) -> None:
@@ -133,7 +133,7 @@ def test_a_message_whose_time_is_over_is_not_sent_and_another_says_what_is_left(
     assert back.hears_nothing()
 
 
-@pytest.mark.row("R141")
+@pytest.mark.row("R141", "A64")
 @pytest.mark.parametrize("qos", [1, 2])
 def test_no_more_is_under_way_than_the_client_takes(talk: Talk, qos: int) -> None:
     reader, writer = talk("reader", receive_maximum=2), talk("writer")
@@ -166,7 +166,7 @@ def test_bodies_of_any_size(talk: Talk, size: int) -> None:
     assert talker.got() == ("a", body, 1)
 
 
-@pytest.mark.row("R141")
+@pytest.mark.row("R141", "A64")
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_many_messages_in_one_write_come_as_they_were_sent(talk: Talk, data: st.DataObject) -> None:
@@ -202,7 +202,7 @@ def test_many_messages_in_one_write_come_as_they_were_sent(talk: Talk, data: st.
 # --- quality of service 2 --------------------------------------------------------------------------------
 
 
-@pytest.mark.row("R141")
+@pytest.mark.row("R141", "A64")
 @pytest.mark.parametrize("version", [3, 4, 5])
 def test_what_is_sent_twice_before_its_release_is_there_once(talk: Talk, version: int) -> None:
     reader, writer = talk("reader", version=version), talk("writer", version=version)
@@ -220,7 +220,7 @@ def test_what_is_sent_twice_before_its_release_is_there_once(talk: Talk, version
     assert reader.got() == ("a", b"once", 2)
 
 
-@pytest.mark.row("R141")
+@pytest.mark.row("R141", "A64")
 @pytest.mark.parametrize("version", [4, 5])
 def test_an_exchange_goes_on_where_it_was_after_a_restart(tmp_path: Path, version: int) -> None:
     """The broker ends after each step; nobody sees anything twice (4.4)."""
@@ -267,7 +267,7 @@ def test_an_exchange_goes_on_where_it_was_after_a_restart(tmp_path: Path, versio
 # --- sessions --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.row("R141")
+@pytest.mark.row("R141", "A64")
 @pytest.mark.parametrize("version", [3, 4, 5])
 def test_a_session_waits_for_its_client_over_a_restart(tmp_path: Path, version: int) -> None:
     kept = {"session_expiry_interval": 1000} if version == 5 else {}
@@ -288,7 +288,7 @@ def test_a_session_waits_for_its_client_over_a_restart(tmp_path: Path, version: 
         assert reader.got()[0] == "a/c"
 
 
-@pytest.mark.row("R141")
+@pytest.mark.row("R141", "A64")
 def test_who_wants_to_begin_anew_finds_nothing(talk: Talk) -> None:
     talk_kept = talk("a", **KEPT)
     talk_kept.subscribe("a")
@@ -299,7 +299,7 @@ def test_who_wants_to_begin_anew_finds_nothing(talk: Talk) -> None:
     assert again.hears_nothing()
 
 
-@pytest.mark.row("R141")
+@pytest.mark.row("R141", "A64")
 def test_a_session_ends_when_its_time_is_over_and_its_queue_with_it(broker: Broker, talk: Talk) -> None:
     for client_id, expiry_s in (("short", 60), ("long", 600)):
         talker = talk(client_id, clean=False, session_expiry_interval=expiry_s)
@@ -338,7 +338,7 @@ def test_sessions_live_no_longer_than_the_operator_wants(broker: Broker) -> None
 # --- retained messages -------------------------------------------------------------------------------------
 
 
-@pytest.mark.row("R141")
+@pytest.mark.row("R141", "A64")
 def test_a_new_subscriber_is_told_what_was_retained(talk: Talk) -> None:
     writer = talk("writer")
     for topic in ("a/1", "a/2", "b/1", "$c/1"):
@@ -407,7 +407,7 @@ def test_many_retained_messages_come_in_parts_and_all(talk: Talk) -> None:
 # --- shared subscriptions ----------------------------------------------------------------------------------
 
 
-@pytest.mark.row("R141")
+@pytest.mark.row("R141", "A64")
 def test_a_group_shares_messages_and_others_get_them_all(talk: Talk) -> None:
     members = [talk(f"member{number}") for number in range(2)]
     for member in members:
@@ -451,7 +451,7 @@ def test_a_shared_queue_goes_with_its_last_member(broker: Broker, talk: Talk) ->
 # --- rights and limits -------------------------------------------------------------------------------------
 
 
-@pytest.mark.row("R141")
+@pytest.mark.row("R141", "A64")
 @pytest.mark.parametrize("version", [3, 4, 5])
 def test_who_may_not_write_or_read_is_told_as_the_version_can(
     broker: Broker, talk: Talk, version: int
@@ -471,7 +471,7 @@ def test_who_may_not_write_or_read_is_told_as_the_version_can(
         assert talker.is_closed()
 
 
-@pytest.mark.row("R141")
+@pytest.mark.row("R141", "A64")
 def test_publishers_are_held_up_by_an_alarm_and_go_on_after_it(broker: Broker, talk: Talk) -> None:
     reader, writer = talk("reader"), talk("writer")
     reader.subscribe("a")
@@ -483,7 +483,7 @@ def test_publishers_are_held_up_by_an_alarm_and_go_on_after_it(broker: Broker, t
     assert reader.got()[1] == b"held"
 
 
-@pytest.mark.row("R141")
+@pytest.mark.row("R141", "A64")
 def test_clients_of_amqp_and_mqtt_meet_on_the_topic_exchange(broker: Broker, talk: Talk) -> None:
     talker = talk("a")
     talker.subscribe("from/amqp", qos=1)

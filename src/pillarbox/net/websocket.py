@@ -1,0 +1,166 @@
+"""WebSocket under any protocol: HTTP's upgrade and messages at the socket, plain bytes at the driver.
+
+A `WebSocket` is the asyncio protocol of the accepted socket. It hands what messages carry to a driver, and
+gives it a transport that puts what it writes into messages, so that a driver does not know of any of this.
+Where messages begin and end means nothing: both MQTT and STOMP see a stream.
+
+Not here: framing and masking (wsproto), TLS, what is spoken. Source: RFC 6455; rows A66, R141, R142.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+from wsproto import ConnectionType, WSConnection
+from wsproto.events import (
+    AcceptConnection,
+    BytesMessage,
+    CloseConnection,
+    Ping,
+    RejectConnection,
+    Request,
+    TextMessage,
+)
+from wsproto.utilities import ProtocolError, RemoteProtocolError
+
+if TYPE_CHECKING:
+    from pillarbox.net.driver import Driver
+
+NORMAL = 1000
+"""The close code for an end that is no error (RFC 6455, 7.4.1)."""
+
+
+class FramedTransport(asyncio.Transport):
+    """The transport that a driver sees: what it writes leaves as binary messages."""
+
+    def __init__(self, transport: asyncio.Transport, wire: WSConnection) -> None:
+        super().__init__()
+        self._transport = transport
+        self._wire = wire
+
+    def __repr__(self) -> str:
+        return f"<FramedTransport on {self._transport!r}>"
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return self._transport.get_extra_info(name, default)
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        self._transport.set_write_buffer_limits(high, low)
+
+    def get_write_buffer_size(self) -> int:
+        return self._transport.get_write_buffer_size()
+
+    def pause_reading(self) -> None:
+        self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        self._transport.resume_reading()
+
+    def is_closing(self) -> bool:
+        return self._transport.is_closing()
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        if not self._transport.is_closing():
+            self._transport.write(self._wire.send(BytesMessage(bytes(data))))
+
+    def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview]) -> None:
+        self.write(b"".join(list_of_data))
+
+    def close(self) -> None:
+        """Say goodbye, and close when all is written."""
+        if not self._transport.is_closing():
+            self._transport.write(self._wire.send(CloseConnection(NORMAL)))
+            self._transport.close()
+
+    def abort(self) -> None:
+        self._transport.abort()
+
+
+class WebSocket(asyncio.Protocol):
+    """See the module. `subprotocols`: those of which the client has to name one, in order of preference."""
+
+    def __init__(self, driver: Driver, subprotocols: Sequence[str]) -> None:
+        self._driver = driver
+        self._subprotocols = subprotocols
+        self._wire = WSConnection(ConnectionType.SERVER)
+        self._transport: asyncio.Transport | None = None
+        self._open = False
+        """The upgrade is done: the driver has its transport."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            self._wire.receive_data(data)
+            for event in self._wire.events():
+                self._act(event)
+        except RemoteProtocolError as error:
+            self._refuse(error)
+
+    def _act(self, event: Any) -> None:
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        if isinstance(event, (BytesMessage, TextMessage)):
+            data = event.data
+            self._feed(data.encode() if isinstance(data, str) else bytes(data))
+        elif isinstance(event, Request):
+            self._upgrade(transport, event)
+        elif isinstance(event, Ping):
+            transport.write(self._wire.send(event.response()))
+        elif isinstance(event, CloseConnection):
+            transport.write(self._wire.send(event.response()))
+            transport.close()
+
+    def _upgrade(self, transport: asyncio.Transport, request: Request) -> None:
+        """Become a WebSocket, if the client speaks what is spoken here."""
+        spoken = [each for each in self._subprotocols if each in request.subprotocols]
+        if not spoken:
+            transport.write(self._wire.send(RejectConnection(status_code=400)))
+            transport.close()
+            return
+        transport.write(self._wire.send(AcceptConnection(subprotocol=spoken[0])))
+        self._open = True
+        self._driver.connection_made(FramedTransport(transport, self._wire))
+
+    def _feed(self, data: bytes) -> None:
+        """Give bytes to the driver, as much at a time as it has room for."""
+        view = memoryview(data)
+        while view:
+            space = self._driver.get_buffer(len(view))
+            part = view[: len(space)]
+            space[: len(part)] = part
+            self._driver.buffer_updated(len(part))
+            view = view[len(part) :]
+
+    def _refuse(self, error: ProtocolError) -> None:
+        """The peer does not speak WebSocket."""
+        transport = self._transport
+        hint = getattr(error, "event_hint", None)
+        if transport is not None and not transport.is_closing():
+            if hint is not None:
+                transport.write(self._wire.send(hint))
+            transport.close()
+
+    def pause_writing(self) -> None:
+        if self._open:
+            self._driver.pause_writing()
+
+    def resume_writing(self) -> None:
+        if self._open:
+            self._driver.resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        if self._open:
+            self._driver.connection_lost(exc)
+
+
+def over_websocket(
+    make_driver: Callable[..., Driver], subprotocols: Sequence[str]
+) -> Callable[..., WebSocket]:
+    """Make what makes drivers make WebSockets with drivers behind them."""
+    return lambda *arguments, **more: WebSocket(make_driver(*arguments, **more), subprotocols)
