@@ -24,7 +24,7 @@ def test_host_of_connect_is_no_virtual_host(activemq: Broker) -> None:
         assert got.headers["server"].startswith("ActiveMQ/")
 
 
-@pytest.mark.parametrize("destination", ["/queue/{}/a", "queue/{}/a", "queue://{}/a"])
+@pytest.mark.parametrize("destination", ["/queue/{}/a", "queue://{}/a"])
 @pytest.mark.row("A2")
 def test_names_of_queues_may_have_slashes(
     activemq: Broker, client: Talking, name: str, destination: str

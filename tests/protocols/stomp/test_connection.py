@@ -11,7 +11,7 @@ from pillarbox.broker.core import Core
 from pillarbox.errors import Reason
 from pillarbox.protocols import registry
 from pillarbox.protocols.stomp.connection import Connection, State
-from pillarbox.protocols.stomp.errors import REASONS
+from pillarbox.protocols.stomp.errors import FATAL, REASONS
 from pillarbox.protocols.stomp.head import Settings
 from pillarbox.testing.memory_journal import MemoryJournal
 from tests.protocols.stomp.talking import Talking
@@ -174,7 +174,7 @@ def test_every_reason_of_the_domain_has_its_words() -> None:
         ("ACK", {}, "Missing header"),
         ("ACK", {"id": "1"}, "Invalid header"),
         ("NACK", {"id": "T_1@@session-x@@1"}, "Invalid header"),
-        ("BEGIN", {}, "Missing header"),
+        ("BEGIN", {}, "Missing transaction"),
         ("COMMIT", {"transaction": "t"}, "Bad transaction"),
         ("ABORT", {"transaction": "t"}, "Bad transaction"),
     ],
@@ -186,7 +186,10 @@ def test_frame_that_is_wrong_is_answered_by_an_error(
     got = client.ask(command, headers)
     assert (got.command, got.headers["message"]) == ("ERROR", message)
     assert got.body
-    assert client.is_closed()
+    if message in FATAL:
+        assert client.is_closed()
+    else:
+        client.done("BEGIN", {"transaction": "goes on"})
 
 
 @pytest.mark.row("A10")
@@ -282,10 +285,13 @@ def test_what_many_frames_ask_for_is_done_over_several_turns() -> None:
 
 
 @pytest.mark.row("A10")
-def test_bytes_that_are_no_stomp_end_the_connection_only(connected: Callable[..., Talking]) -> None:
-    first, second = connected(), connected()
+def test_bytes_that_are_no_stomp_end_the_connection_only(
+    stranger: Talking, connected: Callable[..., Talking]
+) -> None:
+    second = connected()
+    first = stranger
     first.socket.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n\0")
-    assert first.error().headers["message"] == "Bad command"
+    assert first.error().headers["message"] == "Illegal command"
     second.done("BEGIN", {"transaction": "t"})
 
 

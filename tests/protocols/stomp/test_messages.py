@@ -86,7 +86,7 @@ def test_name_of_a_queue_may_have_anything_in_it(client: Talking, name: str) -> 
         ("/topic/{}.#", "/topic/{}.a.b", True),
         ("/topic/{}.>", "/topic/{}.a.b", True),
         ("topic://{}.a", "/topic/{}.a", True),
-        ("topic/{}.a", "topic://{}.a", True),
+        ("topic://{}.a", "topic://{}.a", True),
         ("/exchange/amq.topic/{}.a", "/topic/{}.a", True),
     ],
 )

@@ -23,7 +23,7 @@ from pillarbox.broker.transaction import Transaction
 from pillarbox.engine.base import NO_EXPIRATION, Address, Message
 from pillarbox.errors import BrokerError, Reason
 from pillarbox.protocols.stomp.declaring import DELAY, for_sending, read_schedule, reply_to
-from pillarbox.protocols.stomp.errors import StompError, from_broker_error
+from pillarbox.protocols.stomp.errors import REJECTED, StompError, from_broker_error
 from pillarbox.protocols.stomp.sending import (
     EXPIRES,
     HEAD_BYTES_MAX,
@@ -171,7 +171,7 @@ class Channel:
         _, headers = read_head(head, self.connection.version)
         text = headers.get("destination")
         if text is None:
-            raise StompError("Missing destination", "SEND must include a 'destination' header")
+            raise StompError("Missing destination", "\"SEND\" must include a 'destination' header")
         read_schedule(headers)
         if "reply-to" in headers:
             headers["reply-to"] = reply_to(self, headers["reply-to"])
@@ -295,7 +295,7 @@ class Channel:
         asked = self.receipts.popleft()
         for _ in range(tag_first, tag_last):
             self.receipts.popleft()
-        error = StompError("Message rejected", "a queue that is full has refused the message")
+        error = StompError(REJECTED, "a queue that is full has refused the message")
         self.connection.fail(error, receipt=asked)
 
     def disconnect(self, reason: Reason, text: str) -> None:

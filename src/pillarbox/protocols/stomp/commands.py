@@ -15,7 +15,7 @@ from pillarbox.broker.ledger import Outcome
 from pillarbox.broker.transaction import Transaction
 from pillarbox.protocols.stomp.channel import TRANSACTIONS_MAX
 from pillarbox.protocols.stomp.declaring import durable_name, for_subscribing, subscription_name
-from pillarbox.protocols.stomp.errors import StompError
+from pillarbox.protocols.stomp.errors import REJECTED, StompError
 from pillarbox.protocols.stomp.subscription import ACK_MODES, AUTO, SEPARATOR, Subscription
 from pillarbox.protocols.stomp.wire import V12
 
@@ -57,7 +57,7 @@ def tag_of(command: str, headers: Headers) -> str:
 def subscribe(channel: Channel, headers: Headers) -> None:
     text = headers.get("destination")
     if text is None:
-        raise StompError("Missing destination", "SUBSCRIBE must include a 'destination' header")
+        raise StompError("Missing destination", "\"SUBSCRIBE\" must include a 'destination' header")
     for name in NOT_YET:
         if headers.get(name) not in (None, "", "false"):
             raise StompError("not_implemented", f"'{name}' is not supported on SUBSCRIBE")
@@ -134,17 +134,17 @@ def _answer(channel: Channel, command: str, headers: Headers, outcome: Outcome) 
     name = "id" if channel.connection.version == V12 else "message-id"
     text = headers.get(name)
     if text is None:
-        raise StompError("Missing header", f"{command} must include the '{name}' header")
+        raise StompError("Missing header", f'"{command}" must include the "{name}" header')
     tag, _, rest = text.rpartition(f"{SEPARATOR}{channel.connection.session_name}{SEPARATOR}")
     if not tag or not (rest.isascii() and rest.isdigit()) or len(rest) > 18:
-        raise StompError("Invalid header", f"{command} must include a valid '{name}' header")
+        raise StompError("Invalid header", f'"{command}" must include a valid "{name}" header')
     channel.settle(channel.subscriptions.get(tag), int(rest), outcome, headers.get("transaction"))
 
 
 def _transaction_of(command: str, headers: Headers) -> str:
     name = headers.get("transaction")
     if name is None:
-        raise StompError("Missing header", f"{command} must include a 'transaction' header")
+        raise StompError("Missing transaction", f"\"{command}\" must include a 'transaction' header")
     return name
 
 
@@ -162,7 +162,7 @@ def commit(channel: Channel, headers: Headers) -> None:
     committed = channel.transaction(name).commit()
     del channel.transactions[name]
     if committed.refused:
-        raise StompError("Message rejected", "a queue that is full has refused some of the transaction")
+        raise StompError(REJECTED, "a queue that is full has refused some of the transaction")
 
 
 def abort(channel: Channel, headers: Headers) -> None:

@@ -2,7 +2,7 @@
 
 Bytes come in through `receive`, leave through `out`; `on_output` asks the driver to take them. States:
 CONNECTING → RUNNING → CLOSING (DISCONNECT came, receipts are to leave) → CLOSED. Whatever is wrong is told
-in an ERROR frame, after which the socket is closed. Not here: what is sent and got (`channel`).
+in an ERROR frame (`errors` says what ends the connection). Not here: what is sent and got (`channel`).
 
 Source: STOMP 1.2, "Connecting", "Heart-beating", "ERROR"; rows A1, A4, A10, A12, A45, R142.
 """
@@ -43,6 +43,8 @@ BACKLOG_BYTES = 1 << 20
 
 SHARE = 40
 """Frames other than SEND, ACK and NACK of one connection in one turn; what comes behind waits for others."""
+SENDS = frozenset((b"SEND\n", b"SEND\r", b"SEND"))
+"""How heads of SEND begin."""
 CHEAP = frozenset(("ACK", "NACK", "BEGIN"))
 
 HEARTBEAT_MS_MIN = 2000
@@ -121,10 +123,13 @@ class Connection(BaseConnection):
             if found is None:
                 break
             head, body = found
-            if not head.startswith(b"SEND\n"):
+            if head[:5] not in SENDS:
                 self._frame(head)
             elif self.core.alarm is None:
-                channel.send(head, body)
+                try:
+                    channel.send(head, body)
+                except StompError as error:
+                    self._refuse(error, cut_receipt(head)[1])
             else:
                 scanner.unread()
                 self.published = self.waiting = True
@@ -138,10 +143,7 @@ class Connection(BaseConnection):
         head, receipt = cut_receipt(head)
         command, headers = read_head(head, self.version)
         if command not in CHEAP:
-            self._share -= 1
-            if self._share <= 0:
-                self.waiting = True
-                self.core.chores.in_turn(self.go_on)
+            self._spend()
         try:
             if command == "DISCONNECT":
                 self._disconnect(receipt)
@@ -155,7 +157,22 @@ class Connection(BaseConnection):
         except BrokerError as error:
             self.fail(from_broker_error(error), receipt)
         except StompError as error:
+            self._refuse(error, receipt)
+
+    def _refuse(self, error: StompError, receipt: bytes | None) -> None:
+        """Tell the client that a frame was wrong, and go on if that is possible."""
+        if error.is_fatal:
             self.fail(error, receipt)
+        else:
+            self._spend()
+            self.tell(error, receipt=receipt)
+
+    def _spend(self) -> None:
+        """Count one frame that costs something; what comes behind the last one waits for its turn."""
+        self._share -= 1
+        if self._share <= 0 and not self.waiting:
+            self.waiting = True
+            self.core.chores.in_turn(self.go_on)
 
     def _refuse_command(self, command: str) -> None:
         if command in ("CONNECT", "STOMP"):

@@ -145,10 +145,9 @@ def for_sending(channel: Channel, text: str, headers: Mapping[str, str]) -> Dest
 
 def reply_to(channel: Channel, text: str) -> str:
     """What others are told where to send a reply; a temporary queue is made, and read if RabbitMQ does."""
-    path = text.replace("://", "/", 1).removeprefix("/")
-    if not path.startswith(f"{TEMP_QUEUE}/"):
+    if not text.startswith((f"/{TEMP_QUEUE}/", f"{TEMP_QUEUE}://")):
         return text
-    real = ensure_temporary(channel, path[len(TEMP_QUEUE) + 1 :])
+    real = ensure_temporary(channel, destinations.parse(text, slashes=True).key)
     if not channel.settings.is_activemq and text not in channel.replies:
         channel.replies.add(text)
         # Replies carry the name under which the client asked for them.

@@ -48,9 +48,8 @@ def parse(text: str, *, slashes: bool) -> Destination:
     kind, scheme, name = text.partition("://")
     if scheme and kind in SCHEMES:
         return _destination(kind, name, text)
-    path = text.removeprefix("/")
     for kind in KINDS:
-        if path.startswith(kind + "/"):
+        if text.startswith(f"/{kind}/"):
             break
     else:
         known = ", ".join(f"/{kind}" for kind in KINDS)
@@ -58,7 +57,7 @@ def parse(text: str, *, slashes: bool) -> Destination:
             "Unknown destination",
             f"'{text}' is not a valid destination.\nValid destination types are: {known}.",
         )
-    name = path[len(kind) + 1 :]
+    name = text[len(kind) + 2 :]
     if kind == EXCHANGE:
         exchange, _, key = name.partition("/")
         if not exchange or "/" in key:

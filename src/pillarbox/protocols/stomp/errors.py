@@ -1,4 +1,7 @@
-"""What goes wrong, as the header `message` and the body of an ERROR frame, after which the socket is closed.
+"""What goes wrong, as the header `message` and the body of an ERROR frame.
+
+What the domain refuses, and bytes that are no frame, close the connection behind it, as STOMP asks. A frame
+that is wrong by itself does nothing, and the connection goes on, as with RabbitMQ and ActiveMQ.
 
 Source: STOMP 1.2, "ERROR"; the words are RabbitMQ's, where it has some for the case.
 """
@@ -18,13 +21,21 @@ REASONS: dict[Reason, str] = {
 }
 
 
+REJECTED = "Message rejected"
+"""A full queue has refused a message: STOMP has no word for that."""
+
+FATAL = frozenset((*REASONS.values(), REJECTED))
+"""After these the connection does not go on."""
+
+
 class StompError(RemoteProtocolError):
-    """Something that ends the connection: in a few words for programs, and in a sentence for people."""
+    """Something that is told in an ERROR frame: in a few words for programs, and in a sentence for people."""
 
     def __init__(self, message: str, detail: str) -> None:
         super().__init__(f"{message}: {detail}")
         self.message = message
         self.detail = detail
+        self.is_fatal = message in FATAL
 
 
 def from_broker_error(error: BrokerError) -> StompError:
