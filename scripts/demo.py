@@ -93,7 +93,7 @@ def shop(url: str) -> Iterator[None]:
 
 # --- the same shop's data, over Kafka ----------------------------------------------------------------------
 
-TOPICS = {"orders": 6, "clicks": 3, "inventory": 1}
+TOPICS = {"sales": 6, "clicks": 3, "inventory": 1}
 
 
 def _feed(bootstrap: str, topic: str, every_step: int, stop: threading.Event) -> None:
@@ -132,13 +132,13 @@ def data_shop(bootstrap: str) -> Iterator[None]:
         future.result(10)
     stop, gone = threading.Event(), threading.Event()
     people = [
-        threading.Thread(target=_feed, args=(bootstrap, "orders", 10, stop)),
+        threading.Thread(target=_feed, args=(bootstrap, "sales", 10, stop)),
         threading.Thread(target=_feed, args=(bootstrap, "clicks", 40, stop)),
         threading.Thread(target=_feed, args=(bootstrap, "inventory", 1, stop)),
-        threading.Thread(target=_read, args=(bootstrap, "billing", "orders", 500, "billing-1", stop)),
-        threading.Thread(target=_read, args=(bootstrap, "billing", "orders", 500, "billing-2", stop)),
+        threading.Thread(target=_read, args=(bootstrap, "billing", "sales", 500, "billing-1", stop)),
+        threading.Thread(target=_read, args=(bootstrap, "billing", "sales", 500, "billing-2", stop)),
         threading.Thread(target=_read, args=(bootstrap, "analytics", "clicks", 25, "analytics-1", stop)),
-        threading.Thread(target=_read, args=(bootstrap, "audit", "orders", 50, "audit-1", gone)),
+        threading.Thread(target=_read, args=(bootstrap, "audit", "sales", 50, "audit-1", gone)),
     ]
     for one in people:
         one.start()

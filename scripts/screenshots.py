@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from pillarbox import Broker
 from pillarbox.ops.api_client import ApiClient
-from scripts.demo import shop
+from scripts.demo import data_shop, shop
 
 IMAGES = Path(__file__).parent.parent / "docs" / "images"
 LOAD_S = 60
@@ -26,6 +26,7 @@ SETTLED_MS = 1500
 """A view has its documents and its charts by then."""
 WIDE, NARROW = (1360, 860), (390, 844)
 LONG = "a-name-without-any-place-to-break-" * 4
+LONG_TOPIC = f"{LONG}topic"
 
 
 class Look(NamedTuple):
@@ -42,6 +43,8 @@ IN_DOCS = (
     ("overview", Look("light", *WIDE)),
     ("queues/%2F/emails", Look("dark", *WIDE)),
     ("connections", Look("dark", *WIDE)),
+    ("topics/sales", Look("light", *WIDE)),
+    ("groups/analytics", Look("dark", *WIDE)),
 )
 VIEWS = (
     *(
@@ -54,7 +57,15 @@ VIEWS = (
         "queues/%2F/emails",
     ),
     *("queues/%2F/events", f"queues/%2F/{LONG}", "streams", "users", "users/guest", "vhosts", "policies"),
-    "definitions",
+    *(
+        "definitions",
+        "topics",
+        "topics/sales",
+        f"topics/{LONG_TOPIC}",
+        "groups",
+        "groups/analytics",
+        f"groups/{LONG}",
+    ),
 )
 LONG_NAMED = {
     f"/queues/%2F/{LONG}": {
@@ -66,6 +77,8 @@ LONG_NAMED = {
         "definition": {"max-length": 1_000_000, "overflow": "reject-publish"},
     },
     "/users/an-auditor-with-a-long-name@example.com": {"password": "x", "tags": "monitoring,policymaker"},
+    f"/kafka/topics/{LONG_TOPIC}": {"partitions": 1, "config": {"cleanup.policy": "compact,delete"}},
+    f"/kafka/groups/{LONG}/offsets": {"topic": LONG_TOPIC, "to": "earliest"},
     "/vhosts/tests": {"description": "for the shop's own tests, emptied every night", "tags": "ci,nightly"},
 }
 LOOKS = (Look("light", *WIDE), Look("dark", *WIDE), Look("light", *NARROW))
@@ -100,7 +113,12 @@ def take(pages: dict[Look, Page], place: str, look: Look, folder: Path, *, whole
 @contextmanager
 def opened(looks: set[Look], *, long_names: bool) -> Iterator[dict[Look, Page]]:
     """Pages of a broker that has had some load, by look."""
-    with Broker(management_port=0) as broker, shop(broker.amqp_url), sync_playwright() as playwright:
+    with (
+        Broker(management_port=0, kafka_port=0) as broker,
+        shop(broker.amqp_url),
+        data_shop(broker.kafka_bootstrap),
+        sync_playwright() as playwright,
+    ):
         if long_names:
             with ApiClient(broker.management_url) as api:
                 for path, body in LONG_NAMED.items():

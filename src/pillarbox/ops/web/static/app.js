@@ -9,12 +9,15 @@ import { Connection, Connections } from "./views/connections.js";
 import { Channel, Channels } from "./views/channels.js";
 import { Exchange, Exchanges } from "./views/exchanges.js";
 import { Queue, Queues, Streams } from "./views/queues.js";
+import { Topic, Topics } from "./views/topics.js";
+import { Group, Groups } from "./views/groups.js";
 import { User, Users } from "./views/users.js";
 import { VHosts } from "./views/vhosts.js";
 import { Policies } from "./views/policies.js";
 import { Definitions } from "./views/definitions.js";
 
-// A place has a list, and some a page for one of its items: `#/queues` and `#/queues/vhost/name`.
+// A place has a list, and some a page for one of its items: `#/queues` and `#/queues/vhost/name`. `needs`: a protocol
+// that may be off, which its `/api/PROTOCOL/cluster` says.
 const VIEWS = {
   overview: { title: "Overview", icon: "overview", list: Overview },
   connections: { title: "Connections", icon: "connection", list: Connections, one: Connection },
@@ -22,6 +25,8 @@ const VIEWS = {
   exchanges: { title: "Exchanges", icon: "exchange", list: Exchanges, one: Exchange },
   queues: { title: "Queues", icon: "queue", list: Queues, one: Queue },
   streams: { title: "Streams", icon: "stream", list: Streams },
+  topics: { title: "Topics", icon: "topic", list: Topics, one: Topic, needs: "kafka" },
+  groups: { title: "Groups", icon: "group", list: Groups, one: Group, needs: "kafka" },
   users: { title: "Users", icon: "user", list: Users, one: User },
   vhosts: { title: "Virtual hosts", icon: "vhost", list: VHosts },
   policies: { title: "Policies", icon: "policy", list: Policies },
@@ -71,12 +76,15 @@ function Theme() {
 
 function Menu({ current }) {
   const menu = useRef(null);
+  const [{ data: kafka }] = useLive("/api/kafka/cluster?columns=cluster_id");
+  const there = { kafka };
+  const shown = Object.entries(VIEWS).filter(([, { needs }]) => !needs || there[needs]);
   // On a narrow screen the menu is one line, longer than the screen.
   useEffect(() => {
     const { offsetLeft = 0 } = menu.current.querySelector("[aria-current]") ?? {};
     menu.current.scrollTo({ left: offsetLeft - 60 });
   }, [current]);
-  return html`<nav class="menu" aria-label="Views" ref=${menu}>${Object.entries(VIEWS).map(([name, { title, icon }]) => html`
+  return html`<nav class="menu" aria-label="Views" ref=${menu}>${shown.map(([name, { title, icon }]) => html`
     <a key=${name} href=${`#/${name}`} aria-current=${name === current ? "page" : undefined}><${Icon} name=${icon} /><span>${title}</span></a>`)}</nav>`;
 }
 

@@ -24,7 +24,10 @@ export const end = (cell) => ({ title: "", number: true, cell });
 /** The state of a queue in RabbitMQ's words: what is idle says since when. */
 export const stateOf = ({ state, idle_since: since }) => (state === "running" && since ? "idle" : state);
 
-const STATES = { running: "good", idle: "calm", flow: "warm", blocked: "bad", blocking: "warm", down: "bad" };
+const STATES = {
+  running: "good", idle: "calm", flow: "warm", blocked: "bad", blocking: "warm", down: "bad",
+  Stable: "good", Empty: "calm", PreparingRebalance: "warm", CompletingRebalance: "warm", Assigning: "warm", Reconciling: "warm",
+};
 export const State = ({ state }) => html`<span class="state ${STATES[state] ?? "calm"}">${state ?? "–"}</span>`;
 
 export const Tag = ({ children, title = children }) => html`<span class="tag" title=${title}>${children}</span>`;
@@ -167,6 +170,11 @@ export function Listing({ path, columns, keyOf, title, actions, first, pageSize 
     ${shown ? html`<${Table} caption=${title} columns=${columns} items=${shown.items} keyOf=${keyOf} sorting=${sorting} onSort=${setSorting} empty=${name ? "no name fits" : empty} />` : !error && html`<${Waiting} />`}
   </${Panel}>`;
 }
+
+/** Why something is as it is, in words. */
+export const Explanation = ({ of: { summary, findings = [] } }) => html`<section class="explanation" aria-label="Explanation"><p>${summary}</p>
+  ${findings.length > 0 && html`<ul>${findings.map(({ text, severity }) => html`<li class=${severity}>${text}</li>`)}</ul>`}
+</section>`;
 
 /** Names and values. */
 export const Facts = ({ of }) => html`<dl class="facts">${of.filter(([, value]) => value !== undefined && value !== null && value !== "" && value !== false).map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`;

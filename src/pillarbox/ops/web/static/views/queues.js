@@ -3,7 +3,7 @@
 import { html, useState } from "../react.js";
 import { call, part } from "../api.js";
 import { useAction, useApp, useHistory, useLive } from "../live.js";
-import { argumentsFrom, Ask, Chart, Facts, Form, Listing, More, Panel, Spark, State, stateOf, Table, Tag, Waiting } from "../parts.js";
+import { argumentsFrom, Ask, Chart, Explanation, Facts, Form, Listing, More, Panel, Spark, State, stateOf, Table, Tag, Waiting } from "../parts.js";
 import { bytes, count, fields, moment, rate, rateOf, rates, series } from "../format.js";
 import { BindingTable } from "./exchanges.js";
 import { ConsumerTable } from "./channels.js";
@@ -151,13 +151,6 @@ export function Queue({ path: [vhost, name] }) {
       <${More} title="Get messages"><${Getter} path=${own} /></${More}>
       <${More} title="Move messages"><${Mover} path=${own} name=${name} /></${More}>
     </${Panel}>`;
-}
-
-/** Why the queue is as it is, in words. */
-function Explanation({ of: { summary, findings = [] } }) {
-  return html`<section class="explanation" aria-label="Explanation"><p>${summary}</p>
-    ${findings.length > 0 && html`<ul>${findings.map(({ text, severity }) => html`<li class=${severity}>${text}</li>`)}</ul>`}
-  </section>`;
 }
 
 const MODES = [
