@@ -45,11 +45,16 @@ def still_api(still: Broker) -> Iterator[Client]:
 
 
 def sampled(broker: Broker) -> None:
-    """Let the sampler come round, to its end: time goes on in small steps while it works."""
+    """Let the sampler come round, to its end: while it works, time goes on in small steps."""
+
+    def finish() -> None:
+        for _ in range(5):
+            broker.advance(1)
+
     assert isinstance(broker.clock, ManualClock)
+    finish()
     broker.advance(5_000 - broker.clock.now_ms() % 5_000)
-    for _ in range(5):
-        broker.advance(1)
+    finish()
 
 
 @pytest.fixture
