@@ -100,6 +100,12 @@ AUTH_BACKENDS = ("internal", "oauth2")
 AUTH_MECHANISMS = ("PLAIN", "AMQPLAIN", "EXTERNAL", "ANONYMOUS")
 """How clients can log in at all."""
 
+GROUP_TIME_MAX_S = 2**31 // 1000
+"""Kafka's clients tell times in milliseconds of 32 bits."""
+
+GROUP_SIZE_CEILING = 2**31 - 1
+"""Kafka's default: no limit that anybody meets."""
+
 LISTENING = "Listening"
 MANAGEMENT = "Management"
 OAUTH = "OAuth 2"
@@ -665,6 +671,79 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             maximum=1000,
         ),
     ] = 1
+    kafka_session_timeout_min_s: Annotated[
+        int,
+        Row(
+            KAFKA,
+            SECONDS,
+            "The shortest session timeout that a member of a group may ask for: with a shorter one a slow "
+            "network would look like a death (Kafka's `group.min.session.timeout.ms`).",
+            minimum=1,
+            maximum=GROUP_TIME_MAX_S,
+        ),
+    ] = 6
+    kafka_session_timeout_max_s: Annotated[
+        int,
+        Row(
+            KAFKA,
+            SECONDS,
+            "The longest one (Kafka's `group.max.session.timeout.ms`).",
+            minimum=1,
+            maximum=GROUP_TIME_MAX_S,
+        ),
+    ] = 1800
+    kafka_initial_rebalance_delay_s: Annotated[
+        int,
+        Row(
+            KAFKA,
+            SECONDS,
+            "How long the first round of an empty group waits for more members (Kafka's "
+            "`group.initial.rebalance.delay.ms`, for which Kafka takes three seconds).",
+            maximum=GROUP_TIME_MAX_S,
+        ),
+    ] = 0
+    kafka_group_size_max: Annotated[
+        int,
+        Row(
+            KAFKA,
+            COUNT,
+            "Most members of a group (Kafka's `group.max.size` and `group.consumer.max.size`).",
+            minimum=1,
+            maximum=GROUP_SIZE_CEILING,
+        ),
+    ] = GROUP_SIZE_CEILING
+    kafka_consumer_heartbeat_s: Annotated[
+        int,
+        Row(
+            KAFKA,
+            SECONDS,
+            "How often members of a group of the new protocol are to be heard of, and so how soon they hear "
+            "of a change (Kafka's `group.consumer.heartbeat.interval.ms`).",
+            minimum=1,
+            maximum=GROUP_TIME_MAX_S,
+        ),
+    ] = 5
+    kafka_consumer_session_timeout_s: Annotated[
+        int,
+        Row(
+            KAFKA,
+            SECONDS,
+            "After which silence such a member is out (Kafka's `group.consumer.session.timeout.ms`).",
+            minimum=1,
+            maximum=GROUP_TIME_MAX_S,
+        ),
+    ] = 45
+    kafka_offsets_retention_s: Annotated[
+        int,
+        Row(
+            KAFKA,
+            SECONDS,
+            "How long offsets are kept when their group has no members any more (Kafka's "
+            "`offsets.retention.minutes`).",
+            minimum=1,
+            maximum=GROUP_TIME_MAX_S,
+        ),
+    ] = 604_800
 
     mqtt_port: Annotated[
         int,

@@ -47,6 +47,7 @@ def pillarbox() -> Iterator[Broker]:
             "PILLARBOX_KAFKA_PORT": str(port),
             "PILLARBOX_KAFKA_AUTHORIZER": "acl",
             "PILLARBOX_KAFKA_ALLOW_EVERYONE_IF_NO_ACL": "true",
+            "PILLARBOX_KAFKA_CONSUMER_HEARTBEAT": "1s",
         }
         with Pillarbox(options=["--port", "off"], env=env) as peer:
             address = f"{HOST}:{port}"

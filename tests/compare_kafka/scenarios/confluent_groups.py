@@ -247,6 +247,42 @@ def reset(client: object, place: ConsumerGroupTopicPartitions) -> object:
 
 
 @scenario("K55")
+def rolling_upgrade_and_back(case: Case) -> None:
+    """Two members go over to the new protocol one after the other, and back: the group goes on all the time,
+    and is one of the new protocol as long as one of them speaks it."""
+    name, group = topic(case, "t", 4), case.name("group")
+    send(producer(case), name, values("x"))
+    classic_only = ("session.timeout.ms", "heartbeat.interval.ms")
+    new: Config = {"group.protocol": "consumer", **dict.fromkeys(classic_only)}
+    old: Config = {"partition.assignment.strategy": "range"}
+
+    def kind() -> list[str]:
+        found = admin(case).list_consumer_groups().result(WAIT_S).valid
+        return [each.type.name for each in found if each.group_id == group]
+
+    first, second = Member(case, "first", [name], old), Member(case, "second", [name], old)
+    case.saw("classic", settled((first, 2), (second, 2)), kind())
+    place = TopicPartition(name, 0, 1)
+    keeper = first if [case.shorten(name), 0] in first.owned else second
+    case.saw("commit", commit(keeper.client, place))
+    third = Member(case, "third", [name], new)
+    case.saw("one came", until(lambda: len(third.owned) == 1, first, second, third), kind())
+    first.client.close()
+    case.saw("one went", settled((second, 2), (third, 2)), sorted(second.owned + third.owned))
+    second.client.close()
+    case.saw("all new", settled((third, 4)), kind())
+    fourth = Member(case, "fourth", [name], old)
+    case.saw("on the way back", settled((third, 2), (fourth, 2)), kind())
+    keeper = third if [case.shorten(name), 0] in third.owned else fourth
+    case.saw("commit", commit(keeper.client, TopicPartition(name, 0, 2)))
+    third.client.close()
+    case.saw("all classic", settled((fourth, 4)), kind())
+    case.saw("committed", committed(fourth.client, TopicPartition(name, 0)))
+    case.saw("errors", [each.errors for each in (first, second, third, fourth)])
+    fourth.client.close()
+
+
+@scenario("K55")
 def next_generation_protocol(case: Case) -> None:
     """Assigned by the broker: two members share, one leaves, offsets are kept."""
     name = topic(case, "t", 4)

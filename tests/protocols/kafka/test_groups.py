@@ -313,7 +313,8 @@ def test_consumer_group_is_dealt_out_described_and_deleted(client: Asking) -> No
     assert member.assignment.topic_partitions[0].topic_name == "t"
     assert member.assignment == member.target_assignment
     assert listed(client, types_filter=["consumer"])["dealt"] == "Stable"
-    assert join(client, "dealt").error_code.value == Code.INCONSISTENT_GROUP_PROTOCOL
+    stranger = join(client, "dealt", protocol_type="connect")
+    assert stranger.error_code.value == Code.INCONSISTENT_GROUP_PROTOCOL
     (classic,) = client.ask("DescribeGroups", 6, groups=["dealt"]).groups
     assert classic.error_code.value == Code.GROUP_ID_NOT_FOUND
     (result,) = client.ask("DeleteGroups", 2, groups_names=["dealt"]).results

@@ -20,7 +20,7 @@ from pillarbox.protocols.kafka.acls import Acls
 from pillarbox.protocols.kafka.api import SERVED
 from pillarbox.protocols.kafka.connection import Connection
 from pillarbox.protocols.kafka.errors import ErrorCode, Refused
-from pillarbox.protocols.kafka.groups.coordinator import Groups
+from pillarbox.protocols.kafka.groups.coordinator import Groups, GroupSettings
 from pillarbox.protocols.kafka.permissions import Permissions
 from pillarbox.protocols.kafka.quotas import Quotas
 from pillarbox.protocols.kafka.sasl import mechanisms
@@ -66,6 +66,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     node_id: int = 1
     auto_create_topics: bool = True
     partitions_default: int = 1
+    groups: GroupSettings = GroupSettings()
     log_dir: str = ""
     """Where the logs of topics are; empty for a broker in memory."""
     idle_ms: int = 600_000
@@ -129,7 +130,7 @@ class Head:
     @cached_property
     def groups(self) -> Groups:
         """All consumer groups, with what is kept of them; made when somebody first asks for one."""
-        return Groups(self.core, self.topics)
+        return Groups(self.core, self.topics, self.settings.groups)
 
     @cached_property
     def view(self) -> View:
@@ -200,6 +201,16 @@ def connections(core: Core, config: Config) -> Head:
         open_by_default=config.kafka_allow_everyone_if_no_acl,
         auto_create_topics=config.kafka_auto_create_topics,
         partitions_default=config.kafka_partitions,
+        groups=GroupSettings(
+            session_timeout_min_ms=config.kafka_session_timeout_min_s * 1000,
+            session_timeout_max_ms=config.kafka_session_timeout_max_s * 1000,
+            initial_delay_ms=config.kafka_initial_rebalance_delay_s * 1000,
+            size_max=config.kafka_group_size_max,
+            consumer_session_timeout_ms=config.kafka_consumer_session_timeout_s * 1000,
+            consumer_heartbeat_ms=config.kafka_consumer_heartbeat_s * 1000,
+            consumer_size_max=config.kafka_group_size_max,
+            retention_ms=config.kafka_offsets_retention_s * 1000,
+        ),
         log_dir="" if config.memory else config.data,
         login_ms=config.handshake_timeout_s * 1000,
     )

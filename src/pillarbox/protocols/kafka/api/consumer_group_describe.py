@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from pillarbox.protocols.kafka.call import Call
 from pillarbox.protocols.kafka.errors import ErrorCode
 from pillarbox.protocols.kafka.groups.assignors import Parts
@@ -21,7 +19,7 @@ from pillarbox.protocols.kafka.messages.consumer_group_describe import (
 )
 from pillarbox.protocols.kafka.rights import SEE_GROUP, SEE_TOPIC, UNASKED, group_operations
 
-SPEAKS_CONSUMER: Final = 1
+SPEAKS_CLASSIC, SPEAKS_CONSUMER = 0, 1
 
 
 def answer(call: Call, request: ConsumerGroupDescribeRequest) -> ConsumerGroupDescribeResponse:
@@ -74,7 +72,7 @@ def _member(call: Call, member: ConsumerMember) -> Member:
         subscribed_topic_regex=None if member.pattern is None else member.pattern.pattern,
         assignment=_assignment(call, member.assigned),
         target_assignment=_assignment(call, member.target),
-        member_type=SPEAKS_CONSUMER,
+        member_type=SPEAKS_CONSUMER if member.classic is None else SPEAKS_CLASSIC,
     )
 
 

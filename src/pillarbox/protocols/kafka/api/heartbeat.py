@@ -20,7 +20,7 @@ def _error(call: Call, request: HeartbeatRequest) -> ErrorCode:
         return ErrorCode.GROUP_AUTHORIZATION_FAILED
     if not request.group_id:
         return ErrorCode.INVALID_GROUP_ID
-    group = call.head.groups.classic(request.group_id)
+    group = call.head.groups.joined(request.group_id)
     if group is None:
         return ErrorCode.UNKNOWN_MEMBER_ID
     return group.heartbeat(request.member_id, request.group_instance_id, request.generation_id)

@@ -30,7 +30,7 @@ def answer(call: Call, request: JoinGroupRequest) -> JoinGroupResponse | None:
     error = _refused(call, request)
     if error:
         return _response(call.version, Joined(error, request.member_id))
-    group = call.head.groups.classic(request.group_id, create=not request.member_id)
+    group = call.head.groups.joined(request.group_id, create=not request.member_id)
     if group is None:
         # A consumer group of this name, with members: who joins so has nothing in common with them.
         other = call.head.groups.get(request.group_id) is not None

@@ -30,7 +30,7 @@ def answer(call: Call, request: LeaveGroupRequest) -> LeaveGroupResponse:
         leavers: list[tuple[str, str | None]] = [(request.member_id, None)]
     else:
         leavers = [(one.member_id, one.group_instance_id) for one in request.members]
-    group = call.head.groups.classic(request.group_id)
+    group = call.head.groups.joined(request.group_id)
     errors = [ErrorCode.UNKNOWN_MEMBER_ID] * len(leavers) if group is None else group.leave(leavers)
     if call.version < SEVERAL_FROM:
         return LeaveGroupResponse(error_code=errors[0])

@@ -17,7 +17,7 @@ def answer(call: Call, request: SyncGroupRequest) -> SyncGroupResponse | None:
         return _response(Synced(ErrorCode.GROUP_AUTHORIZATION_FAILED))
     if not request.group_id:
         return _response(Synced(ErrorCode.INVALID_GROUP_ID))
-    group = call.head.groups.classic(request.group_id)
+    group = call.head.groups.joined(request.group_id)
     if group is None:
         return _response(Synced(ErrorCode.UNKNOWN_MEMBER_ID))
     syncing = Syncing(

@@ -556,6 +556,19 @@ class ClassicGroup:
         if self._pending.pop(member_id, None) is not None:
             self._complete_if_all_joined()
 
+    def call_together(self) -> None:
+        """All members are to join again."""
+        self._rebalance_or_complete()
+
+    def dissolve(self) -> None:
+        """It is a consumer group from now on: whoever waits for something joins again, and finds that."""
+        for member in self.members.values():
+            member.answer_join(Joined(ErrorCode.REBALANCE_IN_PROGRESS, member.id))
+            member.answer_sync(Synced(ErrorCode.REBALANCE_IN_PROGRESS))
+        self.members.clear()
+        self._pending.clear()
+        self._join_due_ms = self._sync_due_ms = None
+
     def delete(self) -> None:
         """It is gone for good; only an empty group may be deleted."""
         self._pending.clear()

@@ -47,6 +47,14 @@ class Topic(NamedTuple):
     partition_count: int
 
 
+class Classic(NamedTuple):
+    """What a member says besides that speaks the classic protocol (see `mixed`)."""
+
+    session_timeout_ms: int
+    protocols: tuple[tuple[str, bytes], ...]
+    """What it can speak, best first, and its bytes for each."""
+
+
 class Beat(NamedTuple):
     """What a member says; None: as before."""
 
@@ -63,6 +71,7 @@ class Beat(NamedTuple):
     client_host: str
     may_read: Callable[[str], bool]
     """Which topics a pattern may find."""
+    classic: Classic | None = None
 
     @property
     def is_whole(self) -> bool:
@@ -95,6 +104,7 @@ class ConsumerMember:
     __slots__ = (
         "assigned",
         "assignor",
+        "classic",
         "client_host",
         "client_id",
         "epoch",
@@ -126,6 +136,8 @@ class ConsumerMember:
         """Topics that the pattern has found."""
         self.matched_ms = 0
         self.assignor: str | None = None
+        self.classic: Classic | None = None
+        """None: it speaks the new protocol."""
         self.epoch = self.epoch_before = 0
         self.state = MemberState.STABLE
         self.assigned = self.revoking = self.target = NO_PARTS
@@ -162,6 +174,7 @@ class ConsumerMember:
             self.state.name,
             tuple(sorted(self.assigned)),
             tuple(sorted(self.revoking)),
+            self.classic,
         )
 
 
@@ -184,6 +197,9 @@ class ConsumerHost(Protocol):
 
     def keep_consumers(self, group: ConsumerGroup) -> None:
         """The epoch has changed."""
+
+    def turn_classic(self, group: ConsumerGroup) -> None:
+        """Only classic members are left."""
 
 
 class ConsumerGroup:
@@ -242,10 +258,16 @@ class ConsumerGroup:
             self._assign()
         if self._reconcile(member, beat.owned if beat.epoch != JOINS else NO_PARTS):
             self._host.keep_member(self, member.id, member)
-        member.silent_ms = self._host.now_ms + self._host.session_timeout_ms
-        self._look_later()
+        self._listen(member)
         tell = beat.epoch == JOINS or beat.is_whole or member.assigned != had
         return Told(ErrorCode.NONE, None, member.id, member.epoch, member.assigned if tell else None)
+
+    def _listen(self, member: ConsumerMember) -> None:
+        """It is there: its silence begins anew."""
+        classic = member.classic
+        session_ms = self._host.session_timeout_ms if classic is None else classic.session_timeout_ms
+        member.silent_ms = self._host.now_ms + session_ms
+        self._look_later()
 
     def _member(self, beat: Beat) -> tuple[ConsumerMember, bool]:
         """Who says this, and whether it is new. Raises Refused."""
@@ -325,6 +347,7 @@ class ConsumerGroup:
         if beat.epoch == JOINS:
             member.names, member.pattern = (), None
         member.client_id, member.client_host = beat.client_id, beat.client_host
+        member.classic = beat.classic
         member.rack_id = beat.rack_id if beat.rack_id is not None else member.rack_id
         member.assignor = beat.assignor if beat.assignor is not None else member.assignor
         if beat.rebalance_timeout_ms != -1:
@@ -453,10 +476,53 @@ class ConsumerGroup:
             if member.instance_id is not None:
                 del self.instances[member.instance_id]
             self._host.keep_member(self, member.id, None)
-        if members:
-            self._move_on()
-            if not self.members:
-                self.assignment_epoch = self.epoch
+        if not members:
+            return
+        if self.members and all(one.classic is not None for one in self.members.values()):
+            self._host.turn_classic(self)
+            return
+        self._move_on()
+        if not self.members:
+            self.assignment_epoch = self.epoch
+
+    # --- classic members: see `mixed` --------------------------------------------------------------
+
+    def adopt(self, member: ConsumerMember, parts: Parts) -> None:
+        """Take over a member of the classic group that this one was, with what it has."""
+        self._add(member)
+        member.epoch = member.epoch_before = self.epoch
+        self._own(member, frozenset(part for part in parts if part not in self._owners), NO_PARTS)
+        self._topics = self._wanted_topics()
+        self._host.keep_member(self, member.id, member)
+        self._listen(member)
+
+    def release(self, instance_id: str) -> None:
+        """The instance comes back under another id, which fences the one that it had."""
+        self.members[self.instances[instance_id]].epoch = LEAVES_FOR_A_WHILE
+
+    def hear(self, member: ConsumerMember) -> bool:
+        """A classic member is there; whether it has to join again, for which it has its own time."""
+        self._listen(member)
+        owner = self._owners.get
+        waits = any(owner(part, member.id) != member.id for part in member.target - member.assigned)
+        has_to = (
+            member.epoch < self.epoch
+            or member.state is MemberState.UNREVOKED
+            or (member.state is MemberState.UNRELEASED and not waits)
+        )
+        if has_to and member.revoke_due_ms is None:
+            member.revoke_due_ms = self._host.now_ms + member.rebalance_timeout_ms
+            self._look_later()
+        return has_to
+
+    def assigned_by_name(self, member: ConsumerMember) -> dict[str, list[int]]:
+        """What a member has, by the names of the topics."""
+        names = {topic.id: name for name, topic in self._topics.items()}
+        return {
+            names[topic]: numbers
+            for topic, numbers in topics_by_id(member.assigned).items()
+            if topic in names
+        }
 
     # --- offsets -----------------------------------------------------------------------------------
 
@@ -476,7 +542,9 @@ class ConsumerGroup:
         member = self.members.get(member_id)
         if member is None:
             return ErrorCode.UNKNOWN_MEMBER_ID
-        return ErrorCode.NONE if epoch == member.epoch else ErrorCode.STALE_MEMBER_EPOCH
+        if epoch == member.epoch:
+            return ErrorCode.NONE
+        return ErrorCode.STALE_MEMBER_EPOCH if member.classic is None else ErrorCode.ILLEGAL_GENERATION
 
     def check_offset_delete(self) -> ErrorCode:
         return ErrorCode.NONE
@@ -522,13 +590,12 @@ class ConsumerGroup:
         member.names, member.matched = record.names, frozenset(record.matched)
         member.pattern = None if record.pattern is None else re.compile(record.pattern)
         member.epoch, member.epoch_before = record.epoch, record.epoch_before
+        member.classic = None if record.classic is None else Classic(*record.classic)
         member.state = MemberState[record.state]
         self._own(member, frozenset(record.assigned), frozenset(record.revoking))
-        now_ms = self._host.now_ms
-        member.silent_ms = now_ms + self._host.session_timeout_ms
         if member.state is MemberState.UNREVOKED:
-            member.revoke_due_ms = now_ms + member.rebalance_timeout_ms
-        self._look_later()
+            member.revoke_due_ms = self._host.now_ms + member.rebalance_timeout_ms
+        self._listen(member)
 
     def delete(self) -> None:
         """It is gone for good; only an empty group may be deleted."""

@@ -17,7 +17,8 @@ import msgspec
 
 from pillarbox.protocols.kafka.errors import ErrorCode
 from pillarbox.protocols.kafka.groups.classic import ClassicGroup
-from pillarbox.protocols.kafka.groups.consumer import ConsumerGroup, ConsumerMember, Topic
+from pillarbox.protocols.kafka.groups.consumer import Classic, ConsumerGroup, ConsumerMember, Topic
+from pillarbox.protocols.kafka.groups.mixed import ClassicSide, can_turn_new, known_parts
 from pillarbox.protocols.kafka.groups.offsets import Offsets
 from pillarbox.protocols.kafka.groups.records import (
     CONSUMER_MEMBERS,
@@ -27,6 +28,8 @@ from pillarbox.protocols.kafka.groups.records import (
     PENDING,
     Committed,
     ConsumersRecord,
+    GroupRecord,
+    MemberRecord,
     consumer_member_key,
     consumers_key,
     decode_committed,
@@ -36,6 +39,13 @@ from pillarbox.protocols.kafka.groups.records import (
     encode,
     group_key,
     parts_of,
+)
+from pillarbox.protocols.kafka.groups.subscription import (
+    CONSUMER,
+    assignment_bytes,
+    assignment_of,
+    topics_of,
+    version_of,
 )
 from pillarbox.protocols.kafka.offsets_topic import OffsetsTopic
 
@@ -158,14 +168,66 @@ class Groups:
             group = self._add(ClassicGroup(name, self))
         return group if isinstance(group, ClassicGroup) else None
 
-    def consumers(self, name: str, *, create: bool = False) -> ConsumerGroup | None:
-        """The consumer group of this name, which may be made: also of a classic one that nobody is in."""
+    def joined(self, name: str, *, create: bool = False) -> ClassicGroup | ClassicSide | None:
+        """The group of this name as members of the classic protocol see it; it may be made."""
         group = self._groups.get(name)
+        if isinstance(group, ConsumerGroup) and not group.is_empty:
+            return ClassicSide(group, self)
+        return self.classic(name, create=create)
+
+    def consumers(self, name: str, *, create: bool = False) -> ConsumerGroup | None:
+        """The consumer group of this name, which may be made, also of a classic one of consumers."""
+        group = self._groups.get(name)
+        if create and isinstance(group, ClassicGroup) and can_turn_new(group):
+            return self._turn_new(group)
         if create and (group is None or (isinstance(group, ClassicGroup) and group.is_idle)):
             self._core.keep(group_key(name), None)
             epoch = group.generation if isinstance(group, ClassicGroup) else 0
             group = self._add(ConsumerGroup(name, self, epoch))
         return group if isinstance(group, ConsumerGroup) else None
+
+    def _turn_new(self, old: ClassicGroup) -> ConsumerGroup:
+        """Make a consumer group of a classic one: its members stay what they are, and have what they had."""
+        group = self._add(ConsumerGroup(old.name, self, old.generation))
+        self._core.keep(group_key(old.name), None)
+        self.keep_consumers(group)
+        for known in old.members.values():
+            member = ConsumerMember(known.id, known.instance_id)
+            member.client_id, member.client_host = known.client_id, known.client_host
+            member.rebalance_timeout_ms = known.rebalance_timeout_ms
+            member.names = tuple(sorted(topics_of(known.protocols[0][1])))
+            member.classic = Classic(known.session_timeout_ms, known.protocols)
+            group.adopt(member, known_parts(assignment_of(known.assignment), self))
+        old.dissolve()
+        return group
+
+    def turn_classic(self, old: ConsumerGroup) -> None:
+        """Make a classic group of a consumer group: its members go on by a round."""
+        members = [
+            MemberRecord(
+                one.id,
+                one.instance_id,
+                one.client_id,
+                one.client_host,
+                one.classic.session_timeout_ms,
+                one.rebalance_timeout_ms,
+                list(one.classic.protocols),
+                assignment_bytes(version_of(one.classic.protocols[0][1]), old.assigned_by_name(one)),
+            )
+            for one in old.members.values()
+            if one.classic is not None
+        ]
+        group = self._add(ClassicGroup(old.name, self))
+        leader = members[0]
+        common = set.intersection(*({name for name, _ in one.protocols} for one in members))
+        spoken = next(name for name, _ in leader.protocols if name in common)
+        group.restore(GroupRecord(CONSUMER, old.epoch, spoken, leader.id, self.now_ms, members))
+        for member in members:
+            self.keep_member(old, member.id, None)
+        self._core.keep(consumers_key(old.name), None)
+        old.members.clear()
+        self.keep(group)
+        group.call_together()
 
     def _add(self, group: AnyGroup) -> AnyGroup:
         self._groups[group.name] = group

@@ -68,6 +68,8 @@ class ConsumerMemberRecord(msgspec.Struct, frozen=True, array_like=True):
     state: str
     assigned: tuple[tuple[bytes, int], ...]
     revoking: tuple[tuple[bytes, int], ...]
+    classic: tuple[int, tuple[tuple[str, bytes], ...]] | None = None
+    """Session timeout and protocols of one that speaks the classic protocol."""
 
 
 class Committed(msgspec.Struct, frozen=True, array_like=True):
