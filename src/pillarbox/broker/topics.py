@@ -1,8 +1,9 @@
 """Topics: the streams of a virtual host as those see them who know topics and partitions.
 
 A topic is a view and no object of its own: a stream queue is a topic with one partition under its name, a
-super stream one with as many partitions as it has streams. So whatever protocol makes or removes them, all
-see the same. Kept beside it are only the settings that the topic was given, and what they mean to its logs.
+super stream one with as many partitions as it has streams, which are no topics themselves. So whatever
+protocol makes or removes them, all see the same. Kept beside it are only the settings that the topic was
+given, and what they mean to its logs.
 
 Not here: which settings there are (a head's matter), records, groups. Source: Kafka's topics; R80, R84, K12,
 K31. Invariant: a topic found before is good as long as its stamp is valid.
@@ -88,9 +89,16 @@ class Topics:
         if exchange is not None and is_super_stream(exchange):
             return partitions_of(exchange), exchange.stamp
         queue = vhost.queues.get(name)
-        if isinstance(queue, StreamQueue):
+        if isinstance(queue, StreamQueue) and not self._is_partition(queue):
             return [queue], queue.stamp
         return [], Stamp()
+
+    def _is_partition(self, stream: StreamQueue) -> bool:
+        """Is it part of a super stream? Such a stream is no topic beside. Cost: that of `bindings_to`."""
+        return any(
+            is_super_stream(binding.source) and stream in partitions_of(binding.source)
+            for binding in self._vhost.bindings_to(stream)
+        )
 
     def by_id(self, identity: bytes) -> Topic | None:
         """The topic with this id. Cost: that of `all` where nobody has looked it up by name before."""

@@ -52,6 +52,17 @@ def test_the_answer_has_the_id_by_which_the_topic_is_found(broker: Broker, clien
     assert name == "with-id"
 
 
+@pytest.mark.row("R84")
+def test_a_partition_of_a_topic_is_no_topic_and_is_not_deleted_as_one(broker: Broker, client: Asking) -> None:
+    """Its stream has a name of its own, which no new topic may have; the topic stays whole."""
+    assert code_of(client, wanted("whole", 2)) == Code.NONE
+    (deleted,) = client.ask("DeleteTopics", 6, topics=[{"name": "whole-0", "topic_id": None}]).responses
+    assert deleted.error_code.value == Code.UNKNOWN_TOPIC_OR_PARTITION
+    (shown,) = client.ask("Metadata", 12, topics=[{"name": "whole-0"}], allow_auto_topic_creation=True).topics
+    assert shown.error_code.value == Code.INVALID_TOPIC_EXCEPTION
+    assert partitions_of(broker, "whole") == 2
+
+
 def test_partitions_are_as_many_as_the_broker_says_where_nobody_does() -> None:
     with Broker(kafka_port=0, kafka_partitions=4) as broker, Asking(broker.kafka_bootstrap) as client:
         assert create(client, wanted("many", -1))[0].num_partitions == 4
