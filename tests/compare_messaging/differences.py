@@ -24,10 +24,7 @@ DIFFERENCES: tuple[Difference, ...] = (
     ),
 )
 
-NOT_BUILT = {
-    "stomp_on_activemq.composite_destinations": "several destinations in one header (A26)",
-    "stomp_on_activemq.selectors": "selectors (A23)",
-}
+NOT_BUILT = {}
 """What is missing, by scenario: its test is expected to fail, and one that passes is an error."""
 
 

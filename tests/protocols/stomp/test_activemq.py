@@ -114,3 +114,20 @@ def test_subscription_has_a_thousand_deliveries_out_unless_it_says_otherwise(
     for _ in range(1000):
         client.message()
     assert (activemq.queue(name).unacknowledged, activemq.queue(name).ready) == (1000, 1)
+
+
+@pytest.mark.parametrize("form", ["/queue/{0}a,/queue/{0}b,/topic/{0}", "/queue/{0}a,{0}b,topic://{0}"])
+@pytest.mark.row("A26")
+def test_message_goes_to_all_destinations_that_one_is_composed_of(
+    activemq: Broker, client: Talking, name: str, form: str
+) -> None:
+    client.done("SUBSCRIBE", {"id": "t", "destination": f"/topic/{name}"})
+    client.send(form.format(name), "x", receipt="r")
+    assert {client.read().command for _ in range(2)} == {"MESSAGE", "RECEIPT"}
+    assert [activemq.queue(f"{name}{which}").ready for which in "ab"] == [1, 1]
+
+
+@pytest.mark.row("A26", "A10")
+def test_destinations_in_one_have_a_bound(client: Talking, name: str) -> None:
+    got = client.ask("SEND", {"destination": ",".join([f"/queue/{name}"] * 101)})
+    assert got.headers["message"] == "Invalid destination"

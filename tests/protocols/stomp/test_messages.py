@@ -476,3 +476,37 @@ def test_schedule_that_is_not_understood_is_refused(
     client: Talking, name: str, header: str, value: str, message: str
 ) -> None:
     assert client.ask("SEND", {"destination": f"/queue/{name}", header: value}).headers["message"] == message
+
+
+@pytest.mark.parametrize("ack", ["auto", "client", "client-individual"])
+@pytest.mark.row("A23", "A8")
+def test_subscription_to_a_topic_gets_what_meets_its_selector(
+    broker: Broker, client: Talking, name: str, ack: str
+) -> None:
+    headers = {"id": "s", "destination": f"/topic/{name}", "x-queue-name": name, "selector": "n > 2"}
+    client.done("SUBSCRIBE", headers | {"ack": ack, "prefetch-count": "1"})
+    for number in (1, 3, 2, 4):
+        client.send(f"/topic/{name}", str(number), n=str(number))
+    got = client.message()
+    assert got.body == b"3"
+    if ack != "auto":
+        client.say("ACK", {"id": got.headers["ack"]})
+    got = client.message()
+    assert got.body == b"4"
+    if ack != "auto":
+        client.done("ACK", {"id": got.headers["ack"]})
+    assert (broker.queue(name).ready, broker.queue(name).unacknowledged) == (0, 0)
+
+
+@pytest.mark.row("A23", "A10")
+def test_selector_that_is_wrong_is_refused(client: Talking, name: str) -> None:
+    headers = {"id": "s", "destination": f"/topic/{name}", "selector": "n >"}
+    got = client.ask("SUBSCRIBE", headers)
+    assert got.headers["message"] == "precondition_failed"
+    assert b"cannot be read" in got.body
+
+
+@pytest.mark.row("A23", "A10")
+def test_selector_on_a_queue_is_refused_for_now(client: Talking, name: str) -> None:
+    headers = {"id": "s", "destination": f"/queue/{name}", "selector": "n > 1"}
+    assert client.ask("SUBSCRIBE", headers).headers["message"] == "not_implemented"

@@ -8,6 +8,7 @@ Source: STOMP 1.2, "Client Frames"; rows A3-A5, A7, A8, R142. Not here: what a f
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,7 @@ from pillarbox.broker.target import Target, find_target
 from pillarbox.broker.transaction import Transaction
 from pillarbox.engine.base import NO_EXPIRATION, Address, Message
 from pillarbox.errors import BrokerError, Reason
-from pillarbox.protocols.stomp.declaring import DELAY, for_sending, read_schedule, reply_to
+from pillarbox.protocols.stomp.declaring import DELAY, composed, for_sending, read_schedule, reply_to
 from pillarbox.protocols.stomp.errors import REJECTED, StompError, from_broker_error
 from pillarbox.protocols.stomp.sending import (
     EXPIRES,
@@ -82,6 +83,8 @@ class Channel:
         """Queues behind the client's own names of temporary ones."""
         self.replies: set[str] = set()
         """Temporary queues, by the client's names, that are read because a message asks for a reply there."""
+        self._unwanted: list[int] = []
+        """Deliveries that did not meet the selector of their subscription and are not settled yet."""
         self._acknowledging = 0
         """Subscriptions that there have been whose deliveries have to be answered."""
         self._prepared: dict[bytes, Prepared] = {}
@@ -175,17 +178,13 @@ class Channel:
         read_schedule(headers)
         if "reply-to" in headers:
             headers["reply-to"] = reply_to(self, headers["reply-to"])
-        target = self.target(text, headers)
-        prepared = prepare(
-            headers,
-            target,
-            self.dialect,
-            user=self.session.user.name,
-            now_ms=self.core.changes.now_ms,
-        )
+        parts = composed(self, text)
         transaction = headers.get("transaction")
-        if transaction is not None or target.route.per_message:
+        prepared = self._prepare_for(parts[-1], headers)
+        if len(parts) > 1 or transaction is not None or prepared.target.route.per_message:
             self.flush()
+            for part in parts[:-1]:
+                self._send_alone(self._prepare_for(part, headers), body, None, transaction)
             self._send_alone(prepared, body, receipt, transaction)
             return None
         self._unshared_bytes += len(prepared.properties)
@@ -194,6 +193,12 @@ class Channel:
                 self._prepared.clear()
             self._prepared[head] = prepared
         return prepared
+
+    def _prepare_for(self, text: str, headers: Mapping[str, str]) -> Prepared:
+        """What the headers say of a message to one destination."""
+        now_ms = self.core.changes.now_ms
+        target = self.target(text, headers)
+        return prepare(headers, target, self.dialect, user=self.session.user.name, now_ms=now_ms)
 
     def target(self, text: str, headers: Mapping[str, str]) -> Target:
         """Where a destination leads; a queue that is missing is made. Raises StompError."""
@@ -317,7 +322,13 @@ class Channel:
         before = own = b""
         tag = tag_first
         assert run.messages is not None
+        selects = subscription.selector is not None
         for message in run.messages:
+            if selects and not subscription.wants(message, dialects):
+                if not consumer.no_ack:
+                    self._let_go(tag)
+                tag += 1
+                continue
             if message.address is not address or message.properties is not properties:
                 address, properties = message.address, message.properties
                 before, own = subscription.head_of(message, dialects)
@@ -333,6 +344,19 @@ class Channel:
                 b"\0\n",
             )
             tag += 1
+
+    def _let_go(self, tag: int) -> None:
+        """Have a delivery that its subscription does not want settled, when those under way are done."""
+        if not self._unwanted:
+            self.core.chores.in_turn(self._settle_unwanted)
+        self._unwanted.append(tag)
+
+    def _settle_unwanted(self) -> None:
+        unwanted, self._unwanted = self._unwanted, []
+        for tag in unwanted:
+            # The client may have answered all up to a later one, or gone.
+            with contextlib.suppress(UnknownDelivery):
+                self.ledger.settle(tag, False, Outcome.ACCEPTED)
 
     def consumer_cancelled(self, consumer: Consumer) -> None:
         """See `Sink`: its queue is gone, which ends the connection as with RabbitMQ."""

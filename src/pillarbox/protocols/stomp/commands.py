@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 Headers = Mapping[str, str]
 
-NOT_YET: Final = ("selector", "browser")
+NOT_YET: Final = ("browser",)
 """Headers of SUBSCRIBE that change what is delivered, and that nothing here understands."""
 
 PREFETCH: Final = ("prefetch-count", "activemq.prefetchSize")
@@ -76,6 +76,8 @@ def subscribe(channel: Channel, headers: Headers) -> None:
         raise StompError("Invalid header", "a subscription that nothing is sent to cannot be had over STOMP")
     queue = for_subscribing(channel, text, headers)
     subscription = Subscription(tag, headers.get("id"), text, ack)
+    if headers.get("selector"):
+        subscription.select(headers["selector"])
     channel.read(
         subscription,
         queue,

@@ -43,6 +43,9 @@ VIRTUAL_TOPIC: Final = "VirtualTopic."
 """How the name of a virtual topic begins; its queues are `Consumer.NAME.VirtualTopic.X`."""
 VIRTUAL_CONSUMER: Final = "Consumer."
 
+COMPOSED_MAX: Final = 100
+"""Destinations in one SEND, each of which is published to by itself."""
+
 DELAY: Final = "AMQ_SCHEDULED_DELAY"
 OTHER_SCHEDULES: Final = ("AMQ_SCHEDULED_PERIOD", "AMQ_SCHEDULED_REPEAT", "AMQ_SCHEDULED_CRON")
 
@@ -143,6 +146,23 @@ def for_sending(channel: Channel, text: str, headers: Mapping[str, str]) -> Dest
     return _scheduled(channel, found) if DELAY_HEADER in headers and DELAY in headers else found
 
 
+def composed(channel: Channel, text: str) -> list[str]:
+    """The destinations that ActiveMQ sees in one, with commas between them.
+
+    Those that name no kind are of the first one's. Raises StompError.
+    """
+    if not channel.settings.is_activemq or "," not in text:
+        return [text]
+    first, *others = text.split(",")
+    if len(others) >= COMPOSED_MAX:
+        raise StompError("Invalid destination", f"more than {COMPOSED_MAX} destinations in one")
+    prefix = first[: first.index("/", 1) + 1] if first.startswith("/") and "/" in first[1:] else f"/{QUEUE}/"
+    whole = [
+        each if each.startswith("/") or "://" in each else prefix + each for each in map(str.strip, others)
+    ]
+    return [first.strip(), *whole]
+
+
 def reply_to(channel: Channel, text: str) -> str:
     """What others are told where to send a reply; a temporary queue is made, and read if RabbitMQ does."""
     if not text.startswith((f"/{TEMP_QUEUE}/", f"{TEMP_QUEUE}://")):
@@ -195,8 +215,11 @@ def for_subscribing(channel: Channel, text: str, headers: Mapping[str, str]) -> 
     found = destinations.parse(text, slashes=channel.settings.is_activemq)
     if found.kind == REPLY_QUEUE:
         raise StompError("Invalid destination", f"'{text}' is not a valid destination for 'SUBSCRIBE'")
-    if found.kind in (QUEUE, AMQ_QUEUE, TEMP_QUEUE) and subscription_name(headers) is not None:
-        raise StompError("Invalid Subscription", "cannot durably subscribe to a Queue destination!")
+    if found.kind in (QUEUE, AMQ_QUEUE, TEMP_QUEUE):
+        if subscription_name(headers) is not None:
+            raise StompError("Invalid Subscription", "cannot durably subscribe to a Queue destination!")
+        if headers.get("selector"):
+            raise StompError("not_implemented", "selectors work with topics and exchanges alone")
     if found.kind == QUEUE:
         ensure_queue(channel, found.key, headers)
     if found.kind == TEMP_QUEUE:

@@ -11,6 +11,7 @@ from pillarbox.protocols.stomp.wire import V12, write_headers
 if TYPE_CHECKING:
     from pillarbox.broker.consumer import Consumer
     from pillarbox.broker.dialects import Dialects
+    from pillarbox.broker.selectors import Selector
     from pillarbox.engine.base import Message
 
 AUTO, CLIENT, INDIVIDUAL = "auto", "client", "client-individual"
@@ -39,10 +40,25 @@ class Subscription:
         self.acks = b""
         """What stands in front of a delivery's number in the header by which STOMP 1.2 acknowledges."""
         self._before_number = b""
+        self.selector: Selector | None = None
+        """What messages have to meet; those that do not are none of this subscription."""
         self._heads: dict[tuple[object, bytes, int], tuple[bytes, bytes]] = {}
 
     def __repr__(self) -> str:
         return f"<Subscription {self.tag!r} to {self.destination!r} ack={self.ack}>"
+
+    def select(self, text: str) -> None:
+        """Want only what meets a selector. Raises BrokerError if that is none."""
+        from pillarbox.broker.selectors import compile_selector
+
+        self.selector = compile_selector(text)
+
+    def wants(self, message: Message, dialects: Dialects) -> bool:
+        """Does a message meet the selector, which there is?"""
+        from pillarbox.broker.selectors import lookup_of
+
+        assert self.selector is not None
+        return self.selector(lookup_of(dialects.said(message)))
 
     def begin(self, consumer: Consumer, session: str, version: str) -> None:
         """Take the consumer over, under this name of the session."""
