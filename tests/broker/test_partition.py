@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from pillarbox.broker.counters import LogCounters
 from pillarbox.broker.partition import Partition
 from pillarbox.engine.logs import LogOptions, OffsetOutOfRange
 
@@ -23,6 +24,7 @@ class Streams:
     def __init__(self) -> None:
         self.failures: list[str] = []
         self.ticket = 0
+        self.traffic = LogCounters()
 
     def open_log(self, uid: int, options: LogOptions, listener: Partition) -> Log:
         return Log()

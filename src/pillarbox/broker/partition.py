@@ -39,6 +39,8 @@ class Partition:
         self.watchers: dict[Watcher, None] = {}
         """Called when more is committed; whoever has enough takes itself away."""
         self.traffic = LogCounters()
+        self.all_traffic = streams.traffic
+        """Of all partitions together, with those that are gone: whoever counts adds to both."""
         self.failure: str | None = None
         """Why the log can store nothing more."""
         self.log: PartitionLog = streams.open_log(uid, options, self)

@@ -224,9 +224,9 @@ class StreamQueue(Queue):
         appended = self.partition.append(batches, append_time=append_time)
         if not appended.is_repeated:
             self.counters.publish += count
-            traffic = self.partition.traffic
-            traffic.messages_in += count
-            traffic.bytes_in += len(batches)
+            for traffic in (self.partition.traffic, self.partition.all_traffic):
+                traffic.messages_in += count
+                traffic.bytes_in += len(batches)
         self.active_ms = self._changes.now_ms
         return appended
 
@@ -236,11 +236,13 @@ class StreamQueue(Queue):
         self._changes.resident_bytes -= self.taken_bytes
         self.taken_bytes = 0
         now_ms = self._changes.now_ms
-        traffic = self.partition.traffic
-        traffic.messages_in += len(taken)
+        size = 0
         for batch in self._streams.codec.encode(taken):
             self.log.append(batch, ticket, now_ms=now_ms)
-            traffic.bytes_in += len(batch)
+            size += len(batch)
+        for traffic in (self.partition.traffic, self.partition.all_traffic):
+            traffic.messages_in += len(taken)
+            traffic.bytes_in += size
         self.log.retain(now_ms)
 
     def begin_at(self, offset: int) -> None:

@@ -72,8 +72,8 @@ class Streams:
         """Who owes an answer, the journal or a log: (all up to here is durable, the last asked for)."""
         self._ticket = 0
         self._timed = False
-        self.past_traffic = LogCounters()
-        """Of streams that were deleted."""
+        self.traffic = LogCounters()
+        """Of all streams that there are and were."""
 
     def __repr__(self) -> str:
         return f"<Streams open={len(self._open)} owing={len(self._owing)}>"
@@ -117,7 +117,6 @@ class Streams:
     def forget(self, queue: StreamQueue) -> None:
         """A stream was deleted: nobody waits for it, and its log goes."""
         self._open.pop(queue, None)
-        self.past_traffic.add(queue.partition.traffic)
         self.grown.pop(queue, None)
         if queue in self._owing:
             self._owing[queue] = (self._core.ticket, self._core.ticket)

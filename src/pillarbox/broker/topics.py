@@ -114,14 +114,15 @@ class Topics:
     def all(self) -> Iterator[Topic]:
         """Every topic, by name. Cost: O(queues + exchanges)."""
         vhost = self._vhost
-        names = {exchange.name for exchange in vhost.exchanges.values() if is_super_stream(exchange)}
-        parts = {stream for name in names for stream in self._streams(name)[0]}
-        names |= {
+        names = [exchange.name for exchange in vhost.exchanges.values() if is_super_stream(exchange)]
+        # Found before, as a rule, which makes this a look into a dictionary for each.
+        parts = {stream for topic in map(self.get, names) if topic is not None for stream in topic.partitions}
+        names += [
             queue.name
             for queue in vhost.queues.values()
             if isinstance(queue, StreamQueue) and queue not in parts
-        }
-        for name in sorted(names):
+        ]
+        for name in sorted(set(names)):
             topic = self.get(name)
             if topic is not None:
                 yield topic

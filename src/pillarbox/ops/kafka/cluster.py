@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pillarbox.ops.kafka.seeing import view_of
 from pillarbox.ops.kafka.traffic import fields_of
+from pillarbox.ops.management import stats
 from pillarbox.ops.management.fields import BOOLEAN, INTEGER, STRING, Document, Field, array, nullable
 from pillarbox.ops.management.listing import Listing, show
 from pillarbox.ops.management.routes import COLUMNS, LISTING, MANAGEMENT, SAMPLES, STATS, Many, Route
@@ -40,7 +41,8 @@ class ShownCluster:
 
     @cached_property
     def traffic(self) -> Any:
-        return self.view.traffic_of_all(), self.view.traffic
+        traffic = self.view.traffic
+        return stats.values_of(traffic), traffic
 
 
 _LISTENER = {"type": "object", "properties": {"protocol": STRING, "host": STRING, "port": INTEGER}}

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from pillarbox.ops.management.stats import values_of
 from pillarbox.ops.prometheus.exposition import COUNTER, GAUGE, Family, Labels, Sample
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ def _of_partitions(view: View, read: Read) -> Iterator[Sample]:
 
 
 def _traffic(view: View, *, topics: bool) -> Iterator[Family]:
-    found: list[tuple[Labels, dict[str, int]]] = [({}, view.traffic_of_all())]
+    found: list[tuple[Labels, dict[str, int]]] = [({}, values_of(view.traffic))]
     if topics:
         found += [({"topic": topic.name}, view.traffic_of(topic)[0]) for topic in view.topics.all()]
     for counter, (name, help) in TRAFFIC.items():

@@ -106,8 +106,6 @@ class View:
         self._head = head
         self._traffic: dict[bytes, LogCounters] = {}
         self._gauges: dict[str, GroupGauges] = {}
-        self.traffic = LogCounters()
-        """Keeps the samples of the traffic of all topics together."""
 
     def __repr__(self) -> str:
         return f"<View of {self._head!r}>"
@@ -252,11 +250,10 @@ class View:
         """What a topic's partitions have counted together, and what keeps the samples of it."""
         return _sum(stream.partition.traffic for stream in topic.partitions), self._counters(topic)
 
-    def traffic_of_all(self) -> dict[str, int]:
-        """The same of all topics, with those that were deleted."""
-        topics = self.topics.all()
-        past = self._head.core.streams.past_traffic
-        return _sum((past, *(one.partition.traffic for topic in topics for one in topic.partitions)))
+    @property
+    def traffic(self) -> LogCounters:
+        """Of all topics together, with those that were deleted; keeps its samples itself."""
+        return self._head.core.streams.traffic
 
     def gauges_of(self, group: SeenGroup) -> GroupGauges:
         """What keeps the samples of a group."""
@@ -267,16 +264,13 @@ class View:
 
     def samples(self) -> Iterator[tuple[Counters, Sequence[int]]]:
         """What is worth a chart, with its values now; forgets what is not there any more."""
-        total = dict.fromkeys(LogCounters.NAMES, 0)
+        yield self.traffic, list(_sum((self.traffic,)).values())
         seen = set()
         for topic in self.topics.all():
             values, counters = self.traffic_of(topic)
             seen.add(topic.id)
-            total = {name: total[name] + values[name] for name in total}
             yield counters, list(values.values())
         self._traffic = {key: value for key, value in self._traffic.items() if key in seen}
-        past = self._head.core.streams.past_traffic
-        yield self.traffic, [total[name] + getattr(past, name) for name in total]
         names = set()
         for group in self.groups():
             names.add(group.name)

@@ -227,6 +227,7 @@ class Fetching:
         """Note what is handed out; what was asked for in vain counts as well."""
         for wanted, topic, data in self._parts:
             if topic is not None and not data.error_code:
-                traffic = topic.partitions[wanted.partition].partition.traffic
-                traffic.fetch += 1
-                traffic.bytes_out += len(data.records or b"")
+                partition = topic.partitions[wanted.partition].partition
+                for traffic in (partition.traffic, partition.all_traffic):
+                    traffic.fetch += 1
+                    traffic.bytes_out += len(data.records or b"")

@@ -113,6 +113,7 @@ class Appending:
             header = checked(data.records or b"", settings, version=call.version, now_ms=call.now_ms)
             stream = topic.partitions[data.index]
             stream.partition.traffic.produce += 1
+            stream.partition.all_traffic.produce += 1
             if "compact" in settings.get("cleanup.policy", ""):
                 keyless = without_key(data.records or b"", header)
                 if keyless:
