@@ -10,6 +10,9 @@ from pillarbox.broker.auth import Permission
 from pillarbox.broker.core import Core
 from pillarbox.errors import Reason
 from pillarbox.protocols import registry
+from pillarbox.protocols.amqp091.deaths import dead_letter
+from pillarbox.protocols.amqp091.delays import TIMETABLE
+from pillarbox.protocols.amqp091.records import RecordCodec
 from pillarbox.protocols.stomp.connection import Connection, State
 from pillarbox.protocols.stomp.errors import FATAL, REASONS
 from pillarbox.protocols.stomp.head import Settings
@@ -22,6 +25,9 @@ NOW_MS = 1_700_000_000_000
 def without_socket(**settings: object) -> Connection:
     core = Core(MemoryJournal(), now_ms=NOW_MS, random=bytes, wake=lambda: None)
     core.dialects.common, core.dialects.find = registry.COMMON, registry.dialect
+    core.dead_letters.writers[registry.COMMON] = dead_letter
+    core.schedules.timetables[registry.COMMON] = TIMETABLE
+    core.streams.make_codec = lambda: RecordCodec(core.dialects)
     core.add_vhost("/")
     core.add_user("guest", "guest")
     core.set_permission(Permission("guest", "/", ".*", ".*", ".*"))

@@ -172,7 +172,7 @@ class Connection(BaseConnection):
         self._share -= 1
         if self._share <= 0 and not self.waiting:
             self.waiting = True
-            self.core.chores.in_turn(self.go_on)
+            self.core.chores.in_turn(self._resume)
 
     def _refuse_command(self, command: str) -> None:
         if command in ("CONNECT", "STOMP"):

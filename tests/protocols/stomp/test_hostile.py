@@ -1,0 +1,116 @@
+"""Whatever a client sends, it gets an ERROR frame or nothing: no traceback, and others go on (A10)."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pillarbox.protocols.stomp.connection import State
+from pillarbox.protocols.stomp.wire import Scanner, read_head
+from tests.protocols.stomp.test_connection import NOW_MS, without_socket
+
+COMMANDS = (
+    "SEND",
+    "SUBSCRIBE",
+    "UNSUBSCRIBE",
+    "ACK",
+    "NACK",
+    "BEGIN",
+    "COMMIT",
+    "ABORT",
+    "DISCONNECT",
+    "FOO",
+)
+WORDS = {
+    "destination": (
+        *(
+            "/queue/a",
+            "/queue/b,/queue/c",
+            "/topic/a.>",
+            "/exchange/amq.direct/k",
+            "/temp-queue/t",
+            "/amq/queue/x",
+        ),
+        *(
+            "/exchange/",
+            "/exchange/pillarbox.scheduled.queue/a",
+            "",
+            "/queue/%2",
+            "queue://",
+            "/reply-queue/x",
+        ),
+    ),
+    "id": ("1", "2", "T_1@@session@@1", "@@", ""),
+    "ack": ("auto", "client", "client-individual", ""),
+    "transaction": ("t", "u", ""),
+    "selector": ("a = 1", "a LIKE '%%%' OR", "1"),
+    "message-id": ("T_1@@x@@1", "9" * 30),
+    "receipt": ("r", ""),
+    "reply-to": ("/temp-queue/t", "temp-queue://", "anywhere"),
+    "priority": ("1", "999", "-"),
+    "expires": ("1", "x", "9" * 40),
+    "expiration": ("0", "-1", "9" * 40),
+    "durable": ("true",),
+    "persistent": ("true",),
+    "activemq.subscriptionName": ("n",),
+    "prefetch-count": ("1", "-1", "9" * 9),
+    "x-stream-offset": ("first", "offset=1", "offset=", "soon"),
+    "x-queue-type": ("stream", "quorum", "odd"),
+    "x-message-ttl": ("0", "9" * 30),
+    "AMQ_SCHEDULED_DELAY": ("1", "9" * 30, "x"),
+    "x-delay": ("1",),
+    "requeue": ("true", "false"),
+}
+header = st.sampled_from([(name, value) for name, values in WORDS.items() for value in values])
+frame = st.tuples(st.sampled_from(COMMANDS), st.lists(header, max_size=6), st.binary(max_size=5))
+
+
+def bytes_of(said: list[tuple[str, list[tuple[str, str]], bytes]]) -> bytes:
+    out = b""
+    for command, headers, body in said:
+        lines = "".join(f"{name}:{value}\n" for name, value in headers)
+        out += f"{command}\n{lines}content-length:{len(body)}\n\n".encode() + body + b"\0"
+    return out
+
+
+def answered(data: bytes) -> list[str]:
+    """The commands of everything that came back, each of which can be read."""
+    scanner = Scanner()
+    scanner.body_bytes_max = len(data)
+    scanner.feed(data)
+    found = []
+    while (got := scanner.next()) is not None:
+        found.append(read_head(got[0], "1.2")[0])
+    assert not scanner.waiting_bytes
+    return found
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.lists(frame, max_size=12), st.booleans())
+@pytest.mark.row("A10", "A1")
+def test_any_frames_are_answered_in_frames(
+    said: list[tuple[str, list[tuple[str, str]], bytes]], activemq: bool
+) -> None:
+    connection = without_socket(is_activemq=activemq)
+    connection.receive(b"CONNECT\naccept-version:1.2\nclient-id:c\n\n\0")
+    connection.receive(bytes_of(said))
+    for _ in range(5):
+        connection.core.tick(NOW_MS)
+    commands = answered(b"".join(connection.take_output()))
+    assert commands[0] == "CONNECTED"
+    assert set(commands[1:]) <= {"MESSAGE", "RECEIPT", "ERROR"}
+    connection.closed("gone")
+    assert connection.state is State.CLOSED
+    assert not connection.core.sessions
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.binary(max_size=200), st.booleans())
+@pytest.mark.row("A10")
+def test_any_bytes_are_answered_in_frames(data: bytes, logged_in: bool) -> None:
+    connection = without_socket()
+    if logged_in:
+        connection.receive(b"CONNECT\naccept-version:1.2\n\n\0")
+    connection.receive(data)
+    assert set(answered(b"".join(connection.take_output()))) <= {"CONNECTED", "ERROR", "RECEIPT"}
