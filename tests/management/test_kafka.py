@@ -9,11 +9,20 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pika
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import (
+    AclBinding,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    ResourcePatternType,
+    ResourceType,
+)
 
 from pillarbox import Broker, ManualClock
 from pillarbox.clock import SystemClock
@@ -607,3 +616,44 @@ with Broker(management_port=0, prometheus_port=0) as broker, client(broker) as a
 @pytest.mark.row("R110")
 def test_without_the_protocols_folder_and_its_row_the_rest_works() -> None:
     subprocess.run([sys.executable, "-c", WITHOUT], check=True, timeout=60)
+
+
+@pytest.mark.row("K57")
+def test_groups_are_seen_after_a_restart_before_any_client_has_come(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"management_port": 0, "kafka_port": 0}
+    with Broker(str(tmp_path / "data"), **options) as broker, client(broker) as api:
+        api.request("PUT", TOPIC, {"partitions": 1})
+        produce(broker, "orders", [b"x"] * 3)
+        api.request("PUT", f"{GROUP}/offsets", {"topic": "orders", "to": "offset", "offset": 1})
+    with Broker(str(tmp_path / "data"), **options) as broker, client(broker) as api:
+        (shown,) = api.get("kafka/groups")
+        assert (shown["name"], shown["state"], shown["lag"]) == ("billing", "Empty", 2)
+
+
+@pytest.mark.row("K73")
+def test_where_acls_count_they_count_here_too() -> None:
+    """The clerk has no permissions at all, but an ACL of Kafka's own."""
+    with Broker(management_port=0, kafka_port=0, kafka_authorizer="acl") as broker, client(broker) as api:
+        api.request("PUT", "users/clerk", {"password": "c", "tags": "management"})
+        for name in ("orders", "secrets"):
+            assert api.request("PUT", f"kafka/topics/{name}", {}).status == 201
+        admin = AdminClient({"bootstrap.servers": broker.kafka_bootstrap, "log_level": 0})
+        acl = AclBinding(
+            ResourceType.TOPIC,
+            "orders",
+            ResourcePatternType.LITERAL,
+            "User:clerk",
+            "*",
+            AclOperation.READ,
+            AclPermissionType.ALLOW,
+        )
+        for made in admin.create_acls([acl]).values():
+            made.result(TIMEOUT_S)
+        with client(broker, "clerk", "c") as clerk:
+            assert [one["name"] for one in clerk.get("kafka/topics")] == ["orders"]
+            assert clerk.get(f"{TOPIC}/partitions/0/records") == []
+            refused = clerk.request("DELETE", TOPIC)
+            assert (refused.status, "may not delete topic 'orders'" in refused.document["reason"]) == (
+                401,
+                True,
+            )
