@@ -1,10 +1,12 @@
-"""STOMP and AMQP clients of one broker: they see one another's messages."""
+"""STOMP, AMQP and MQTT clients of one broker: they see one another's messages."""
 
 from __future__ import annotations
 
+import queue
 from collections.abc import Iterator
 from typing import Any
 
+import paho.mqtt.client as mqtt
 import pika
 import pytest
 
@@ -98,3 +100,30 @@ def test_connection_is_listed_with_its_protocol(broker: Broker, client: Talking,
         ]
 
     assert ("STOMP 1.2", 1) in broker.call(listed)
+
+
+@pytest.mark.row("R142", "A65")
+def test_mqtt_and_stomp_clients_meet_on_topics(name: str) -> None:
+    got: queue.Queue[mqtt.MQTTMessage] = queue.Queue()
+    ready: queue.Queue[None] = queue.Queue()
+    with Broker(stomp_port=0, mqtt_port=0) as broker, Talking(broker.stomp_address) as client:
+        client.connect()
+        client.done("SUBSCRIBE", {"id": "s", "destination": f"/topic/{name}.from.mqtt"})
+        other = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
+        other.on_message = lambda client, data, message: got.put(message)
+        other.on_subscribe = lambda client, data, number, codes, properties: ready.put(None)
+        other.connect("127.0.0.1", broker.mqtt_port)
+        other.loop_start()
+        other.subscribe(f"{name}/from/stomp")
+        ready.get(timeout=10)
+        other.publish(f"{name}/from/mqtt", b"1", qos=1)
+        message = client.message()
+        assert (message.body, message.headers["persistent"]) == (b"1", "true")
+        assert message.headers["destination"] == f"/topic/{name}.from.mqtt"
+        client.send(f"/topic/{name}.from.stomp", "2", content_type="text/plain", colour="blue")
+        found = got.get(timeout=10)
+        assert (found.topic, found.payload) == (f"{name}/from/stomp", b"2")
+        assert found.properties.ContentType == "text/plain"
+        assert ("colour", "blue") in found.properties.UserProperty
+        other.disconnect()
+        other.loop_stop()
