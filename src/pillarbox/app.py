@@ -244,6 +244,8 @@ class Server:
                 )
             )
         core.users.backends = config.auth_backends
+        if config.event_exchange:
+            core.events.begin(config.default_vhost)
         if config.load_definitions:
             self._load_definitions(config.load_definitions)
         self.ticker.begin()

@@ -797,6 +797,18 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         ),
     ] = 0
 
+    event_exchange: Annotated[
+        bool,
+        Row(
+            AMQP,
+            FLAG,
+            "Tell what happens in the broker on the exchange `amq.rabbitmq.event` of `default_vhost`: "
+            "queues, exchanges, bindings, connections, channels, consumers, users, permissions, policies, "
+            "parameters, alarms and logins, by routing keys such as `queue.created` (RabbitMQ's plugin "
+            "`rabbitmq_event_exchange`).",
+        ),
+    ] = False
+
     stomp_port: Annotated[
         int,
         Row(

@@ -26,6 +26,7 @@ from pillarbox.broker.counters import ChurnCounters, MessageSizes
 from pillarbox.broker.deadletter import MAXLEN, DeadLetters
 from pillarbox.broker.dialects import Dialects
 from pillarbox.broker.dispatch import ROUND_MESSAGES, dispatch
+from pillarbox.broker.events import INTERNAL, Events
 from pillarbox.broker.lane import SHADOW, Lane
 from pillarbox.broker.queue import Queue
 from pillarbox.broker.quotas import USER, VHOST, Quotas
@@ -96,6 +97,7 @@ class Core:
         self.scheduler = Scheduler()
         self.confirms = Confirms()
         self.dialects = Dialects()
+        self.events = Events(self)
         self.dead_letters = DeadLetters(self)
         self.undelivered = UndeliveredOfAll(self)
         self.chores = self.changes.chores
@@ -140,13 +142,18 @@ class Core:
     def define(self, kind: str, key: str, definition: msgspec.Struct) -> None:
         """Keep a definition."""
         value = kept.encode(definition)
+        before = self.definitions.get((kind, key)) if self.events.is_told else None
         self.definitions[kind, key] = value
         self.changes.define(kind, key, value)
+        self.events.defined(kind, definition, before and kept.decode(kind, before))
 
     def undefine(self, kind: str, key: str) -> None:
         """Forget a definition."""
-        if self.definitions.pop((kind, key), None) is not None:
+        before = self.definitions.pop((kind, key), None)
+        if before is not None:
             self.changes.define(kind, key, None)
+            if self.events.is_told:
+                self.events.undefined(kind, kept.decode(kind, before))
 
     def keep(self, key: str, value: bytes | None) -> None:
         """Keep a head's own bytes under a key that begins with the head's name, or (None) forget them."""
@@ -507,6 +514,7 @@ class Core:
         if not self.alarms.set(resource, short):
             return False
         before, self.alarm = self.alarm, self.alarms.reason
+        self.events.told("alarm.set" if short else "alarm.cleared", {"alarm": resource})
         for session in list(self.sessions):
             if self.alarm is None:
                 session.outlet.unblocked()
@@ -536,6 +544,7 @@ class Core:
 
     def set_time(self, now_ms: int) -> None:
         """Say what time it is: at the start of a turn, before its input."""
+        self.events.acting = INTERNAL
         self.changes.now_ms = now_ms
 
     def tick(self, now_ms: int) -> int | None:

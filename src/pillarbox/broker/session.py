@@ -77,6 +77,7 @@ class Session:
         return f"<Session {self.user.name!r} in {self.vhost.name!r}>"
 
     def _demand(self, action: str, kind: str, name: str) -> None:
+        self.core.events.acting = self.user.name
         self.core.users.demand(self.user, self.vhost.name, action, kind, name)
 
     def demand_channel(self) -> None:
@@ -113,11 +114,15 @@ class Session:
         """Say whose session it is. One that nobody introduces is no connection, and in no list."""
         self.head = client
         self.core.churn.connection_created += 1
+        if self.core.events.is_told:
+            self.core.events.told("connection.created", self._about_connection())
 
     def add_channel(self, channel: ClientChannel) -> None:
         """Note that a channel was opened."""
         self.channels[channel] = None
         self.core.churn.channel_created += 1
+        if self.core.events.is_told:
+            self.core.events.told("channel.created", self._about_channel(channel))
 
     def remove_channel(self, channel: ClientChannel) -> None:
         """Note that it is closed, if that was not known yet. What it has counted stays counted."""
@@ -125,6 +130,8 @@ class Session:
             del self.channels[channel]
             self.core.churn.channel_closed += 1
             self.vhost.past_channels.add(channel.counters)
+            if self.core.events.is_told:
+                self.core.events.told("channel.closed", self._about_channel(channel))
 
     def _demand_topics(self, action: str, exchange: Exchange | None, keys: tuple[str, ...]) -> None:
         """Refuse routing keys that topic permissions withhold (R93)."""
@@ -160,6 +167,42 @@ class Session:
         if self.core.sessions.pop(self, self) is None and self.head is not None:
             self.core.churn.connection_closed += 1
             self.vhost.past_traffic.add(self.head.traffic)
+            if self.core.events.is_told:
+                self.core.events.told("connection.closed", self._about_connection())
+
+    def _about_connection(self) -> dict[str, Any]:
+        """What an event says of it."""
+        assert self.head is not None
+        facts = self.head.client_facts()
+        return {
+            "name": facts.name,
+            "protocol": facts.protocol,
+            "user": self.user.name,
+            "vhost": self.vhost.name,
+            "host": facts.host,
+            "port": facts.port,
+            "peer_host": facts.peer_host,
+            "peer_port": facts.peer_port,
+            "auth_mechanism": facts.auth_mechanism,
+            "channel_max": facts.channel_max,
+            "frame_max": facts.frame_max,
+            "timeout": facts.timeout_s,
+            "ssl": facts.tls is not None,
+            "connected_at": facts.connected_ms,
+            "client_properties": dict(facts.properties),
+            "user_who_performed_action": self.user.name,
+        }
+
+    def _about_channel(self, channel: ClientChannel) -> dict[str, Any]:
+        """What an event says of a channel."""
+        name = self.head.client_facts().name if self.head is not None else ""
+        return {
+            "name": f"{name} ({channel.number})",
+            "number": channel.number,
+            "user": self.user.name,
+            "vhost": self.vhost.name,
+            "user_who_performed_action": self.user.name,
+        }
 
     # --- exchanges ---------------------------------------------------------------------------------
 
@@ -352,6 +395,16 @@ class Session:
             arguments=arguments,
         )
         queue.add_consumer(consumer)
+        self.core.events.tell(
+            "consumer.created",
+            consumer_tag=tag,
+            queue=queue.name,
+            exclusive=exclusive,
+            ack_required=not no_ack,
+            prefetch_count=prefetch,
+            arguments=dict(arguments),
+            vhost=self.vhost.name,
+        )
         queue.used_ms = self.core.changes.now_ms
         queue.wake()
         return consumer
@@ -362,6 +415,7 @@ class Session:
 
     def cancel_all(self, consumers: Iterable[Consumer]) -> None:
         """End consumers. Cost: one walk through the consumers of each of their queues."""
+        self.core.events.acting = self.user.name
         by_queue: dict[Queue, set[Consumer]] = {}
         for consumer in consumers:
             by_queue.setdefault(consumer.queue, set()).add(consumer)
@@ -369,6 +423,12 @@ class Session:
             if queue.deleted or not queue.remove_consumers(ended):
                 continue
             for consumer in ended:
+                self.core.events.tell(
+                    "consumer.deleted",
+                    consumer_tag=consumer.tag,
+                    queue=queue.name,
+                    vhost=self.vhost.name,
+                )
                 # What it has out may still be settled, but its turn never comes again.
                 consumer.blocked = 0
             queue.used_ms = self.core.changes.now_ms

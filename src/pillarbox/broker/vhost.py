@@ -249,7 +249,24 @@ class VHost:
         self._govern_exchange(exchange, self._applied_to("exchange", name))
         for source in self._naming.get(name, ()):
             source.set_alternate(exchange)
+        self._core.events.tell(
+            "exchange.created",
+            name=name,
+            type=kind,
+            durable=durable,
+            auto_delete=auto_delete,
+            internal=internal,
+            arguments=exchange.arguments,
+            vhost=self.name,
+        )
         return exchange
+
+    def provide_exchange(self, name: str) -> None:
+        """See that there is an internal topic exchange of the broker's own."""
+        if name not in self.exchanges:
+            self._add_exchange(name, "topic", durable=True, internal=True)
+            definition = kept.ExchangeDefinition(self.name, name, "topic", False, True, {})
+            self._core.define("exchange", kept.key_of(self.name, name), definition)
 
     def _demand_same_exchange(
         self,
@@ -297,6 +314,7 @@ class VHost:
         self._remove_inbound(exchange)
         if exchange.durable:
             self._core.undefine("exchange", kept.key_of(self.name, exchange.name))
+        self._core.events.tell("exchange.deleted", name=exchange.name, vhost=self.name)
 
     def _govern_exchange(self, exchange: Exchange, applied: Applied) -> None:
         """Have an exchange work by its arguments and these policies."""
@@ -354,6 +372,15 @@ class VHost:
         )
         self._core.churn.queue_declared += 1
         self._core.churn.queue_created += 1
+        self._core.events.tell(
+            "queue.created",
+            name=name,
+            durable=durable,
+            auto_delete=auto_delete,
+            exclusive=exclusive,
+            arguments=queue.arguments,
+            vhost=self.name,
+        )
         if queue.durable and queue.owner is None:
             definition = kept.QueueDefinition(self.name, name, auto_delete, queue.arguments)
             self._core.define("queue", str(queue.uid), definition)
@@ -477,6 +504,7 @@ class VHost:
             self._core.undefine("queue", str(queue.uid))
             for lane in queue.lanes:
                 self._core.undefine("lane", str(lane.uid))
+        self._core.events.tell("queue.deleted", name=queue.name, vhost=self.name)
         for consumer in queue.dismiss_consumers():
             consumer.sink.consumer_cancelled(consumer)
         if queue.in_log:
@@ -544,6 +572,7 @@ class VHost:
         if not source.bind(binding):
             return
         self.inbound.setdefault(destination, {})[binding] = None
+        self._core.events.tell("binding.created", **_about(binding), vhost=self.name)
         if self._is_durable(binding):
             definition = kept.BindingDefinition(
                 self.name,
@@ -611,6 +640,7 @@ class VHost:
             del self.inbound[binding.destination]
         if self._is_durable(binding):
             self._core.undefine("binding", self._binding_key(binding))
+        self._core.events.tell("binding.deleted", **_about(binding), vhost=self.name)
 
     def _remove_inbound(self, destination: Queue | Exchange) -> None:
         bindings = list(self.inbound.get(destination, ()))
@@ -706,3 +736,16 @@ def _demand_pairs(kind: str, name: str, vhost: str, pairs: tuple[tuple[str, Any,
 
 def _word(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _about(binding: Binding) -> dict[str, Any]:
+    """What an event says of a binding."""
+    to_exchange = isinstance(binding.destination, Exchange)
+    return {
+        "source_name": binding.source.name,
+        "source_kind": "exchange",
+        "destination_name": binding.destination.name,
+        "destination_kind": "exchange" if to_exchange else "queue",
+        "routing_key": binding.key,
+        "arguments": dict(binding.arguments),
+    }

@@ -170,6 +170,7 @@ def _start_ok(connection: Connection, properties: Any, mechanism: str, response:
     capabilities = properties.get("capabilities")
     connection.client_capabilities = capabilities if isinstance(capabilities, dict) else {}
     user = _authenticate(connection, mechanism, response)
+    _tell_login(connection, mechanism, user)
     if user is None:
         _refuse_login(connection, mechanism, "")
     elif user.name in connection.settings.loopback_users and not connection.loopback:
@@ -182,6 +183,19 @@ def _start_ok(connection: Connection, properties: Any, mechanism: str, response:
         connection.send_method(
             0, methods.CONNECTION_TUNE, settings.channel_max, settings.frame_max, settings.heartbeat_s
         )
+
+
+def _tell_login(connection: Connection, mechanism: str, user: Principal | None) -> None:
+    """The event of a login, if anybody wants to hear of it (R75)."""
+    details: dict[str, Any] = {
+        "name": user.name if user is not None else None,
+        "auth_mechanism": mechanism,
+        "connection_name": connection.peer,
+        "connection_type": "network",
+        "ssl": connection.tls is not None,
+    }
+    outcome = "success" if user is not None else "failure"
+    connection.core.events.told(f"user.authentication.{outcome}", details)
 
 
 def _refuse_login(connection: Connection, mechanism: str, why: str) -> None:
