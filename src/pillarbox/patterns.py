@@ -13,9 +13,13 @@ Not here: what patterns are for. Whoever keeps patterns from before this check u
 from __future__ import annotations
 
 import re
+from importlib import import_module
 from math import factorial, prod
-from re import _constants, _parser  # type: ignore[attr-defined]
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
+
+_constants: Final[Any] = import_module("re._constants")
+_parser: Final[Any] = import_module("re._parser")
+"""Not public, and the only way to see what a pattern is made of."""
 
 CHARS_MAX = 4096
 """Of a pattern: a longer one takes milliseconds to compile."""

@@ -24,6 +24,7 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
+from bench.peers import await_true
 from pillarbox import Broker, ManualClock
 from pillarbox.clock import SystemClock
 from tests.management.http import Client, client
@@ -560,7 +561,12 @@ def test_who_monitors_sees_everything_and_changes_nothing(broker: Broker, api: C
 def test_clients_of_kafka_are_listed_with_what_they_say_of_themselves(broker: Broker, api: Client) -> None:
     with consumer(broker) as reader:
         reader.list_topics(timeout=TIMEOUT_S)
-        (shown, *_) = api.get("kafka/connections")
+        # The client may be between its first connection and the one to the broker that it was told of.
+        found: list[dict[str, Any]] = []
+        await_true(
+            lambda: bool(found.extend(api.get("kafka/connections")) or found), TIMEOUT_S, "it is connected"
+        )
+        shown = found[0]
         listed = {one["name"]: one for one in api.get("connections")}
     assert (shown["client_id"], shown["user"], shown["ssl"]) == ("worker-1", "guest", False)
     assert shown["client_software_name"] == "confluent-kafka-python"
