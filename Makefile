@@ -24,11 +24,11 @@ help:
 	@echo "make serve    run a broker here, with its data in ./data"
 	@echo "make test     run all tests"
 	@echo "make check    lint, format, types, import layers, generated docs"
-	@echo "make bench    measure side by side with the peers that are installed; writes bench/RESULTS.md and bench/KAFKA.md"
+	@echo "make bench    measure side by side with the peers that are installed; writes bench/*.md"
 	@echo "make compare  run the differential transcripts against a real RabbitMQ"
 	@echo "make compare-kafka  run unmodified Kafka clients against a real Apache Kafka and against Pillarbox"
 	@echo "make compare-messaging  run unmodified MQTT and STOMP clients against Mosquitto, RabbitMQ and ActiveMQ"
-	@echo "make crash    kill the broker under load, 200 times over AMQP and 200 over Kafka"
+	@echo "make crash    kill the broker under load, 200 times over AMQP, Kafka and MQTT each"
 	@echo "make suites   run the integration suites of kombu and Celery against Pillarbox"
 	@echo "make docs     write the generated parts of docs/"
 	@echo "make kafka-codec  write the Kafka codec from the message definitions in Kafka's client library"
@@ -88,6 +88,7 @@ bench: peers
 	@$(BIN)/python -m bench.calls
 	@$(BIN)/python -m bench.run --render
 	@$(BIN)/python -m bench.kafka_run
+	@$(BIN)/python -m bench.mqtt_run
 
 # FRESH random sequences besides the recorded ones, run on both brokers now.
 FRESH := 100
@@ -107,6 +108,7 @@ compare-kafka: setup
 crash: setup
 	@$(BIN)/python -m tests.kill $(ARGS)
 	@$(BIN)/python -m tests.kill.kafka $(ARGS)
+	@$(BIN)/python -m tests.kill.mqtt $(ARGS)
 
 suites: setup
 	@scripts/need "command -v redis-server" "Celery's suite" redis-server

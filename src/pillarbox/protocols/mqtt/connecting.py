@@ -20,6 +20,7 @@ from pillarbox.protocols.mqtt.primitives import WireError
 from pillarbox.protocols.mqtt.properties import PUBREL
 from pillarbox.protocols.mqtt.reasons import REFUSAL_CODES, ReasonCode
 from pillarbox.protocols.mqtt.sessions import FOR_EVER
+from pillarbox.protocols.strangers import principal_of_stranger
 
 if TYPE_CHECKING:
     from pillarbox.broker.auth import Principal
@@ -135,18 +136,18 @@ def _identify(connection: Connection, packet: Connect) -> Who:
     """Who it is: by name and password, by its certificate, or as whoever the settings name."""
     head = connection.head
     core, settings = head.core, head.settings
-    if packet.username is not None:
-        vhost, name = _vhost_and_name(connection, packet.username)
-        user = core.users.authenticate(name, packet.password or b"")
-        if user is None:
-            raise Refused(ReasonCode.BAD_USER_NAME_OR_PASSWORD, f"login refused for {name!r}")
-    else:
-        vhost = settings.vhost
-        name = connection.certificate_user or settings.anonymous
-        found = core.users.by_name.get(name)
-        if found is None:
-            raise Refused(ReasonCode.BAD_USER_NAME_OR_PASSWORD, "it does not say who it is")
-        user = found
+    if packet.username is None:
+        try:
+            stranger = principal_of_stranger(
+                core.users, settings.anonymous, settings.loopback_users, connection
+            )
+        except BrokerError as error:
+            raise Refused(ReasonCode.BAD_USER_NAME_OR_PASSWORD, error.text) from None
+        return Who(stranger, settings.vhost)
+    vhost, name = _vhost_and_name(connection, packet.username)
+    user = core.users.authenticate(name, packet.password or b"")
+    if user is None:
+        raise Refused(ReasonCode.BAD_USER_NAME_OR_PASSWORD, f"login refused for {name!r}")
     if user.name in settings.loopback_users and not connection.loopback:
         raise Refused(ReasonCode.NOT_AUTHORIZED, f"user {user.name!r} can only connect from this machine")
     return Who(user, vhost)

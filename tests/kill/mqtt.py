@@ -1,0 +1,218 @@
+"""SIGKILL under MQTT's QoS 2: every message that a publisher has sent comes to its subscriber exactly once.
+
+    python -m tests.kill.mqtt --rounds 200
+
+Both clients keep to the standard (MQTT 3.1.1, 4.3, 4.4): after each kill they go on with their sessions,
+send again what was not answered, and take a message whose identifier they hold for the one they have. In a
+round they publish until the broker is killed at a random moment; in the end everything is seen through and
+counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import select
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from bench.peers import HOST, Pillarbox, free_ports
+from pillarbox.protocols.mqtt.packets import Answer, Connect, Packet, Publish, Subscribe, Subscription
+from tests.protocols.mqtt import peer
+
+WINDOW = 20
+ROUND_S = (0.02, 0.3)
+"""How long a round may take until the kill."""
+QUIET_S = 20.0
+TOPIC = "kill/q2"
+PUBLISH, PUBREC, PUBREL, PUBCOMP = 3, 5, 6, 7
+
+
+class Peer:
+    """A client with a session that is kept."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.socket: socket.socket | None = None
+        self._data = b""
+
+    def connect(self, port: int) -> None:
+        """Go on with the session."""
+        self.socket = socket.create_connection((HOST, port), timeout=10)
+        self._data = b""
+        self.say(
+            Connect(
+                version=4,
+                clean=False,
+                keep_alive_s=0,
+                client_id=self.name,
+                will=None,
+                username=None,
+                password=None,
+                properties={},
+            )
+        )
+        self.resume()
+
+    def resume(self) -> None:
+        """Send again what was not answered."""
+
+    def say(self, packet: Packet) -> None:
+        """A broker that is gone will be told again."""
+        assert self.socket is not None
+        with suppress(OSError):
+            self.socket.sendall(peer.encode(packet, 4))
+
+    def heard(self) -> Iterator[peer.Received]:
+        """What has come by now."""
+        assert self.socket is not None
+        with suppress(OSError):
+            self._data += self.socket.recv(1 << 16)
+        while len(self._data) >= 2 and len(self._data) >= 2 + self._data[1]:
+            received, self._data = peer.decode(self._data, 4)
+            yield received
+
+    def act(self) -> None:
+        """Answer what has come."""
+        for received in self.heard():
+            if received.kind in (PUBLISH, PUBREC, PUBREL, PUBCOMP):
+                self.take(received)
+
+    def take(self, received: peer.Received) -> None:
+        raise NotImplementedError
+
+
+class Writer(Peer):
+    """Publishes numbers, and sees the exchange of each through."""
+
+    def __init__(self) -> None:
+        super().__init__("writer")
+        self.sent = 0
+        self.pending: dict[int, bytes | None] = {}
+        """Identifier → payload; None: the broker has it, and is to forget the identifier."""
+        self._next_id = 0
+
+    def resume(self) -> None:
+        for packet_id, payload in self.pending.items():
+            self._say(packet_id, payload, duplicate=True)
+
+    def _say(self, packet_id: int, payload: bytes | None, *, duplicate: bool) -> None:
+        if payload is None:
+            self.say(Answer(PUBREL, packet_id))
+        else:
+            self.say(Publish(topic=TOPIC, payload=payload, qos=2, packet_id=packet_id, duplicate=duplicate))
+
+    def publish(self) -> None:
+        """As many as the window has room for."""
+        while len(self.pending) < WINDOW:
+            self._next_id = self._next_id % 100 + 1
+            if self._next_id in self.pending:
+                return
+            payload = b"%d" % self.sent
+            self.sent += 1
+            self.pending[self._next_id] = payload
+            self._say(self._next_id, payload, duplicate=False)
+
+    def take(self, received: peer.Received) -> None:
+        packet_id = received.fields["packet_id"]
+        if received.kind == PUBREC and packet_id in self.pending:
+            self.pending[packet_id] = None
+            self.say(Answer(PUBREL, packet_id))
+        elif received.kind == PUBCOMP:
+            self.pending.pop(packet_id, None)
+
+
+class Reader(Peer):
+    """Notes each message once."""
+
+    def __init__(self) -> None:
+        super().__init__("reader")
+        self.got: list[int] = []
+        self.held: set[int] = set()
+        """Identifiers of messages that it has and the broker has not released."""
+
+    def take(self, received: peer.Received) -> None:
+        packet_id = received.fields["packet_id"]
+        if received.kind == PUBLISH:
+            if packet_id not in self.held:
+                self.held.add(packet_id)
+                self.got.append(int(received.fields["payload"]))
+            self.say(Answer(PUBREC, packet_id))
+        elif received.kind == PUBREL:
+            self.held.discard(packet_id)
+            self.say(Answer(PUBCOMP, packet_id))
+
+
+class MqttRounds:
+    """A broker that is killed over and over, and its two clients."""
+
+    def __init__(self, folder: Path, seed: int) -> None:
+        self.random = random.Random(seed)
+        (self.port,) = free_ports(1)
+        self.broker = Pillarbox(
+            options=("--port", "off"), env={"PILLARBOX_MQTT_PORT": str(self.port)}, data=folder
+        )
+        self.writer, self.reader = Writer(), Reader()
+        self.kills = 0
+        self.broker.start()
+        self._connect()
+        self.reader.say(Subscribe(1, [Subscription(TOPIC, 2)], {}))
+
+    def _connect(self) -> None:
+        self.reader.connect(self.port)
+        self.writer.connect(self.port)
+
+    def _pump(self, seconds: float) -> None:
+        """Let the clients do what they do."""
+        until = time.monotonic() + seconds
+        sockets = {each.socket: each for each in (self.reader, self.writer)}
+        while (left := until - time.monotonic()) > 0:
+            readable, _, _ = select.select(list(sockets), [], [], left)
+            for each in readable:
+                sockets[each].act()
+
+    def round(self) -> None:
+        """Publish until the broker is killed; start it again, and go on."""
+        until = time.monotonic() + self.random.uniform(*ROUND_S)
+        while time.monotonic() < until:
+            self.writer.publish()
+            self._pump(0.002)
+        self.broker.kill()
+        self.kills += 1
+        self.broker.start()
+        self._connect()
+
+    def finish(self) -> None:
+        """See everything through, and count. Raises AssertionError."""
+        until = time.monotonic() + QUIET_S
+        while time.monotonic() < until and (self.writer.pending or len(self.reader.got) < self.writer.sent):
+            self._pump(0.02)
+        self._pump(0.2)
+        self.broker.stop()
+        got = self.reader.got
+        assert not self.writer.pending, f"not answered: {self.writer.pending}"
+        assert len(got) == len(set(got)), f"{len(got) - len(set(got))} messages came twice"
+        assert len(got) == self.writer.sent, f"{self.writer.sent - len(got)} messages are lost"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.kill.mqtt", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=200, help="kills (default %(default)s)")
+    parser.add_argument("--seed", type=int, default=random.randrange(1 << 31))
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        rounds = MqttRounds(Path(folder), arguments.seed)
+        for _ in range(arguments.rounds):
+            rounds.round()
+        rounds.finish()
+    print(f"seed {arguments.seed}: {rounds.kills} kills, {rounds.writer.sent} messages, each came once")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
