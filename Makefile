@@ -18,7 +18,7 @@ NODE_LOCKS := $(wildcard tests/*/package-lock.json tests/*/*/package-lock.json)
 NODE_STAMPS := $(NODE_LOCKS:package-lock.json=node_modules/.stamp)
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check bench compare compare-kafka compare-messaging crash suites docs fmt lock clean setup peers lint types layers current kafka-codec
+.PHONY: help serve test check bench compare compare-kafka compare-messaging crash fuzz suites docs fmt lock clean setup peers lint types layers current kafka-codec
 
 help:
 	@echo "make serve    run a broker here, with its data in ./data"
@@ -29,6 +29,7 @@ help:
 	@echo "make compare-kafka  run unmodified Kafka clients against a real Apache Kafka and against Pillarbox"
 	@echo "make compare-messaging  run unmodified MQTT and STOMP clients against Mosquitto, RabbitMQ and ActiveMQ"
 	@echo "make crash    kill the broker under load, 200 times over AMQP, Kafka and MQTT each"
+	@echo "make fuzz     throw changed input at whole connections, AMQP's and Kafka's, for a minute each"
 	@echo "make suites   run the integration suites of kombu and Celery against Pillarbox"
 	@echo "make docs     write the generated parts of docs/"
 	@echo "make kafka-codec  write the Kafka codec from the message definitions in Kafka's client library"
@@ -109,6 +110,12 @@ crash: setup
 	@$(BIN)/python -m tests.kill $(ARGS)
 	@$(BIN)/python -m tests.kill.kafka $(ARGS)
 	@$(BIN)/python -m tests.kill.mqtt $(ARGS)
+
+# SECONDS for each of them.
+SECONDS := 60
+fuzz: setup
+	@$(BIN)/python -m tests.protocols.amqp091.fuzz_connection --seconds $(SECONDS) $(ARGS)
+	@$(BIN)/python -m tests.protocols.kafka.fuzz_connection --seconds $(SECONDS) $(ARGS)
 
 suites: setup
 	@scripts/need "command -v redis-server" "Celery's suite" redis-server

@@ -16,13 +16,7 @@ With atheris the run is guided by coverage; without it, the seeds are changed at
 
 from __future__ import annotations
 
-import argparse
-import random
-import sys
-import tempfile
-import time
 from collections.abc import Iterator
-from pathlib import Path
 
 if __name__ == "__main__":
     try:
@@ -42,6 +36,7 @@ from pillarbox.protocols.amqp091.channel import HEADS_MAX
 from pillarbox.protocols.amqp091.connection import Connection
 from pillarbox.protocols.amqp091.handshake import PROTOCOL_HEADER, Settings, State
 from pillarbox.protocols.amqp091.publishing import FACTS_BYTES_MAX, FACTS_MAX, ROUTES_MAX
+from tests import fuzzing
 
 from . import twin
 from .ingest_twin import TwinConnection
@@ -326,68 +321,5 @@ def _method_seeds() -> Iterator[bytes]:
         yield b"\x04" + records(data) + bytes((TURN,))
 
 
-def write_seeds(folder: Path) -> None:
-    """Fill a folder with the seeds."""
-    for number, seed in enumerate(seeds()):
-        (folder / f"seed-{number:03}").write_bytes(seed)
-
-
-def changed(chance: random.Random, pool: tuple[bytes, ...]) -> bytes:
-    """Two seeds put together and changed here and there: what stands in for the fuzzer."""
-    data = bytearray(chance.choice(pool) + chance.choice(pool)[1:])
-    for _ in range(chance.randrange(6)):
-        place = chance.randrange(len(data))
-        match chance.randrange(4):
-            case 0:
-                data[place] = chance.randrange(256)
-            case 1:
-                data[place:place] = chance.choice(pool)[1:]
-            case 2:
-                del data[place : place + chance.randrange(1, 9)]
-            case _:
-                data[place] ^= 1 << chance.randrange(8)
-        data = data or bytearray(1)
-    return bytes(data)
-
-
-def run_unguided(seconds: float) -> int:
-    """Change seeds at random for so long; return how many inputs were tried."""
-    chance = random.Random()
-    pool = tuple(seeds())
-    until = time.monotonic() + seconds
-    count = 0
-    while time.monotonic() < until:
-        data = changed(chance, pool)
-        try:
-            check(data)
-        except Exception:
-            print(f"input: {data!r}", file=sys.stderr)
-            raise
-        count += 1
-    return count
-
-
-def main() -> None:
-    """See the module."""
-    parser = argparse.ArgumentParser(description="Fuzz whole AMQP 0-9-1 connections.")
-    parser.add_argument("--seconds", type=int, default=60)
-    parser.add_argument("--runs", type=int, default=-1, help="end after so many inputs")
-    parser.add_argument("--seed", type=int, default=0, help="0: another one each time")
-    parser.add_argument("--corpus", type=Path, help="where inputs are kept from run to run")
-    parser.add_argument("--artifacts", default="./", help="where an input that fails is written")
-    options = parser.parse_args()
-    if atheris is None:
-        print(f"atheris is not installed: {run_unguided(options.seconds)} inputs changed at random")
-        return
-    with tempfile.TemporaryDirectory() as temporary:
-        corpus = options.corpus or Path(temporary)
-        corpus.mkdir(parents=True, exist_ok=True)
-        write_seeds(corpus)
-        limits = [f"-max_total_time={options.seconds}", f"-runs={options.runs}", f"-seed={options.seed}"]
-        limits += ["-max_len=2048", "-timeout=20", "-rss_limit_mb=1024", "-print_final_stats=1"]
-        atheris.Setup([sys.argv[0], str(corpus), *limits, f"-artifact_prefix={options.artifacts}"], check)
-        atheris.Fuzz()
-
-
 if __name__ == "__main__":
-    main()
+    fuzzing.main("whole AMQP 0-9-1 connections", atheris, check, seeds(), size_max=INPUT_MAX // 2)

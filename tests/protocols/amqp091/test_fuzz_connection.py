@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import random
 import subprocess
 import sys
 import tracemalloc
@@ -14,6 +13,7 @@ import pytest
 from pillarbox.protocols.amqp091 import methods as m
 from pillarbox.protocols.amqp091 import wire
 from pillarbox.protocols.amqp091.handshake import Settings
+from tests import fuzzing
 
 from . import fuzz_connection
 from .rig import Rig
@@ -33,13 +33,7 @@ def test_every_seed_keeps_the_promises() -> None:
 
 def test_connections_keep_their_promises_on_changed_seeds() -> None:
     """The same changes in every run, so that a failure is there again; its input is in the message."""
-    chance = random.Random(0)
-    for _ in range(CHANGED_RUNS):
-        data = fuzz_connection.changed(chance, SEEDS)
-        try:
-            fuzz_connection.check(data)
-        except Exception as fault:
-            raise AssertionError(f"input {data!r}") from fault
+    fuzzing.check_changed(fuzz_connection.check, SEEDS, CHANGED_RUNS)
 
 
 @pytest.mark.parametrize("size", [20_000, 1 << 31, (1 << 64) - 1])

@@ -105,6 +105,15 @@ def test_coordinator_is_this_broker_in_every_version(broker: Broker, client: Ask
         assert f"{found.host}:{found.port}" == broker.kafka_bootstrap
 
 
+@pytest.mark.row("K51")
+def test_an_assignor_that_is_named_twice_counts_once(client: Asking) -> None:
+    """The first time; Kafka keeps the list by name."""
+    twice = [{"name": "range", "metadata": data} for data in (b"first", b"second")]
+    joined = join(client, "twice", protocols=twice)
+    assert joined.error_code.value == Code.NONE
+    assert [member.metadata for member in joined.members] == [b"first"]
+
+
 @pytest.mark.row("K50")
 @pytest.mark.parametrize("version", [1, 4, 5, 6])
 def test_coordinator_of_an_unknown_kind_is_an_invalid_request(client: Asking, version: int) -> None:

@@ -12,9 +12,10 @@ from typing import Final
 
 from pillarbox.protocols.kafka.call import Call
 from pillarbox.protocols.kafka.errors import ErrorCode
-from pillarbox.protocols.kafka.groups.member import Joined, Joining
+from pillarbox.protocols.kafka.groups.member import Joined, Joining, Protocols
 from pillarbox.protocols.kafka.messages.join_group import (
     JoinGroupRequest,
+    JoinGroupRequestProtocol,
     JoinGroupResponse,
     JoinGroupResponseMember,
 )
@@ -45,12 +46,20 @@ def answer(call: Call, request: JoinGroupRequest) -> JoinGroupResponse | None:
         timeout_ms,
         request.rebalance_timeout_ms if call.version >= ROUND_TIMEOUT_FROM else timeout_ms,
         request.protocol_type,
-        [(protocol.name, protocol.metadata) for protocol in request.protocols],
+        _each_once(request.protocols),
         needs_id=call.version >= NEEDS_ID_FROM,
         may_skip=call.version >= SKIP_FROM,
     )
     group.join(joining, lambda joined: call.reply(_response(call.version, joined)))
     return None
+
+
+def _each_once(said: list[JoinGroupRequestProtocol]) -> Protocols:
+    """Names and metadata; of a protocol that is said twice the first counts, as in Kafka."""
+    protocols: dict[str, bytes] = {}
+    for each in said:
+        protocols.setdefault(each.name, each.metadata)
+    return tuple(protocols.items())
 
 
 def _refused(call: Call, request: JoinGroupRequest) -> ErrorCode:
