@@ -52,7 +52,7 @@ def test_topic_is_added_seen_and_deleted(page: Page, api: Client) -> None:
     row(page, "orders").get_by_role("link", name="orders").click()
     expect(page.get_by_role("heading", name="orders", level=1)).to_be_visible()
     assert api.get("kafka/topics/orders")["config"]["cleanup.policy"] == "compact,delete"
-    assert page.locator(".chart canvas").count() == 2
+    expect(page.locator(".chart canvas")).to_have_count(2)
     confirm(page, "Delete", "Delete it")
     said(page, "The topic orders is deleted")
     expect(page.get_by_text("no topic yet")).to_be_visible()
