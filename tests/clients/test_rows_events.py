@@ -1,5 +1,5 @@
-"""The event exchange (R75). Names and headers are those that RabbitMQ 3.10.8 with its plugin told of the
-same deeds."""
+"""The event exchange (R75). Names are those that RabbitMQ 3.10.8 with its plugin told of such deeds; what its
+headers have beside, or otherwise, is not compared here."""
 
 from __future__ import annotations
 
