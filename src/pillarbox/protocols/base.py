@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class BaseConnection:
-    """See the module, and `net.driver.Connection`. `peer` names both ends of the socket for people;
+    """What all have; see `net.driver.Connection`. `peer` names both ends of the socket for people;
     `loopback`: the peer is this host; `on_output` is called when there is something to write."""
 
     published = False
@@ -46,42 +46,10 @@ class BaseConnection:
         self.writable = True
         self.waiting = False
         self.want_close = False
-        self.bodies_out_bytes = 0
         self.session: Session | None = None
         """Of whoever has logged in."""
         self._input = bytearray()
-        self._out: list[bytes | bytearray | memoryview] = []
         self._started_ms = self._received_ms = core.changes.now_ms
-
-    # --- bytes ---------------------------------------------------------------------------------------
-
-    def receive(self, data: bytes | memoryview) -> None:
-        """Take what the socket gave and act on what is whole. Nothing of `data` is kept."""
-        self._received_ms = self.core.changes.now_ms
-        self._input += data
-        if not self.waiting and len(self._input) >= self.in_body:
-            self._scan()
-
-    def _scan(self) -> None:
-        """Act on all of `_input` that is whole, and leave the rest."""
-        raise NotImplementedError
-
-    def body_bytes_due(self) -> int:
-        """How many bytes are sure to come while `in_body`."""
-        return max(0, self.in_body - len(self._input))
-
-    def send(self, data: bytes) -> None:
-        """Have this written in this turn."""
-        if not self._out:
-            self.on_output()
-        self._out.append(data)
-        self.bodies_out_bytes += len(data)
-
-    def take_output(self) -> list[bytes | bytearray | memoryview]:
-        """What there is to write."""
-        out, self._out = self._out, []
-        self.bodies_out_bytes = 0
-        return out
 
     # --- what the driver says --------------------------------------------------------------------------
 
@@ -111,29 +79,29 @@ class BaseConnection:
     def blocked(self, reason: str) -> None:
         """Publishers are being held up: what they publish is left where it is."""
 
-    def unblocked(self) -> None:
-        if self.waiting:
-            self.waiting = False
-            self._scan()
-            self.on_output()
-
-    @property
-    def channel_count(self) -> int:
-        return int(self.session is not None)
-
     # --- what people see -----------------------------------------------------------------------------------
 
     @property
     def flow_state(self) -> str:
         return "blocked" if self.published else "running"
 
+    @property
+    def addresses(self) -> tuple[str, int, str, int]:
+        """Host and port of the client, host and port of the socket that accepted it."""
+        theirs, _, ours = self.peer.partition(" -> ")
+        return (*_parted(theirs), *_parted(ours))
+
     def facts(
-        self, protocol: str, mechanism: str, timeout_s: int, properties: Mapping[str, Any]
+        self,
+        protocol: str,
+        mechanism: str,
+        timeout_s: int,
+        properties: Mapping[str, Any],
+        *,
+        channel_max: int = 1,
     ) -> ClientFacts:
         """What it is, in the words of `Client`."""
-        theirs, _, ours = self.peer.partition(" -> ")
-        peer_host, peer_port = _parted(theirs)
-        host, port = _parted(ours)
+        peer_host, peer_port, host, port = self.addresses
         tls = Tls(**self.tls) if self.tls is not None else None
         return ClientFacts(
             self.peer,
@@ -143,13 +111,70 @@ class BaseConnection:
             peer_host,
             peer_port,
             mechanism,
-            1,
+            channel_max,
             0,
             timeout_s,
             properties,
             self._started_ms,
             tls,
         )
+
+
+class StreamConnection(BaseConnection):
+    """One whose packets are acted on as they come, and written in the order in which they are sent.
+
+    It is its own and only channel.
+    """
+
+    def __init__(
+        self,
+        core: Core,
+        *,
+        peer: str = "",
+        loopback: bool = True,
+        on_output: Callable[[], None] = lambda: None,
+    ) -> None:
+        super().__init__(core, peer=peer, loopback=loopback, on_output=on_output)
+        self.bodies_out_bytes = 0
+        self._out: list[bytes | bytearray | memoryview] = []
+
+    def receive(self, data: bytes | memoryview) -> None:
+        """Take what the socket gave and act on what is whole. Nothing of `data` is kept."""
+        self._received_ms = self.core.changes.now_ms
+        self._input += data
+        if not self.waiting and len(self._input) >= self.in_body:
+            self._scan()
+
+    def _scan(self) -> None:
+        """Act on all of `_input` that is whole, and leave the rest."""
+        raise NotImplementedError
+
+    def body_bytes_due(self) -> int:
+        """How many bytes are sure to come while `in_body`."""
+        return max(0, self.in_body - len(self._input))
+
+    def send(self, data: bytes) -> None:
+        """Have this written in this turn."""
+        if not self._out:
+            self.on_output()
+        self._out.append(data)
+        self.bodies_out_bytes += len(data)
+
+    def take_output(self) -> list[bytes | bytearray | memoryview]:
+        """What there is to write."""
+        out, self._out = self._out, []
+        self.bodies_out_bytes = 0
+        return out
+
+    def unblocked(self) -> None:
+        if self.waiting:
+            self.waiting = False
+            self._scan()
+            self.on_output()
+
+    @property
+    def channel_count(self) -> int:
+        return int(self.session is not None)
 
 
 def _parted(address: str) -> tuple[str, int]:

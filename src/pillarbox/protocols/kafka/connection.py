@@ -14,14 +14,14 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from struct import Struct
 from typing import TYPE_CHECKING
 
 from pillarbox.broker.bearer import Bearer
-from pillarbox.broker.client import ClientFacts, Tls
-from pillarbox.broker.counters import TrafficCounters
+from pillarbox.broker.client import ClientFacts
 from pillarbox.errors import BrokerError
+from pillarbox.protocols.base import BaseConnection
 from pillarbox.protocols.kafka.api import handler
 from pillarbox.protocols.kafka.api.api_versions import unknown_version
 from pillarbox.protocols.kafka.call import Call
@@ -33,7 +33,6 @@ from pillarbox.protocols.kafka.wire import WireError
 
 if TYPE_CHECKING:
     from pillarbox.broker.auth import Principal
-    from pillarbox.broker.session import Session
     from pillarbox.protocols.kafka.head import Head
 
 REQUEST_BYTES_MAX = 100 << 20
@@ -67,15 +66,11 @@ _SIZE_AND_KEY = Struct(">ih")
 _log = logging.getLogger("pillarbox.kafka")
 
 
-class Connection:
-    """See the module. `peer` names both ends of the socket for people; `loopback`: the peer is this host."""
+class Connection(BaseConnection):
+    """See the module."""
 
-    published = False
-    """Has published while publishers are held up."""
     advertised: tuple[str, int] | None = None
     """Where its client is told to connect; None: as everybody."""
-    certificate_user: str | None = None
-    tls: Mapping[str, str] | None = None
 
     def __init__(
         self,
@@ -85,12 +80,8 @@ class Connection:
         loopback: bool = True,
         on_output: Callable[[], None] = lambda: None,
     ) -> None:
+        super().__init__(head.core, peer=peer, loopback=loopback, on_output=on_output)
         self.head = head
-        self.peer = peer
-        self.loopback = loopback
-        self.on_output = on_output
-        self.unsent_bytes: Callable[[], int] = lambda: 0
-        self.session: Session | None = None
         self.login: Login | None = None
         """A login that has begun and is not over."""
         self.sasl_mechanism = ""
@@ -99,17 +90,10 @@ class Connection:
         """Name and version, as the client gives them (KIP-511)."""
         self.client_id: str | None = None
         """As the client has last called itself."""
-        self.traffic = TrafficCounters()
-        self.writable = True
-        self.waiting = False
-        self.want_close = False
         self.is_closed = False
-        self.in_body = 0
         self._calls: deque[Call] = deque()
         self._calls_bytes = 0
-        self._input = bytearray()
         self._scanning = False
-        self._started_ms = self._received_ms = head.core.changes.now_ms
         self._muted_ms = 0
         """Up to when nothing of it is acted on."""
         self._over_ms: int | None = None
@@ -124,7 +108,7 @@ class Connection:
 
     def receive(self, data: bytes | memoryview) -> None:
         """Take what the socket gave and act on all whole requests in it. Nothing of `data` is kept."""
-        self._received_ms = self.head.core.changes.now_ms
+        self._received_ms = self.core.changes.now_ms
         self._input += data
         if len(self._input) >= self._frame_bytes and not self.waiting:
             self._scan()
@@ -155,7 +139,7 @@ class Connection:
                 if end > len(data):
                     self._frame_bytes = end - at if end - at >= LARGE_BYTES else 0
                     break
-                if key == PRODUCE and self.head.core.alarm is not None and self.session is not None:
+                if key == PRODUCE and self.core.alarm is not None and self.session is not None:
                     self.published = self.waiting = True
                     break
                 frame = bytes(view[at + 4 : end])
@@ -230,12 +214,12 @@ class Connection:
         return (
             len(self._calls) >= CALLS_MAX
             or self._calls_bytes >= CALLS_BYTES_MAX
-            or self._muted_ms > self.head.core.changes.now_ms
+            or self._muted_ms > self.core.changes.now_ms
         )
 
     def _go_on(self) -> None:
         """Act on what was left where it was, if there is room now."""
-        if self.waiting and not self._is_full and self.head.core.alarm is None:
+        if self.waiting and not self._is_full and self.core.alarm is None:
             self.waiting = False
             self._scan()
 
@@ -253,7 +237,7 @@ class Connection:
         """Go on as somebody, or as the same one with other rights. Raises BrokerError if it may not enter."""
         if self.session is None:
             head = self.head
-            self.session = head.core.open_session(
+            self.session = self.core.open_session(
                 principal, head.settings.vhost, self, permitted=not head.authorizer.demands_entry
             )
             self.session.describe = lambda: f"{self.peer} ({self._software or 'kafka'})"
@@ -265,7 +249,7 @@ class Connection:
     @property
     def lifetime_ms(self) -> int:
         """How long the login is good for; 0: for ever, or there is none."""
-        return 0 if self._over_ms is None else max(1, self._over_ms - self.head.core.changes.now_ms)
+        return 0 if self._over_ms is None else max(1, self._over_ms - self.core.changes.now_ms)
 
     @property
     def _software(self) -> str:
@@ -283,8 +267,8 @@ class Connection:
 
     def mute(self, pause_ms: int) -> None:
         """Act on nothing of it for so long (K74); what is under way is answered."""
-        self._muted_ms = self.head.core.changes.now_ms + pause_ms
-        self.head.core.scheduler.at(self._muted_ms, self)
+        self._muted_ms = self.core.changes.now_ms + pause_ms
+        self.core.scheduler.at(self._muted_ms, self)
 
     def on_timer(self, now_ms: int) -> None:
         """A pause is over, unless another one has begun meanwhile."""
@@ -336,20 +320,6 @@ class Connection:
         elif self.session is None and now_ms - self._started_ms >= self.head.settings.login_ms:
             self.refuse("nobody has logged in in time")
 
-    def touch(self, now_ms: int) -> None:
-        """It is not read: its silence is ours."""
-        self._received_ms = now_ms
-
-    def pause(self) -> None:
-        """Its socket takes nothing at the moment."""
-        self.writable = False
-
-    def unpause(self) -> None:
-        self.writable = True
-
-    def wake_consumers(self) -> None:
-        """Nobody waits for credit here: clients fetch."""
-
     def shut_down(self, text: str) -> None:
         """Close it from the broker's side. Clients look for another connection without being told why."""
         self._end()
@@ -368,9 +338,6 @@ class Connection:
 
     # --- what the core says ------------------------------------------------------------------------
 
-    def blocked(self, reason: str) -> None:
-        """Publishers are being held up: their requests are left where they are."""
-
     def unblocked(self) -> None:
         self._go_on()
         self.on_output()
@@ -382,43 +349,13 @@ class Connection:
     # --- what people see ---------------------------------------------------------------------------
 
     @property
-    def flow_state(self) -> str:
-        return "blocked" if self.published else "running"
-
-    @property
-    def addresses(self) -> tuple[str, int, str, int]:
-        """Host and port of the client, host and port of the socket that accepted it."""
-        theirs, _, ours = self.peer.partition(" -> ")
-        return (*_address(theirs), *_address(ours))
-
-    @property
     def client_host(self) -> str:
         return self.addresses[0]
 
     def client_facts(self) -> ClientFacts:
         """What it is."""
-        peer_host, peer_port, host, port = self.addresses
         name, version = self.client_software
         properties = {"product": name, "version": version} if name else {}
         if self.client_id:
             properties["connection_name"] = self.client_id
-        return ClientFacts(
-            self.peer,
-            "Kafka",
-            host,
-            port,
-            peer_host,
-            peer_port,
-            self.sasl_mechanism or "ANONYMOUS",
-            0,
-            0,
-            0,
-            properties,
-            self._started_ms,
-            Tls(**self.tls) if self.tls is not None else None,
-        )
-
-
-def _address(text: str) -> tuple[str, int]:
-    host, _, port = text.rpartition(":")
-    return host.strip("[]"), int(port) if port.isdigit() else 0
+        return self.facts("Kafka", self.sasl_mechanism or "ANONYMOUS", 0, properties, channel_max=0)

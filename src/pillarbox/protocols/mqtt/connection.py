@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from pillarbox.broker.bearer import Bearer
-from pillarbox.protocols.base import BaseConnection
+from pillarbox.protocols.base import StreamConnection
 from pillarbox.protocols.mqtt import connecting, packets, subscribing
 from pillarbox.protocols.mqtt.inbound import Inbound
 from pillarbox.protocols.mqtt.packets import (
@@ -51,7 +51,7 @@ SHOWN: Final = {packets.V31: "MQTT 3.1", packets.V311: "MQTT 3.1.1", packets.V5:
 _log = logging.getLogger("pillarbox.mqtt")
 
 
-class Connection(BaseConnection):
+class Connection(StreamConnection):
     """See the module."""
 
     def __init__(

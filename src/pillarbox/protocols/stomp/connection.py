@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from pillarbox.broker.bearer import Bearer
 from pillarbox.errors import BrokerError
-from pillarbox.protocols.base import BaseConnection
+from pillarbox.protocols.base import StreamConnection
 from pillarbox.protocols.stomp.channel import Channel
 from pillarbox.protocols.stomp.commands import COMMANDS
 from pillarbox.protocols.stomp.errors import StompError, from_broker_error
@@ -60,7 +60,7 @@ class State(enum.Enum):
     CLOSED = enum.auto()
 
 
-class Connection(BaseConnection):
+class Connection(StreamConnection):
     """See the module."""
 
     def __init__(
