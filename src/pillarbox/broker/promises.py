@@ -13,10 +13,7 @@ from typing import TYPE_CHECKING
 from pillarbox.broker.confirm import Publisher
 
 if TYPE_CHECKING:
-    from pillarbox.broker.consumer import Consumer
     from pillarbox.broker.core import Core
-    from pillarbox.broker.queue import Queue
-    from pillarbox.broker.run import Run
     from pillarbox.errors import Reason
 
 
@@ -40,7 +37,7 @@ class Promises:
         core.confirms.accept(self._publisher, 1, True)
         core.wake()
 
-    # --- as a sink: see `sink.Sink` ------------------------------------------------------------------
+    # --- what the publisher says: see `sink.Waiting` ---------------------------------------------------
 
     def confirm(self, tag_first: int, tag_last: int) -> None:
         for _ in range(tag_first, tag_last + 1):
@@ -53,12 +50,3 @@ class Promises:
 
     def refuse(self, tag_first: int, tag_last: int) -> None:
         raise AssertionError("no queue has part in this")
-
-    def deliver(self, consumer: Consumer, run: Run, tag_first: int) -> None:
-        raise AssertionError("nothing is consumed here")
-
-    def consumer_cancelled(self, consumer: Consumer) -> None:
-        raise AssertionError("nothing is consumed here")
-
-    def time_answers(self, queue: Queue) -> None:
-        raise AssertionError("nothing is consumed here")

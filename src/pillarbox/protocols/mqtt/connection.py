@@ -176,9 +176,8 @@ class Connection(StreamConnection):
 
     def end(self) -> None:
         """Leave the session, publish the will if there is one, and have the socket closed."""
-        state, self.state = self.state, None
+        state = self.state
         if state is not None:
-            self.state = state
             self.outbound.end()
             self.state = None
             session, will = self.session, self.will

@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+import msgspec
+
 from pillarbox.broker.confirm import Publisher
 from pillarbox.broker.run import MESSAGE_BYTES
 from pillarbox.broker.target import Target, find_target
@@ -26,9 +28,6 @@ from pillarbox.protocols.mqtt.reasons import ReasonCode
 from pillarbox.protocols.mqtt.retained import Retained
 
 if TYPE_CHECKING:
-    from pillarbox.broker.consumer import Consumer
-    from pillarbox.broker.queue import Queue
-    from pillarbox.broker.run import Run
     from pillarbox.broker.session import Session
     from pillarbox.protocols.mqtt.connection import Connection
     from pillarbox.protocols.mqtt.head import Head
@@ -189,14 +188,7 @@ class Inbound:
             connection.answer_when_durable(PUBREC, publish.packet_id)
             return
         if topic != publish.topic:
-            publish = Publish(
-                topic=topic,
-                payload=publish.payload,
-                qos=publish.qos,
-                retain=publish.retain,
-                packet_id=publish.packet_id,
-                properties=publish.properties,
-            )
+            publish = msgspec.structs.replace(publish, topic=topic)
         try:
             kept = self._accept(publish)
         except BrokerError as error:
@@ -293,7 +285,7 @@ class Inbound:
         state.drop_received(packet_id)
         connection.answer_when_durable(PUBCOMP, packet_id)
 
-    # --- as a sink: see `sink.Waiting` ------------------------------------------------------------------
+    # --- what the publisher says: see `sink.Waiting` -----------------------------------------------------
 
     def confirm(self, tag_first: int, tag_last: int) -> None:
         """These messages are safe."""
@@ -317,12 +309,3 @@ class Inbound:
     def disconnect(self, reason: Reason, text: str) -> None:
         """What waits can never be safe."""
         self._connection.refuse(ReasonCode.UNSPECIFIED, text)
-
-    def deliver(self, consumer: Consumer, run: Run, tag_first: int) -> None:
-        raise AssertionError("nothing is consumed here")
-
-    def consumer_cancelled(self, consumer: Consumer) -> None:
-        raise AssertionError("nothing is consumed here")
-
-    def time_answers(self, queue: Queue) -> None:
-        raise AssertionError("nothing is consumed here")

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pillarbox.broker.chores import Parts
     from pillarbox.broker.queue import Queue
     from pillarbox.protocols.mqtt.connection import Connection
+    from pillarbox.protocols.mqtt.head import Head
 
 ALWAYS, WHEN_NEW, NEVER = range(3)
 """Retain handling (3.8.3.1): when a subscriber is told what was retained."""
@@ -115,14 +116,13 @@ def _tell_retained(connection: Connection, pattern: str) -> None:
     assert session is not None
     assert state is not None
     queue = session.vhost.queues[state.queue_name]
-    connection.head.core.chores.begin(_retained_parts(connection, queue, pattern))
+    connection.core.chores.begin(_retained_parts(connection.head, session.vhost.name, queue, pattern))
 
 
-def _retained_parts(connection: Connection, queue: Queue, pattern: str) -> Parts:
-    core = connection.head.core
-    vhost = connection.head.core.vhosts[connection.state.vhost].name if connection.state else ""
+def _retained_parts(head: Head, vhost: str, queue: Queue, pattern: str) -> Parts:
+    core = head.core
     # What is there now: the tree may change between two parts.
-    found = list(connection.head.retained.matching(vhost, pattern, core.changes.now_ms))
+    found = list(head.retained.matching(vhost, pattern, core.changes.now_ms))
     for count, one in enumerate(found, 1):
         if queue.deleted or core.failure is not None:
             return
