@@ -30,7 +30,7 @@ _FLAGS = {
     **dict.fromkeys(("false", "no", "off", "0"), False),
 }
 NOBODY = "none"
-"""Written for an empty list of names, since an empty variable reads as one that was forgotten."""
+"""Written for no name, or an empty list of names: an empty variable reads as one that was forgotten."""
 
 
 def parse_size(text: str) -> int:

@@ -7,13 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from pillarbox.config_values import NOBODY
 from pillarbox.errors import BrokerError, Reason
 
 if TYPE_CHECKING:
     from pillarbox.broker.auth import User, Users
-
-NOBODY = "none"
-"""The word of the configuration for that everybody has to log in."""
 
 
 class Stranger(Protocol):
@@ -21,6 +19,11 @@ class Stranger(Protocol):
 
     loopback: bool
     certificate_user: str | None
+
+
+def anonymous_user(configured: str) -> str:
+    """The name as it is configured; the empty string if everybody has to log in."""
+    return "" if configured == NOBODY else configured
 
 
 def principal_of_stranger(

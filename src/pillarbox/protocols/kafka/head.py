@@ -27,7 +27,7 @@ from pillarbox.protocols.kafka.sasl import mechanisms
 from pillarbox.protocols.kafka.transactions import Transactions
 from pillarbox.protocols.kafka.versions import features, offered
 from pillarbox.protocols.kafka.view import View
-from pillarbox.protocols.strangers import NOBODY, principal_of_stranger
+from pillarbox.protocols.strangers import anonymous_user, principal_of_stranger
 
 if TYPE_CHECKING:
     from pillarbox.broker.auth import Principal
@@ -193,7 +193,7 @@ def connections(core: Core, config: Config) -> Head:
     """What makes a connection for each socket that was accepted (see `protocols.registry`)."""
     settings = Settings(
         vhost=config.default_vhost,
-        anonymous="" if config.kafka_anonymous_user == NOBODY else config.kafka_anonymous_user,
+        anonymous=anonymous_user(config.kafka_anonymous_user),
         loopback_users=config.loopback_users,
         advertised=advertised_address(config.kafka_advertised),
         listeners=endpoints("kafka", config.kafka_listeners, config.kafka_advertised_listeners),

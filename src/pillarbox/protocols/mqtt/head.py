@@ -16,7 +16,7 @@ from pillarbox.protocols.mqtt.connection import Connection
 from pillarbox.protocols.mqtt.retained import RetainedMessages
 from pillarbox.protocols.mqtt.sessions import Sessions
 from pillarbox.protocols.mqtt.wills import Wills
-from pillarbox.protocols.strangers import NOBODY
+from pillarbox.protocols.strangers import anonymous_user
 
 if TYPE_CHECKING:
     from pillarbox.broker.core import Core
@@ -80,7 +80,7 @@ def connections(core: Core, config: Config) -> Callable[[str, bool, Callable[[],
     """What makes a connection for each socket that was accepted (see `protocols.registry`)."""
     settings = Settings(
         vhost=config.default_vhost,
-        anonymous="" if config.mqtt_anonymous_user == NOBODY else config.mqtt_anonymous_user,
+        anonymous=anonymous_user(config.mqtt_anonymous_user),
         loopback_users=config.loopback_users,
         session_expiry_max_s=config.mqtt_session_expiry_max_s,
         packet_bytes_max=config.message_size_max,

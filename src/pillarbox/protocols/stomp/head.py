@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pillarbox.protocols.stomp.connection import Connection
-from pillarbox.protocols.strangers import NOBODY
+from pillarbox.protocols.strangers import anonymous_user
 
 if TYPE_CHECKING:
     from pillarbox.broker.core import Core
@@ -41,7 +41,7 @@ def connections(core: Core, config: Config) -> Callable[[str, bool, Callable[[],
         vhost=config.default_vhost,
         is_activemq=is_activemq,
         server=f"ActiveMQ/{ACTIVEMQ_VERSION}" if is_activemq else f"RabbitMQ/{core.profile.version}",
-        anonymous="" if config.stomp_anonymous_user == NOBODY else config.stomp_anonymous_user,
+        anonymous=anonymous_user(config.stomp_anonymous_user),
         loopback_users=config.loopback_users,
         handshake_timeout_ms=config.handshake_timeout_s * 1000,
         message_size_max=config.message_size_max,
