@@ -5,8 +5,8 @@ permissions, policies, parameters, virtual hosts, limits, alarms and logins, by 
 is a message without a body: its name is the routing key, what it is about stands in headers. Nobody pays for
 any of this unless the operator has switched it on, and no message costs anything for it.
 
-Not here: who says that something has happened. Source: RabbitMQ, "Event Exchange"; 3.10.8 asked with a
-script that is kept in tests/clients/test_rows_events.py.
+Not here: who says that something has happened. Source: RabbitMQ, "Event Exchange", and what
+3.10.8 was seen to say.
 """
 
 from __future__ import annotations

@@ -572,7 +572,7 @@ class VHost:
         if not source.bind(binding):
             return
         self.inbound.setdefault(destination, {})[binding] = None
-        self._core.events.tell("binding.created", **_about(binding), vhost=self.name)
+        self._tell_binding("binding.created", binding)
         if self._is_durable(binding):
             definition = kept.BindingDefinition(
                 self.name,
@@ -640,7 +640,22 @@ class VHost:
             del self.inbound[binding.destination]
         if self._is_durable(binding):
             self._core.undefine("binding", self._binding_key(binding))
-        self._core.events.tell("binding.deleted", **_about(binding), vhost=self.name)
+        self._tell_binding("binding.deleted", binding)
+
+    def _tell_binding(self, event: str, binding: Binding) -> None:
+        if not self._core.events.is_told:
+            return
+        to_exchange = isinstance(binding.destination, Exchange)
+        self._core.events.tell(
+            event,
+            source_name=binding.source.name,
+            source_kind="exchange",
+            destination_name=binding.destination.name,
+            destination_kind="exchange" if to_exchange else "queue",
+            routing_key=binding.key,
+            arguments=dict(binding.arguments),
+            vhost=self.name,
+        )
 
     def _remove_inbound(self, destination: Queue | Exchange) -> None:
         bindings = list(self.inbound.get(destination, ()))
@@ -736,16 +751,3 @@ def _demand_pairs(kind: str, name: str, vhost: str, pairs: tuple[tuple[str, Any,
 
 def _word(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _about(binding: Binding) -> dict[str, Any]:
-    """What an event says of a binding."""
-    to_exchange = isinstance(binding.destination, Exchange)
-    return {
-        "source_name": binding.source.name,
-        "source_kind": "exchange",
-        "destination_name": binding.destination.name,
-        "destination_kind": "exchange" if to_exchange else "queue",
-        "routing_key": binding.key,
-        "arguments": dict(binding.arguments),
-    }
