@@ -119,6 +119,17 @@ LIMITS = "Limits"
 LOGGING = "Logging"
 
 
+def _port(section: str, purpose: str) -> Row:
+    """A port that need not be there."""
+    return Row(
+        section,
+        PORT,
+        f"{purpose} 0 takes any free port, which the startup line names; `off`: there is none.",
+        minimum=OFF,
+        maximum=PORT_MAX,
+    )
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All settings of one broker. Raises ConfigError if one is out of its range."""
 
@@ -145,13 +156,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ] = 5672
     tls_port: Annotated[
         int,
-        Row(
+        _port(
             LISTENING,
-            PORT,
             "The TCP port for AMQP over TLS, which RabbitMQ has on 5671; it is opened when a certificate is "
-            "given. 0 takes any free port, which the startup line names; `off`: there is none.",
-            minimum=OFF,
-            maximum=PORT_MAX,
+            "given.",
         ),
     ] = 5671
     tls_certificate: Annotated[
@@ -232,35 +240,17 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     management_port: Annotated[
         int,
-        Row(
-            MANAGEMENT,
-            PORT,
-            "The TCP port of the management API, compatible with RabbitMQ's. 0 takes any free port, which "
-            "the startup line names; `off`: there is none.",
-            minimum=OFF,
-            maximum=PORT_MAX,
-        ),
+        _port(MANAGEMENT, "The TCP port of the management API, compatible with RabbitMQ's."),
     ] = 15672
     prometheus_port: Annotated[
         int,
-        Row(
-            MANAGEMENT,
-            PORT,
-            "The TCP port of the metrics for Prometheus, under RabbitMQ's names. 0 takes any free port, "
-            "which the startup line names; `off`: there is none.",
-            minimum=OFF,
-            maximum=PORT_MAX,
-        ),
+        _port(MANAGEMENT, "The TCP port of the metrics for Prometheus, under RabbitMQ's names."),
     ] = 15692
     management_tls_port: Annotated[
         int,
-        Row(
+        _port(
             MANAGEMENT,
-            PORT,
-            "The TCP port of the management API over TLS, opened when `management_tls_certificate` is "
-            "given. 0 takes any free port, which the startup line names; `off`: there is none.",
-            minimum=OFF,
-            maximum=PORT_MAX,
+            "The TCP port of the management API over TLS, opened when `management_tls_certificate` is given.",
         ),
     ] = 15671
     management_tls_certificate: Annotated[
@@ -278,13 +268,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ] = ""
     prometheus_tls_port: Annotated[
         int,
-        Row(
+        _port(
             MANAGEMENT,
-            PORT,
-            "The TCP port of the metrics over TLS, opened when `prometheus_tls_certificate` is given. 0 "
-            "takes any free port, which the startup line names; `off`: there is none.",
-            minimum=OFF,
-            maximum=PORT_MAX,
+            "The TCP port of the metrics over TLS, opened when `prometheus_tls_certificate` is given.",
         ),
     ] = 15691
     prometheus_tls_certificate: Annotated[
@@ -576,24 +562,17 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     kafka_port: Annotated[
         int,
-        Row(
+        _port(
             KAFKA,
-            PORT,
-            "The TCP port for Kafka clients, usually 9092; they are not served unless there is one. 0 takes "
-            "any free port, which the startup line names; `off`: there is none.",
-            minimum=OFF,
-            maximum=PORT_MAX,
+            "The TCP port for Kafka clients, usually 9092; they are not served unless there is one.",
         ),
     ] = OFF
     kafka_tls_port: Annotated[
         int,
-        Row(
+        _port(
             KAFKA,
-            PORT,
-            "The TCP port for Kafka clients over TLS, usually 9093; it is opened when a `tls_certificate` is "
-            "given. 0 takes any free port, which the startup line names; `off`: there is none.",
-            minimum=OFF,
-            maximum=PORT_MAX,
+            "The TCP port for Kafka clients over TLS, usually 9093; it is opened when a `tls_certificate` "
+            "is given.",
         ),
     ] = OFF
     kafka_advertised: Annotated[
@@ -747,35 +726,21 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     mqtt_port: Annotated[
         int,
-        Row(
-            MQTT,
-            PORT,
-            "The TCP port for MQTT clients, usually 1883; they are not served unless there is one. 0 takes "
-            "any free port, which the startup line names; `off`: there is none.",
-            minimum=OFF,
-            maximum=PORT_MAX,
-        ),
+        _port(MQTT, "The TCP port for MQTT clients, usually 1883; they are not served unless there is one."),
     ] = OFF
     mqtt_tls_port: Annotated[
         int,
-        Row(
+        _port(
             MQTT,
-            PORT,
             "The TCP port for MQTT clients over TLS, usually 8883; it is opened when a `tls_certificate` is "
-            "given. 0 takes any free port, which the startup line names; `off`: there is none.",
-            minimum=OFF,
-            maximum=PORT_MAX,
+            "given.",
         ),
     ] = OFF
     mqtt_websocket_port: Annotated[
         int,
-        Row(
+        _port(
             MQTT,
-            PORT,
-            "The TCP port for MQTT clients over WebSocket, usually 15675; it needs the extra `websocket`. 0 "
-            "takes any free port, which the startup line names; `off`: there is none.",
-            minimum=OFF,
-            maximum=PORT_MAX,
+            "The TCP port for MQTT clients over WebSocket, usually 15675; it needs the extra `websocket`.",
         ),
     ] = OFF
     mqtt_anonymous_user: Annotated[
@@ -811,36 +776,24 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     stomp_port: Annotated[
         int,
-        Row(
+        _port(
             STOMP,
-            PORT,
-            "The TCP port for STOMP clients, usually 61613; they are not served unless there is one. 0 takes "
-            "any free port, which the startup line names; `off`: there is none.",
-            minimum=OFF,
-            maximum=PORT_MAX,
+            "The TCP port for STOMP clients, usually 61613; they are not served unless there is one.",
         ),
     ] = OFF
     stomp_tls_port: Annotated[
         int,
-        Row(
+        _port(
             STOMP,
-            PORT,
             "The TCP port for STOMP clients over TLS, usually 61614 with RabbitMQ and 61612 with ActiveMQ; "
-            "it is opened when a `tls_certificate` is given. 0 takes any free port, which the startup line "
-            "names; `off`: there is none.",
-            minimum=OFF,
-            maximum=PORT_MAX,
+            "it is opened when a `tls_certificate` is given.",
         ),
     ] = OFF
     stomp_websocket_port: Annotated[
         int,
-        Row(
+        _port(
             STOMP,
-            PORT,
-            "The TCP port for STOMP clients over WebSocket, usually 15674; it needs the extra `websocket`. 0 "
-            "takes any free port, which the startup line names; `off`: there is none.",
-            minimum=OFF,
-            maximum=PORT_MAX,
+            "The TCP port for STOMP clients over WebSocket, usually 15674; it needs the extra `websocket`.",
         ),
     ] = OFF
     stomp_dialect: Annotated[
