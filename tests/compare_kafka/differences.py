@@ -8,18 +8,9 @@ fail, and one that passes is an error, so that the table stays true.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
-from tests.compare_kafka.case import Line
-
-
-@dataclass(frozen=True)
-class Difference:
-    """`lines` are those of Kafka's transcript that are others here, by their number."""
-
-    scenario: str
-    reason: str
-    lines: dict[int, Line]
+from tests.transcripts.case import Line
+from tests.transcripts.report import Difference
 
 
 def read_only(name: str, value: str | None) -> Line:
@@ -81,16 +72,6 @@ NOT_BUILT = {
     "kafka_python.table_of_versions": "keys of share groups and streams groups (K56, K58)",
 }
 """What is missing, by scenario."""
-
-
-def expected(scenario: str, recorded: list[Line]) -> list[Line]:
-    """Return what Pillarbox is to show where Kafka showed the recorded lines."""
-    lines = list(recorded)
-    for difference in DIFFERENCES:
-        if difference.scenario == scenario:
-            for number, line in difference.lines.items():
-                lines[number] = line
-    return lines
 
 
 def in_words() -> Iterator[str]:

@@ -10,20 +10,18 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.compare_kafka import recording
 from tests.compare_kafka.brokers import pillarbox
-from tests.compare_kafka.case import Broker
-from tests.compare_kafka.differences import NOT_BUILT, expected
-from tests.compare_kafka.registry import Scenario, all_scenarios, missing
-from tests.compare_kafka.report import difference
-
-SCENARIOS = all_scenarios()
+from tests.compare_kafka.case import Broker, Case
+from tests.compare_kafka.differences import DIFFERENCES, NOT_BUILT
+from tests.compare_kafka.suite import RECORDINGS, SCENARIOS
+from tests.transcripts.registry import Scenario
+from tests.transcripts.report import difference, expected
 
 
 def parameter(scenario: Scenario) -> object:
     marks = [pytest.mark.row(*scenario.rows)]
-    if reason := missing(scenario.file):
-        marks.append(pytest.mark.skip(reason=reason))
+    if scenario.missing:
+        marks.append(pytest.mark.skip(reason=scenario.missing))
     elif scenario.id in NOT_BUILT:
         marks.append(pytest.mark.xfail(strict=True, reason=f"not built: {NOT_BUILT[scenario.id]}"))
     return pytest.param(scenario, id=scenario.id, marks=marks)
@@ -38,9 +36,9 @@ def broker() -> Iterator[Broker]:
 @pytest.mark.parametrize("scenario", [parameter(each) for each in SCENARIOS])
 def test_clients_see_what_they_see_on_kafka(scenario: Scenario, broker: Broker) -> None:
     """Every line of the transcript."""
-    peer, transcripts = recording.load(scenario.file)
-    lines = expected(scenario.id, transcripts[scenario.name])
-    text = difference(scenario.id, peer, lines, broker.name, scenario.transcript(broker))
+    peer, transcripts = RECORDINGS.load(scenario.file)
+    lines = expected(DIFFERENCES, scenario.id, transcripts[scenario.name])
+    text = difference(scenario.id, peer, lines, broker.name, scenario.transcript(Case(broker)))
     if text:
         pytest.fail(text, pytrace=False)
 

@@ -5,62 +5,46 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
 
-from tests.compare_kafka.report import difference
-from tests.compare_messaging import suite
-from tests.compare_messaging.differences import expected
-from tests.compare_messaging.peers import PEERS, Target, pillarbox
-from tests.compare_messaging.suite import Line, Scenario, all_scenarios
-
-RUNS_TO_TRUST = 3  # A scenario that does not see the same in so many runs says nothing.
+from tests.compare_messaging.case import Case
+from tests.compare_messaging.differences import DIFFERENCES
+from tests.compare_messaging.peers import PEERS, pillarbox
+from tests.compare_messaging.suite import RECORDINGS, SCENARIOS
+from tests.transcripts.registry import chosen
+from tests.transcripts.report import difference, expected, stable
 
 
-def chosen(words: Sequence[str]) -> list[Scenario]:
-    """Return the scenarios with one of the words in their names."""
-    return [each for each in all_scenarios() if not words or any(word in each.id for word in words)]
-
-
-def stable(target: Target, scenario: Scenario) -> list[Line] | None:
-    """Return what a scenario sees, or None, with words, if that is not the same every time or an error."""
-    first = scenario.transcript(target)
-    for _ in range(RUNS_TO_TRUST - 1):
-        again = scenario.transcript(target)
-        if again != first or (first and first[-1][0] == "raised"):
-            print(difference(scenario.id, "first", first, "again", again) or f"{scenario.id}: {first}")
-            return None
-    return first
-
-
-def record(words: Sequence[str]) -> int:
+def record(words: list[str]) -> int:
     """Run scenarios on their peers and write the recordings."""
     dropped = 0
-    scenarios = chosen(words)
+    scenarios = chosen(SCENARIOS, words)
     for file in sorted({each.file for each in scenarios}):
-        transcripts = suite.load(file)[1]
+        transcripts = RECORDINGS.load(file)[1]
         of_file = [each for each in scenarios if each.file == file]
-        with PEERS[of_file[0].peer]() as target:
+        with PEERS[of_file[0].module.PEER]() as target:
             for scenario in of_file:
-                lines = stable(target, scenario)
+                lines = stable(scenario, lambda target=target: Case(target))  # type: ignore[misc]
                 dropped += lines is None
                 if lines is not None:
                     transcripts[scenario.name] = lines
                     print(f"{scenario.id}: {len(lines)} lines", flush=True)
-            there = [each.name for each in all_scenarios() if each.file == file]
-            suite.save(file, target.name, {name: transcripts[name] for name in there if name in transcripts})
+            there = [each.name for each in SCENARIOS if each.file == file]
+            RECORDINGS.save(
+                file, target.name, {name: transcripts[name] for name in there if name in transcripts}
+            )
     return 1 if dropped else 0
 
 
-def replay(words: Sequence[str]) -> int:
+def replay(words: list[str]) -> int:
     """Run scenarios on Pillarbox; print what differs from the recordings."""
     found = 0
-    scenarios = chosen(words)
-    for protocol in sorted({each.protocol for each in scenarios}):
+    scenarios = chosen(SCENARIOS, words)
+    for protocol in sorted({each.module.PROTOCOL for each in scenarios}):
         with pillarbox(protocol) as target:
-            for scenario in (each for each in scenarios if each.protocol == protocol):
-                peer, transcripts = suite.load(scenario.file)
-                lines = expected(scenario.id, transcripts.get(scenario.name, []))
-                text = difference(scenario.id, peer, lines, target.name, scenario.transcript(target))
+            for scenario in (each for each in scenarios if protocol == each.module.PROTOCOL):
+                peer, transcripts = RECORDINGS.load(scenario.file)
+                lines = expected(DIFFERENCES, scenario.id, transcripts.get(scenario.name, []))
+                text = difference(scenario.id, peer, lines, target.name, scenario.transcript(Case(target)))
                 found += bool(text)
                 print(text or f"{scenario.id}: the same", flush=True)
     print(f"{len(scenarios)} scenarios, {found} differ")

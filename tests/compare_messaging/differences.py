@@ -2,19 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from tests.compare_messaging.suite import Line
-
-
-@dataclass(frozen=True)
-class Difference:
-    """`lines` are those of the peer's transcript that are others here, by their number."""
-
-    scenario: str
-    reason: str
-    lines: dict[int, Line]
-
+from tests.transcripts.report import Difference
 
 DIFFERENCES: tuple[Difference, ...] = (
     Difference(
@@ -26,13 +14,3 @@ DIFFERENCES: tuple[Difference, ...] = (
 
 NOT_BUILT = {}
 """What is missing, by scenario: its test is expected to fail, and one that passes is an error."""
-
-
-def expected(scenario: str, recorded: list[Line]) -> list[Line]:
-    """Return what Pillarbox is to show where the peer showed the recorded lines."""
-    lines = list(recorded)
-    for difference in DIFFERENCES:
-        if difference.scenario == scenario:
-            for number, line in difference.lines.items():
-                lines[number] = line
-    return lines

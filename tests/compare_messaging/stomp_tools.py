@@ -10,7 +10,8 @@ from typing import Any
 
 import stomp
 
-from tests.compare_messaging.suite import Case, scenario
+from tests.compare_messaging.case import Case
+from tests.transcripts.registry import scenario
 
 HOST = "127.0.0.1"
 WAIT_S = 10
@@ -237,16 +238,6 @@ def what_is_wrong_closes(case: Case) -> None:
         client.connection.send_frame(command, headers)
         case.saw(command, client.hear()[0])
         client.leave()
-
-
-@scenario("R142")
-def a_wrong_password(case: Case) -> None:
-    connection = stomp.Connection12([(HOST, case.port)], reconnect_attempts_max=1, vhost="/")
-    try:
-        connection.connect("guest", "wrong", wait=True)
-        case.saw("let in")
-    except stomp.exception.ConnectFailedException:
-        case.saw("refused")
 
 
 @scenario("R142")

@@ -8,13 +8,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.compare_kafka.report import difference
-from tests.compare_messaging import suite
-from tests.compare_messaging.differences import DIFFERENCES, NOT_BUILT, expected
+from tests.compare_messaging.case import Case
+from tests.compare_messaging.differences import DIFFERENCES, NOT_BUILT
 from tests.compare_messaging.peers import PROTOCOLS, Target, pillarbox
-from tests.compare_messaging.suite import Scenario, all_scenarios
-
-SCENARIOS = all_scenarios()
+from tests.compare_messaging.suite import RECORDINGS, SCENARIOS
+from tests.transcripts.registry import Scenario
+from tests.transcripts.report import difference, expected
 
 
 def parameter(scenario: Scenario) -> object:
@@ -33,12 +32,12 @@ def targets() -> Iterator[dict[str, Target]]:
 @pytest.mark.parametrize("scenario", [parameter(each) for each in SCENARIOS])
 def test_clients_see_what_they_see_on_the_peer(scenario: Scenario, targets: dict[str, Target]) -> None:
     """Every line of the transcript."""
-    if reason := suite.missing(scenario.file):
+    if reason := scenario.missing:
         (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
-    peer, transcripts = suite.load(scenario.file)
-    target = targets[scenario.protocol]
-    lines = expected(scenario.id, transcripts[scenario.name])
-    text = difference(scenario.id, peer, lines, target.name, scenario.transcript(target))
+    peer, transcripts = RECORDINGS.load(scenario.file)
+    target = targets[scenario.module.PROTOCOL]
+    lines = expected(DIFFERENCES, scenario.id, transcripts[scenario.name])
+    text = difference(scenario.id, peer, lines, target.name, scenario.transcript(Case(target)))
     if text:
         pytest.fail(text, pytrace=False)
 
@@ -50,8 +49,6 @@ def test_no_scenario_made_a_traceback(targets: dict[str, Target]) -> None:
 
 
 def test_every_scenario_is_recorded_and_nothing_else() -> None:
-    recorded = [
-        f"{path.stem}.{name}" for path in suite.RECORDINGS.glob("*.json") for name in suite.load(path.stem)[1]
-    ]
+    recorded = RECORDINGS.ids()
     assert sorted(recorded) == sorted(each.id for each in SCENARIOS)
     assert {each.scenario for each in DIFFERENCES} | set(NOT_BUILT) <= set(recorded)

@@ -14,7 +14,7 @@ from aiokafka.structs import OffsetAndMetadata
 
 from bench.kafka_peer import USERS
 from tests.compare_kafka.case import Case
-from tests.compare_kafka.registry import scenario
+from tests.transcripts.registry import scenario
 
 WAIT_S = 15.0
 QUICK = {"retry_backoff_ms": 20}

@@ -15,7 +15,6 @@ from confluent_kafka.admin import (
 )
 
 from tests.compare_kafka.case import Case
-from tests.compare_kafka.registry import scenario
 from tests.compare_kafka.scenarios.confluent_tools import (
     WAIT_S,
     admin,
@@ -29,6 +28,7 @@ from tests.compare_kafka.scenarios.confluent_tools import (
     topic,
     values,
 )
+from tests.transcripts.registry import scenario
 
 
 def partitions_of(case: Case, name: str) -> int:

@@ -8,7 +8,6 @@ from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, IsolationLevel, TopicP
 from confluent_kafka.admin import OffsetSpec
 
 from tests.compare_kafka.case import Case
-from tests.compare_kafka.registry import scenario
 from tests.compare_kafka.scenarios.confluent_tools import (
     WAIT_S,
     admin,
@@ -23,6 +22,7 @@ from tests.compare_kafka.scenarios.confluent_tools import (
     topic,
     values,
 )
+from tests.transcripts.registry import scenario
 
 HOUR_MS = 3_600_000
 START_MS = 1_700_000_000_000

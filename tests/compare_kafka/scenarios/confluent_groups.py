@@ -14,7 +14,6 @@ from confluent_kafka import (
 from confluent_kafka.admin import OffsetSpec  # noqa: F401
 
 from tests.compare_kafka.case import Case
-from tests.compare_kafka.registry import scenario
 from tests.compare_kafka.scenarios.confluent_tools import (
     NONE,
     WAIT_S,
@@ -30,6 +29,7 @@ from tests.compare_kafka.scenarios.confluent_tools import (
     topic,
     values,
 )
+from tests.transcripts.registry import scenario
 
 
 class Member:

@@ -7,7 +7,6 @@ import time
 from confluent_kafka import KafkaException
 
 from tests.compare_kafka.case import Case
-from tests.compare_kafka.registry import scenario
 from tests.compare_kafka.scenarios.confluent_tools import (
     admin,
     error_name,
@@ -18,6 +17,7 @@ from tests.compare_kafka.scenarios.confluent_tools import (
     topic,
     values,
 )
+from tests.transcripts.registry import scenario
 
 CODECS = ("none", "gzip", "snappy", "lz4", "zstd")
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from confluent_kafka import TopicPartition
 
 from tests.compare_kafka.case import Case
-from tests.compare_kafka.registry import scenario
 from tests.compare_kafka.scenarios.confluent_tools import (
     WAIT_S,
     committed,
@@ -17,6 +16,7 @@ from tests.compare_kafka.scenarios.confluent_tools import (
     topic,
     values,
 )
+from tests.transcripts.registry import scenario
 
 
 @scenario("K2", "K7", "K54", "K60")

@@ -8,8 +8,8 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 
 from bench.kafka_peer import USERS
 from tests.compare_kafka.case import Case
-from tests.compare_kafka.registry import scenario
 from tests.compare_kafka.scenarios.confluent_tools import COMMON, error_name, read_all, topic
+from tests.transcripts.registry import scenario
 
 MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 

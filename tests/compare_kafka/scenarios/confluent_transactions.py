@@ -8,7 +8,6 @@ from typing import Any
 from confluent_kafka import KafkaException, Producer, TopicPartition
 
 from tests.compare_kafka.case import Case
-from tests.compare_kafka.registry import scenario
 from tests.compare_kafka.scenarios.confluent_tools import (
     NONE,
     WAIT_S,
@@ -24,6 +23,7 @@ from tests.compare_kafka.scenarios.confluent_tools import (
     topic,
     values,
 )
+from tests.transcripts.registry import scenario
 
 COMMITTED: Config = {"isolation.level": "read_committed"}
 UNCOMMITTED: Config = {"isolation.level": "read_uncommitted"}

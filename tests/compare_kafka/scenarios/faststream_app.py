@@ -10,7 +10,7 @@ from faststream.confluent import KafkaBroker as ConfluentBroker
 from faststream.kafka import KafkaBroker
 
 from tests.compare_kafka.case import Case
-from tests.compare_kafka.registry import scenario
+from tests.transcripts.registry import scenario
 
 WAIT_S = 20.0
 

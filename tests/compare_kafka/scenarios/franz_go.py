@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 from tests.compare_kafka.case import Case
-from tests.compare_kafka.registry import scenario
 from tests.compare_kafka.scenarios.programs_tools import Program
+from tests.transcripts.registry import scenario
 
 SOURCE = Path(__file__).resolve().parent.parent / "franz"
 BUILD_TIMEOUT_S = 300

@@ -10,8 +10,8 @@ from typing import Any
 
 from bench.kafka_peer import USERS
 from tests.compare_kafka.case import Case
-from tests.compare_kafka.registry import scenario
 from tests.compare_kafka.scenarios.java_tools import missing, run, saw, written
+from tests.transcripts.registry import scenario
 
 __all__ = ["missing"]
 

@@ -17,7 +17,7 @@ from kafka.structs import OffsetAndMetadata
 from bench.kafka_peer import USERS
 from scripts.kafka_codec.package import NOT_FOR_CLIENTS
 from tests.compare_kafka.case import Case
-from tests.compare_kafka.registry import scenario
+from tests.transcripts.registry import scenario
 
 WAIT_S = 15.0
 QUICK = {"reconnect_backoff_ms": 10, "retry_backoff_ms": 20}

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 
 from tests.compare_kafka.case import Case
-from tests.compare_kafka.registry import scenario
+from tests.transcripts.registry import scenario
 
 TIMEOUT_S = 20
 

@@ -9,7 +9,8 @@ import aiomqtt
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from tests.compare_messaging.suite import Case, scenario
+from tests.compare_messaging.case import Case
+from tests.transcripts.registry import scenario
 
 PROTOCOL = "mqtt"
 PEER = "mosquitto"

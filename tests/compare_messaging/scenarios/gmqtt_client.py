@@ -8,7 +8,8 @@ from typing import Any
 import gmqtt
 from gmqtt.mqtt.constants import MQTTv50, MQTTv311
 
-from tests.compare_messaging.suite import Case, scenario
+from tests.compare_messaging.case import Case
+from tests.transcripts.registry import scenario
 
 PROTOCOL = "mqtt"
 PEER = "mosquitto"

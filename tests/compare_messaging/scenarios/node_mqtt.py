@@ -7,7 +7,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from tests.compare_messaging.suite import Case, scenario
+from tests.compare_messaging.case import Case
+from tests.transcripts.registry import scenario
 
 PROTOCOL = "mqtt"
 PEER = "mosquitto"

@@ -10,7 +10,8 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from tests.compare_messaging.suite import Case, scenario
+from tests.compare_messaging.case import Case
+from tests.transcripts.registry import scenario
 
 PROTOCOL = "mqtt"
 PEER = "mosquitto"

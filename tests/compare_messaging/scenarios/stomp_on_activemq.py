@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-from tests.compare_messaging.stomp_tools import (  # noqa: F401  (scenarios of this file, too)
-    Client,
-    acknowledged_one_by_one,
-    acknowledged_up_to,
-    escaped_headers,
-    every_version,
-    heart_beats,
-    round_robin,
-    topics,
-    transactions,
-    unsubscribing,
-    what_is_wrong_closes,
-)
-from tests.compare_messaging.suite import Case, scenario
+from tests.compare_messaging import stomp_tools
+from tests.compare_messaging.case import Case
+from tests.compare_messaging.stomp_tools import Client
+from tests.transcripts.registry import scenario
 
+SHARED = stomp_tools
 PROTOCOL = "stomp-activemq"
 PEER = "activemq"
 

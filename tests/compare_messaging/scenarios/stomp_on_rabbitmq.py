@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-from tests.compare_messaging.stomp_tools import (  # noqa: F401  (scenarios of this file, too)
-    Client,
-    a_wrong_password,
-    acknowledged_one_by_one,
-    acknowledged_up_to,
-    escaped_headers,
-    every_version,
-    heart_beats,
-    round_robin,
-    topics,
-    transactions,
-    unsubscribing,
-    what_is_wrong_closes,
-)
-from tests.compare_messaging.suite import Case, scenario
+import stomp
 
+from tests.compare_messaging import stomp_tools
+from tests.compare_messaging.case import Case
+from tests.compare_messaging.stomp_tools import HOST, Client
+from tests.transcripts.registry import scenario
+
+SHARED = stomp_tools
 PROTOCOL = "stomp"
 PEER = "rabbitmq"
 
@@ -120,3 +112,13 @@ def queue_arguments(case: Case) -> None:
         client.answer(headers)
     case.saw("the newest two, and the one that was out", got)
     client.leave()
+
+
+@scenario("R142")
+def a_wrong_password(case: Case) -> None:
+    connection = stomp.Connection12([(HOST, case.port)], reconnect_attempts_max=1, vhost="/")
+    try:
+        connection.connect("guest", "wrong", wait=True)
+        case.saw("let in")
+    except stomp.exception.ConnectFailedException:
+        case.saw("refused")
