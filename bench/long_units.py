@@ -161,7 +161,7 @@ def pages(broker: Broker, part: float) -> Iterator[None]:
         "sort=message_stats.publish_details.rate&sort_reverse=true",
         "sort=name",
         "use_regex=true&name=q-.*7%24",
-        "use_regex=true&name=(q%7Cq-)%2B%5Cd*9",
+        "use_regex=true&name=(q-%5Cd%2B)%3F9",
     ):
         broker.http("GET", f"/api/queues?page=1&page_size=500&{query}")
 

@@ -16,7 +16,7 @@ from pillarbox.broker.stream import StreamQueue
 from pillarbox.errors import BrokerError, Reason
 
 if TYPE_CHECKING:
-    from pillarbox.broker.exchange import Exchange
+    from pillarbox.broker.exchange import Binding, Exchange
     from pillarbox.broker.queue import Queue
     from pillarbox.broker.vhost import VHost
 
@@ -118,6 +118,15 @@ def _removal(vhost: VHost, exchange: Exchange, partitions: Sequence[Queue]) -> G
 
 def is_super_stream(exchange: Exchange) -> bool:
     return exchange.arguments.get(MARK) is True
+
+
+def is_partition_binding(binding: Binding) -> bool:
+    """Does it make a stream a partition of a super stream?"""
+    return (
+        is_super_stream(binding.source)
+        and isinstance(binding.destination, StreamQueue)
+        and isinstance(binding.arguments.get(ORDER), int)
+    )
 
 
 def partitions_of(exchange: Exchange) -> list[StreamQueue]:

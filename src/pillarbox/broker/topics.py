@@ -11,6 +11,7 @@ K31. Invariant: a topic found before is good as long as its stamp is valid.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Container, Iterator, Mapping
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
@@ -18,12 +19,13 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from pillarbox.broker import definitions as kept
-from pillarbox.broker.exchange import Stamp
+from pillarbox.broker.exchange import Binding, Stamp
 from pillarbox.broker.stream import StreamQueue
 from pillarbox.broker.super_stream import (
     ORDER,
     add_super_stream,
     delete_super_stream,
+    is_partition_binding,
     is_super_stream,
     mark_super_stream,
     partitions_of,
@@ -64,6 +66,8 @@ class Topics:
         """What was looked up before; at most as many as there were topics."""
         self._names: dict[bytes, str] = {}
         """By id."""
+        self._listed: list[str] = []
+        """The names of all, sorted."""
 
     def __repr__(self) -> str:
         return f"<Topics of {self._vhost.name!r}>"
@@ -95,10 +99,7 @@ class Topics:
 
     def _is_partition(self, stream: StreamQueue) -> bool:
         """Is it part of a super stream? Such a stream is no topic beside. Cost: that of `bindings_to`."""
-        return any(
-            is_super_stream(binding.source) and stream in partitions_of(binding.source)
-            for binding in self._vhost.bindings_to(stream)
-        )
+        return any(map(is_partition_binding, self._vhost.bindings_to(stream)))
 
     def by_id(self, identity: bytes) -> Topic | None:
         """The topic with this id. Cost: that of `all` where nobody has looked it up by name before."""
@@ -112,20 +113,8 @@ class Topics:
         return topic
 
     def all(self) -> Iterator[Topic]:
-        """Every topic, by name. Cost: O(queues + exchanges)."""
-        vhost = self._vhost
-        names = [exchange.name for exchange in vhost.exchanges.values() if is_super_stream(exchange)]
-        # Found before, as a rule, which makes this a look into a dictionary for each.
-        parts = {stream for topic in map(self.get, names) if topic is not None for stream in topic.partitions}
-        names += [
-            queue.name
-            for queue in vhost.queues.values()
-            if isinstance(queue, StreamQueue) and queue not in parts
-        ]
-        for name in sorted(set(names)):
-            topic = self.get(name)
-            if topic is not None:
-                yield topic
+        """Every topic, by name, as it is when its turn comes: this may be taken in slices."""
+        return filter(None, map(self.get, tuple(self._listed)))
 
     def settings(self, topic: Topic) -> Mapping[str, str]:
         """What the topic was given, in the words of the head that gave it."""
@@ -211,8 +200,30 @@ class Topics:
         else:
             vhost.remove_queue(topic.partitions[0])
 
+    def look_at(self, name: str) -> None:
+        """A stream or a super stream of this name has come or gone, or is bound otherwise."""
+        position = bisect_left(self._listed, name)
+        listed = self._listed[position : position + 1] == [name]
+        if self._is_topic(name) != listed:
+            self._found.pop(name, None)
+            self._listed[position : position + listed] = [] if listed else [name]
+
+    def rebound(self, binding: Binding) -> None:
+        """A binding has come or gone."""
+        if is_partition_binding(binding):
+            self.look_at(binding.destination.name)
+            self.look_at(binding.source.name)
+
+    def _is_topic(self, name: str) -> bool:
+        exchange = self._vhost.exchanges.get(name)
+        if exchange is not None and is_super_stream(exchange):
+            return any(map(is_partition_binding, exchange.bindings.values()))
+        queue = self._vhost.queues.get(name)
+        return isinstance(queue, StreamQueue) and not self._is_partition(queue)
+
     def forget(self, name: str) -> None:
         """A stream or super stream of this name is gone, and with it what was kept of the topic."""
+        self.look_at(name)
         if self._settings.pop(name, None) is not None:
             self._core.undefine(KIND, self._key(name))
 

@@ -34,6 +34,7 @@ from pillarbox.broker.queue import Queue
 from pillarbox.broker.routing import KINDS
 from pillarbox.broker.run import message_bytes_of
 from pillarbox.broker.stream import StreamQueue
+from pillarbox.broker.super_stream import is_super_stream
 from pillarbox.broker.topics import Topics
 from pillarbox.engine.base import NO_EXPIRATION
 from pillarbox.errors import BrokerError, Reason
@@ -246,6 +247,8 @@ class VHost:
             hold=self._core.changes.hold,
         )
         self.exchanges[name] = exchange
+        if is_super_stream(exchange):
+            self.topics.look_at(name)
         self._govern_exchange(exchange, self._applied_to("exchange", name))
         for source in self._naming.get(name, ()):
             source.set_alternate(exchange)
@@ -397,6 +400,8 @@ class VHost:
     ) -> Queue:
         queue = self._make_queue(uid, name, durable, auto_delete, owner, arguments)
         self.queues[name] = queue
+        if queue.in_log:
+            self.topics.look_at(name)
         self._govern_queue(queue, self._applied_to(queue.kind, name))
         return queue
 
@@ -571,7 +576,7 @@ class VHost:
             self._core.demand_storage()
         if not source.bind(binding):
             return
-        self.inbound.setdefault(destination, {})[binding] = None
+        self._link(binding)
         self._tell_binding("binding.created", binding)
         if self._is_durable(binding):
             definition = kept.BindingDefinition(
@@ -632,12 +637,17 @@ class VHost:
         """The bindings that lead to a queue or an exchange."""
         return iter(self.inbound.get(destination, ()))
 
+    def _link(self, binding: Binding) -> None:
+        self.inbound.setdefault(binding.destination, {})[binding] = None
+        self.topics.rebound(binding)
+
     def _unlink(self, binding: Binding) -> None:
         binding.source.unbind(binding.destination, binding.key, binding.arguments)
         inbound = self.inbound[binding.destination]
         del inbound[binding]
         if not inbound:
             del self.inbound[binding.destination]
+        self.topics.rebound(binding)
         if self._is_durable(binding):
             self._core.undefine("binding", self._binding_key(binding))
         self._tell_binding("binding.deleted", binding)
@@ -709,7 +719,7 @@ class VHost:
         destination = destinations[definition.destination]
         binding = Binding(source, destination, definition.key, definition.arguments)
         source.bind(binding)
-        self.inbound.setdefault(destination, {})[binding] = None
+        self._link(binding)
 
 
 class _Never:
