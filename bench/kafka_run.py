@@ -4,176 +4,152 @@ confluent-kafka (librdkafka) produces to a topic and then consumes it, against b
 interleaved rounds; the median counts. Topics are as each broker makes them for a client, so what is answered
 is written and not synced, on both (T15). Kafka runs with the virtual machine that its own start script asks
 for. The client takes much of two cores itself: figures are of the pair, processor time is the broker's alone.
+Then, on the same two brokers: latency at a steady rate, and a thousand topics.
 
-Writes `bench/kafka.json` and the table in `bench/KAFKA.md`. Not here: latency of single messages, groups.
+Writes `bench/kafka.json` and the table in `bench/KAFKA.md`. Not here: what clients do (`kafka_load`), groups.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import statistics
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
-from confluent_kafka.cimpl import NewTopic
 
 from bench import machine
+from bench.kafka_load import TIMEOUT_S, Broker, Row, bootstrap, measure, measure_latency, measure_topics
 from bench.kafka_peer import USUAL_JVM, Kafka, missing
-from bench.peers import HOST, Pillarbox
+from bench.peers import Pillarbox
 
 HERE = Path(__file__).resolve().parent
 ROUNDS = 3
-TIMEOUT_S = 60.0
-
-
-class Row(NamedTuple):
-    """One load."""
-
-    size: int
-    """Bytes of a value."""
-    acks: str = "all"
-    codec: str = "none"
-    partitions: int = 1
-    messages: int = 300_000
-    """In a round."""
-
-    @property
-    def title(self) -> str:
-        parts = [f"{self.size} bytes", f"acks {self.acks}", self.codec]
-        return ", ".join(parts + ([f"{self.partitions} partitions"] if self.partitions > 1 else []))
-
-
 ROWS = (
     *(Row(100, acks=acks) for acks in ("0", "1", "all")),
     *(Row(1000, acks=acks, messages=150_000) for acks in ("0", "1", "all")),
     *(Row(1000, codec=codec, messages=150_000) for codec in ("gzip", "snappy", "lz4", "zstd")),
     Row(100, partitions=100),
 )
+RATES = (1_000, 5_000)
+LATENCY_S = 10.0
+TOPICS = 1_000
+MESSAGES_EACH = 100
+
+_numbers = itertools.count()
+
+Medians = dict[str, tuple[float, ...]]
+"""Figures by the peer's name."""
 
 
-class Figures(NamedTuple):
-    """What one round of one row showed."""
+class Start(NamedTuple):
+    """A peer that has nothing to do."""
 
-    produced: float
-    """Messages a second, until the last was answered."""
-    consumed: float
-    cpu_s: float
-    """Of the broker, for a million messages in and out."""
-
-
-def bootstrap(peer: Pillarbox | Kafka) -> str:
-    return peer.bootstrap if isinstance(peer, Kafka) else f"{HOST}:{peer.ports['kafka']}"
+    took_s: float
+    """Until it answers."""
+    idle_mib: float
+    """Resident, two seconds later."""
 
 
-def measure(peer: Pillarbox | Kafka, row: Row, topic: str) -> Figures:
-    """One round: make a topic, fill it, read it."""
-    where: dict[str, Any] = {"bootstrap.servers": bootstrap(peer)}
-    admin = AdminClient(where)
-    for made in admin.create_topics([NewTopic(topic, row.partitions, 1)]).values():
-        made.result(TIMEOUT_S)
-    before_s = machine.cpu_s(peer.pid)
-    produced = _produce(where, row, topic)
-    consumed = _consume(where, row, topic)
-    cpu_s = (machine.cpu_s(peer.pid) - before_s) * 1e6 / row.messages
-    return Figures(row.messages / produced, row.messages / consumed, cpu_s)
+def makers() -> list[Broker]:
+    """The peers that there are."""
+    found: list[Broker] = [Pillarbox(options=("--kafka-port", "0"))]
+    if reason := missing():
+        print(f"no Apache Kafka: {reason}", file=sys.stderr)
+    else:
+        found.append(Kafka(jvm=USUAL_JVM))
+    return found
 
 
-def _produce(where: dict[str, Any], row: Row, topic: str) -> float:
-    """Seconds until everything was answered."""
-    producer = Producer(
-        {
-            **where,
-            "acks": row.acks,
-            "compression.type": row.codec,
-            "linger.ms": 5,
-            "queue.buffering.max.messages": 1_000_000,
-        }
-    )
-    # Half of it is like the rest of it, as in most text.
-    body = (b"pillarbox " * row.size)[: row.size // 2] + bytes(
-        i * 37 % 251 for i in range(row.size - row.size // 2)
-    )
-    producer.list_topics(topic, timeout=TIMEOUT_S)
-    began = time.perf_counter()
-    for number in range(row.messages):
-        while True:
-            try:
-                producer.produce(topic, body, partition=number % row.partitions)
-                break
-            except BufferError:
-                producer.poll(0.01)
-        if number % 10_000 == 0:
-            producer.poll(0)
-    assert producer.flush(TIMEOUT_S) == 0, "not everything was answered in time"
-    return time.perf_counter() - began
+def medians(peers: Sequence[Broker], rounds: int, act: Callable[[Broker, str], tuple[float, ...]]) -> Medians:
+    """Let the peers take turns, each time with another name for a topic; the median of each figure."""
+    found: dict[str, list[tuple[float, ...]]] = {peer.name: [] for peer in peers}
+    for _ in range(rounds):
+        name = f"bench-{next(_numbers)}"
+        for peer in peers:
+            found[peer.name].append(act(peer, name))
+    result = {name: tuple(map(statistics.median, zip(*turns, strict=True))) for name, turns in found.items()}
+    print(", ".join(f"{name} {[round(one, 2) for one in each]}" for name, each in result.items()), flush=True)
+    return result
 
 
-def _consume(where: dict[str, Any], row: Row, topic: str) -> float:
-    """Seconds until everything was read."""
-    consumer = Consumer(
-        {
-            **where,
-            "group.id": "bench",
-            "enable.auto.commit": False,
-            # Without these the client lies idle for a second whenever it has read 64 MB ahead.
-            "queued.min.messages": 1_000_000,
-            "queued.max.messages.kbytes": 1 << 20,
-        }
-    )
-    consumer.assign([TopicPartition(topic, partition, 0) for partition in range(row.partitions)])
-    began = time.perf_counter()
-    seen = 0
-    while seen < row.messages:
-        found = consumer.consume(10_000, TIMEOUT_S)
-        assert found, f"{seen} of {row.messages} came"
-        seen += len(found)
-    took = time.perf_counter() - began
-    consumer.close()
-    return took
-
-
-def compare(rows: Sequence[Row], rounds: int) -> Iterator[tuple[Row, dict[str, Figures]]]:
-    """The medians of every row, of both brokers."""
-    with ExitStack() as stack:
-        peers: list[Pillarbox | Kafka] = [stack.enter_context(Pillarbox(options=("--kafka-port", "0")))]
-        if reason := missing():
-            print(f"no Apache Kafka: {reason}", file=sys.stderr)
-        else:
-            peers.append(stack.enter_context(Kafka(jvm=USUAL_JVM)))
-        for number, row in enumerate(rows):
-            found: dict[str, list[Figures]] = {peer.name: [] for peer in peers}
-            for turn in range(rounds):
-                for peer in peers:
-                    found[peer.name].append(measure(peer, row, f"bench-{number}-{turn}"))
-            medians = {
-                name: Figures(*(statistics.median(column) for column in zip(*figures, strict=True)))
-                for name, figures in found.items()
-            }
-            yield row, medians
-        sizes = {peer.name: machine.rss_mb(peer.pid) for peer in peers}
-        print(f"resident MiB at the end: {sizes}", file=sys.stderr)
-
-
-def started(peer: Pillarbox | Kafka) -> tuple[float, float]:
-    """Seconds until a peer answers, and its resident MiB when it has done nothing else for two seconds."""
+def started(peer: Broker) -> Start:
     began = time.perf_counter()
     with peer:
-        took = time.perf_counter() - began
+        took_s = time.perf_counter() - began
         AdminClient({"bootstrap.servers": bootstrap(peer)}).list_topics(timeout=TIMEOUT_S)
         time.sleep(2)
-        return took, machine.rss_mb(peer.pid)
+        return Start(took_s, machine.rss_mb(peer.pid))
 
 
-def table(results: dict[str, Any]) -> str:
-    """The page that `bench/KAFKA.md` is."""
-    names = list(next(iter(results["rows"].values())))
+def compare(rounds: int, part: float) -> dict[str, Any]:
+    """Everything, by the table that it stands in; `part` of the messages and of the time."""
+    results: dict[str, Any] = {"rows": {}, "latency": {}, "topics": {}}
+    with ExitStack() as stack:
+        peers = [stack.enter_context(peer) for peer in makers()]
+        for row in ROWS:
+            print(row.title, end=": ")
+            load = row._replace(messages=int(row.messages * part))
+            results["rows"][row.title] = medians(peers, rounds, partial(measure, row=load))
+        for rate in RATES:
+            print(title := f"{rate:,} a second", end=": ")
+            paced = partial(measure_latency, rate=rate, seconds=LATENCY_S * part)
+            results["latency"][title] = medians(peers, rounds, paced)
+        count = int(TOPICS * part)
+        print(title := f"{count:,} topics", end=": ")
+        wide = partial(measure_topics, count=count, each=MESSAGES_EACH)
+        results["topics"][title] = medians(peers, 1, wide)
+        results["end_mib"] = {peer.name: (machine.rss_mb(peer.pid),) for peer in peers}
+    results["starts"] = {peer.name: started(peer) for peer in makers()}
+    return results
+
+
+Column = tuple[str, str, int]
+"""Its words, the format of its figures, and what the ratio is: of ours to theirs (1), of theirs to ours (-1),
+or not shown (0)."""
+
+TABLES: dict[str, tuple[Column, ...]] = {
+    "rows": (
+        ("produced a second", ",.0f", 1),
+        ("consumed a second", ",.0f", 1),
+        ("CPU s per million", ".1f", 0),
+    ),
+    "latency": (("p50 ms", ".2f", -1), ("p99 ms", ".2f", -1), ("CPU s per million", ".1f", 0)),
+    "topics": (
+        ("created in s", ".1f", -1),
+        ("produced a second", ",.0f", 1),
+        ("consumed a second", ",.0f", 1),
+        ("memory for them, MiB", ".0f", -1),
+    ),
+}
+
+
+def table(first: str, columns: Sequence[Column], rows: dict[str, Medians]) -> list[str]:
+    """A table in Markdown: for each column the peers' figures, and how many times better ours is."""
+    ours, *others = next(iter(rows.values()))
+    heads = [first]
+    for words, _, direction in columns:
+        heads += [f"{words}: {name}" for name in (ours, *others)] + ["ratio"] * (len(others) * abs(direction))
+    lines = [f"| {' | '.join(heads)} |", f"|{' --- |' * len(heads)}"]
+    for title, figures in rows.items():
+        cells = [title]
+        for place, (_, form, direction) in enumerate(columns):
+            cells += [format(figures[name][place], form) for name in (ours, *others)]
+            ratios = [figures[ours][place] / figures[name][place] for name in others]
+            cells += [f"{ratio**direction:.1f} x" for ratio in ratios if direction]
+        lines.append(f"| {' | '.join(cells)} |")
+    return [*lines, ""]
+
+
+def page(results: dict[str, Any]) -> str:
+    """What `bench/KAFKA.md` is."""
     lines = [
         "# Pillarbox beside Apache Kafka",
         "",
@@ -183,46 +159,31 @@ def table(results: dict[str, Any]) -> str:
         f"- Interpreter of Pillarbox: {results['interpreter']}",
         "",
     ]
-    ours, *others = names
-    heads = ["workload"]
-    for rate in ("produced a second", "consumed a second"):
-        heads += [f"{rate}: {name}" for name in names] + ["ratio"] * len(others)
-    heads += [f"CPU s per million: {name}" for name in names]
-    lines += [f"| {' | '.join(heads)} |", f"|{' --- |' * len(heads)}"]
-    for title, figures in results["rows"].items():
-        cells = [title]
-        for what in (0, 1):
-            cells += [f"{figures[name][what]:,.0f}" for name in names]
-            cells += [f"{figures[ours][what] / figures[name][what]:.1f} x" for name in others]
-        cells += [f"{figures[name][2]:.1f}" for name in names]
-        lines.append(f"| {' | '.join(cells)} |")
-    lines += ["", "| | start, s | idle, MiB |", "| --- | --: | --: |"]
-    lines += [f"| {name} | {took:.2f} | {size:.0f} |" for name, (took, size) in results["starts"].items()]
+    firsts = {"rows": "workload", "latency": "at a steady rate", "topics": ""}
+    for name, columns in TABLES.items():
+        lines += table(firsts[name], columns, results[name])
+    lines += ["| | start, s | idle, MiB | at the end, MiB |", "| --- | --: | --: | --: |"]
+    for name, (took_s, idle_mib) in results["starts"].items():
+        (end_mib,) = results["end_mib"][name]
+        lines.append(f"| {name} | {took_s:.2f} | {idle_mib:.0f} | {end_mib:.0f} |")
     return "\n".join(lines) + "\n"
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.kafka_run", description=__doc__)
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="of each row (default %(default)s)")
+    parser.add_argument(
+        "--part", type=float, default=1.0, help="of the size; less than 1 writes nothing (default 1)"
+    )
     arguments = parser.parse_args()
-    rows = {}
-    for row, medians in compare(ROWS, arguments.rounds):
-        rows[row.title] = medians
-        shown = ", ".join(
-            f"{name} {one.produced:,.0f} in {one.consumed:,.0f} out" for name, one in medians.items()
-        )
-        print(f"{row.title}: {shown}", flush=True)
-    makers: list[Pillarbox | Kafka] = [Pillarbox(options=("--kafka-port", "0"))]
-    if not missing():
-        makers.append(Kafka(jvm=USUAL_JVM))
-    results = {
-        "rows": rows,
-        "starts": {peer.name: started(peer) for peer in makers},
-        "machine": ", ".join(f"{name} {value}" for name, value in machine.machine().items()),
-        "interpreter": ", ".join(f"{name} {value}" for name, value in machine.interpreter().items()),
-    }
+    results = compare(arguments.rounds, arguments.part)
+    results["machine"] = ", ".join(f"{name} {value}" for name, value in machine.machine().items())
+    results["interpreter"] = ", ".join(f"{name} {value}" for name, value in machine.interpreter().items())
+    if arguments.part < 1:
+        print(page(results))
+        return 0
     (HERE / "kafka.json").write_text(json.dumps(results, indent=1) + "\n")
-    (HERE / "KAFKA.md").write_text(table(results))
+    (HERE / "KAFKA.md").write_text(page(results))
     return 0
 
 
