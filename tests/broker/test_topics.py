@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from operator import itemgetter
 
 import pytest
 from hypothesis import given
@@ -42,7 +43,9 @@ def twin(vhost: VHost) -> dict[str, list[str]]:
     streams = {queue.name for queue in vhost.queues.values() if isinstance(queue, StreamQueue)}
     hidden = taken | {exchange.name for exchange in filter(is_super_stream, vhost.exchanges.values())}
     topics = {name: [name] for name in streams - hidden}
-    return topics | {name: [part for _, part in sorted(pairs)] for name, pairs in parts.items()}
+    return topics | {
+        name: [part for _, part in sorted(pairs, key=itemgetter(0))] for name, pairs in parts.items()
+    }
 
 
 def bind(vhost: VHost, name: str, other: str) -> None:

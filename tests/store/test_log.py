@@ -80,6 +80,7 @@ def test_bytes_that_are_no_intact_batches_are_refused_whole(folder: str, data: b
 def test_offsets_advance_from_accepted_to_written_to_synced(folder: str) -> None:
     owner = Owner(DiskFiles(), folder)
     owner.append(batch(b"a", b"b"))
+    owner.syncs.run()  # A new log makes its folder.
     assert owner.log.offsets() == Offsets(0, 0, 0, 2)
     assert owner.log.unwritten_bytes == len(batch(b"a", b"b"))
     owner.write.run()
@@ -91,9 +92,27 @@ def test_offsets_advance_from_accepted_to_written_to_synced(folder: str) -> None
     assert (owner.synced_tickets, owner.log.unsynced_bytes) == ([1], 0)
 
 
+def test_log_without_records_leaves_the_disk_alone(folder: str) -> None:
+    """Thousands of topics may be made at once, and many are never written to."""
+    for _ in range(2):
+        owner = Owner(DiskFiles(), folder)
+        owner.log.tick(NOW + 60_000)
+        owner.log.retain(NOW + 60_000)
+        assert owner.read(0) == []
+        owner.drain()
+        owner.close()
+        assert not Path(folder).exists()
+    owner = Owner(DiskFiles(), folder)
+    assert owner.store(batch(b"a")) == 0
+    owner.close()
+    again = Owner(DiskFiles(), folder)
+    assert (again.read(0), again.log.leader_epoch) == ([(0, b"a")], 0)
+
+
 def test_all_that_was_appended_while_a_write_ran_goes_into_the_next_one(folder: str) -> None:
     owner = Owner(DiskFiles(), folder, options=LogOptions(durability="fsync"))
     owner.append(batch(b"a"))
+    owner.syncs.run()  # A new log makes its folder.
     owner.write.strand.flush()
     for value in (b"b", b"c", b"d"):
         owner.append(batch(value))

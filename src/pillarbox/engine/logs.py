@@ -69,7 +69,8 @@ class Logs:
         return f"<Logs {self._folder} open={len(self._open)}>"
 
     def open_log(self, uid: int, options: LogOptions, listener: LogListener, *, now_ms: int) -> PartitionLog:
-        """Open the log with this uid, or make it. Blocks for a few file operations, more after a crash."""
+        """Open the log with this uid, or begin it. Blocks for a few file operations where it has records, more
+        after a crash."""
         from pillarbox.store.log import PartitionLog
         from pillarbox.store.tail import TailBudget
 
@@ -156,6 +157,8 @@ class Logs:
                 self._remove_folder(self._path(uid))
 
     def _remove_folder(self, folder: str) -> None:
+        if not self._files.exists(folder):
+            return
         try:
             for name in self._files.names(folder):
                 self._files.remove(os.path.join(folder, name))

@@ -93,6 +93,7 @@ class PartitionLog:
         budget: TailBudget,
         *,
         now_ms: int,
+        is_made: bool,
         clean: bool,
     ) -> None:
         self.options = options
@@ -128,11 +129,17 @@ class PartitionLog:
         self._state_changed = False
         self._may_write = True
         """Invariant: no batch of a leader epoch is written before the epoch is durable, nor the first one of
-        a producer before the state says that there are producers."""
+        a producer before the state says that there are producers, nor anything before there is a folder."""
         self._writing = False
         self._syncing = False
         self._compactor: Compactor | None = None
-        self._begin_epoch(bump=recovered.damaged or not clean)
+        self._is_made = is_made
+        """Its folder is there. A new log has none until its first record comes."""
+        if is_made:
+            self._begin_epoch(bump=recovered.damaged or not clean)
+        else:
+            self._may_write = False
+            self._steps.append(partial(folder.create, self.segments[0].base))
 
     @classmethod
     def open(
@@ -147,16 +154,30 @@ class PartitionLog:
         now_ms: int,
         clean: bool = True,
     ) -> PartitionLog:
-        """Open the log in a folder, or make it. Blocks: for the start of the broker, or another thread.
+        """Open the log in a folder. Blocks where there is one: for the start of the broker, or another thread.
 
-        `clean=False`: the process before did not stop in order, so records that clients saw may be gone; a
+        Where there is none, nothing is touched before the first record comes. `clean=False`: the process before did not stop in order, so records that clients saw may be gone; a
         new leader epoch begins. StoreError in words if the log is damaged in a way that no crash explains.
         """
         log_folder = LogFolder(files, folder)
-        recovered = log_recovery.recover(
-            log_folder, interval_bytes=options.index_interval_bytes, now_ms=now_ms
+        is_made = files.exists(folder)
+        if is_made:
+            recovered = log_recovery.recover(
+                log_folder, interval_bytes=options.index_interval_bytes, now_ms=now_ms
+            )
+        else:
+            recovered = log_recovery.nothing(now_ms)
+        return cls(
+            log_folder,
+            recovered,
+            options,
+            listener,
+            strands,
+            budget,
+            now_ms=now_ms,
+            is_made=is_made,
+            clean=clean,
         )
-        return cls(log_folder, recovered, options, listener, strands, budget, now_ms=now_ms, clean=clean)
 
     def __repr__(self) -> str:
         failed = " failed" if self._failure else ""
@@ -414,8 +435,13 @@ class PartitionLog:
             or self._is_idle()
         )
 
+    @property
+    def _is_blank(self) -> bool:
+        """It has no folder, and nothing for one."""
+        return not self._is_made and not self._accepted.size
+
     def _wake_syncer(self) -> None:
-        if self._syncing or self._failure is not None:
+        if self._syncing or self._failure is not None or self._is_blank:
             return
         if self._doomed or self._state_changed or not self._may_write or self._sync_is_due():
             self._syncing = True
@@ -431,6 +457,7 @@ class PartitionLog:
         work.mark = self._written
         if self._state_changed or not self._may_write:
             work.state = self.state.copy()
+            work.makes_folder = not self._is_made
             self._state_changed = False
         work.removed = [segment.base for segment in self._doomed]
         self._doomed.clear()
@@ -442,6 +469,7 @@ class PartitionLog:
         if error is not None:
             self._fail("syncing", error)
             return
+        self._is_made |= work.makes_folder
         if work.state is not None:
             # What was noted while the work was under way is saved by the next one.
             self._may_write = work.state.has_producers == self.state.has_producers
@@ -659,13 +687,13 @@ class PartitionLog:
 
         Raises OffsetOutOfRange below the start; no effect at the end or beyond.
         """
-        assert not self.busy, f"{self!r} is being written or synced"
-        assert not self._steps, f"{self!r} has unwritten records"
         start = self.state.start
         if offset < start:
             raise OffsetOutOfRange(offset, start, self._accepted.offset)
         if offset >= self._accepted.offset:
             return
+        assert not self.busy, f"{self!r} is being written or synced"
+        assert not self._steps, f"{self!r} has unwritten records"
         epoch = self.state.epoch_last
         self._producers = log_recovery.truncate(
             self._folder,
@@ -755,6 +783,8 @@ class PartitionLog:
         """Write, sync and close everything, so that the next opening has nothing to read. Blocks; the strands
         must have done what they were given."""
         assert not self.busy, f"{self!r} is being written or synced"
+        if self._is_blank:
+            return
         if not self._may_write:
             self._run_sync(closing=False)
         if self._steps and self._failure is None:

@@ -73,6 +73,10 @@ class LogFolder:
                     self.files.remove(path)
         self.files.sync_folder(self.folder)
 
+    def make(self) -> None:
+        """Make the folder; its name is durable on return."""
+        self.files.make_folder(self.folder)
+
     def create(self, base: int) -> None:
         """Make an empty segment and its empty index; their names are durable on return."""
         handle = self.files.open(self.segment_path(base), create=True)

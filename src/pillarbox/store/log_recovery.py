@@ -56,6 +56,11 @@ class Recovered(NamedTuple):
     """Something at the end was lost: a new leader epoch must begin."""
 
 
+def nothing(now_ms: int) -> Recovered:
+    """What a log is that was never written to."""
+    return Recovered([Segment(0, now_ms)], LogState(epochs=[(0, 0)]), Producers(), [], False)
+
+
 class _Examined(NamedTuple):
     """A segment that is not complete, as it was found; nothing is changed yet."""
 
@@ -127,7 +132,7 @@ class _Recovery:
         self.damaged = False
 
     def run(self) -> Recovered:
-        self.files.make_folder(self.folder.folder)
+        self.folder.make()
         saved = load_state(self.files, self.folder.folder)
         if saved is not None and saved.swap is not None:
             self._finish_swap(saved, *saved.swap)

@@ -84,6 +84,8 @@ class SyncWork:
         self.folder = folder
         self.closing = closing
         self.tasks: list[SyncTask] = []
+        self.makes_folder = False
+        """With the first state that is saved."""
         self.state: LogState | None = None
         self.removed: list[int] = []
         self.mark = Mark(0, 0, 0)
@@ -93,6 +95,8 @@ class SyncWork:
         return self.log.begin_sync(self)
 
     def run(self) -> None:
+        if self.makes_folder:
+            self.folder.make()
         if self.state is not None:
             self.folder.save_state(self.state)
         run_sync_tasks(self.folder, self.tasks)
