@@ -69,8 +69,8 @@ class Logs:
         return f"<Logs {self._folder} open={len(self._open)}>"
 
     def open_log(self, uid: int, options: LogOptions, listener: LogListener, *, now_ms: int) -> PartitionLog:
-        """Open the log with this uid, or begin it. Blocks for a few file operations where it has records, more
-        after a crash."""
+        """Open the log with this uid, or begin it. Blocks for a few file operations where it has records,
+        more after a crash."""
         from pillarbox.store.log import PartitionLog
         from pillarbox.store.tail import TailBudget
 

@@ -154,10 +154,11 @@ class PartitionLog:
         now_ms: int,
         clean: bool = True,
     ) -> PartitionLog:
-        """Open the log in a folder. Blocks where there is one: for the start of the broker, or another thread.
+        """Open the log in a folder; where there is none, it is made when the first record comes.
 
-        Where there is none, nothing is touched before the first record comes. `clean=False`: the process before did not stop in order, so records that clients saw may be gone; a
-        new leader epoch begins. StoreError in words if the log is damaged in a way that no crash explains.
+        Blocks where there is one: for the start of the broker, or another thread. `clean=False`: the process
+        before did not stop in order, so records that clients saw may be gone; a new leader epoch begins.
+        StoreError in words if the log is damaged in a way that no crash explains.
         """
         log_folder = LogFolder(files, folder)
         is_made = files.exists(folder)
