@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from pillarbox.config import Config, ConfigError
-from pillarbox.endpoints import Endpoint, endpoints
+from pillarbox.endpoints import Endpoint, named
 
 
 @pytest.mark.row("K40")
 def test_a_listener_has_a_name_an_address_and_where_it_is_advertised() -> None:
-    found = endpoints(
+    found = named(
         "kafka",
         ("inside://127.0.0.1:9092", "OUT+tls://[::]:9094", "any://:0"),
         ("out://[2001:db8::1]:443", "inside://broker:1"),

@@ -4,7 +4,8 @@ Purpose: `Config` is the table. Each field is one row: type, default, the sectio
 value is written, its limits and one paragraph of help. From it follow the TOML key, the environment
 variable, the command-line flag and `docs/configuration.md`; a new option is one new row and nothing else.
 
-Not here: what an option does, how its value is written (`config_values`), where it is read from
+Not here: what protocols beside AMQP may be told (`options` in their folders, collected in
+`protocols.options`), what an option does, how its value is written (`config_values`), where it is read from
 (`config_sources`).
 
 Invariants: a `Config` that exists is valid, however it was made; every error is one sentence that names
@@ -13,11 +14,14 @@ where the value stands, what is expected there and what was found. No password a
 
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, cast, get_args
 
 import msgspec
 
+from pillarbox.config_rows import UNLIMITED, Row, port_row
+from pillarbox.config_rows import ConfigError as ConfigError
 from pillarbox.config_values import (
     ADDRESS,
     CHOICE,
@@ -34,11 +38,10 @@ from pillarbox.config_values import (
     SIZE,
     TEXT,
     WATERMARK,
-    Kind,
 )
-from pillarbox.endpoints import address, endpoints
-from pillarbox.errors import StartupError
+from pillarbox.endpoints import Endpoint, plain_and_tls
 from pillarbox.profiles import DEFAULT, PROFILES
+from pillarbox.protocols.options import TABLES, ProtocolOptions
 
 ENV_PREFIX = "PILLARBOX_"
 
@@ -61,31 +64,6 @@ FRAME_SIZE_CEILING = 16 * 1024 * 1024
 MESSAGE_SIZE_CEILING = 512 * 1024 * 1024
 """RabbitMQ's own hard limit for a message; a body is held in memory once while it is received."""
 
-UNLIMITED = 2**63 - 1
-
-
-class ConfigError(StartupError):
-    """An option that is unknown, malformed or out of range: one sentence for the operator."""
-
-
-class Row(NamedTuple):
-    """What a field of `Config` says about itself besides its type and its default."""
-
-    section: str
-    kind: Kind
-    help: str
-    minimum: int = 0
-    maximum: int = UNLIMITED
-    choices: tuple[str, ...] = ()
-    aliases: tuple[str, ...] = ()
-    """Further command-line flags."""
-    env_also: str = ""
-    """Another product's environment variable with the same meaning."""
-    secret: bool = False
-    by_profile: bool = False
-    """0 stands for what the profile says, which has a field of the same name."""
-
-
 TLS_PAIRS = tuple(
     (f"{prefix}tls_certificate", f"{prefix}tls_key") for prefix in ("", "management_", "prometheus_")
 )
@@ -100,37 +78,25 @@ AUTH_BACKENDS = ("internal", "oauth2")
 AUTH_MECHANISMS = ("PLAIN", "AMQPLAIN", "EXTERNAL", "ANONYMOUS")
 """How clients can log in at all."""
 
-GROUP_TIME_MAX_S = 2**31 // 1000
-"""Kafka's clients tell times in milliseconds of 32 bits."""
-
-GROUP_SIZE_CEILING = 2**31 - 1
-"""Kafka's default: no limit that anybody meets."""
-
 LISTENING = "Listening"
 MANAGEMENT = "Management"
 OAUTH = "OAuth 2"
 STORAGE = "Data and durability"
 USERS = "First user"
 AMQP = "AMQP 0-9-1"
-KAFKA = "Kafka"
-MQTT = "MQTT"
-STOMP = "STOMP"
 LIMITS = "Limits"
 LOGGING = "Logging"
 
-
-def _port(section: str, purpose: str) -> Row:
-    """A port that need not be there."""
-    return Row(
-        section,
-        PORT,
-        f"{purpose} 0 takes any free port, which the startup line names; `off`: there is none.",
-        minimum=OFF,
-        maximum=PORT_MAX,
-    )
+SECTIONS = (
+    *(LISTENING, MANAGEMENT, STORAGE, USERS, OAUTH, AMQP),
+    *(table.section for table in TABLES),
+    *(LIMITS, LOGGING),
+)
+"""In the order of the manual."""
 
 
-class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Config(ProtocolOptions):
     """All settings of one broker. Raises ConfigError if one is out of its range."""
 
     host: Annotated[
@@ -156,7 +122,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ] = 5672
     tls_port: Annotated[
         int,
-        _port(
+        port_row(
             LISTENING,
             "The TCP port for AMQP over TLS, which RabbitMQ has on 5671; it is opened when a certificate is "
             "given.",
@@ -240,15 +206,15 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     management_port: Annotated[
         int,
-        _port(MANAGEMENT, "The TCP port of the management API, compatible with RabbitMQ's."),
+        port_row(MANAGEMENT, "The TCP port of the management API, compatible with RabbitMQ's."),
     ] = 15672
     prometheus_port: Annotated[
         int,
-        _port(MANAGEMENT, "The TCP port of the metrics for Prometheus, under RabbitMQ's names."),
+        port_row(MANAGEMENT, "The TCP port of the metrics for Prometheus, under RabbitMQ's names."),
     ] = 15692
     management_tls_port: Annotated[
         int,
-        _port(
+        port_row(
             MANAGEMENT,
             "The TCP port of the management API over TLS, opened when `management_tls_certificate` is given.",
         ),
@@ -268,7 +234,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ] = ""
     prometheus_tls_port: Annotated[
         int,
-        _port(
+        port_row(
             MANAGEMENT,
             "The TCP port of the metrics over TLS, opened when `prometheus_tls_certificate` is given.",
         ),
@@ -560,208 +526,6 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         ),
     ] = 10
 
-    kafka_port: Annotated[
-        int,
-        _port(
-            KAFKA,
-            "The TCP port for Kafka clients, usually 9092; they are not served unless there is one.",
-        ),
-    ] = OFF
-    kafka_tls_port: Annotated[
-        int,
-        _port(
-            KAFKA,
-            "The TCP port for Kafka clients over TLS, usually 9093; it is opened when a `tls_certificate` "
-            "is given.",
-        ),
-    ] = OFF
-    kafka_advertised: Annotated[
-        str,
-        Row(
-            KAFKA,
-            ADDRESS,
-            "Where Kafka clients are told to connect, as `HOST:PORT`, for when they cannot reach the broker "
-            "under the address that the socket has which accepted them (Kafka's `advertised.listeners`).",
-        ),
-    ] = ""
-    kafka_listeners: Annotated[
-        tuple[str, ...],
-        Row(
-            KAFKA,
-            NAMES,
-            "Further ports for Kafka clients, each with a name of its own: `NAME://HOST:PORT`, or "
-            "`NAME+tls://HOST:PORT` with the `tls_certificate`; several with commas between them. Without a "
-            "host it is that of all listeners (Kafka's `listeners`).",
-        ),
-    ] = ()
-    kafka_advertised_listeners: Annotated[
-        tuple[str, ...],
-        Row(
-            KAFKA,
-            NAMES,
-            "Where clients of such a port are told to connect, as `NAME://HOST:PORT`; of those that are not "
-            "named here, as by `kafka_advertised` or where they did (Kafka's `advertised.listeners`).",
-        ),
-    ] = ()
-    kafka_anonymous_user: Annotated[
-        str,
-        Row(
-            KAFKA,
-            NAME,
-            "The user as whom Kafka clients act that do not log in; `none`: all have to log in, by SASL or a "
-            "certificate. Who may connect from this machine only (`loopback_users`) may do so here as well.",
-        ),
-    ] = "guest"
-    kafka_authorizer: Annotated[
-        str,
-        Row(
-            KAFKA,
-            NAME,
-            "What says who may do what over Kafka's protocol: `permissions`, the user's as over AMQP; `acl`, "
-            "Kafka's own ACLs, which its tools make (Kafka's `authorizer.class.name`). Users with the tag "
-            "`administrator` may do everything then. AMQP goes by permissions either way.",
-            choices=("permissions", "acl"),
-        ),
-    ] = "permissions"
-    kafka_allow_everyone_if_no_acl: Annotated[
-        bool,
-        Row(
-            KAFKA,
-            FLAG,
-            'With `kafka_authorizer = "acl"`: everybody may use what no ACL is about (Kafka\'s '
-            "`allow.everyone.if.no.acl.found`).",
-        ),
-    ] = False
-    kafka_auto_create_topics: Annotated[
-        bool,
-        Row(
-            KAFKA,
-            FLAG,
-            "Make a topic that a client asks for and that is missing (Kafka's `auto.create.topics.enable`).",
-        ),
-    ] = True
-    kafka_partitions: Annotated[
-        int,
-        Row(
-            KAFKA,
-            COUNT,
-            "How many partitions a topic has where nobody says it (Kafka's `num.partitions`).",
-            minimum=1,
-            maximum=1000,
-        ),
-    ] = 1
-    kafka_session_timeout_min_s: Annotated[
-        int,
-        Row(
-            KAFKA,
-            SECONDS,
-            "The shortest session timeout that a member of a group may ask for: with a shorter one a slow "
-            "network would look like a death (Kafka's `group.min.session.timeout.ms`).",
-            minimum=1,
-            maximum=GROUP_TIME_MAX_S,
-        ),
-    ] = 6
-    kafka_session_timeout_max_s: Annotated[
-        int,
-        Row(
-            KAFKA,
-            SECONDS,
-            "The longest one (Kafka's `group.max.session.timeout.ms`).",
-            minimum=1,
-            maximum=GROUP_TIME_MAX_S,
-        ),
-    ] = 1800
-    kafka_initial_rebalance_delay_s: Annotated[
-        int,
-        Row(
-            KAFKA,
-            SECONDS,
-            "How long the first round of an empty group waits for more members (Kafka's "
-            "`group.initial.rebalance.delay.ms`, for which Kafka takes three seconds).",
-            maximum=GROUP_TIME_MAX_S,
-        ),
-    ] = 0
-    kafka_group_size_max: Annotated[
-        int,
-        Row(
-            KAFKA,
-            COUNT,
-            "Most members of a group (Kafka's `group.max.size` and `group.consumer.max.size`).",
-            minimum=1,
-            maximum=GROUP_SIZE_CEILING,
-        ),
-    ] = GROUP_SIZE_CEILING
-    kafka_consumer_heartbeat_s: Annotated[
-        int,
-        Row(
-            KAFKA,
-            SECONDS,
-            "How often members of a group of the new protocol are to be heard of, and so how soon they hear "
-            "of a change (Kafka's `group.consumer.heartbeat.interval.ms`).",
-            minimum=1,
-            maximum=GROUP_TIME_MAX_S,
-        ),
-    ] = 5
-    kafka_consumer_session_timeout_s: Annotated[
-        int,
-        Row(
-            KAFKA,
-            SECONDS,
-            "After which silence such a member is out (Kafka's `group.consumer.session.timeout.ms`).",
-            minimum=1,
-            maximum=GROUP_TIME_MAX_S,
-        ),
-    ] = 45
-    kafka_offsets_retention_s: Annotated[
-        int,
-        Row(
-            KAFKA,
-            SECONDS,
-            "How long offsets are kept when their group has no members any more (Kafka's "
-            "`offsets.retention.minutes`).",
-            minimum=1,
-            maximum=GROUP_TIME_MAX_S,
-        ),
-    ] = 604_800
-
-    mqtt_port: Annotated[
-        int,
-        _port(MQTT, "The TCP port for MQTT clients, usually 1883; they are not served unless there is one."),
-    ] = OFF
-    mqtt_tls_port: Annotated[
-        int,
-        _port(
-            MQTT,
-            "The TCP port for MQTT clients over TLS, usually 8883; it is opened when a `tls_certificate` is "
-            "given.",
-        ),
-    ] = OFF
-    mqtt_websocket_port: Annotated[
-        int,
-        _port(
-            MQTT,
-            "The TCP port for MQTT clients over WebSocket, usually 15675; it needs the extra `websocket`.",
-        ),
-    ] = OFF
-    mqtt_anonymous_user: Annotated[
-        str,
-        Row(
-            MQTT,
-            NAME,
-            "The user as whom MQTT clients act that give no user name; `none`: all have to give one, or a "
-            "certificate. Who may connect from this machine only (`loopback_users`) may do so here as well.",
-        ),
-    ] = "guest"
-    mqtt_session_expiry_max_s: Annotated[
-        int,
-        Row(
-            MQTT,
-            SECONDS,
-            "How long a session may outlive its client's connection at most, with its subscriptions and the "
-            "messages that wait for it. 0: as long as the client wants, which for MQTT 3 is for ever.",
-        ),
-    ] = 0
-
     event_exchange: Annotated[
         bool,
         Row(
@@ -773,49 +537,6 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             "`rabbitmq_event_exchange`).",
         ),
     ] = False
-
-    stomp_port: Annotated[
-        int,
-        _port(
-            STOMP,
-            "The TCP port for STOMP clients, usually 61613; they are not served unless there is one.",
-        ),
-    ] = OFF
-    stomp_tls_port: Annotated[
-        int,
-        _port(
-            STOMP,
-            "The TCP port for STOMP clients over TLS, usually 61614 with RabbitMQ and 61612 with ActiveMQ; "
-            "it is opened when a `tls_certificate` is given.",
-        ),
-    ] = OFF
-    stomp_websocket_port: Annotated[
-        int,
-        _port(
-            STOMP,
-            "The TCP port for STOMP clients over WebSocket, usually 15674; it needs the extra `websocket`.",
-        ),
-    ] = OFF
-    stomp_dialect: Annotated[
-        str,
-        Row(
-            STOMP,
-            CHOICE,
-            "Whose dialect counts where RabbitMQ and ActiveMQ understand the same frame differently: what "
-            "becomes of a message that is refused by NACK, what the header `host` of CONNECT names, whether "
-            "names of queues may have slashes. What one of them alone has is understood in any case.",
-            choices=("rabbitmq", "activemq"),
-        ),
-    ] = "rabbitmq"
-    stomp_anonymous_user: Annotated[
-        str,
-        Row(
-            STOMP,
-            NAME,
-            "The user as whom STOMP clients act that do not log in; `none`: all have to log in. Who may "
-            "connect from this machine only (`loopback_users`) may do so here as well.",
-        ),
-    ] = "guest"
 
     consumer_timeout_s: Annotated[
         int,
@@ -918,9 +639,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             option.check(getattr(self, option.field), source=option.field)
         profile = PROFILES[self.profile]
         if not self.message_size_max:
-            msgspec.structs.force_setattr(self, "message_size_max", profile.message_size_max)
+            object.__setattr__(self, "message_size_max", profile.message_size_max)
         if not self.frame_min:
-            msgspec.structs.force_setattr(self, "frame_min", min(profile.frame_min, self.frame_max))
+            object.__setattr__(self, "frame_min", min(profile.frame_min, self.frame_max))
         if self.frame_min > self.frame_max:
             raise ConfigError(
                 f"frame_min ({self.frame_min}) must not be larger than frame_max ({self.frame_max})"
@@ -931,23 +652,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         if self.tls_client_certificate != "none" and not self.tls_authorities:
             asked = self.tls_client_certificate
             raise ConfigError(f'tls_client_certificate "{asked}" needs tls_authorities to check against')
-        plain = (
-            self.port,
-            self.kafka_port,
-            self.mqtt_port,
-            self.mqtt_websocket_port,
-            self.stomp_port,
-            self.stomp_websocket_port,
-        )
-        tls = (self.tls_port, self.kafka_tls_port, self.mqtt_tls_port, self.stomp_tls_port)
-        try:
-            listeners = endpoints("kafka", self.kafka_listeners, self.kafka_advertised_listeners)
-        except ValueError as error:
-            raise ConfigError(f"kafka_listeners {error}") from None
-        if any(each.tls for each in listeners) and not self.tls_certificate:
-            raise ConfigError("kafka_listeners with TLS need a tls_certificate")
-        ports = (*plain, *(tls if self.tls_certificate else ()))
-        if all(port == OFF for port in ports) and not listeners:
+        for table in TABLES:
+            table.check(self, bool(self.tls_certificate))
+        if not any(each.is_open(bool(self.tls_certificate)) for each in self.listeners):
             raise ConfigError("there is no port for clients: port is off, and so is the one with TLS")
         for field in ("configure", "write", "read"):
             pattern = getattr(self, f"default_permissions_{field}")
@@ -972,10 +679,15 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             if not (self.oauth_keys or self.oauth_issuer):
                 raise ConfigError('auth_backends "oauth2" needs oauth_keys or oauth_issuer')
         sni_files(self.tls_sni)
-        advertised_address(self.kafka_advertised)
         for field in ("data", "load_definitions", "log_file", *TLS_FILES):
             if path := getattr(self, field):
-                msgspec.structs.force_setattr(self, field, str(Path(path).expanduser()))
+                object.__setattr__(self, field, str(Path(path).expanduser()))
+
+    @property
+    def listeners(self) -> list[Endpoint]:
+        """Where clients may connect, each protocol with TLS and without; not all are open."""
+        others = (each for table in TABLES for each in table.listeners(self))
+        return [*plain_and_tls("amqp", self.port, self.tls_port), *others]
 
     def __repr__(self) -> str:
         shown = (
@@ -996,14 +708,6 @@ def sni_files(entries: Iterable[str]) -> dict[str, tuple[str, str]]:
             raise ConfigError(f'tls_sni must be NAME=CERTIFICATE:KEY, not "{entry}"')
         found[name] = (str(Path(certificate).expanduser()), str(Path(key).expanduser()))
     return found
-
-
-def advertised_address(text: str) -> tuple[str, int] | None:
-    """Host and port of `HOST:PORT`; None for no text."""
-    try:
-        return address(text) if text else None
-    except ValueError as error:
-        raise ConfigError(f"kafka_advertised {error}") from None
 
 
 class Option(NamedTuple):
@@ -1076,10 +780,15 @@ class Option(NamedTuple):
 
 
 def _options() -> tuple[Option, ...]:
-    # The annotations of this module are real objects, not strings: see the absence of the future import.
-    rows = {name: cast(Row, get_args(annotated)[1]) for name, annotated in Config.__annotations__.items()}
-    defaults = dict(zip(Config.__struct_fields__, Config.__struct_defaults__, strict=True))
-    return tuple(Option(field, field.removesuffix("_s"), defaults[field], row) for field, row in rows.items())
+    # The annotations of the tables are real objects, not strings: see the absence of the future import.
+    rows: dict[str, Any] = {}
+    for table in reversed(Config.__mro__):
+        rows |= vars(table).get("__annotations__", {})
+    found = []
+    for field in fields(Config):
+        row = cast(Row, get_args(rows[field.name])[1])
+        found.append(Option(field.name, field.name.removesuffix("_s"), field.default, row))
+    return tuple(sorted(found, key=lambda option: SECTIONS.index(option.row.section)))
 
 
 OPTIONS: tuple[Option, ...] = _options()

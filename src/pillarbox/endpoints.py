@@ -1,6 +1,6 @@
 """Where the broker listens for clients, an `Endpoint` each, and how an operator writes them.
 
-Not here: which there are (`config`, `protocols.registry`), sockets (`app`).
+Not here: which there are (`config` and each protocol's `options`), sockets (`app`).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
-from pillarbox.config_values import PORT_MAX
+from pillarbox.config_values import OFF, PORT_MAX
 
 
 class Endpoint(NamedTuple):
@@ -27,6 +27,10 @@ class Endpoint(NamedTuple):
     """Where clients are told to connect, by protocols that tell them; None: where they did."""
     subprotocols: tuple[str, ...] = ()
     """It is spoken over WebSocket, by clients that name one of these."""
+
+    def is_open(self, has_certificate: bool) -> bool:
+        """Whether clients can connect there, by whether there is a certificate for TLS."""
+        return self.port != OFF and (has_certificate or not self.tls)
 
     @property
     def shown(self) -> str:
@@ -47,7 +51,12 @@ def address(text: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-def endpoints(protocol: str, listeners: Iterable[str], advertised: Iterable[str]) -> tuple[Endpoint, ...]:
+def plain_and_tls(protocol: str, port: int, tls_port: int) -> tuple[Endpoint, Endpoint]:
+    """The usual two of a protocol."""
+    return Endpoint(protocol, protocol, port), Endpoint(protocol, f"{protocol}s", tls_port, tls=True)
+
+
+def named(protocol: str, listeners: Iterable[str], advertised: Iterable[str]) -> tuple[Endpoint, ...]:
     """The named listeners of a protocol, from `NAME://HOST:PORT` or `NAME+tls://HOST:PORT`.
 
     `advertised`: `NAME://HOST:PORT` of some of them. Raises ValueError with the end of a sentence.

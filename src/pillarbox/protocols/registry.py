@@ -1,8 +1,9 @@
 """The protocols that clients may speak, a row each: ports, where the head is, and what operators see of it.
 
-To add a protocol: its folder, a row here, its options in `pillarbox.config`. To take one away: the same the
-other way round, and the folder of what operators see of it alone. A head's module is imported when its first
-client connects, so that it costs no time at the start and no memory where nobody speaks it.
+To add a protocol: its folder, a row here, and one for its options in `protocols.options`. To take one away:
+the same the other way round, and the folder of what operators see of it alone (`scripts/without_protocol.py`
+proves that no more is needed). A head's module is imported when its first client connects, so that it costs
+no time at the start and no memory where nobody speaks it.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ from functools import cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from pillarbox.config_values import OFF
-from pillarbox.endpoints import Endpoint, endpoints
+from pillarbox.endpoints import Endpoint, plain_and_tls
+from pillarbox.protocols.kafka import options as kafka
+from pillarbox.protocols.mqtt import options as mqtt
+from pillarbox.protocols.stomp import options as stomp
 
 if TYPE_CHECKING:
     from pillarbox.broker.core import Core
@@ -27,28 +30,22 @@ class Protocol(NamedTuple):
 
     name: str
     """Of its listener, as the startup line and the management API have it."""
-    ports: Callable[[Config], tuple[int, int]]
-    """Its port, and the one on which it is spoken over TLS; `config.OFF`: there is none."""
+    listeners: Callable[[Config], tuple[Endpoint, ...]]
+    """Where it may be spoken, with TLS and without."""
     module: str
     """Has `connections(core, config)`, which returns what makes a connection for each accepted socket."""
     dialect: str = ""
     """Has `DIALECT`, which reads and writes the messages that this protocol stores; empty: it stores none."""
     origins: tuple[str, ...] = ()
     """Of such messages (see `engine.base.Address`)."""
-    more: Callable[[Config], tuple[Endpoint, ...]] = lambda config: ()
-    """Its listeners that have names of their own."""
     operators: str = ""
     """Where routes and metrics are that concern this protocol alone, if there are any; loaded with the HTTP
     stack. What `load` returns has a `view` then, for the questions that operators ask."""
 
     def endpoints(self, config: Config) -> list[Endpoint]:
         """All ports on which it is to be spoken."""
-        port, tls_port = self.ports(config)
-        usual = (
-            Endpoint(self.name, self.name, port),
-            Endpoint(self.name, f"{self.name}s", tls_port if config.tls_certificate else OFF, tls=True),
-        )
-        return [each for each in (*usual, *self.more(config)) if each.port != OFF]
+        has_certificate = bool(config.tls_certificate)
+        return [each for each in self.listeners(config) if each.is_open(has_certificate)]
 
     def load(self, core: Core, config: Config) -> Callable[..., Any]:
         """Import the head; return what makes connections (see `net.driver.ConnectionFactory`).
@@ -96,42 +93,31 @@ class Spoken:
             yield from self.view.samples()
 
 
-MQTT_WEB: Final = ("mqtt", "mqttv3.1")
-STOMP_WEB: Final = ("v12.stomp", "v11.stomp", "v10.stomp")
-"""What clients call these protocols when they ask for a WebSocket."""
-
 PROTOCOLS: Final = (
     Protocol(
         "amqp",
-        lambda config: (config.port, config.tls_port),
+        lambda config: plain_and_tls("amqp", config.port, config.tls_port),
         "pillarbox.protocols.amqp091.head",
         "pillarbox.protocols.amqp091.dialect",
         ("amqp091", "amqp091:own-deaths"),
     ),
     Protocol(
         "kafka",
-        lambda config: (config.kafka_port, config.kafka_tls_port),
+        kafka.listeners,
         "pillarbox.protocols.kafka.head",
-        more=lambda config: endpoints("kafka", config.kafka_listeners, config.kafka_advertised_listeners),
         operators="pillarbox.ops.kafka",
     ),
     Protocol(
         "mqtt",
-        lambda config: (config.mqtt_port, config.mqtt_tls_port),
+        mqtt.listeners,
         "pillarbox.protocols.mqtt.head",
         "pillarbox.protocols.mqtt.dialect",
         ("mqtt",),
-        more=lambda config: (
-            Endpoint("mqtt", "web-mqtt", config.mqtt_websocket_port, subprotocols=MQTT_WEB),
-        ),
     ),
     Protocol(
         "stomp",
-        lambda config: (config.stomp_port, config.stomp_tls_port),
+        stomp.listeners,
         "pillarbox.protocols.stomp.head",
-        more=lambda config: (
-            Endpoint("stomp", "web-stomp", config.stomp_websocket_port, subprotocols=STOMP_WEB),
-        ),
     ),
 )
 

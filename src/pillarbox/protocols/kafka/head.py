@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pillarbox.broker.promises import Promises
-from pillarbox.config import advertised_address
-from pillarbox.endpoints import Endpoint, endpoints
+from pillarbox.endpoints import Endpoint
 from pillarbox.protocols.kafka.acls import Acls
 from pillarbox.protocols.kafka.api import SERVED
 from pillarbox.protocols.kafka.connection import Connection
 from pillarbox.protocols.kafka.errors import ErrorCode, Refused
 from pillarbox.protocols.kafka.groups.coordinator import Groups, GroupSettings
+from pillarbox.protocols.kafka.options import advertised_address, named_listeners
 from pillarbox.protocols.kafka.permissions import Permissions
 from pillarbox.protocols.kafka.quotas import Quotas
 from pillarbox.protocols.kafka.sasl import mechanisms
@@ -196,7 +196,7 @@ def connections(core: Core, config: Config) -> Head:
         anonymous=anonymous_user(config.kafka_anonymous_user),
         loopback_users=config.loopback_users,
         advertised=advertised_address(config.kafka_advertised),
-        listeners=endpoints("kafka", config.kafka_listeners, config.kafka_advertised_listeners),
+        listeners=named_listeners(config),
         acls=config.kafka_authorizer == ACL,
         open_by_default=config.kafka_allow_everyone_if_no_acl,
         auto_create_topics=config.kafka_auto_create_topics,

@@ -1,0 +1,72 @@
+"""What an operator may set of STOMP: a table, which `pillarbox.config` collects, and its listeners.
+
+Not here: what the options do (`head`).
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, Final
+
+from pillarbox.config_rows import Row, port_row
+from pillarbox.config_values import CHOICE, NAME, OFF
+from pillarbox.endpoints import Endpoint, plain_and_tls
+
+SECTION: Final = "STOMP"
+
+WEB: Final = ("v12.stomp", "v11.stomp", "v10.stomp")
+"""What clients call it when they ask for a WebSocket."""
+
+
+@dataclass(frozen=True, kw_only=True, init=False, eq=False, repr=False)
+class StompOptions:
+    """A row each."""
+
+    stomp_port: Annotated[
+        int,
+        port_row(
+            SECTION,
+            "The TCP port for STOMP clients, usually 61613; they are not served unless there is one.",
+        ),
+    ] = OFF
+    stomp_tls_port: Annotated[
+        int,
+        port_row(
+            SECTION,
+            "The TCP port for STOMP clients over TLS, usually 61614 with RabbitMQ and 61612 with ActiveMQ; "
+            "it is opened when a `tls_certificate` is given.",
+        ),
+    ] = OFF
+    stomp_websocket_port: Annotated[
+        int,
+        port_row(
+            SECTION,
+            "The TCP port for STOMP clients over WebSocket, usually 15674; it needs the extra `websocket`.",
+        ),
+    ] = OFF
+    stomp_dialect: Annotated[
+        str,
+        Row(
+            SECTION,
+            CHOICE,
+            "Whose dialect counts where RabbitMQ and ActiveMQ understand the same frame differently: what "
+            "becomes of a message that is refused by NACK, what the header `host` of CONNECT names, whether "
+            "names of queues may have slashes. What one of them alone has is understood in any case.",
+            choices=("rabbitmq", "activemq"),
+        ),
+    ] = "rabbitmq"
+    stomp_anonymous_user: Annotated[
+        str,
+        Row(
+            SECTION,
+            NAME,
+            "The user as whom STOMP clients act that do not log in; `none`: all have to log in. Who may "
+            "connect from this machine only (`loopback_users`) may do so here as well.",
+        ),
+    ] = "guest"
+
+
+def listeners(config: StompOptions) -> tuple[Endpoint, ...]:
+    """Where it may be spoken."""
+    return (
+        *plain_and_tls("stomp", config.stomp_port, config.stomp_tls_port),
+        Endpoint("stomp", "web-stomp", config.stomp_websocket_port, subprotocols=WEB),
+    )
