@@ -10,21 +10,19 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import shutil
 import statistics
-import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from bench import machine
+from bench.messaging_peers import Mosquitto
 from bench.mqtt_load import Load, measure
-from bench.peers import HOST, Pillarbox, RabbitMQ, await_true, free_ports
+from bench.peers import Pillarbox, RabbitMQ
 
 HERE = Path(__file__).resolve().parent
 ROUNDS = 3
+WITHOUT_LIMITS = ("max_queued_messages 0", "max_inflight_messages 1000")
 FIGURES = ("publish_per_s", "consume_per_s", "cpu_s_per_million", "rss_peak_mb")
 
 
@@ -54,46 +52,20 @@ class Peer(NamedTuple):
     pid: int
 
 
-@contextlib.contextmanager
-def mosquitto() -> Iterator[Peer]:
-    """Debian's Mosquitto."""
-    program = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
-    (port,) = free_ports(1)
-    with tempfile.TemporaryDirectory() as folder:
-        config = Path(folder) / "mosquitto.conf"
-        limits = "max_queued_messages 0\nmax_inflight_messages 1000\n"
-        config.write_text(f"listener {port} {HOST}\nallow_anonymous true\n{limits}")
-        said = subprocess.run([program, "-h"], capture_output=True, text=True, check=False).stdout
-        process = subprocess.Popen([program, "-c", str(config)], stderr=subprocess.DEVNULL)
-        try:
-            await_true(lambda: _accepts(port), 10, "mosquitto listens")
-            yield Peer("Mosquitto " + said.split()[2], port, process.pid)
-        finally:
-            process.terminate()
-            process.wait()
-
-
-def _accepts(port: int) -> bool:
-    import socket
-
-    with contextlib.suppress(OSError), socket.create_connection((HOST, port), timeout=1):
-        return True
-    return False
-
-
 def peers(stack: contextlib.ExitStack) -> list[Peer]:
     """Those that are installed, started; Pillarbox first."""
     ours = stack.enter_context(Pillarbox(options=("--mqtt-port", "0")))
     found = [Peer(f"Pillarbox {ours.version}", ours.ports["mqtt"], ours.pid)]
-    if shutil.which("mosquitto") or Path("/usr/sbin/mosquitto").exists():
-        found.append(stack.enter_context(mosquitto()))
+    if reason := Mosquitto.missing():
+        print(f"no Mosquitto: {reason}", file=sys.stderr)
     else:
-        print("no Mosquitto: install Debian's mosquitto", file=sys.stderr)
+        mosquitto = stack.enter_context(Mosquitto(config=WITHOUT_LIMITS))
+        found.append(Peer(f"Mosquitto {mosquitto.version}", mosquitto.port, mosquitto.pid))
     if reason := RabbitMQ.missing():
         print(f"no RabbitMQ: {reason}", file=sys.stderr)
     else:
         rabbit = stack.enter_context(RabbitMQ(plugins=("rabbitmq_mqtt",)))
-        found.append(Peer(f"RabbitMQ {rabbit.version}", rabbit.mqtt_port, rabbit.pid))
+        found.append(Peer(f"RabbitMQ {rabbit.version}", rabbit.ports["rabbitmq_mqtt"], rabbit.pid))
     return found
 
 

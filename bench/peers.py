@@ -230,9 +230,9 @@ class RabbitMQ(Peer):
     """RabbitMQ as Debian installs it, as a node of its own beside any other.
 
     `plugins` are enabled before the start; those of PLUGIN_LISTENERS get a free port each, in `ports[plugin]`
-    (`management_port`, `stomp_port` and `mqtt_port` name the usual ones). `config` adds lines to
-    rabbitmq.conf. Started by root it runs as user rabbitmq. Its port mapper daemon (epmd) is a child of ours
-    on a free port, so that none is left running.
+    (`management_port` names the usual one). `config` adds lines to rabbitmq.conf. Started by root it runs as
+    user rabbitmq. Its port mapper daemon (epmd) is a child of ours on a free port, so that none is left
+    running.
     """
 
     name = "RabbitMQ"
@@ -265,8 +265,6 @@ class RabbitMQ(Peer):
         )
         self.ports = dict(zip(plugins, rest, strict=True))
         self.management_port = self.ports.get("rabbitmq_management", 0)
-        self.stomp_port = self.ports.get("rabbitmq_stomp", 0)
-        self.mqtt_port = self.ports.get("rabbitmq_mqtt", 0)
         self.epmd: subprocess.Popen[bytes] | None = None
         self.user = self.USER if os.geteuid() == 0 else None
         installed = self._installed()
