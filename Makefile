@@ -28,7 +28,7 @@ help:
 	@echo "make compare  run the differential transcripts against a real RabbitMQ"
 	@echo "make compare-kafka  run unmodified Kafka clients against a real Apache Kafka and against Pillarbox"
 	@echo "make compare-messaging  run unmodified MQTT and STOMP clients against Mosquitto, RabbitMQ and ActiveMQ"
-	@echo "make crash    kill the broker under load, 200 times over AMQP, Kafka and MQTT each"
+	@echo "make crash    kill the broker under load, 200 times over AMQP, Kafka, MQTT and STOMP each"
 	@echo "make fuzz     throw changed input at whole connections, AMQP's and Kafka's, for a minute each"
 	@echo "make suites   run the integration suites of kombu and Celery against Pillarbox"
 	@echo "make docs     write the generated parts of docs/"
@@ -110,6 +110,8 @@ crash: setup
 	@$(BIN)/python -m tests.kill $(ARGS)
 	@$(BIN)/python -m tests.kill.kafka $(ARGS)
 	@$(BIN)/python -m tests.kill.mqtt $(ARGS)
+	@$(BIN)/python -m tests.kill.mqtt --qos 1 $(ARGS)
+	@$(BIN)/python -m tests.kill.stomp $(ARGS)
 
 # SECONDS for each of them.
 SECONDS := 60

@@ -1,6 +1,7 @@
-"""SIGKILL under MQTT's QoS 2: every message that a publisher has sent comes to its subscriber exactly once.
+"""SIGKILL under MQTT: what a publisher has sent comes to its subscriber, with QoS 2 exactly once, with QoS 1
+at least once and in order.
 
-    python -m tests.kill.mqtt --rounds 200
+    python -m tests.kill.mqtt --rounds 200 --qos 1
 
 Both clients keep to the standard (MQTT 3.1.1, 4.3, 4.4): after each kill they go on with their sessions,
 send again what was not answered, and take a message whose identifier they hold for the one they have. In a
@@ -29,8 +30,8 @@ WINDOW = 20
 ROUND_S = (0.02, 0.3)
 """How long a round may take until the kill."""
 QUIET_S = 20.0
-TOPIC = "kill/q2"
-PUBLISH, PUBREC, PUBREL, PUBCOMP = 3, 5, 6, 7
+TOPIC = "kill/q"
+PUBLISH, PUBACK, PUBREC, PUBREL, PUBCOMP = 3, 4, 5, 6, 7
 
 
 class Peer:
@@ -80,7 +81,7 @@ class Peer:
     def act(self) -> None:
         """Answer what has come."""
         for received in self.heard():
-            if received.kind in (PUBLISH, PUBREC, PUBREL, PUBCOMP):
+            if PUBLISH <= received.kind <= PUBCOMP:
                 self.take(received)
 
     def take(self, received: peer.Received) -> None:
@@ -90,8 +91,9 @@ class Peer:
 class Writer(Peer):
     """Publishes numbers, and sees the exchange of each through."""
 
-    def __init__(self) -> None:
+    def __init__(self, qos: int) -> None:
         super().__init__("writer")
+        self.qos = qos
         self.sent = 0
         self.pending: dict[int, bytes | None] = {}
         """Identifier → payload; None: the broker has it, and is to forget the identifier."""
@@ -105,7 +107,9 @@ class Writer(Peer):
         if payload is None:
             self.say(Answer(PUBREL, packet_id))
         else:
-            self.say(Publish(topic=TOPIC, payload=payload, qos=2, packet_id=packet_id, duplicate=duplicate))
+            self.say(
+                Publish(topic=TOPIC, payload=payload, qos=self.qos, packet_id=packet_id, duplicate=duplicate)
+            )
 
     def publish(self) -> None:
         """As many as the window has room for."""
@@ -123,22 +127,26 @@ class Writer(Peer):
         if received.kind == PUBREC and packet_id in self.pending:
             self.pending[packet_id] = None
             self.say(Answer(PUBREL, packet_id))
-        elif received.kind == PUBCOMP:
+        elif received.kind in (PUBACK, PUBCOMP):
             self.pending.pop(packet_id, None)
 
 
 class Reader(Peer):
-    """Notes each message once."""
+    """Notes each message, those of QoS 2 once."""
 
-    def __init__(self) -> None:
+    def __init__(self, qos: int) -> None:
         super().__init__("reader")
+        self.qos = qos
         self.got: list[int] = []
         self.held: set[int] = set()
         """Identifiers of messages that it has and the broker has not released."""
 
     def take(self, received: peer.Received) -> None:
         packet_id = received.fields["packet_id"]
-        if received.kind == PUBLISH:
+        if received.kind == PUBLISH and self.qos == 1:
+            self.got.append(int(received.fields["payload"]))
+            self.say(Answer(PUBACK, packet_id))
+        elif received.kind == PUBLISH:
             if packet_id not in self.held:
                 self.held.add(packet_id)
                 self.got.append(int(received.fields["payload"]))
@@ -151,17 +159,18 @@ class Reader(Peer):
 class MqttRounds:
     """A broker that is killed over and over, and its two clients."""
 
-    def __init__(self, folder: Path, seed: int) -> None:
+    def __init__(self, folder: Path, seed: int, qos: int = 2) -> None:
+        self.qos = qos
         self.random = random.Random(seed)
         (self.port,) = free_ports(1)
         self.broker = Pillarbox(
             options=("--port", "off"), env={"PILLARBOX_MQTT_PORT": str(self.port)}, data=folder
         )
-        self.writer, self.reader = Writer(), Reader()
+        self.writer, self.reader = Writer(qos), Reader(qos)
         self.kills = 0
         self.broker.start()
         self._connect()
-        self.reader.say(Subscribe(1, [Subscription(TOPIC, 2)], {}))
+        self.reader.say(Subscribe(1, [Subscription(TOPIC, qos)], {}))
 
     def _connect(self) -> None:
         self.reader.connect(self.port)
@@ -190,27 +199,38 @@ class MqttRounds:
     def finish(self) -> None:
         """See everything through, and count. Raises AssertionError."""
         until = time.monotonic() + QUIET_S
-        while time.monotonic() < until and (self.writer.pending or len(self.reader.got) < self.writer.sent):
+        while time.monotonic() < until and (self.writer.pending or self._missing()):
             self._pump(0.02)
         self._pump(0.2)
         self.broker.stop()
         got = self.reader.got
         assert not self.writer.pending, f"not answered: {self.writer.pending}"
-        assert len(got) == len(set(got)), f"{len(got) - len(set(got))} messages came twice"
-        assert len(got) == self.writer.sent, f"{self.writer.sent - len(got)} messages are lost"
+        assert not self._missing(), f"{self._missing()} messages are lost"
+        if self.qos == 2:
+            assert len(got) == len(set(got)), f"{len(got) - len(set(got))} messages came twice"
+        first = list(dict.fromkeys(got))
+        assert first == sorted(first), "messages came out of their order"
+
+    def _missing(self) -> int:
+        """How many have not come."""
+        return self.writer.sent - len(set(self.reader.got))
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.kill.mqtt", description=__doc__)
     parser.add_argument("--rounds", type=int, default=200, help="kills (default %(default)s)")
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 31))
+    parser.add_argument("--qos", type=int, choices=(1, 2), default=2)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        rounds = MqttRounds(Path(folder), arguments.seed)
+        rounds = MqttRounds(Path(folder), arguments.seed, arguments.qos)
         for _ in range(arguments.rounds):
             rounds.round()
         rounds.finish()
-    print(f"seed {arguments.seed}: {rounds.kills} kills, {rounds.writer.sent} messages, each came once")
+    came = len(rounds.reader.got)
+    print(
+        f"seed {arguments.seed}: {rounds.kills} kills, {rounds.writer.sent} messages, which came {came} times"
+    )
     return 0
 
 
