@@ -18,7 +18,7 @@ NODE_LOCKS := $(wildcard tests/*/package-lock.json tests/*/*/package-lock.json)
 NODE_STAMPS := $(NODE_LOCKS:package-lock.json=node_modules/.stamp)
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check bench compare compare-kafka compare-messaging crash fuzz suites docs fmt lock clean setup peers lint types layers current kafka-codec
+.PHONY: help serve test check bench compare compare-kafka compare-messaging compare-activemq crash fuzz suites docs fmt lock lock-new clean setup peers lint types layers current kafka-codec
 
 help:
 	@echo "make serve    run a broker here, with its data in ./data"
@@ -28,6 +28,7 @@ help:
 	@echo "make compare  run the differential transcripts against a real RabbitMQ"
 	@echo "make compare-kafka  run unmodified Kafka clients against a real Apache Kafka and against Pillarbox"
 	@echo "make compare-messaging  run unmodified MQTT and STOMP clients against Mosquitto, RabbitMQ and ActiveMQ"
+	@echo "make compare-activemq  the same"
 	@echo "make crash    kill the broker under load, 200 times over AMQP, Kafka, MQTT and STOMP each"
 	@echo "make fuzz     throw changed input at whole connections, AMQP's and Kafka's, for a minute each"
 	@echo "make suites   run the integration suites of kombu and Celery against Pillarbox"
@@ -35,6 +36,7 @@ help:
 	@echo "make kafka-codec  write the Kafka codec from the message definitions in Kafka's client library"
 	@echo "make fmt      format the source"
 	@echo "make lock     pin the newest versions of all dependencies"
+	@echo "make lock-new  pin what has been added to pyproject.toml, and leave the rest as it is"
 	@echo "make clean    remove everything that was made, but not ./data"
 
 # --- set-up -------------------------------------------------------------------------------------------
@@ -96,7 +98,7 @@ FRESH := 100
 compare: peers
 	@$(BIN)/python -m tests.compare run --fresh $(FRESH) $(ARGS)
 
-compare-messaging: peers
+compare-messaging compare-activemq: peers
 	@scripts/need "test -x /usr/sbin/mosquitto" "comparing with Mosquitto" mosquitto
 	@scripts/need "test -e /usr/share/activemq/bin/activemq.jar" "comparing with ActiveMQ" activemq
 	@$(BIN)/python -m tests.compare_messaging record $(ARGS)
@@ -152,13 +154,14 @@ fmt: $(VENV)/.stamp-dev
 
 # --- upkeep -------------------------------------------------------------------------------------------
 
-LOCK := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
+LOCK := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
 	--custom-compile-command "make lock"
 
-lock: $(VENV)/.stamp-venv
+lock: UPGRADE := --upgrade
+lock lock-new: $(VENV)/.stamp-venv
 	@$(PIP) install uv
-	@$(LOCK) --group dev --output-file requirements-dev.lock
-	@$(LOCK) --group build --constraints requirements-dev.lock --output-file requirements.lock
+	@$(LOCK) $(UPGRADE) --group dev --output-file requirements-dev.lock
+	@$(LOCK) $(UPGRADE) --group build --constraints requirements-dev.lock --output-file requirements.lock
 
 clean:
 	@rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
