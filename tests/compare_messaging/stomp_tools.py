@@ -49,7 +49,7 @@ class Client(stomp.ConnectionListener):  # type: ignore[misc]
 
     def send(self, destination: str, body: str = "x", **headers: Any) -> None:
         """Send, and wait until the broker has it."""
-        said = {name.replace("_", "-"): value for name, value in headers.items()}
+        said = {name if name.isupper() else name.replace("_", "-"): value for name, value in headers.items()}
         self._sent += 1
         self.connection.send(destination, body, headers={"receipt": f"sent-{self._sent}", **said})
         self.receipt(f"sent-{self._sent}")

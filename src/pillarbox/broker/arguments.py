@@ -134,6 +134,7 @@ QUEUE_ARGUMENTS: dict[str, Callable[[Any], str | None]] = {
     "x-dead-letter-routing-key": _string,
     "x-max-priority": _priority,
     "x-single-active-consumer": _boolean,
+    "x-message-groups": _boolean,
     "x-queue-mode": _one_of("lazy", "default", fault="\"unsupported queue mode '{}'\""),
     "x-queue-version": _queue_version,
     "x-dead-letter-strategy": _one_of("at-most-once", "at-least-once", fault="invalid_dlx_strategy"),
@@ -235,9 +236,16 @@ def check_values(queue: str, vhost: str, arguments: Mapping[str, Any]) -> None:
             raise BrokerError(Reason.PRECONDITION_FAILED, text)
 
 
+SELECTOR = "x-selector"
+"""What the messages of a consumer have to meet (A23); RabbitMQ has nothing like it for queues."""
+EXCLUSIVE = "x-single-active-consumer"
+"""As argument of a consumer: while it is there, it gets everything (A29); of a queue: R51."""
+
 CONSUMER_ARGUMENTS: dict[str, Callable[[Any], str | None]] = {
     "x-priority": _integer,
     "x-cancel-on-ha-failover": _boolean,
+    SELECTOR: _string,
+    EXCLUSIVE: _boolean,
 }
 
 

@@ -59,6 +59,11 @@ def note_out(changes: Changes, run: Run) -> None:
     _note(changes, run, more=1)
 
 
+def note_passed(changes: Changes, run: Run) -> None:
+    """Note that messages were never out, although what stands behind them may be."""
+    _note(changes, run)
+
+
 def _note(changes: Changes, run: Run, *, more: int = 0, held_until_ms: int = 0) -> None:
     if run.stored:
         changes.returned += _facts(run, more, held_until_ms)

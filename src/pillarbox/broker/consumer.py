@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from pillarbox.broker.arguments import EXCLUSIVE
+
 if TYPE_CHECKING:
     from pillarbox.broker.ledger import Ledger
     from pillarbox.broker.queue import Queue
+    from pillarbox.broker.selectors import Selector
     from pillarbox.broker.sink import Outlet, Sink
 
 UNLIMITED = 1 << 62
@@ -66,7 +69,9 @@ class Consumer:
         "prefetch",
         "priority",
         "queue",
+        "selector",
         "sink",
+        "sole",
         "tag",
     )
 
@@ -84,6 +89,7 @@ class Consumer:
         pool: Pool | None = None,
         priority: int = 0,
         arguments: Mapping[str, Any] | None = None,
+        selector: Selector | None = None,
     ) -> None:
         self.queue = queue
         self.sink = sink
@@ -98,6 +104,10 @@ class Consumer:
         """Without acknowledgement it takes nothing out of the pool, but waits while that is empty."""
         self.priority = priority
         self.arguments = dict(arguments or {})
+        self.selector = selector
+        """What messages have to meet to be this consumer's; None: it takes whatever comes."""
+        self.sole = bool(self.arguments.get(EXCLUSIVE))
+        """While it is there, others get nothing, but for such a one of a higher priority."""
         self.blocked = 0
         """Not 0: it had its turn without credit, as the how many-th, and waits until it has some."""
         self.head: Any = None

@@ -25,7 +25,7 @@ from pillarbox.broker.confirm import Confirms
 from pillarbox.broker.counters import ChurnCounters, MessageSizes
 from pillarbox.broker.deadletter import MAXLEN, DeadLetters
 from pillarbox.broker.dialects import Dialects
-from pillarbox.broker.dispatch import ROUND_MESSAGES, dispatch
+from pillarbox.broker.dispatch import ROUND_MESSAGES
 from pillarbox.broker.events import INTERNAL, Events
 from pillarbox.broker.lane import SHADOW, Lane
 from pillarbox.broker.queue import Queue
@@ -385,7 +385,7 @@ class Core:
                 )
         for queue in crowded:
             if queue.queued:
-                dispatch(queue)
+                queue.dispatcher(queue)
             queue.trim()
         return stored or self.changes.logs_grown, refused
 
@@ -441,7 +441,7 @@ class Core:
         if limits is None:
             return False
         if queue.queued:
-            dispatch(queue)
+            queue.dispatcher(queue)
         if queue.timed:
             queue.expire(at_once=True)
         if not limits.rejects or limits.have_room(queue, 1, body_bytes):
@@ -594,7 +594,7 @@ class Core:
                 changes.dirty[:0] = dirty[position:]
                 break
             queue.queued = False
-            count = dispatch(queue)
+            count = queue.dispatcher(queue)
             done += count
             if queue.timed:
                 queue.expire(at_once=True)
@@ -624,7 +624,7 @@ class Core:
         """Bring a queue up to this moment, before its messages are counted or got: its consumers come first,
         then times to live, limits, and what died elsewhere."""
         if queue.timed or queue.limits is not None:
-            dispatch(queue)
+            queue.dispatcher(queue)
             queue.expire(at_once=True)
             queue.trim()
         if self.changes.dying:

@@ -40,6 +40,8 @@ class QueueDefinition(msgspec.Struct, frozen=True):
     name: str
     auto_delete: bool
     arguments: dict[str, Any]
+    groups: bool = False
+    """Messages that belong to groups were sent to it (A28)."""
 
 
 class LaneDefinition(msgspec.Struct, frozen=True):

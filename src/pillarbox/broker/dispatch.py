@@ -38,7 +38,7 @@ def dispatch(queue: Queue) -> int:
                 break
             count = len(run.sequences)
             done += count
-            _hand_over(consumer, run, count)
+            hand_over(consumer, run, count)
             queue.move_back(consumers)
             continue
         run = queue.take(min(_deal_size(consumers), ROUND_MESSAGES - done))
@@ -52,11 +52,11 @@ def dispatch(queue: Queue) -> int:
             singly = count == len(served) and run.counts is None
             for position, consumer in enumerate(served):
                 stripe = run.one(position) if singly else run.cut(slice(position, None, len(served)))
-                _hand_over(consumer, stripe, len(stripe.sequences))
+                hand_over(consumer, stripe, len(stripe.sequences))
         else:
             # Consumers that share a ledger see the messages in order, so they get them one by one.
             for position in range(count):
-                _hand_over(served[position % len(served)], run.cut(slice(position, position + 1)), 1)
+                hand_over(served[position % len(served)], run.cut(slice(position, position + 1)), 1)
         extra = count % len(consumers)
         queue.move_back(consumers[:extra] if extra else consumers)
     return done
@@ -100,7 +100,7 @@ def _deal_size(consumers: list[Consumer]) -> int:
     return min([consumer.credit for consumer in consumers]) * len(consumers)
 
 
-def _hand_over(consumer: Consumer, run: Run, count: int) -> None:
+def hand_over(consumer: Consumer, run: Run, count: int) -> None:
     """Let a consumer have a run of so many messages."""
     queue = consumer.queue
     ledger = consumer.ledger

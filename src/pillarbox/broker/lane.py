@@ -26,6 +26,7 @@ from pillarbox.engine.base import NO_EXPIRATION, Location, Message, QueueState, 
 
 if TYPE_CHECKING:
     from pillarbox.broker.changes import Changes
+    from pillarbox.broker.choosing_lane import Shelf, Stretch
     from pillarbox.broker.chores import Parts
     from pillarbox.broker.ledger import Entry
     from pillarbox.broker.limits import Limits
@@ -48,6 +49,9 @@ RUNS_AT_ONCE = 800
 NONE_READY = cast("deque[Run]", ())
 """In place of the ready runs of a lane that never had any: an empty deque takes 760 bytes, in each queue."""
 
+NONE_PASSED = cast("Shelf", ())
+"""In place of the shelf of a lane whose consumers take what comes."""
+
 _SEQUENCE = itemgetter(0)
 T = TypeVar("T")
 
@@ -63,6 +67,7 @@ class Lane:
         "delivered_through",
         "dying",
         "outstanding",
+        "passed",
         "priority",
         "queue",
         "ready",
@@ -82,6 +87,8 @@ class Lane:
         self._offset = 0
         """Messages of the first ready run that are taken already."""
         self.released: list[Run] = []
+        self.passed = NONE_PASSED
+        """What consumers that choose have passed over: see `choosing_lane`."""
         self.outstanding: dict[Entry, None] = {}
         self._cold_runs = 0
         self._chances = 0
@@ -287,7 +294,7 @@ class Lane:
             self._gone(run)
         self.released = []
         self._want_nothing()
-        self._changes.chores.begin(_in_parts(self._take_all_ready(), self._gone))
+        self._changes.chores.begin(in_parts(self._take_all_ready(), self._gone))
         self._cold_runs = 0
 
     def _take_all_ready(self) -> deque[Run]:
@@ -391,8 +398,8 @@ class Lane:
         out = deque(self.outstanding)
         self.released, self.outstanding = [], {}
         chores = self._changes.chores
-        chores.begin(_in_parts(runs, self._let_go))
-        chores.begin(_in_parts(out, self._let_go_of_delivery))
+        chores.begin(in_parts(runs, self._let_go))
+        chores.begin(in_parts(out, self._let_go_of_delivery))
 
     def _let_go(self, run: Run) -> None:
         if run.messages is not None:
@@ -420,7 +427,7 @@ class Lane:
             start, stop = (0, self._unbroken()) if self.released else (self._offset, len(run.messages))
             over = start
             while over < stop:
-                due_ms = _due_ms(run.messages[over], queue.ttl_ms)
+                due_ms = due_ms_of(run.messages[over], queue.ttl_ms)
                 if not self._is_over(due_ms, run.sequences[over]):
                     if due_ms is not None:
                         queue.look_at(due_ms + 1)
@@ -439,7 +446,7 @@ class Lane:
         """How many of the next `count` messages, the first of which has time, come before one without."""
         assert run.messages is not None
         for position in range(offset + 1, offset + count):
-            if self._is_over(_due_ms(run.messages[position], self.queue.ttl_ms), run.sequences[position]):
+            if self._is_over(due_ms_of(run.messages[position], self.queue.ttl_ms), run.sequences[position]):
                 return position - offset
         return count
 
@@ -491,7 +498,7 @@ class Lane:
         self._want(run)
         self._read_ahead()
 
-    def _want(self, run: Run) -> None:
+    def _want(self, run: Run | Stretch) -> None:
         if not run.loading:
             run.loading = True
             self._changes.cold.append(run)
@@ -534,7 +541,7 @@ class Lane:
             self._changes.resident_bytes += run.held_bytes
             queue.wake()
 
-    def unloadable(self) -> Iterator[Run]:
+    def unloadable(self) -> Iterator[Run | Stretch]:
         """Runs that the disk holds as well and that are not at the head, the newest first."""
         ready = self.ready
         for run in reversed(ready):
@@ -544,7 +551,7 @@ class Lane:
                 break
             yield run
 
-    def may_unload(self, run: Run) -> bool:
+    def may_unload(self, run: Run | Stretch) -> bool:
         """Does the disk hold this run, which was ready once, and does it still wait behind the head?"""
         location, ready = run.location, self.ready
         return (
@@ -552,10 +559,10 @@ class Lane:
             and location is not None
             and location.segment >= 0
             and bool(ready)
-            and run.sequences.start > ready[0].sequences.start
+            and run.sequences[0] > ready[0].sequences[0]
         )
 
-    def unload(self, run: Run) -> None:
+    def unload(self, run: Run | Stretch) -> None:
         """Let go of the messages of a run, which can be loaded again."""
         run.messages = None
         self._cold_runs += 1
@@ -634,7 +641,7 @@ class Lane:
         return [sequences[:count], sequences[count:]]
 
 
-def _in_parts(things: deque[T], forget: Callable[[T], None]) -> Parts:
+def in_parts(things: deque[T], forget: Callable[[T], None]) -> Parts:
     """Forget things from the first on, some at a time; nothing is left for a second part if they are few."""
     while len(things) > RUNS_AT_ONCE:
         for _ in range(RUNS_AT_ONCE):
@@ -644,7 +651,7 @@ def _in_parts(things: deque[T], forget: Callable[[T], None]) -> Parts:
         forget(thing)
 
 
-def _due_ms(message: Message, ttl_ms: int | None) -> int | None:
+def due_ms_of(message: Message, ttl_ms: int | None) -> int | None:
     """When the time of a message is over in a queue with this time to live; None: never."""
     own = message.expiration_ms
     if own == NO_EXPIRATION:

@@ -19,6 +19,7 @@ from pillarbox.broker.ack_timeout import own_timeout_ms
 from pillarbox.broker.arguments import check_consumer_arguments
 from pillarbox.broker.counters import QueueCounters
 from pillarbox.broker.deadletter import DISABLED, Dying
+from pillarbox.broker.dispatch import dispatch
 from pillarbox.broker.exchange import Stamp
 from pillarbox.broker.lane import READ_AHEAD_BYTES, READ_AHEAD_MESSAGES, Lane
 from pillarbox.broker.limits import delivery_limit_of, limits_of
@@ -28,6 +29,8 @@ from pillarbox.broker.run import Run
 
 if TYPE_CHECKING:
     from pillarbox.broker.changes import Changes
+    from pillarbox.broker.choice import Choice
+    from pillarbox.broker.choosing_lane import Stretch
     from pillarbox.broker.consumer import Consumer, Pool
     from pillarbox.broker.deadletter import DeadLetterRule
     from pillarbox.broker.ledger import Entry
@@ -57,6 +60,7 @@ class Queue:
         "applied",
         "arguments",
         "auto_delete",
+        "choice",
         "consumers",
         "counters",
         "dead_bytes",
@@ -67,6 +71,7 @@ class Queue:
         "delayed_count",
         "deleted",
         "delivery_limit",
+        "dispatcher",
         "durable",
         "estimated",
         "expires_ms",
@@ -160,6 +165,10 @@ class Queue:
         self.lanes = [Lane(self, changes, uid, 0)]
         """The highest priority first. The last one has priority 0 and the queue's uid, and is always there
         until the queue is deleted."""
+        self.choice: Choice | None = None
+        """What its consumers want and may have, where they are not all alike."""
+        self.dispatcher: Callable[[Queue], int] = dispatch
+        """How its messages are handed out: see `dispatch`, and `choose`."""
         self.ready_count = self.ready_bytes = 0
         self.unacked_count = self.unacked_bytes = 0
         self.active_ms = self.used_ms = changes.now_ms
@@ -218,6 +227,8 @@ class Queue:
         """Make the lane for messages of this priority."""
         lane = Lane(self, self._changes, uid, min(priority, self.priority_max))
         self.lanes.append(lane)
+        if self.choice is not None:
+            self.choice.take_in(lane)
         self.lanes.sort(key=_PRIORITY, reverse=True)
         return lane
 
@@ -245,10 +256,39 @@ class Queue:
 
     def add_consumer(self, consumer: Consumer) -> None:
         """Let a consumer take part, or wait its turn, behind those of its priority (R69)."""
-        if self.single_active and self.consumers:
+        first = self.consumers[0] if self.consumers else None
+        if first is None:
+            self._activate(consumer)
+        elif self.single_active or (
+            first.sole and not (consumer.sole and consumer.priority > first.priority)
+        ):
             _place(self.standby, consumer)
+        elif consumer.sole:
+            self._step_aside()
+            self._activate(consumer)
         else:
             self._activate(consumer)
+
+    def _step_aside(self) -> None:
+        """Let those that take part wait: one has come that wants everything (A29)."""
+        for consumer in self.consumers:
+            # When it has credit again, it has no turn.
+            consumer.blocked = 0
+            _place(self.standby, consumer)
+        self.consumers.clear()
+        self._levels.clear()
+
+    def _succeed(self, standby: list[Consumer]) -> None:
+        """Let the first of those take part that wait, one that wants everything before others; or all."""
+        sole = next((one for one in standby if one.sole), None)
+        if self.single_active or sole is not None:
+            first = standby[0] if self.single_active or sole is None else sole
+            standby.remove(first)
+            self._activate(first)
+        else:
+            for consumer in standby:
+                self._activate(consumer)
+            standby.clear()
 
     def _activate(self, consumer: Consumer) -> None:
         self.consumers.append(consumer)
@@ -281,8 +321,10 @@ class Queue:
                 level.extend(there)
         self._drop_empty_levels()
         if standby and not left:
-            self._activate(standby.pop(0))
+            self._succeed(standby)
         self.standby[:] = standby
+        if self.choice is not None:
+            self.choice.left(ended)
         self.wake()
         return True
 
@@ -389,7 +431,7 @@ class Queue:
         if self.timed:
             self.expire()
         for lane in self.lanes:
-            if lane.released or lane.ready:
+            if lane.released or lane.ready or lane.passed:
                 return lane.take(count_max)
         return None
 
@@ -416,6 +458,7 @@ class Queue:
             self.delayed.forget()
         # Deliveries that are out know their lane and with it the queue, but not the other way round.
         self.lanes.clear()
+        self.choice, self.dispatcher = None, dispatch
         self.ready_count = self.ready_bytes = self.unacked_count = self.unacked_bytes = 0
         # Last: whoever is told may end its channel, which gives back what this queue has already let go.
         self.tell_waiting()
@@ -447,15 +490,16 @@ class Queue:
         if limits is None or limits.rejects:
             return
         while not limits.have_room(self, 0, 0):
-            lane = next((lane for lane in self.lanes if lane.released or lane.ready), None)
+            lane = next((lane for lane in self.lanes if lane.released or lane.ready or lane.passed), None)
             if lane is None or not lane.drop_head(limits):
                 return
 
-    def first_estimated(self) -> Run | None:
+    def first_estimated(self) -> Run | Stretch | None:
         """The first run of which only the engine knows how many bytes it has."""
         if self.estimated:
             for lane in self.lanes:
-                for run in (*lane.released, *lane.ready):
+                runs: Iterable[Run | Stretch] = (*lane.passed, *lane.released, *lane.ready)
+                for run in runs:
                     if run.estimated:
                         return run
             self.estimated = False
@@ -495,7 +539,7 @@ class Queue:
                 lane.give_chances()
         for lane in self.lanes:
             lane.expire()
-            if lane.released or lane.ready:
+            if lane.released or lane.ready or lane.passed:
                 return
 
     def look_at(self, due_ms: int) -> None:

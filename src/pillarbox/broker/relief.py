@@ -33,7 +33,7 @@ def _relieve_queue(queue: Queue, changes: Changes, resident_max: int) -> Iterato
     # Near consumers some are kept.
     count, size = queue.ready_count, queue.ready_bytes
     for lane in reversed(tuple(queue.lanes)):
-        for run in reversed(tuple(lane.ready)):
+        for run in reversed((*lane.passed, *lane.ready)):
             if queue.consumers and count < READ_AHEAD_MESSAGES and size < READ_AHEAD_BYTES:
                 return
             count -= len(run.sequences)

@@ -11,7 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from pillarbox.broker.arguments import SELECTOR
 from pillarbox.broker.bearer import Bearer
+from pillarbox.broker.choice import begin_choice
 from pillarbox.broker.consumer import Consumer, Pool
 from pillarbox.broker.exchange import Exchange, Route
 from pillarbox.broker.index import NO_ENVELOPE, Envelope
@@ -372,6 +374,11 @@ class Session:
             self._demand("read", "queue", name)
             queue = self.vhost.queue_for(self, name)
         queue.check_consumer(self.vhost.name, arguments, no_ack=no_ack, prefetch=prefetch, pool=pool)
+        selector = None
+        if arguments.get(SELECTOR) and not queue.in_log:
+            from pillarbox.broker.selectors import compile_selector
+
+            selector = compile_selector(arguments[SELECTOR])
         if pool.is_limited and queue.arguments.get("x-queue-type") == "quorum":
             text = f"queue '{name}' in vhost '{self.vhost.name}' does not support global qos"
             raise BrokerError(Reason.NOT_IMPLEMENTED, text)
@@ -393,7 +400,10 @@ class Session:
             pool=pool,
             priority=priority,
             arguments=arguments,
+            selector=selector,
         )
+        if selector is not None:
+            begin_choice(queue, self.core.dialects).selects = True
         queue.add_consumer(consumer)
         self.core.events.tell(
             "consumer.created",

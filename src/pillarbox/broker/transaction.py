@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from pillarbox.broker.dispatch import dispatch
 from pillarbox.broker.ledger import GIVEN_BACK, Outcome
 from pillarbox.broker.run import MESSAGE_BYTES
 from pillarbox.errors import BrokerError, Reason
@@ -268,7 +267,7 @@ def _deliver(queues: Iterable[Queue]) -> None:
     """
     for queue in queues:
         if queue.queued and not queue.deleted:
-            dispatch(queue)
+            queue.dispatcher(queue)
             if queue.timed:
                 queue.expire(at_once=True)
             queue.trim()

@@ -23,6 +23,7 @@ from pillarbox.broker.arguments import (
     check_queue_type,
     demand_equal,
 )
+from pillarbox.broker.choice import MESSAGE_GROUPS, begin_choice
 from pillarbox.broker.counters import ChannelCounters, ExchangeCounters, TrafficCounters
 from pillarbox.broker.deadletter import DeadLetterRule
 from pillarbox.broker.exchange import Binding, Exchange, Route, binding_identity
@@ -389,6 +390,16 @@ class VHost:
             self._core.define("queue", str(queue.uid), definition)
         return queue
 
+    def keep_groups(self, queue: Queue) -> None:
+        """Let the groups of a queue's messages count from now on, also after a restart (A28)."""
+        choice = begin_choice(queue, self._core.dialects)
+        if choice.keeps_groups:
+            return
+        choice.keeps_groups = True
+        if queue.durable and queue.owner is None:
+            definition = kept.QueueDefinition(self.name, queue.name, queue.auto_delete, queue.arguments, True)
+            self._core.define("queue", str(queue.uid), definition)
+
     def _add_queue(
         self,
         uid: int,
@@ -403,6 +414,8 @@ class VHost:
         if queue.in_log:
             self.topics.look_at(name)
         self._govern_queue(queue, self._applied_to(queue.kind, name))
+        if queue.arguments.get(MESSAGE_GROUPS) and not queue.in_log:
+            begin_choice(queue, self._core.dialects).keeps_groups = True
         return queue
 
     def _make_queue(
@@ -709,7 +722,12 @@ class VHost:
         )
 
     def restore_queue(self, uid: int, definition: kept.QueueDefinition) -> Queue:
-        return self._add_queue(uid, definition.name, True, definition.auto_delete, None, definition.arguments)
+        queue = self._add_queue(
+            uid, definition.name, True, definition.auto_delete, None, definition.arguments
+        )
+        if definition.groups:
+            begin_choice(queue, self._core.dialects).keeps_groups = True
+        return queue
 
     def restore_binding(self, definition: kept.BindingDefinition) -> None:
         source = self.exchanges[definition.source]

@@ -119,3 +119,138 @@ def prefetch(case: Case) -> None:
     client.answer(first[0])
     case.saw("third", client.bodies(1))
     client.leave()
+
+
+@scenario("A23")
+def selectors_on_queues(case: Case) -> None:
+    name = f"/queue/{case.name('q')}"
+    writer = Client(case)
+    for n in range(6):
+        writer.send(name, str(n), n=n, kind="ab"[n % 2])
+    even, big, rest = Client(case), Client(case), Client(case)
+    even.subscribe(name, selector="kind = 'a'")
+    case.saw("a", even.bodies(3))
+    big.subscribe(name, selector="n > 2")
+    case.saw("big", big.bodies(2))
+    rest.subscribe(name)
+    case.saw("rest", rest.bodies(1))
+    writer.send(name, "to the rest", n=0, kind="b")
+    case.saw("new", rest.bodies(1))
+    for client in (writer, even, big, rest):
+        client.leave()
+
+
+@scenario("A23")
+def passed_over_and_given_back(case: Case) -> None:
+    name = f"/queue/{case.name('b')}"
+    writer = Client(case)
+    for n in range(4):
+        writer.send(name, str(n), n=n)
+    first = Client(case)
+    first.subscribe(name, ack="client-individual", selector="n > 1")
+    case.saw("had", first.bodies(2))
+    first.leave()
+    second = Client(case)
+    second.subscribe(name, ack="client-individual")
+    got = [second.message() for _ in range(4)]
+    case.saw("again", [body for headers, body in got if headers.get("redelivered") == "true"])
+    case.saw("nothing is lost", sorted(body for _, body in got))
+    second.leave()
+    writer.leave()
+
+
+@scenario("A28")
+def message_groups(case: Case) -> None:
+    name = f"/queue/{case.name('g')}"
+    readers = [Client(case) for _ in range(2)]
+    for reader in readers:
+        reader.subscribe(name)
+    writer = Client(case)
+    for n in range(8):
+        writer.send(name, f"{'ab'[n % 2]}{n}", JMSXGroupID="ab"[n % 2])
+    got = [[reader.message() for _ in range(4)] for reader in readers]
+    case.saw("of one group each", sorted([body for _, body in one] for one in got))
+    for client in (*readers, writer):
+        client.leave()
+
+
+@scenario("A28")
+def group_is_closed(case: Case) -> None:
+    name = f"/queue/{case.name('c')}"
+    readers = [Client(case) for _ in range(2)]
+    for number, reader in enumerate(readers):
+        reader.subscribe(name, f"{number}")
+    writer = Client(case)
+    for n, number in enumerate((1, 2, -1, 1, 2)):
+        writer.send(name, str(n), JMSXGroupID="g", JMSXGroupSeq=number)
+    writer.send(name, "other", JMSXGroupID="h")
+    case.saw("both had some", len([reader.message() for reader in readers]))
+    for client in (*readers, writer):
+        client.leave()
+
+
+@scenario("A28")
+def group_goes_over_when_its_consumer_goes(case: Case) -> None:
+    name = f"/queue/{case.name('o')}"
+    first, writer = Client(case), Client(case)
+    first.subscribe(name, ack="client-individual")
+    writer.send(name, "1", JMSXGroupID="g")
+    headers, _ = first.message()
+    first.answer(headers)
+    second = Client(case)
+    second.subscribe(name)
+    writer.send(name, "2", JMSXGroupID="g")
+    case.saw("sticks", first.bodies(1))
+    first.leave()
+    case.saw("goes over", second.bodies(1))
+    second.leave()
+    writer.leave()
+
+
+@scenario("A29")
+def exclusive_consumers(case: Case) -> None:
+    name = f"/queue/{case.name('x')}"
+    writer = Client(case)
+    readers = [Client(case) for _ in range(3)]
+    readers[0].subscribe(name, "plain")
+    readers[1].subscribe(name, "first", **{"activemq.exclusive": "true"})
+    readers[2].subscribe(name, "second", **{"activemq.exclusive": "true"})
+    for n in range(3):
+        writer.send(name, str(n))
+    case.saw("first", readers[1].bodies(3))
+    readers[1].leave()
+    for n in range(3):
+        writer.send(name, str(n))
+    case.saw("second", readers[2].bodies(3))
+    readers[2].leave()
+    writer.send(name, "left")
+    case.saw("plain", readers[0].bodies(1))
+    for client in (readers[0], writer):
+        client.leave()
+
+
+@scenario("A29")
+def exclusive_consumer_of_higher_priority(case: Case) -> None:
+    name = f"/queue/{case.name('y')}"
+    writer = Client(case)
+    readers = [Client(case) for _ in range(2)]
+    readers[0].subscribe(name, "low", **{"activemq.exclusive": "true", "activemq.priority": "1"})
+    writer.send(name, "0")
+    case.saw("low", readers[0].bodies(1))
+    readers[1].subscribe(name, "high", **{"activemq.exclusive": "true", "activemq.priority": "5"})
+    writer.send(name, "1")
+    case.saw("high", readers[1].bodies(1))
+    for client in (*readers, writer):
+        client.leave()
+
+
+@scenario("A8")
+def no_local(case: Case) -> None:
+    topic = f"/topic/{case.name('l')}"
+    client, other = Client(case), Client(case)
+    client.subscribe(topic, **{"activemq.noLocal": "true"})
+    client.send(topic, "mine")
+    other.send(topic, "another's")
+    case.saw("got", client.bodies(1))
+    client.leave()
+    other.leave()

@@ -131,3 +131,32 @@ def test_message_goes_to_all_destinations_that_one_is_composed_of(
 def test_destinations_in_one_have_a_bound(client: Talking, name: str) -> None:
     got = client.ask("SEND", {"destination": ",".join([f"/queue/{name}"] * 101)})
     assert got.headers["message"] == "Invalid destination"
+
+
+@pytest.mark.row("A28", "A7")
+def test_messages_of_a_group_go_to_one_consumer(
+    activemq: Broker, connected: Callable[..., Talking], client: Talking, name: str
+) -> None:
+    readers = [connected(to=activemq) for _ in range(2)]
+    for reader in readers:
+        reader.done("SUBSCRIBE", {"id": "s", "destination": f"/queue/{name}"})
+    for n in range(8):
+        client.done("SEND", {"destination": f"/queue/{name}", "JMSXGroupID": "ab"[n % 2]}, "ab"[n % 2])
+    got = [[reader.message() for _ in range(4)] for reader in readers]
+    assert [{one.body for one in each} for each in got] == [{b"a"}, {b"b"}]
+    first, *others = [one.headers.get("JMSXGroupFirstForConsumer") for one in got[0]]
+    assert (first, *others) == ("true", None, None, None)
+
+
+@pytest.mark.row("A28")
+def test_group_ends_with_the_message_that_says_so(
+    activemq: Broker, connected: Callable[..., Talking], client: Talking, name: str
+) -> None:
+    readers = [connected(to=activemq) for _ in range(2)]
+    for reader in readers:
+        reader.done("SUBSCRIBE", {"id": "s", "destination": f"/queue/{name}"})
+    headers = {"destination": f"/queue/{name}", "JMSXGroupID": "g"}
+    for number in ("1", "2", "-1", "1", "2"):
+        client.done("SEND", headers | {"JMSXGroupSeq": number}, number)
+    assert [readers[0].message().body for _ in range(3)] == [b"1", b"2", b"-1"]
+    assert [readers[1].message().body for _ in range(2)] == [b"1", b"2"]

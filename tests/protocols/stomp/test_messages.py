@@ -506,7 +506,73 @@ def test_selector_that_is_wrong_is_refused(client: Talking, name: str) -> None:
     assert b"cannot be read" in got.body
 
 
+@pytest.mark.row("A23")
+def test_subscription_to_a_queue_leaves_to_others_what_it_does_not_want(
+    broker: Broker, client: Talking, name: str
+) -> None:
+    for n in range(4):
+        client.send(f"/queue/{name}", str(n), n=str(n))
+    headers = {"id": "s", "destination": f"/queue/{name}", "selector": "n > 1", "ack": "client-individual"}
+    client.say("SUBSCRIBE", headers)
+    got = [client.message() for _ in range(2)]
+    assert [one.body for one in got] == [b"2", b"3"]
+    client.done("ACK", {"id": got[0].headers["ack"]})
+    client.say("NACK", {"id": got[1].headers["ack"]})
+    assert client.message().headers["redelivered"] == "true"
+    client.say("SUBSCRIBE", {"id": "all", "destination": f"/queue/{name}"})
+    assert [client.message().body for _ in range(2)] == [b"0", b"1"]
+    client.done("UNSUBSCRIBE", {"id": "s"})
+    assert (broker.queue(name).ready, broker.queue(name).unacknowledged) == (0, 1)
+
+
 @pytest.mark.row("A23", "A10")
-def test_selector_on_a_queue_is_refused_for_now(client: Talking, name: str) -> None:
-    headers = {"id": "s", "destination": f"/queue/{name}", "selector": "n > 1"}
-    assert client.ask("SUBSCRIBE", headers).headers["message"] == "not_implemented"
+def test_selector_on_a_queue_that_is_wrong_is_refused(client: Talking, name: str) -> None:
+    headers = {"id": "s", "destination": f"/queue/{name}", "selector": "n >"}
+    assert client.ask("SUBSCRIBE", headers).headers["message"] == "precondition_failed"
+
+
+@pytest.mark.row("A29", "A8")
+def test_exclusive_consumer_gets_everything_while_it_is_there(client: Talking, name: str) -> None:
+    destination = f"/queue/{name}"
+    client.done("SUBSCRIBE", {"id": "plain", "destination": destination})
+    client.done("SUBSCRIBE", {"id": "sole", "destination": destination, "activemq.exclusive": "true"})
+    for _ in range(2):
+        client.send(destination)
+    assert {client.message().headers["subscription"] for _ in range(2)} == {"sole"}
+    client.done("UNSUBSCRIBE", {"id": "sole"})
+    client.send(destination)
+    assert client.message().headers["subscription"] == "plain"
+
+
+@pytest.mark.row("A8")
+def test_subscription_may_want_nothing_that_its_own_client_sends(
+    client: Talking, connected: Callable[..., Talking], name: str
+) -> None:
+    headers = {"id": "s", "destination": f"/topic/{name}", "activemq.noLocal": "true"}
+    client.send(f"/topic/{name}", "before: its route is known")
+    client.done("SUBSCRIBE", headers)
+    client.done("SEND", {"destination": f"/topic/{name}"}, "mine")
+    connected().send(f"/topic/{name}", "another's")
+    assert client.message().body == b"another's"
+
+
+@pytest.mark.row("A23", "A29")
+def test_consumer_of_amqp_may_have_a_selector_and_be_the_only_one(
+    broker: Broker, client: Talking, name: str
+) -> None:
+    with pika.BlockingConnection(pika.URLParameters(broker.amqp_url)) as connection:
+        channel = connection.channel()
+        channel.queue_declare(name, durable=True)
+        for n in range(4):
+            client.done("SEND", {"destination": f"/queue/{name}", "n": str(n)}, str(n))
+        found = []
+        for arguments in ({"x-selector": "n > 1"}, {"x-single-active-consumer": True}):
+            for method, _, body in channel.consume(
+                name, auto_ack=True, arguments=arguments, inactivity_timeout=10
+            ):
+                assert method is not None, "nothing came"
+                found.append(body)
+                if len(found) % 2 == 0:
+                    break
+            channel.cancel()
+        assert found == [b"2", b"3", b"0", b"1"]

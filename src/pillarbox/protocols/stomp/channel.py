@@ -12,7 +12,10 @@ import contextlib
 from collections import deque
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from pillarbox.broker.ack_timeout import AckTimeout
+from pillarbox.broker.choice import GROUP
 from pillarbox.broker.confirm import Publisher
 from pillarbox.broker.consumer import Consumer, Pool
 from pillarbox.broker.index import NO_ARGUMENTS, Envelope
@@ -23,7 +26,14 @@ from pillarbox.broker.target import Target, find_target
 from pillarbox.broker.transaction import Transaction
 from pillarbox.engine.base import NO_EXPIRATION, Address, Message
 from pillarbox.errors import BrokerError, Reason
-from pillarbox.protocols.stomp.declaring import DELAY, composed, for_sending, read_schedule, reply_to
+from pillarbox.protocols.stomp.declaring import (
+    DELAY,
+    composed,
+    for_sending,
+    keep_groups,
+    read_schedule,
+    reply_to,
+)
 from pillarbox.protocols.stomp.errors import REJECTED, StompError, from_broker_error
 from pillarbox.protocols.stomp.sending import (
     EXPIRES,
@@ -83,6 +93,8 @@ class Channel:
         """Queues behind the client's own names of temporary ones."""
         self.replies: set[str] = set()
         """Temporary queues, by the client's names, that are read because a message asks for a reply there."""
+        self._not_own: set[str] = set()
+        """Queues of subscriptions that do not want what this client itself sends."""
         self._unwanted: list[int] = []
         """Deliveries that did not meet the selector of their subscription and are not settled yet."""
         self._acknowledging = 0
@@ -198,6 +210,8 @@ class Channel:
         """What the headers say of a message to one destination."""
         now_ms = self.core.changes.now_ms
         target = self.target(text, headers)
+        if GROUP in headers and self.settings.is_activemq:
+            keep_groups(self, target)
         return prepare(headers, target, self.dialect, user=self.session.user.name, now_ms=now_ms)
 
     def target(self, text: str, headers: Mapping[str, str]) -> Target:
@@ -210,7 +224,7 @@ class Channel:
         self.flush()
         try:
             found = for_sending(self, text, headers)
-            target = find_target(self.session, self.origin, found.exchange, found.key)
+            target = self._without_own(find_target(self.session, self.origin, found.exchange, found.key))
         except BrokerError as error:
             raise from_broker_error(error) from None
         if len(self._targets) >= ROUTES_MAX:
@@ -218,6 +232,18 @@ class Channel:
         if target.is_valid:
             self._targets[key] = target
         return target
+
+    def want_nothing_of_its_own(self, queue: str) -> None:
+        """Send nothing more into this queue, which is that of a subscription of the client (A8)."""
+        self._not_own.add(queue)
+        self.forget_routes()
+
+    def _without_own(self, target: Target) -> Target:
+        """The target without queues that do not want what this client sends."""
+        if not self._not_own:
+            return target
+        queues = tuple(queue for queue in target.route.queues if queue.name not in self._not_own)
+        return target._replace(route=msgspec.structs.replace(target.route, queues=queues))
 
     def forget_routes(self) -> None:
         """What was allowed may not be any more."""
@@ -236,7 +262,7 @@ class Channel:
                 keys = (address.routing_key,)
                 envelope = Envelope(said.headers, lambda name: getattr(said, name, None))
                 _, route = self.session.route(address.exchange, keys, envelope)
-                target = target._replace(route=route)
+                target = self._without_own(target._replace(route=route))
                 route.remember(keys, envelope, message)
             if transaction is None:
                 stored, refused = target.publish(self.core, message)

@@ -11,10 +11,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
+from pillarbox.broker.arguments import EXCLUSIVE, SELECTOR
 from pillarbox.broker.ledger import Outcome
 from pillarbox.broker.transaction import Transaction
 from pillarbox.protocols.stomp.channel import TRANSACTIONS_MAX
-from pillarbox.protocols.stomp.declaring import durable_name, for_subscribing, subscription_name
+from pillarbox.protocols.stomp.declaring import (
+    durable_name,
+    for_subscribing,
+    has_queue_of_its_own,
+    subscription_name,
+)
 from pillarbox.protocols.stomp.errors import REJECTED, StompError
 from pillarbox.protocols.stomp.subscription import ACK_MODES, AUTO, SEPARATOR, Subscription
 from pillarbox.protocols.stomp.wire import V12
@@ -76,15 +82,19 @@ def subscribe(channel: Channel, headers: Headers) -> None:
         raise StompError("Invalid header", "a subscription that nothing is sent to cannot be had over STOMP")
     queue = for_subscribing(channel, text, headers)
     subscription = Subscription(tag, headers.get("id"), text, ack)
+    arguments = _stream_arguments(headers)
     if headers.get("selector"):
-        subscription.select(headers["selector"])
+        if has_queue_of_its_own(channel, text) or channel.session.vhost.queue(queue).in_log:
+            subscription.select(headers["selector"])
+        else:
+            arguments[SELECTOR] = headers["selector"]
+    if headers.get("activemq.exclusive") == "true":
+        arguments[EXCLUSIVE] = True
     channel.read(
-        subscription,
-        queue,
-        prefetch=prefetch,
-        priority=_number(headers, PRIORITY, 0),
-        arguments=_stream_arguments(headers),
+        subscription, queue, prefetch=prefetch, priority=_number(headers, PRIORITY, 0), arguments=arguments
     )
+    if "true" in (headers.get("activemq.noLocal"), headers.get("no-local")):
+        channel.want_nothing_of_its_own(queue)
 
 
 def _stream_arguments(headers: Headers) -> dict[str, object]:

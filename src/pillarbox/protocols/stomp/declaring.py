@@ -35,6 +35,7 @@ from pillarbox.protocols.stomp.errors import StompError
 from pillarbox.protocols.stomp.subscription import AUTO, Subscription
 
 if TYPE_CHECKING:
+    from pillarbox.broker.target import Target
     from pillarbox.protocols.stomp.channel import Channel
 
 DEAD_LETTERS: Final = "ActiveMQ.DLQ"
@@ -163,6 +164,18 @@ def composed(channel: Channel, text: str) -> list[str]:
     return [first.strip(), *whole]
 
 
+def keep_groups(channel: Channel, target: Target) -> None:
+    """Let the group of a message count where it goes, or will go when its time has come (A28)."""
+    vhost = channel.session.vhost
+    names = [queue.name for queue in target.route.queues]
+    if target.address.exchange == SCHEDULED_QUEUES:
+        names = [target.address.routing_key]
+    for name in names:
+        queue = vhost.queues.get(name)
+        if queue is not None and queue.owner is None and not queue.in_log:
+            vhost.keep_groups(queue)
+
+
 def reply_to(channel: Channel, text: str) -> str:
     """What others are told where to send a reply; a temporary queue is made, and read if RabbitMQ does."""
     if not text.startswith((f"/{TEMP_QUEUE}/", f"{TEMP_QUEUE}://")):
@@ -215,11 +228,8 @@ def for_subscribing(channel: Channel, text: str, headers: Mapping[str, str]) -> 
     found = destinations.parse(text, slashes=channel.settings.is_activemq)
     if found.kind == REPLY_QUEUE:
         raise StompError("Invalid destination", f"'{text}' is not a valid destination for 'SUBSCRIBE'")
-    if found.kind in (QUEUE, AMQ_QUEUE, TEMP_QUEUE):
-        if subscription_name(headers) is not None:
-            raise StompError("Invalid Subscription", "cannot durably subscribe to a Queue destination!")
-        if headers.get("selector"):
-            raise StompError("not_implemented", "selectors work with topics and exchanges alone")
+    if found.kind in (QUEUE, AMQ_QUEUE, TEMP_QUEUE) and subscription_name(headers) is not None:
+        raise StompError("Invalid Subscription", "cannot durably subscribe to a Queue destination!")
     if found.kind == QUEUE:
         ensure_queue(channel, found.key, headers)
     if found.kind == TEMP_QUEUE:
@@ -230,6 +240,12 @@ def for_subscribing(channel: Channel, text: str, headers: Mapping[str, str]) -> 
         found = _temporary_topic(channel, found)
     assert found.kind in (TOPIC, EXCHANGE)
     return _subscription_queue(channel, text, found, headers)
+
+
+def has_queue_of_its_own(channel: Channel, text: str) -> bool:
+    """Does a subscription to this destination read a queue that nobody else reads?"""
+    found = destinations.parse(text, slashes=channel.settings.is_activemq)
+    return found.kind in (TOPIC, TEMP_TOPIC, EXCHANGE)
 
 
 def _subscription_queue(channel: Channel, text: str, found: Destination, headers: Mapping[str, str]) -> str:
