@@ -246,6 +246,7 @@ CONSUMER_ARGUMENTS: dict[str, Callable[[Any], str | None]] = {
     "x-cancel-on-ha-failover": _boolean,
     SELECTOR: _string,
     EXCLUSIVE: _boolean,
+    "x-browse": _boolean,
 }
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pillarbox.broker.arguments import EXCLUSIVE
 
 if TYPE_CHECKING:
+    from pillarbox.broker.browse import Browser
     from pillarbox.broker.ledger import Ledger
     from pillarbox.broker.queue import Queue
     from pillarbox.broker.selectors import Selector
@@ -59,6 +60,7 @@ class Consumer:
     __slots__ = (
         "arguments",
         "blocked",
+        "browser",
         "credit",
         "exclusive",
         "head",
@@ -110,6 +112,8 @@ class Consumer:
         """While it is there, others get nothing, but for such a one of a higher priority."""
         self.blocked = 0
         """Not 0: it had its turn without credit, as the how many-th, and waits until it has some."""
+        self.browser: Browser | None = None
+        """What shows it the messages of its queue, which does not know it then."""
         self.head: Any = None
         """Whatever the head wants to keep with the consumer."""
 

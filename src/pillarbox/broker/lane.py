@@ -588,6 +588,11 @@ class Lane:
         for position, run in enumerate(self.ready):
             yield run.cut(slice(self._offset, None)) if position == 0 and self._offset else run
 
+    def untaken(self, position: int) -> Run:
+        """The ready run at this position, without what was taken of it."""
+        run = self.ready[position]
+        return run.cut(slice(self._offset, None)) if position == 0 and self._offset else run
+
     def _delayed(self) -> list[Run]:
         """Everything that is held until it is ready again."""
         delayed = self.queue.delayed

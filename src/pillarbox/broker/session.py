@@ -9,10 +9,12 @@ Source: RabbitMQ's table of operations and permissions; rows R40, R42, R63-R67, 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pillarbox.broker.arguments import SELECTOR
 from pillarbox.broker.bearer import Bearer
+from pillarbox.broker.browse import BROWSE, Browser
 from pillarbox.broker.choice import begin_choice
 from pillarbox.broker.consumer import Consumer, Pool
 from pillarbox.broker.exchange import Exchange, Route
@@ -367,8 +369,12 @@ class Session:
         pool: Pool,
         priority: int,
         arguments: Mapping[str, Any],
+        on_end: Callable[[], None] | None = None,
     ) -> Consumer:
-        """Begin to receive from a queue. Raises ACCESS_REFUSED if exclusive use stands against it."""
+        """Begin to receive from a queue. Raises ACCESS_REFUSED if exclusive use stands against it.
+
+        `on_end`: what to do when a browser was shown everything; otherwise it is cancelled.
+        """
         queue = self.vhost.reply_queues.get(name)
         if queue is None:
             self._demand("read", "queue", name)
@@ -382,7 +388,14 @@ class Session:
         if pool.is_limited and queue.arguments.get("x-queue-type") == "quorum":
             text = f"queue '{name}' in vhost '{self.vhost.name}' does not support global qos"
             raise BrokerError(Reason.NOT_IMPLEMENTED, text)
-        if not queue.in_log and (
+        browses = bool(arguments.get(BROWSE))
+        if browses and queue.in_log:
+            text = f"queue '{name}' in vhost '{self.vhost.name}' is a stream, which nobody has to browse"
+            raise BrokerError(Reason.PRECONDITION_FAILED, text)
+        if browses and not no_ack:
+            text = f"queue '{name}' in vhost '{self.vhost.name}' cannot be browsed with acknowledgements"
+            raise BrokerError(Reason.PRECONDITION_FAILED, text)
+        if not (queue.in_log or browses) and (
             (exclusive and (queue.consumers or queue.single_active))
             or (queue.consumers and queue.consumers[0].exclusive)
         ):
@@ -402,6 +415,10 @@ class Session:
             arguments=arguments,
             selector=selector,
         )
+        if browses:
+            end = partial(sink.consumer_cancelled, consumer) if on_end is None else on_end
+            consumer.browser = Browser(self.core, consumer, end)
+            return consumer
         if selector is not None:
             begin_choice(queue, self.core.dialects).selects = True
         queue.add_consumer(consumer)
@@ -428,6 +445,8 @@ class Session:
         self.core.events.acting = self.user.name
         by_queue: dict[Queue, set[Consumer]] = {}
         for consumer in consumers:
+            if consumer.browser is not None:
+                consumer.browser.stop()
             by_queue.setdefault(consumer.queue, set()).add(consumer)
         for queue, ended in by_queue.items():
             if queue.deleted or not queue.remove_consumers(ended):

@@ -254,3 +254,48 @@ def no_local(case: Case) -> None:
     case.saw("got", client.bodies(1))
     client.leave()
     other.leave()
+
+
+@scenario("A37")
+def browsing(case: Case) -> None:
+    name = f"/queue/{case.name('w')}"
+    client = Client(case)
+    for n in range(3):
+        client.send(name, str(n), n=n)
+    for selector in ("", "n > 0"):
+        said = {"browser": "true"} | ({"selector": selector} if selector else {})
+        client.subscribe(name, "looks", **said)
+        seen = []
+        while True:
+            headers, body = client.message()
+            if headers.get("browser"):
+                break
+            seen.append(body)
+        shown = sorted(set(headers) - {"timestamp", "expires", "priority", "message-id"})
+        case.saw("end", headers["browser"], headers.get("subscription"), body, shown)
+        case.saw("seen", seen)
+        client.connection.unsubscribe("looks")
+    client.subscribe(name, "takes")
+    case.saw("still there", client.bodies(3))
+    client.leave()
+
+
+@scenario("A37")
+def browsing_what_is_out(case: Case) -> None:
+    name = f"/queue/{case.name('o')}"
+    client = Client(case)
+    for n in range(3):
+        client.send(name, str(n))
+    client.subscribe(name, "takes", ack="client-individual", **{"activemq.prefetchSize": "1"})
+    case.saw("out", client.bodies(1))
+    other = Client(case)
+    other.subscribe(name, "looks", ack="client", browser="true")
+    seen = []
+    while True:
+        headers, body = other.message()
+        if headers.get("browser"):
+            break
+        seen.append((body, "ack" in headers))
+    case.saw("seen", seen)
+    other.leave()
+    client.leave()

@@ -168,7 +168,6 @@ def test_every_reason_of_the_domain_has_its_words() -> None:
         ("SUBSCRIBE", {"id": "1", "destination": "/exchange/nobody-has-made-it"}, "not_found"),
         ("SUBSCRIBE", {"id": "1", "destination": "/queue/a", "ack": "sometimes"}, "Invalid header"),
         ("SUBSCRIBE", {"id": "1", "destination": "/queue/a", "prefetch-count": "x"}, "Invalid header"),
-        ("SUBSCRIBE", {"id": "1", "destination": "/queue/a", "browser": "true"}, "not_implemented"),
         ("SUBSCRIBE", {"destination": "/topic/a", "durable": "true"}, "Missing Header"),
         (
             "SUBSCRIBE",

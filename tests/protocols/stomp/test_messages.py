@@ -576,3 +576,40 @@ def test_consumer_of_amqp_may_have_a_selector_and_be_the_only_one(
                     break
             channel.cancel()
         assert found == [b"2", b"3", b"0", b"1"]
+
+
+@pytest.mark.row("A37", "A8", "A6")
+@pytest.mark.parametrize("ack", ["auto", "client"])
+def test_browser_sees_everything_and_takes_nothing(
+    broker: Broker, client: Talking, name: str, ack: str
+) -> None:
+    for n in range(3):
+        client.send(f"/queue/{name}", str(n), n=str(n))
+    headers = {"id": "looks", "destination": f"/queue/{name}", "browser": "true", "selector": "n > 0"}
+    client.say("SUBSCRIBE", headers | {"ack": ack})
+    got = [client.message() for _ in range(2)]
+    assert [one.body for one in got] == [b"1", b"2"]
+    end = client.message()
+    assert (end.headers["browser"], end.headers["subscription"], end.body) == ("end", "looks", b"")
+    if ack != "auto":
+        client.done("ACK", {"id": got[1].headers["ack"]})
+    client.done("UNSUBSCRIBE", {"id": "looks"})
+    assert (broker.queue(name).ready, broker.queue(name).unacknowledged) == (3, 0)
+
+
+@pytest.mark.row("A37")
+def test_consumer_of_amqp_that_browses_is_cancelled_at_the_end(
+    broker: Broker, client: Talking, name: str
+) -> None:
+    for n in range(3):
+        client.done("SEND", {"destination": f"/queue/{name}"}, str(n))
+    with pika.BlockingConnection(pika.URLParameters(broker.amqp_url)) as connection:
+        channel = connection.channel()
+        found = [
+            body
+            for _, _, body in channel.consume(
+                name, auto_ack=True, arguments={"x-browse": True}, inactivity_timeout=10
+            )
+        ]
+    assert found == [b"0", b"1", b"2"]
+    assert broker.queue(name).ready == 3

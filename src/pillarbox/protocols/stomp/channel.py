@@ -43,8 +43,8 @@ from pillarbox.protocols.stomp.sending import (
     Prepared,
     prepare,
 )
-from pillarbox.protocols.stomp.subscription import AUTO, CLIENT, Subscription
-from pillarbox.protocols.stomp.wire import RECEIPT, cut_receipt, read_head
+from pillarbox.protocols.stomp.subscription import AUTO, CLIENT, SEPARATOR, Subscription
+from pillarbox.protocols.stomp.wire import RECEIPT, cut_receipt, read_head, write_frame
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -429,18 +429,31 @@ class Channel:
             self,
             self.ledger,
             tag=subscription.tag,
-            no_ack=subscription.ack == AUTO,
+            no_ack=subscription.ack == AUTO or subscription.browses,
             exclusive=False,
             prefetch=prefetch,
             pool=self.pool,
             priority=priority,
             arguments=arguments,
+            on_end=lambda: self._all_was_shown(subscription),
         )
         subscription.begin(consumer, self.connection.session_name, self.connection.version)
         consumer.head = subscription
         self.subscriptions[subscription.tag] = subscription
         self.consumers[subscription.tag] = consumer
         self._acknowledging += not consumer.no_ack
+
+    def _all_was_shown(self, subscription: Subscription) -> None:
+        """Tell a client that browses that there is nothing more, as ActiveMQ does (A37)."""
+        parts = (subscription.tag, self.connection.session_name, str(self.ledger.skip(1)))
+        told = [
+            ("destination", subscription.destination),
+            ("message-id", SEPARATOR.join(parts)),
+            ("browser", "end"),
+        ]
+        if subscription.identity is not None:
+            told.insert(0, ("subscription", subscription.identity))
+        self.connection.send(write_frame("MESSAGE", told, b"", self.connection.version))
 
     def cancel(self, subscription: Subscription) -> None:
         """End a subscription. What it has out may still be acknowledged."""
@@ -456,6 +469,8 @@ class Channel:
 
         Raises StompError if it is not out.
         """
+        if subscription is not None and subscription.browses:
+            return
         multiple = subscription is not None and subscription.ack == CLIENT
         waits = None if transaction is None else self.transaction(transaction)
         try:

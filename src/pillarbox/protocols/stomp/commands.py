@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
 from pillarbox.broker.arguments import EXCLUSIVE, SELECTOR
+from pillarbox.broker.browse import BROWSE
 from pillarbox.broker.ledger import Outcome
 from pillarbox.broker.transaction import Transaction
 from pillarbox.protocols.stomp.channel import TRANSACTIONS_MAX
@@ -29,9 +30,6 @@ if TYPE_CHECKING:
     from pillarbox.protocols.stomp.channel import Channel
 
 Headers = Mapping[str, str]
-
-NOT_YET: Final = ("browser",)
-"""Headers of SUBSCRIBE that change what is delivered, and that nothing here understands."""
 
 PREFETCH: Final = ("prefetch-count", "activemq.prefetchSize")
 PRIORITY: Final = ("x-priority", "activemq.priority")
@@ -64,9 +62,6 @@ def subscribe(channel: Channel, headers: Headers) -> None:
     text = headers.get("destination")
     if text is None:
         raise StompError("Missing destination", "\"SUBSCRIBE\" must include a 'destination' header")
-    for name in NOT_YET:
-        if headers.get(name) not in (None, "", "false"):
-            raise StompError("not_implemented", f"'{name}' is not supported on SUBSCRIBE")
     ack = headers.get("ack", AUTO)
     if ack not in ACK_MODES:
         raise StompError(
@@ -90,6 +85,8 @@ def subscribe(channel: Channel, headers: Headers) -> None:
             arguments[SELECTOR] = headers["selector"]
     if headers.get("activemq.exclusive") == "true":
         arguments[EXCLUSIVE] = True
+    if headers.get("browser") == "true" and not has_queue_of_its_own(channel, text):
+        arguments[BROWSE] = subscription.browses = True
     channel.read(
         subscription, queue, prefetch=prefetch, priority=_number(headers, PRIORITY, 0), arguments=arguments
     )

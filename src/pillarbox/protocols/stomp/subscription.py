@@ -40,6 +40,8 @@ class Subscription:
         self.acks = b""
         """What stands in front of a delivery's number in the header by which STOMP 1.2 acknowledges."""
         self._before_number = b""
+        self.browses = False
+        """It is shown messages and takes none."""
         self.selector: Selector | None = None
         """What messages have to meet; those that do not are none of this subscription."""
         self._heads: dict[tuple[object, bytes, int], tuple[bytes, bytes]] = {}

@@ -1,0 +1,216 @@
+"""Browsing: a receiver is shown the messages of a queue, which stay where they are (A37).
+
+It is shown what was there when it came: first what others have and have not answered, then what is ready, in
+order, as the queue stands while it looks; what is gone by then it does not see. Some messages a turn, whether
+they are in memory or on disk, and none while its connection takes no more.
+
+Source: ActiveMQ 5.17, asked with `tests/compare_messaging/scenarios/stomp_on_activemq.py`. Not here: how a
+protocol says that this was all. Invariant: a browser changes nothing in its queue.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from operator import attrgetter
+from typing import TYPE_CHECKING, Final
+
+from pillarbox.broker.lane import due_ms_of
+from pillarbox.broker.run import Run, body_bytes_of
+
+if TYPE_CHECKING:
+    from pillarbox.broker.consumer import Consumer
+    from pillarbox.broker.core import Core
+    from pillarbox.broker.lane import Lane
+    from pillarbox.engine.base import Location, Message
+
+BROWSE: Final = "x-browse"
+"""Argument of a consumer: it looks and takes nothing."""
+
+SHOWN_AT_ONCE: Final = 100
+"""Messages in one turn: about a millisecond's work, if a selector has to look into them."""
+OUT_MAX: Final = 10_000
+"""Deliveries that are out and are shown; beyond them only what is ready is."""
+RETRY_MS: Final = 10
+"""After so long it is looked whether the connection takes more."""
+
+_START = attrgetter("sequences.start")
+
+
+def _last(run: Run) -> int:
+    return run.sequences[-1]
+
+
+class Peek:
+    """Messages on disk that are to be shown: see `Cold`."""
+
+    def __init__(
+        self, lane: Lane, run: Run, arrived: Callable[[Sequence[tuple[int, Message]]], None]
+    ) -> None:
+        self.lane = lane
+        self.sequences: Sequence[int] = run.sequences
+        self.location: Location | None = run.location
+        self.stored = run.stored
+        self.arrived = arrived
+
+
+class Browser:
+    """See the module. `consumer`: one that its queue does not know; `on_end` is called when this was all."""
+
+    def __init__(self, core: Core, consumer: Consumer, on_end: Callable[[], None]) -> None:
+        self._core = core
+        self._consumer = consumer
+        self._on_end = on_end
+        queue = consumer.queue
+        self._lanes = deque([(lane, lane.sequence_next) for lane in queue.lanes])
+        self._cursor = 0
+        entries = islice((entry for lane in queue.lanes for entry in lane.outstanding), OUT_MAX)
+        out = [entry.run.cut(slice(entry.start, entry.stop)) for entry in entries]
+        # What was given up for memory's sake while it is out may be gone from the disk when its turn comes.
+        self._out = deque(sorted([run for run in out if run.messages is not None], key=_START))
+        self._shown: set[tuple[Lane, int]] = set()
+        """Those of them that were shown, and may have come back since."""
+        self._ended = False
+        core.chores.in_turn(self._go_on)
+
+    def __repr__(self) -> str:
+        return f"<Browser of {self._consumer.queue.name!r} at {self._cursor} ended={self._ended}>"
+
+    def stop(self) -> None:
+        """Show nothing more, and do not say so."""
+        self._ended = True
+
+    def on_timer(self, now_ms: int) -> None:
+        """See `Timed`: perhaps the connection takes more by now."""
+        self._go_on()
+
+    def _go_on(self) -> None:
+        if self._ended:
+            return
+        if self._consumer.queue.deleted:
+            self._end()
+        elif not self._consumer.outlet.writable:
+            core = self._core
+            core.scheduler.at(core.changes.now_ms + RETRY_MS, self)
+            core.wake()
+        elif not self._show_some():
+            self._core.chores.in_turn(self._go_on)
+
+    def _end(self) -> None:
+        self._ended = True
+        self._on_end()
+
+    # --- what comes next -----------------------------------------------------------------------------
+
+    def _show_some(self) -> bool:
+        """Show what one turn allows. True: nothing more is to be done now."""
+        left = SHOWN_AT_ONCE
+        while left > 0 and self._out:
+            run = self._out.popleft()
+            self._show(run)
+            left -= len(run.sequences)
+            self._shown.update([(run.lane, sequence) for sequence in run.sequences])
+        while left > 0 and self._lanes:
+            lane, end = self._lanes[0]
+            for run in _ahead(lane, self._cursor):
+                start = bisect_left(run.sequences, self._cursor)
+                stop = min(bisect_left(run.sequences, end), start + left)
+                if start >= stop:
+                    break
+                part = run.cut(slice(start, stop))
+                if part.messages is None:
+                    self._core.changes.cold.append(Peek(lane, part, self._arrived))
+                    self._core.wake()
+                    return True
+                self._cursor = part.sequences[-1] + 1
+                self._show(part)
+                left -= len(part.sequences)
+                if left <= 0:
+                    return False
+            self._lanes.popleft()
+            self._cursor = 0
+        if not self._lanes and not self._out:
+            self._end()
+            return True
+        return False
+
+    def _arrived(self, pairs: Sequence[tuple[int, Message]]) -> None:
+        """What was asked for is here; what cannot be read is passed over."""
+        if self._ended or self._consumer.queue.deleted:
+            self._go_on()
+            return
+        lane = self._lanes[0][0]
+        for sequence, message in pairs:
+            single = range(sequence, sequence + 1)
+            seen = sequence <= lane.delivered_through
+            size = len(message.body)
+            self._show(Run(lane, single, [message], size, None, seen, message.accepted_ms, False))
+            self._cursor = sequence + 1
+        if not pairs:
+            self._lanes.popleft()
+            self._cursor = 0
+        self._core.chores.in_turn(self._go_on)
+
+    def _show(self, run: Run) -> None:
+        """Show those of these messages that are wanted."""
+        consumer, messages = self._consumer, run.messages
+        assert messages is not None
+        wanted = [position for position in range(len(messages)) if self._wants(run, position)]
+        if not wanted:
+            return
+        if len(wanted) < len(messages):
+            kept = [messages[position] for position in wanted]
+            first = run.sequences[wanted[0]]
+            run = Run(
+                run.lane,
+                range(first, first + len(kept)),
+                kept,
+                body_bytes_of(kept),
+                None,
+                run.redelivered,
+                run.accepted_ms,
+                False,
+            )
+        tag = consumer.ledger.skip(len(wanted))
+        consumer.sink.deliver(consumer, run, tag)
+
+    def _wants(self, run: Run, position: int) -> bool:
+        assert run.messages is not None
+        if self._shown and (run.lane, run.sequences[position]) in self._shown:
+            return False
+        message = run.messages[position]
+        due_ms = due_ms_of(message, self._consumer.queue.ttl_ms)
+        if due_ms is not None and due_ms < self._core.changes.now_ms:
+            return False
+        selector = self._consumer.selector
+        if selector is None:
+            return True
+        from pillarbox.broker.selectors import lookup_of
+
+        return selector(lookup_of(self._core.dialects.said(message)))
+
+
+def _ahead(lane: Lane, cursor: int) -> Iterator[Run]:
+    """What is ready of a lane from this sequence on, in order."""
+    if lane.released:
+        yield from sorted(_singled(lane.released, cursor), key=_START)
+    if lane.passed:
+        shelf = lane.passed
+        for position in range(shelf.at(cursor), len(shelf.stretches)):
+            yield from [run for run in shelf.stretches[position].runs() if run.sequences[-1] >= cursor]
+    ready = lane.ready
+    for position in range(bisect_left(ready, cursor, key=_last), len(ready)):
+        yield lane.untaken(position)
+
+
+def _singled(runs: list[Run], cursor: int) -> Iterator[Run]:
+    """Those that reach this far; messages of stripes, between which there may be others, one by one."""
+    for run in runs:
+        if run.sequences[-1] >= cursor:
+            if run.sequences.step == 1:
+                yield run
+            else:
+                for position in range(len(run.sequences)):
+                    yield run.cut(slice(position, position + 1))
