@@ -81,6 +81,7 @@ def _removal(core: Core, vhost: VHost) -> Parts:
     yield from vhost.close()
     name = vhost.name
     core.quotas.forget(VHOST, name)
+    core.parameters.forget(name)
     for user, where in [key for key in core.users.permissions if key[1] == name]:
         remove_permission(core, user, where)
     for user, where in [key for key in core.users.topics.by_user if key[1] == name]:

@@ -28,6 +28,7 @@ from pillarbox.broker.dialects import Dialects
 from pillarbox.broker.dispatch import ROUND_MESSAGES
 from pillarbox.broker.events import INTERNAL, Events
 from pillarbox.broker.lane import SHADOW, Lane
+from pillarbox.broker.parameters import Parameters
 from pillarbox.broker.queue import Queue
 from pillarbox.broker.quotas import USER, VHOST, Quotas
 from pillarbox.broker.relief import relieve
@@ -106,6 +107,7 @@ class Core:
         self.streams = Streams(self, logs)
         self.users = Users()
         self.quotas = Quotas(self)
+        self.parameters = Parameters(self)
         self.global_parameters: dict[str, Any] = {}
         """Values for the whole broker, by name (R97)."""
         self.vhosts: dict[str, VHost] = {}
@@ -252,6 +254,8 @@ class Core:
         for name, value in by_kind["vhost"]:
             self.vhosts[name] = VHost(self, name)
             self.vhosts[name].restore(kept.decode("vhost", value))
+        for _, value in by_kind["parameter"]:
+            self.parameters.restore(kept.decode("parameter", value))
         for name, value in by_kind["global_parameter"]:
             self.global_parameters[name] = kept.decode("global_parameter", value).value
         for kind in (VHOST, USER):

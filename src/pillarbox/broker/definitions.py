@@ -89,12 +89,22 @@ class GlobalParameterDefinition(msgspec.Struct, frozen=True):
     value: Any
 
 
+class ParameterDefinition(msgspec.Struct, frozen=True):
+    """A runtime parameter of a component that has no home of its own (see `parameters`)."""
+
+    vhost: str
+    component: str
+    name: str
+    value: Any
+
+
 HEAD = "head"
 """What a head keeps for itself, by keys that begin with its name: bytes that the domain does not read."""
 
 KINDS: dict[str, type[msgspec.Struct]] = {
     "global_parameter": GlobalParameterDefinition,
     "vhost": VhostDefinition,
+    "parameter": ParameterDefinition,
     "user": User,
     "permission": Permission,
     VHOST: Limits,

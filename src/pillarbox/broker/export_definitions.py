@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from pillarbox.broker.exchange import Exchange
-from pillarbox.broker.quotas import USER, VHOST
+from pillarbox.broker.quotas import USER
 from pillarbox.broker.vhost import DEFAULT_EXCHANGE, RESERVED_PREFIX
 
 if TYPE_CHECKING:
@@ -93,22 +93,13 @@ def _global_parameter(core: Core, pair: tuple[str, Any]) -> Description:
 
 def parameters_of(core: Core, vhost: VHost) -> Items:
     """Runtime parameters by component; limits and operator policies are such."""
-    limits = core.quotas.of(VHOST, vhost.name)
-    if limits:
-        yield {"component": "vhost-limits", "name": "limits", "value": limits}
-    for policy in vhost.operator_policies:
-        value = _policy(core, policy)
-        yield {"component": "operator_policy", "name": value.pop("name"), "value": value}
+    for component, name, value in core.parameters.items(vhost):
+        yield {"component": component, "name": name, "value": plain(value)}
 
 
 def _policy(core: Core, policy: Policy) -> Description:
-    return {
-        "name": policy.name,
-        "pattern": policy.pattern,
-        "apply-to": policy.apply_to,
-        "definition": plain(policy.definition),
-        "priority": policy.priority,
-    }
+    description: Description = plain(policy.described())
+    return description
 
 
 def _queue(core: Core, queue: Queue) -> Description | None:

@@ -21,8 +21,8 @@ import msgspec
 from pillarbox.broker.administration import put_global_parameter, put_vhost
 from pillarbox.broker.auth import ALGORITHMS, DEFAULT_ALGORITHM, Permission, User
 from pillarbox.broker.chores import at_once
-from pillarbox.broker.policy import Policy
-from pillarbox.broker.quotas import USER, VHOST
+from pillarbox.broker.policy import policy_of
+from pillarbox.broker.quotas import USER
 from pillarbox.broker.scram import Verifier
 from pillarbox.broker.topic_permission import TopicPermission
 from pillarbox.errors import BrokerError, PillarboxError, Reason
@@ -114,34 +114,15 @@ def _global_parameter(core: Core, item: Item) -> None:
 
 def _parameter(core: Core, item: Item) -> None:
     """A runtime parameter: what it is depends on its component."""
-    add = COMPONENTS.get(_text(item, "component"))
-    if add is None:
+    component = core.parameters.components.get(_text(item, "component"))
+    if component is None:
         raise _Skip(f"parameters of the component {item['component']!r} have no effect yet")
-    add(core, _of(core, item), _text(item, "name"), item["value"])
-
-
-def _vhost_limits(core: Core, vhost: VHost, name: str, value: Any) -> None:
-    core.quotas.put(VHOST, vhost.name, dict(value))
-
-
-def _operator_policy(core: Core, vhost: VHost, name: str, value: Any) -> None:
-    vhost.put_policy(_policy_of(vhost, name, value), operator=True)
+    component.put(_of(core, item), _text(item, "name"), item["value"], None)
 
 
 def _policy(core: Core, item: Item) -> None:
     vhost = _of(core, item)
-    vhost.put_policy(_policy_of(vhost, _text(item, "name"), item))
-
-
-def _policy_of(vhost: VHost, name: str, item: Item) -> Policy:
-    return Policy(
-        vhost.name,
-        name,
-        item["pattern"],
-        item["definition"],
-        item.get("priority", 0),
-        item.get("apply-to", "all"),
-    )
+    vhost.put_policy(policy_of(vhost.name, _text(item, "name"), item))
 
 
 def _exchange(core: Core, item: Item) -> None:
@@ -188,12 +169,6 @@ def _binding(core: Core, item: Item) -> None:
         raise _Skip(error.text) from None
     vhost.bind(source, destination, _text(item, "routing_key"), item.get("arguments", {}))
 
-
-COMPONENTS: dict[str, Callable[[Core, VHost, str, Any], None]] = {
-    "operator_policy": _operator_policy,
-    "vhost-limits": _vhost_limits,
-}
-"""Component of a runtime parameter → how one of it is set."""
 
 SECTIONS: dict[str, Callable[[Core, Item], None]] = {
     "vhosts": _vhost,

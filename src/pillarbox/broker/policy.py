@@ -47,6 +47,28 @@ class Policy(msgspec.Struct, frozen=True):
     priority: int = 0
     apply_to: str = "all"
 
+    def described(self) -> dict[str, Any]:
+        """It, as operators say and see it."""
+        return {
+            "name": self.name,
+            "pattern": self.pattern,
+            "apply-to": self.apply_to,
+            "definition": dict(self.definition),
+            "priority": self.priority,
+        }
+
+
+def policy_of(vhost: str, name: str, value: Mapping[str, Any]) -> Policy:
+    """The policy of this name that operators describe so. Raises KeyError for what has to be said."""
+    return Policy(
+        vhost,
+        name,
+        value["pattern"],
+        value["definition"],
+        value.get("priority", 0),
+        value.get("apply-to", "all"),
+    )
+
 
 class Applied(NamedTuple):
     """The policies that count for one queue or exchange."""

@@ -13,8 +13,6 @@ import msgspec
 
 from pillarbox.broker.administration import put_global_parameter, remove_global_parameter
 from pillarbox.broker.export_definitions import parameters_of
-from pillarbox.broker.import_definitions import COMPONENTS
-from pillarbox.broker.quotas import VHOST
 from pillarbox.ops.management.fields import ANY, STRING, Document, Field
 from pillarbox.ops.management.listing import Listing
 from pillarbox.ops.management.listing import show as shown
@@ -80,21 +78,19 @@ def show(request: Request) -> Iterator[bytes]:
 
 def put(request: Request) -> Answer | None:
     component, name = request.path["component"], request.path["name"]
-    if component not in COMPONENTS:
+    found = request.core.parameters.components.get(component)
+    if found is None:
         instead = INSTEAD.get(component, "")
         raise bad_request(f"Validation failed\n\ncomponent {component} not found\n{instead}")
     new = not any(_found(request))
-    COMPONENTS[component](request.core, request.vhost, name, request.body.value)
+    found.put(request.vhost, name, request.body.value, request.user)
     return CREATED if new else None
 
 
 def remove(request: Request) -> None:
-    if not any(_found(request)):
+    path = request.path
+    if not request.core.parameters.remove(request.vhost, path["component"], path["name"]):
         raise not_found()
-    if request.path["component"] == "vhost-limits":
-        request.core.quotas.forget(VHOST, request.vhost.name)
-    else:
-        request.vhost.remove_policy(request.path["name"], operator=True)
 
 
 def show_globals(request: Request) -> Listing:
