@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable
 
 import pytest
-from net_tools import LOOPS, Net, loop_name, run
+from net_tools import LOOPS, Net, Peer, loop_name, run
 
 from pillarbox.net import driver as driver_module
 from pillarbox.net.driver import _is_loopback
@@ -137,22 +137,49 @@ def test_peer_that_takes_no_answer_at_all_is_cut(make_loop: Make, monkeypatch: p
                 peer.head.send(b"x" * MIB)
                 await net.next_tick()
                 await asyncio.sleep(0)
-            transport = peer.driver._transport
-            assert transport is not None
-            taken = -1
-            while taken != (taken := transport.get_write_buffer_size()):
-                await asyncio.sleep(0)
-            net.ticker.check_deadlines()
-            net.clock.advance(driver_module.UNREAD_MS - 1)
-            net.ticker.check_deadlines()
-            await asyncio.sleep(0)
-            assert not transport.is_closing()
-            net.clock.advance(1)
-            net.ticker.check_deadlines()
-            await peer.head.until(lambda: any("closed" in event for event in peer.head.events))
-            peer.close()
+            await expect_cut(net, peer)
 
     run(make_loop, main())
+
+
+@each_loop
+def test_peer_that_takes_no_answer_while_its_next_request_waits_for_that_is_cut(make_loop: Make) -> None:
+    """A head need not let as much pile up as the driver would."""
+
+    async def main() -> None:
+        net = Net(asyncio.get_running_loop())
+        async with net.listening() as port:
+            peer = await net.connect(port, receive_bytes=1 << 16)
+            head = peer.head
+            while head.writable:
+                head.send(b"x" * MIB)
+                await net.next_tick()
+                await asyncio.sleep(0)
+            head.waiting = True
+            await peer.send(b"next")
+            await head.until(lambda: head.received == b"next")
+            assert not peer.driver._stops & driver_module.STOP_ANSWERS
+            await expect_cut(net, peer)
+
+    run(make_loop, main())
+
+
+async def expect_cut(net: Net, peer: Peer) -> None:
+    """When it has taken nothing for as long as it may, and not before."""
+    transport = peer.driver._transport
+    assert transport is not None
+    taken = -1
+    while taken != (taken := transport.get_write_buffer_size()):
+        await asyncio.sleep(0)
+    net.ticker.check_deadlines()
+    net.clock.advance(driver_module.UNREAD_MS - 1)
+    net.ticker.check_deadlines()
+    await asyncio.sleep(0)
+    assert not transport.is_closing()
+    net.clock.advance(1)
+    net.ticker.check_deadlines()
+    await peer.head.until(lambda: any("closed" in event for event in peer.head.events))
+    peer.close()
 
 
 @each_loop

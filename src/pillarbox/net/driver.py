@@ -291,7 +291,7 @@ class Driver(asyncio.BufferedProtocol):
             return
         if self._stops & ~STOP_TURN:
             connection.touch(now_ms)
-        if self._stops & STOP_ANSWERS:
+        if self._stops & STOP_ANSWERS or (self._full and self._stops & STOP_WAITING):
             self._demand_progress(transport, now_ms)
         else:
             self._unread_bytes = -1

@@ -56,7 +56,10 @@ class Client:
 
     def take(self) -> bool:
         """Read what it has written; tell whether that was anything."""
+        starved = not self.connection.writable
         data = b"".join(self.connection.take_output())
+        if starved:
+            self.connection.wake_consumers()
         at = 0
         while at < len(data):
             (size,) = struct.unpack_from(">i", data, at)

@@ -31,6 +31,7 @@ class Call:
     """See the module. `pieces` is the encoded response with its header; None: not answered yet."""
 
     __slots__ = (
+        "answer_size",
         "client_id",
         "connection",
         "correlation_id",
@@ -51,6 +52,8 @@ class Call:
         self.gone: Callable[[], None] | None = None
         """Called when the connection closes before the answer, so that what waits for long lets go."""
         self.pieces: list[bytes] | None = None
+        self.answer_size = 0
+        """Bytes of the response that the connection counts as waiting."""
 
     def __repr__(self) -> str:
         return f"<Call key={self.key} version={self.version} id={self.correlation_id}>"
@@ -100,6 +103,8 @@ class Call:
         if self.head.quotas.limits and (pause_ms := self._pause()):
             response.throttle_time_ms = pause_ms
             self.pieces = encode_response(self.key, self.version, self.correlation_id, response)
+        self.answer_size = sum(map(len, self.pieces))
+        self.connection.ready(self.answer_size)
         self.connection.answered()
 
     def _pause(self) -> int:

@@ -7,6 +7,9 @@ What is wrong with the bytes closes the connection without a word, as Kafka does
 request that cannot be decoded, a key or version that was not offered. Only ApiVersions in a version that
 nobody knows gets an answer (T5).
 
+A client that does not read is not acted on: what waits for its socket is bounded (`ANSWERS_BYTES`), and of
+the calls whose answers carry records one is under way at a time (`CARRYING_RECORDS`).
+
 Source: Kafka's protocol guide, "Network", "Protocol Common"; rows K1, K70, K71.
 """
 
@@ -28,7 +31,7 @@ from pillarbox.protocols.kafka.call import Call
 from pillarbox.protocols.kafka.codec import API_VERSIONS, RequestHeader, decode_header, decode_request
 from pillarbox.protocols.kafka.login import Login
 from pillarbox.protocols.kafka.sasl import LoginRefused
-from pillarbox.protocols.kafka.versions import PRODUCE
+from pillarbox.protocols.kafka.versions import FETCH, PRODUCE, SHARE_FETCH
 from pillarbox.protocols.kafka.wire import WireError
 
 if TYPE_CHECKING:
@@ -50,6 +53,14 @@ behind them is left where it is."""
 
 CALLS_BYTES_MAX = 16 << 20
 """The same, in bytes of requests."""
+
+ANSWERS_BYTES = 1 << 20
+"""Of answers that are ready and not written yet: from there on the next request waits. The last of them may
+go beyond, by as much as one answer can have."""
+
+CARRYING_RECORDS = frozenset((FETCH, SHARE_FETCH))
+"""Keys with answers as large as a client asks for: the next one of a connection begins when the answer to the
+last one is with the socket, and that has room. Kafka acts on one request of a connection at a time."""
 
 LARGE_BYTES = 64 << 10
 """From this size on a request that is on its way is read in larger pieces."""
@@ -93,6 +104,12 @@ class Connection(BaseConnection):
         self.is_closed = False
         self._calls: deque[Call] = deque()
         self._calls_bytes = 0
+        self.bodies_out_bytes = 0
+        """Of answers that are ready and not written yet."""
+        self._carrying = 0
+        """Calls under way whose answers carry records."""
+        self._paused = False
+        """The socket has more to write than it should."""
         self._scanning = False
         self._muted_ms = 0
         """Up to when nothing of it is acted on."""
@@ -128,10 +145,10 @@ class Connection(BaseConnection):
         self._scanning = True
         with memoryview(data) as view:
             while len(data) - at >= 8 and not self.want_close:
-                if self._is_full:
+                size, key = _SIZE_AND_KEY.unpack_from(data, at)
+                if self._is_full or (self._carrying and key in CARRYING_RECORDS):
                     self.waiting = True
                     break
-                size, key = _SIZE_AND_KEY.unpack_from(data, at)
                 if not 8 <= size <= self._size_max(key):
                     self.refuse(f"a request of key {key} and {size} bytes")
                     break
@@ -207,19 +224,22 @@ class Connection(BaseConnection):
     def _begin(self, call: Call) -> None:
         self._calls.append(call)
         self._calls_bytes += call.size
+        self._carrying += call.key in CARRYING_RECORDS
 
     @property
     def _is_full(self) -> bool:
-        """Whether the next request has to wait where it is: much waits for answers, or there is a pause."""
+        """Whether the next request has to wait where it is: much waits for answers or to be written, or there
+        is a pause."""
         return (
-            len(self._calls) >= CALLS_MAX
+            not self.writable
+            or len(self._calls) >= CALLS_MAX
             or self._calls_bytes >= CALLS_BYTES_MAX
             or self._muted_ms > self.core.changes.now_ms
         )
 
     def _go_on(self) -> None:
         """Act on what was left where it was, if there is room now."""
-        if self.waiting and not self._is_full and self.core.alarm is None:
+        if self.waiting and not self._is_full:
             self.waiting = False
             self._scan()
 
@@ -277,6 +297,12 @@ class Connection(BaseConnection):
 
     # --- answers out -------------------------------------------------------------------------------
 
+    def ready(self, size: int) -> None:
+        """A call has an answer of so many bytes; after enough of them the client has to read first."""
+        self.bodies_out_bytes += size
+        if self.bodies_out_bytes >= ANSWERS_BYTES:
+            self.writable = False
+
     def answered(self) -> None:
         """A call has its answer: whatever is next in order can leave."""
         if self._scanning:
@@ -295,19 +321,38 @@ class Connection(BaseConnection):
             pieces = calls[0].pieces
             if pieces is None:
                 break
-            self._calls_bytes -= calls.popleft().size
+            call = calls.popleft()
+            self._calls_bytes -= call.size
+            self.bodies_out_bytes -= call.answer_size
+            self._carrying -= call.key in CARRYING_RECORDS
             if pieces:
                 out.append(_SIZE.pack(sum(map(len, pieces))))
                 out += pieces
-        self._go_on()
+        if self.writable:
+            self._go_on()
+        else:
+            # The driver wakes it when it has written that, and has said whether it was too much.
+            self.writable = self._has_room
         return out
 
     @property
-    def bodies_out_bytes(self) -> int:
-        """Bytes of what there is to write, where that is much: the driver need not put it together."""
-        return sum(len(piece) for call in self._calls if call.pieces is not None for piece in call.pieces)
+    def _has_room(self) -> bool:
+        return not self._paused and self.bodies_out_bytes < ANSWERS_BYTES
 
     # --- what the driver says ----------------------------------------------------------------------
+
+    def pause(self) -> None:
+        self._paused = True
+        self.writable = False
+
+    def unpause(self) -> None:
+        self._paused = False
+        self.writable = self._has_room
+        self.wake_consumers()
+
+    def wake_consumers(self) -> None:
+        """What it has asked for and was left where it is goes on, if there is room."""
+        self._go_on()
 
     def tick(self, now_ms: int) -> None:
         """Close a connection that has been silent for too long, unless something of it is under way."""

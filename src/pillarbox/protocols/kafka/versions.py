@@ -16,6 +16,7 @@ from pillarbox.protocols.kafka.messages import APIS
 
 PRODUCE: Final = 0
 FETCH: Final = 1
+SHARE_FETCH: Final = 78
 PROFILES: Final = ("kafka:3.9", "kafka:4.2")
 DEFAULT: Final = "kafka:4.2"
 

@@ -40,8 +40,12 @@ BY_ID_FROM: Final = 13
 READ_COMMITTED: Final = 1
 """The isolation in which what is open or was aborted is not seen."""
 
-BYTES_MAX: Final = 57_671_680
-"""Kafka's `fetch.max.bytes` of a broker."""
+BYTES_MAX: Final = 8 << 20
+"""Of one answer, unless its first batch is larger: what a client costs that does not read. Clients ask again
+for the rest. Kafka's `fetch.max.bytes` is 55 MiB, which it need not hold in memory."""
+
+LOAD_BYTES_MIN: Final = 1 << 20
+"""A partition counts for no less while the disk is read: one batch comes, however little was asked for."""
 
 
 def answer(call: Call, request: FetchRequest) -> FetchResponse | None:
@@ -55,12 +59,17 @@ class Fetching:
 
     def __init__(self, call: Call, request: FetchRequest) -> None:
         self._call = call
-        self._request = request
         self._size_max = min(request.max_bytes, BYTES_MAX)
         self._committed_only = request.isolation_level == READ_COMMITTED
+        self._enough = min(request.min_bytes, BYTES_MAX // 2)
+        """How much it waits for: no more than an answer of whole batches can have."""
         self._size = 0
         self._loading = 0
         """Partitions that the disk was asked for."""
+        self._loading_bytes = 0
+        """How much they may bring: room that nothing else can have."""
+        self._behind: list[int] = []
+        """Partitions that had no room beside those, and are read when that has come."""
         self._at_once = False
         """There is a fault to tell: nobody waits for data."""
         self._parked = False
@@ -122,15 +131,19 @@ class Fetching:
                 data.diverging_epoch = EpochEndOffset(epoch, end)
                 self._at_once = True
                 return
-        left = self._size_max - self._size
+        left = self._size_max - self._size - self._loading_bytes
+        if left <= 0 and self._loading:
+            self._behind.append(index)
+            return
         if left <= 0 and self._size:
             return
+        size_max = min(left, max(0, wanted.partition_max_bytes))
         try:
             found = partition.read(
                 wanted.fetch_offset,
-                min(left, wanted.partition_max_bytes),
-                partial(self._loaded, log, data),
-                partial(self._failed, data),
+                size_max,
+                partial(self._loaded, log, data, size_max),
+                partial(self._failed, data, size_max),
                 offset_end=log.last_stable if self._committed_only else None,
             )
         except OffsetOutOfRange:
@@ -140,6 +153,7 @@ class Fetching:
             return
         if found is None:
             self._loading += 1
+            self._loading_bytes += max(size_max, LOAD_BYTES_MIN)
         else:
             self._take(log, data, found)
 
@@ -175,10 +189,9 @@ class Fetching:
     def _is_enough(self) -> bool:
         if self._loading:
             return False
-        request = self._request
         return (
             self._at_once
-            or self._size >= request.min_bytes
+            or self._size >= self._enough
             or self._call.now_ms >= self._due_ms
             or not self._parts
         )
@@ -193,13 +206,21 @@ class Fetching:
         self._read(index)
         self._look()
 
-    def _loaded(self, log: PartitionLog, data: PartitionData, found: Slice) -> None:
-        self._loading -= 1
+    def _loaded(self, log: PartitionLog, data: PartitionData, size_max: int, found: Slice) -> None:
         self._take(log, data, found)
+        self._came(size_max)
         self._look()
 
-    def _failed(self, data: PartitionData, error: Exception) -> None:
+    def _came(self, size_max: int) -> None:
+        """The disk has answered for a partition: those that had no room meanwhile may have some now."""
         self._loading -= 1
+        self._loading_bytes -= max(size_max, LOAD_BYTES_MIN)
+        behind, self._behind = self._behind, []
+        for index in behind:
+            self._read(index)
+
+    def _failed(self, data: PartitionData, size_max: int, error: Exception) -> None:
+        self._came(size_max)
         gone = isinstance(error, OffsetOutOfRange)
         data.error_code = ErrorCode.OFFSET_OUT_OF_RANGE if gone else ErrorCode.KAFKA_STORAGE_ERROR
         self._at_once = True
