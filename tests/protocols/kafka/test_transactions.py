@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,11 +13,13 @@ import pytest
 from pillarbox import Broker
 from pillarbox.clock import ManualClock
 from pillarbox.protocols.kafka.errors import ErrorCode as Code
+from pillarbox.protocols.kafka.transactions import EPOCH_LAST
 from pillarbox.store.batch import TRANSACTIONAL, Record, encode_records, read_header
 from tests.protocols.kafka.asking import Asking
 
 NAME, GROUP, TOPIC = "mover", "readers", "t"
 COMMITTED, UNCOMMITTED = 1, 0
+WAIT_S = 10.0
 OLD, NEW = 3, 5
 """Versions of EndTxn of clients that go on in one epoch, and of those that get another with each end."""
 
@@ -34,16 +37,18 @@ class Party:
     def who(self) -> dict[str, Any]:
         return {"transactional_id": self.name, "producer_id": self.id, "producer_epoch": self.epoch}
 
-    def begin(self, *, timeout_ms: int = 60_000) -> Code:
-        """Ask for an id until what was open before has ended."""
-        for _ in range(100):
+    def begin(self, *, timeout_ms: int = 60_000, go_on: bool = False) -> Code:
+        """Ask for an id until what was open before has ended. `go_on`: as the producer that it is."""
+        who = (self.id, self.epoch) if go_on else (-1, -1)
+        deadline = time.monotonic() + WAIT_S
+        while time.monotonic() < deadline:
             found = self.client.ask(
                 "InitProducerId",
                 4,
                 transactional_id=self.name,
                 transaction_timeout=timeout_ms,
-                producer_id=-1,
-                producer_epoch=-1,
+                producer_id=who[0],
+                producer_epoch=who[1],
             )
             if found.error_code.value != Code.CONCURRENT_TRANSACTIONS:
                 break
@@ -76,14 +81,18 @@ class Party:
 
     client_ms = 0
 
+    def join_group(self) -> Code:
+        joined = self.client.ask("AddOffsetsToTxn", 3, group_id=GROUP, **self.who)
+        return Code(joined.error_code.value)
+
     def hold(self, offset: int) -> Code:
         """Let the group have read so far when the transaction commits."""
-        joined = self.client.ask("AddOffsetsToTxn", 3, group_id=GROUP, **self.who)
-        if joined.error_code.value:
-            return Code(joined.error_code.value)
+        return self.join_group() or self.commit(offset, version=2)
+
+    def commit(self, offset: int, *, version: int) -> Code:
         one = {"partition_index": 0, "committed_offset": offset, "committed_leader_epoch": -1}
         topics = [{"name": TOPIC, "partitions": [one]}]
-        found = self.client.ask("TxnOffsetCommit", 2, group_id=GROUP, topics=topics, **self.who)
+        found = self.client.ask("TxnOffsetCommit", version, group_id=GROUP, topics=topics, **self.who)
         return Code(found.topics[0].partitions[0].error_code.value)
 
     def end(self, *, commit: bool = True, version: int = OLD) -> Code:
@@ -132,7 +141,7 @@ def seen(client: Asking, isolation: int) -> tuple[int, int, list[int]]:
 
 def seen_at_last(client: Asking, offset: int) -> tuple[int, int, list[int]]:
     """The same of committed records, when it reaches to this offset: nobody is told when that is."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + WAIT_S
     while (found := seen(client, COMMITTED))[1] < offset:
         assert time.monotonic() < deadline, f"{found} is all that there is"
     return found
@@ -196,7 +205,8 @@ def test_the_same_end_again_is_answered_as_before(party: Party) -> None:
     assert party.end(version=NEW) == Code.NONE
     assert (party.id, party.epoch) == following
     party.id, party.epoch = who
-    assert party.end(version=NEW, commit=False) == Code.PRODUCER_FENCED
+    assert party.end(version=NEW, commit=False) == Code.INVALID_TXN_STATE
+    assert party.end(version=OLD) == Code.PRODUCER_FENCED
 
 
 @pytest.mark.row("K60", "K61")
@@ -375,3 +385,286 @@ def test_what_was_decided_before_a_crash_is_marked_after_it(
         party.client = client
         assert party.end(commit=False) == Code.NONE
         assert seen(client, COMMITTED) == (4, 4, [party.id])
+
+
+# --- the second kind (KIP-890) ----------------------------------------------------------------------------
+
+
+@pytest.mark.row("K62")
+def test_what_has_not_joined_is_refused_as_the_client_understands_it(party: Party) -> None:
+    """Codes as Kafka 4.2.1 gives them: TRANSACTION_ABORTABLE to those who know it."""
+    assert [party.send(b"a", version=version) for version in (9, 10, 11)] == [
+        Code.INVALID_TXN_STATE,
+        Code.INVALID_TXN_STATE,
+        Code.TRANSACTION_ABORTABLE,
+    ]
+    party.join()
+    assert [party.commit(1, version=version) for version in (2, 3, 4)] == [
+        Code.INVALID_TXN_STATE,
+        Code.INVALID_TXN_STATE,
+        Code.TRANSACTION_ABORTABLE,
+    ]
+    assert party.commit(1, version=5) == Code.NONE
+    assert party.end(version=NEW) == Code.NONE
+    assert committed(party.client) == 1
+
+
+@pytest.mark.row("K62")
+def test_nothing_can_be_aborted_and_not_committed(party: Party) -> None:
+    """An abort of nothing begins the next epoch, as with Kafka; the same again does so again."""
+    epoch = party.epoch
+    assert party.end(version=NEW) == Code.INVALID_TXN_STATE
+    assert party.end(version=NEW, commit=False) == Code.NONE
+    assert party.end(version=NEW, commit=False) == Code.NONE
+    assert party.epoch == epoch + 2
+    assert party.end(version=NEW) == Code.INVALID_TXN_STATE
+    party.send(b"a", version=12)
+    assert party.end(version=NEW) == Code.NONE
+    assert party.end(version=NEW) == Code.INVALID_TXN_STATE
+
+
+@pytest.mark.row("K62", "K61")
+def test_a_late_producer_is_told_its_epoch_and_others_are_fenced(party: Party) -> None:
+    party.send(b"a", version=12)
+    late = (party.id, party.epoch)
+    assert party.end(version=NEW) == Code.NONE
+    following = (party.id, party.epoch)
+    party.id, party.epoch = late
+    assert party.commit(1, version=5) == party.send(b"b", version=12) == Code.INVALID_PRODUCER_EPOCH
+    party.id, party.epoch = late
+    assert party.begin(go_on=True) == Code.NONE
+    assert (party.id, party.epoch) == following
+    # In a transaction of the epoch that it has by now, what it said in the one before means nothing.
+    party.send(b"b", version=12)
+    party.id, party.epoch = late
+    assert party.end(version=NEW) == Code.PRODUCER_FENCED
+    assert Party(party.client).begin() == Code.NONE
+    assert party.end(version=NEW, commit=False) == party.begin(go_on=True) == Code.PRODUCER_FENCED
+
+
+@pytest.mark.row("K62", "K60")
+@pytest.mark.parametrize("commit", [True, False])
+def test_an_end_whose_answer_a_crash_has_lost_is_answered_with_the_next_epoch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, commit: bool
+) -> None:
+    """The decision is durable, no partition has its marker, and the client asks again after the restart."""
+    from pillarbox.protocols.kafka.transactions import Transactions
+
+    with Broker(str(tmp_path), kafka_port=0) as broker, Asking(broker.kafka_bootstrap) as client:
+        client.ask("Metadata", 9, topics=[{"name": TOPIC}], allow_auto_topic_creation=True)
+        party = Party(client)
+        party.begin()
+        party.send(b"a", version=12)
+        marked: list[Any] = []
+        with monkeypatch.context() as patch:
+            patch.setattr(Transactions, "_mark", lambda *arguments, **named: marked.append(arguments[1]))
+            client.tell("EndTxn", NEW, committed=commit, **party.who)
+            while not marked:
+                pass
+    with Broker(str(tmp_path), kafka_port=0) as broker, Asking(broker.kafka_bootstrap) as client:
+        party.client = client
+        epoch = party.epoch
+        deadline = time.monotonic() + WAIT_S
+        while (error := party.end(version=NEW, commit=commit)) == Code.CONCURRENT_TRANSACTIONS:
+            assert time.monotonic() < deadline
+        assert (error, party.epoch) == (Code.NONE, epoch + 1)
+        aborted = [] if commit else [party.id]
+        assert seen_at_last(client, 2) == (2, 2, aborted)
+        assert party.send(b"b", version=12) == Code.NONE
+        assert party.end(version=NEW) == Code.NONE
+        assert party.epoch == epoch + 2
+        assert seen(client, COMMITTED) == (4, 4, aborted)
+
+
+# --- the last epoch of a producer id ----------------------------------------------------------------------
+
+
+def come_to_the_last_epoch(broker: Broker, party: Party) -> None:
+    """As if it had begun again 32,766 times."""
+
+    def come(server: Any) -> None:
+        (driver,) = server._drivers
+        driver.connection.head.transactions.get(NAME).epoch = EPOCH_LAST
+
+    broker.call(come)
+    party.epoch = EPOCH_LAST
+
+
+@pytest.mark.row("K61")
+def test_a_second_producer_aborts_what_is_open_in_the_last_epoch(broker: Broker, party: Party) -> None:
+    """The markers are for the id that has it open; the second producer has another one."""
+    come_to_the_last_epoch(broker, party)
+    party.join()
+    party.send(b"a")
+    party.hold(5)
+    second = Party(party.client)
+    assert second.begin() == Code.NONE
+    assert second.id != party.id
+    assert second.epoch == 0
+    assert seen(party.client, COMMITTED) == (2, 2, [party.id])
+    assert committed(party.client) == -1
+    assert party.end() == Code.INVALID_PRODUCER_ID_MAPPING
+    assert party.send(b"b") == Code.INVALID_PRODUCER_ID_MAPPING
+    second.join()
+    assert second.send(b"c") == Code.NONE
+    assert second.end() == Code.NONE
+    assert seen(party.client, COMMITTED)[:2] == (4, 4)
+
+
+@pytest.mark.row("K61", "K63")
+@pytest.mark.parametrize("end_again", [True, False])
+def test_a_transaction_of_the_last_epoch_is_aborted_after_its_time(end_again: bool) -> None:
+    """And its producer, which finds out by itself, goes on with another id."""
+    clock = ManualClock()
+    with Broker(kafka_port=0, clock=clock) as broker, Asking(broker.kafka_bootstrap) as client:
+        client.ask("Metadata", 9, topics=[{"name": TOPIC}], allow_auto_topic_creation=True)
+        party = Party(client)
+        party.client_ms = clock.now_ms()
+        party.begin(timeout_ms=30_000)
+        come_to_the_last_epoch(broker, party)
+        first = party.id
+        assert party.send(b"a", version=12) == Code.NONE
+        broker.advance("41s")
+        assert seen_at_last(client, 2) == (2, 2, [first])
+        if end_again:
+            assert party.end(version=NEW, commit=False) == Code.NONE
+        else:
+            assert party.begin(go_on=True) == Code.NONE
+        assert party.id != first
+        assert party.epoch == 0
+        assert party.send(b"b", version=12) == Code.NONE
+        assert party.end(version=NEW) == Code.NONE
+        assert seen(client, COMMITTED) == (4, 4, [first])
+
+
+@pytest.mark.row("K61", "K62")
+def test_a_client_of_the_second_kind_goes_on_with_another_id_after_the_last_epoch(
+    broker: Broker, party: Party
+) -> None:
+    come_to_the_last_epoch(broker, party)
+    first = (party.id, party.epoch)
+    party.send(b"a", version=12)
+    assert party.end(version=NEW) == Code.NONE
+    following = (party.id, party.epoch)
+    assert following[0] != first[0]
+    assert following[1] == 0
+    party.id, party.epoch = first
+    assert party.end(version=NEW) == Code.NONE
+    assert (party.id, party.epoch) == following
+    assert party.send(b"b", version=12) == Code.NONE
+    assert party.end(version=NEW, commit=False) == Code.NONE
+    assert seen(party.client, COMMITTED) == (4, 4, [following[0]])
+
+
+# --- time -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.row("K63")
+def test_an_id_that_nobody_uses_is_forgotten_after_its_time(tmp_path: Path) -> None:
+    """Whoever comes too late is told so, and may begin again under the same name with another producer id."""
+    clock = ManualClock()
+    with Broker(str(tmp_path), kafka_port=0, clock=clock) as broker:
+
+        def later(duration: str) -> Asking:
+            """A client that comes when so much time has gone by."""
+            broker.advance(duration)
+            party.client = used.client = stack.enter_context(Asking(broker.kafka_bootstrap))
+            return party.client
+
+        with Asking(broker.kafka_bootstrap) as client, contextlib.ExitStack() as stack:
+            client.ask("Metadata", 9, topics=[{"name": TOPIC}], allow_auto_topic_creation=True)
+            party, used = Party(client), Party(client, "used")
+            party.client_ms = used.client_ms = clock.now_ms()
+            party.begin()
+            party.join()
+            party.send(b"a")
+            assert party.end() == Code.NONE
+            assert used.begin() == Code.NONE
+            later("6d")
+            assert used.join() == used.end() == Code.NONE
+            assert names(later("20h")) == [NAME, "used"]
+            assert names(later("5h")) == ["used"]
+            assert party.join() == party.end() == Code.INVALID_PRODUCER_ID_MAPPING
+            assert party.end(version=NEW) == party.send(b"b", version=12) == Code.INVALID_PRODUCER_ID_MAPPING
+            former = party.id
+            assert party.begin(go_on=True) == Code.NONE
+            assert party.id != former
+            assert names(later("8d")) == []
+    with Broker(str(tmp_path), kafka_port=0) as broker, Asking(broker.kafka_bootstrap) as client:
+        assert names(client) == []
+
+
+def names(client: Asking) -> list[str]:
+    """All transactional ids."""
+    found = client.ask("ListTransactions", 1, duration_filter=-1).transaction_states
+    return [one.transactional_id for one in found]
+
+
+@pytest.mark.row("K63", "K60")
+def test_what_a_restart_has_left_open_ends_by_its_time_although_nobody_asks_for_it(tmp_path: Path) -> None:
+    clock = ManualClock()
+    with Broker(str(tmp_path), kafka_port=0, clock=clock) as broker, Asking(broker.kafka_bootstrap) as client:
+        client.ask("Metadata", 9, topics=[{"name": TOPIC}], allow_auto_topic_creation=True)
+        party = Party(client)
+        party.client_ms = clock.now_ms()
+        party.begin(timeout_ms=30_000)
+        party.send(b"a", version=12)
+    with Broker(str(tmp_path), kafka_port=0, clock=clock) as broker, Asking(broker.kafka_bootstrap) as client:
+        assert seen(client, COMMITTED) == (0, 0, [])
+        broker.advance("41s")
+        assert seen_at_last(client, 2) == (2, 2, [party.id])
+
+
+# --- an administrator -------------------------------------------------------------------------------------
+
+
+def mark(client: Asking, producer_id: int, epoch: int, *, index: int = 0, coordinator_epoch: int = 0) -> Code:
+    """End what a producer has open in a partition."""
+    topics = [{"name": TOPIC, "partition_indexes": [index]}]
+    marker = {"producer_id": producer_id, "producer_epoch": epoch, "coordinator_epoch": coordinator_epoch}
+    found = client.ask(
+        "WriteTxnMarkers", 1, markers=[marker | {"transaction_result": False, "topics": topics}]
+    )
+    return Code(found.markers[0].topics[0].partitions[0].error_code.value)
+
+
+@pytest.mark.row("K64")
+def test_an_administrator_ends_what_a_producer_has_open_in_a_partition(party: Party) -> None:
+    assert party.begin(go_on=True) == Code.NONE
+    party.join()
+    party.send(b"a")
+    assert mark(party.client, party.id, party.epoch, index=9) == Code.UNKNOWN_TOPIC_OR_PARTITION
+    assert mark(party.client, -1, party.epoch) == Code.INVALID_REQUEST
+    assert seen(party.client, COMMITTED) == (0, 0, [])
+    assert mark(party.client, party.id, party.epoch, coordinator_epoch=7) == Code.NONE
+    assert seen(party.client, COMMITTED) == (2, 2, [party.id])
+    assert mark(party.client, party.id, party.epoch) == Code.TRANSACTION_COORDINATOR_FENCED
+    assert mark(party.client, party.id, party.epoch - 1, coordinator_epoch=7) == Code.INVALID_PRODUCER_EPOCH
+    # Its coordinator knows nothing of that: what its producer says then is another transaction there.
+    assert party.send(b"b") == Code.NONE
+    assert party.end() == Code.NONE
+    assert seen(party.client, COMMITTED) == (4, 4, [party.id])
+
+
+@pytest.mark.row("K64", "K73")
+@pytest.mark.parametrize("operation", [None, 7, 9], ids=["none", "alter", "cluster action"])
+def test_a_marker_is_for_those_who_may_alter_the_cluster_or_act_for_it(operation: int | None) -> None:
+    config = {"kafka_authorizer": "acl", "kafka_allow_everyone_if_no_acl": True}
+    with Broker(kafka_port=0, **config) as broker, Asking(broker.kafka_bootstrap) as client:
+        client.ask("Metadata", 9, topics=[{"name": TOPIC}], allow_auto_topic_creation=True)
+        entry = {
+            "resource_type": 4,
+            "resource_name": "kafka-cluster",
+            "resource_pattern_type": 3,
+            "host": "*",
+            "permission_type": 3,
+        }
+        entries = [entry | {"principal": "User:admin", "operation": 2}]
+        if operation is not None:
+            entries.append(entry | {"principal": "User:guest", "operation": operation})
+        client.ask("CreateAcls", 3, creations=entries)
+        # From now on it is no administrator.
+        broker.call(lambda server: server.core.add_user("guest", "guest"))
+        with Asking(broker.kafka_bootstrap) as guest:
+            error = Code.CLUSTER_AUTHORIZATION_FAILED if operation is None else Code.NONE
+            assert mark(guest, 1, 0) == error

@@ -117,6 +117,13 @@ _OWN: Final = (
     ),
     BrokerRow("transaction.max.timeout.ms", Kind.INT, "900000", "How long a transaction may take at most."),
     BrokerRow(
+        "transactional.id.expiration.ms",
+        Kind.INT,
+        "604800000",
+        "How long a transactional id is kept that no producer uses.",
+        lambda head: str(head.settings.transactional_id_expiration_ms),
+    ),
+    BrokerRow(
         "socket.request.max.bytes", Kind.INT, "104857600", "The largest request, for one with records."
     ),
 )

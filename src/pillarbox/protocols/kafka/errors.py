@@ -125,6 +125,12 @@ def fenced(error: ErrorCode, *, known: bool) -> ErrorCode:
     return ErrorCode.INVALID_PRODUCER_EPOCH if error is ErrorCode.PRODUCER_FENCED and not known else error
 
 
+def not_joined(*, known: bool) -> ErrorCode:
+    """The error for what does not take part in the transaction that it is said to be of; `known`: to a client
+    that knows that a transaction may have to be aborted (KIP-890)."""
+    return ErrorCode.TRANSACTION_ABORTABLE if known else ErrorCode.INVALID_TXN_STATE
+
+
 REASONS: Final = {
     Reason.ACCESS_REFUSED: ErrorCode.TOPIC_AUTHORIZATION_FAILED,
     Reason.NOT_FOUND: ErrorCode.UNKNOWN_TOPIC_OR_PARTITION,

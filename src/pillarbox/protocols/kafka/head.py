@@ -24,6 +24,7 @@ from pillarbox.protocols.kafka.options import advertised_address, named_listener
 from pillarbox.protocols.kafka.permissions import Permissions
 from pillarbox.protocols.kafka.quotas import Quotas
 from pillarbox.protocols.kafka.sasl import mechanisms
+from pillarbox.protocols.kafka.transactions import PREFIX as TRANSACTIONS
 from pillarbox.protocols.kafka.transactions import Transactions
 from pillarbox.protocols.kafka.versions import features, offered
 from pillarbox.protocols.kafka.view import View
@@ -71,6 +72,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Where the logs of topics are; empty for a broker in memory."""
     idle_ms: int = 600_000
     """Kafka's `connections.max.idle.ms`."""
+    transactional_id_expiration_ms: int = 7 * 86_400_000
+    """Kafka's `transactional.id.expiration.ms`."""
     login_ms: int = 10_000
     """How long a client may take until it has logged in, or asked for something."""
 
@@ -97,6 +100,9 @@ class Head:
         self.parked: dict[object, None] = {}
         """Fetches that wait: timers keep nothing alive."""
         self.connections: dict[Connection, None] = {}
+        if settings.vhost in core.vhosts and next(core.kept(TRANSACTIONS), None) is not None:
+            # What a restart has found open ends by its time, whether anybody asks for it or not.
+            self.transactions = Transactions(self)
 
     def __repr__(self) -> str:
         return f"<Head connections={len(self.connections)}>"
@@ -212,6 +218,7 @@ def connections(core: Core, config: Config) -> Head:
             retention_ms=config.kafka_offsets_retention_s * 1000,
         ),
         log_dir="" if config.memory else config.data,
+        transactional_id_expiration_ms=config.kafka_transactional_id_expiration_s * 1000,
         login_ms=config.handshake_timeout_s * 1000,
     )
     return Head(core, settings)

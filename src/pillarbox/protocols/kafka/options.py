@@ -186,6 +186,17 @@ class KafkaOptions:
             maximum=GROUP_TIME_MAX_S,
         ),
     ] = 604_800
+    kafka_transactional_id_expiration_s: Annotated[
+        int,
+        Row(
+            SECTION,
+            SECONDS,
+            "How long a transactional id is kept that no producer uses (Kafka's "
+            "`transactional.id.expiration.ms`).",
+            minimum=1,
+            maximum=GROUP_TIME_MAX_S,
+        ),
+    ] = 604_800
 
 
 def named_listeners(config: KafkaOptions) -> tuple[Endpoint, ...]:

@@ -6,15 +6,22 @@ gets a marker, and the answer waits for those. A restart finds in each log which
 what was decided is marked again, everything else goes on, and ends by its time if nobody ends it. So which
 partitions take part need not be kept.
 
+**Epochs.** Whoever is fenced, by another producer or by time, is fenced by the epoch of the markers: the one
+after its own, of the same producer id. Clients of the second kind (KIP-890) have each transaction in an epoch
+of its own, so their markers have the next epoch as well, and go on in it. What is kept has the producer id
+and epoch of the markers beside those by which the client goes on, which are another id where the epochs of
+the old one are used up.
+
 Not here: what a log knows of its producers (`store.producers`), offsets themselves (`groups.offsets`),
-answers (`api`). Source: KIP-98, KIP-360 (epochs are bumped to recover), KIP-890 (and at each end); rows
-K60-K63. Invariant: a marker is written only after the decision for it is durable.
+answers (`api`). Source: KIP-98, KIP-360 (epochs are bumped to recover), KIP-890 (and at each end); Kafka's
+answers in every state are those of 4.2.1, asked one by one; rows K60-K63. Invariant: a marker is written only
+after the decision for it is durable.
 """
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -22,18 +29,25 @@ import msgspec
 from pillarbox.broker.definitions import key_of
 from pillarbox.protocols.kafka.committing import Committing
 from pillarbox.protocols.kafka.errors import ErrorCode
+from pillarbox.store.producers import ProducerRefused
 
 if TYPE_CHECKING:
+    from pillarbox.broker.core import Core
     from pillarbox.broker.partition import Partition
     from pillarbox.protocols.kafka.head import Head
 
 PREFIX: Final = "kafka/transaction/"
-EPOCH_MAX: Final = 32_767
-"""A producer id whose epoch has come so far is used no more: 16 bits, and the last is for fencing."""
+EPOCH_LAST: Final = 32_766
+"""The last epoch that a producer gets of its id. One more is left, to fence it."""
+NO_PRODUCER: Final = -1
+NO_EPOCH: Final = -1
 TIMEOUT_MS_MAX: Final = 900_000
 """Kafka's `transaction.max.timeout.ms`."""
 LOOK_MS: Final = 10_000
 """How often transactions are looked at whose time is over."""
+EXPIRY_LOOK_MS: Final = 3_600_000
+"""How often ids are looked at that nobody uses: Kafka's
+`transaction.remove.expired.transaction.cleanup.interval.ms`."""
 COORDINATOR_EPOCH: Final = 0
 """There is one coordinator, and it never moves."""
 
@@ -56,16 +70,21 @@ COMPLETE: Final = {State.PREPARE_COMMIT: State.COMPLETE_COMMIT, State.PREPARE_AB
 
 
 class Kept(msgspec.Struct, frozen=True, array_like=True):
-    """What a restart needs: whose id it is, and what was decided of the last transaction of that epoch."""
+    """What a restart needs: whose id it is, and what was decided of its last transaction."""
 
     producer_id: int
     epoch: int
     timeout_ms: int
     decided: str = ""
     """The value of a state of `PREPARING`; empty: nothing yet."""
-    decided_epoch: int = -1
+    marker_epoch: int = NO_EPOCH
     decided_at: list[tuple[str, int, int]] = []
     """Topic, partition, how far its log had come: what is open there and began before, was decided."""
+    marker_id: int = NO_PRODUCER
+    """Producer id of the markers; none: the same."""
+    last_epoch: int = NO_EPOCH
+    previous_id: int = NO_PRODUCER
+    used_ms: int = 0
 
 
 class Transaction:
@@ -75,14 +94,25 @@ class Transaction:
         self.name = name
         self.producer_id = producer_id
         self.epoch = 0
+        self.last_epoch = NO_EPOCH
+        """The epoch that its producer had before this one: it may not know yet that there is another. None
+        where somebody else is the producer by now."""
+        self.previous_id = NO_PRODUCER
+        """The same of its id, where its epochs were used up."""
         self.timeout_ms = timeout_ms
+        self.used_ms = 0
+        """When it was last used (K63)."""
         self.state = State.EMPTY
         self.partitions: dict[Partition, tuple[str, int]] = {}
         """Those that take part, with topic and number."""
+        self.groups: set[str] = set()
+        """Groups that take part."""
         self.started_ms = 0
         self.decided: State | None = None
-        self.decided_epoch = -1
         self.decided_at: list[tuple[str, int, int]] = []
+        self.marker_id = NO_PRODUCER
+        self.marker_epoch = NO_EPOCH
+        """Producer id and epoch of the markers for what was decided last."""
         self.is_restored = False
         """Of before a restart: partitions may have joined that have no records yet; nobody knows them."""
 
@@ -101,10 +131,60 @@ class Transaction:
                 self.epoch,
                 self.timeout_ms,
                 decided,
-                self.decided_epoch,
+                self.marker_epoch,
                 self.decided_at,
+                self.marker_id,
+                self.last_epoch,
+                self.previous_id,
+                self.used_ms,
             )
         )
+
+    @classmethod
+    def restored(cls, name: str, kept: Kept, now_ms: int) -> Transaction:
+        """What was kept of it."""
+        transaction = cls(name, kept.producer_id, kept.timeout_ms)
+        transaction.epoch, transaction.last_epoch = kept.epoch, kept.last_epoch
+        transaction.previous_id = kept.previous_id
+        transaction.used_ms = kept.used_ms or now_ms
+        transaction.is_restored = True
+        if kept.decided:
+            transaction.decided = State(kept.decided)
+            transaction.decided_at = kept.decided_at
+            transaction.marker_id = kept.producer_id if kept.marker_id == NO_PRODUCER else kept.marker_id
+            transaction.marker_epoch = kept.marker_epoch
+            transaction.state = COMPLETE[transaction.decided]
+        return transaction
+
+    # --- epochs --------------------------------------------------------------------------------------
+
+    def advance(self, core: Core, *, known: bool) -> None:
+        """Go on in the next epoch, of another producer id if need be. `known`: with the same producer."""
+        self.last_epoch = self.epoch if known else NO_EPOCH
+        self.previous_id = NO_PRODUCER
+        if self.epoch >= EPOCH_LAST:
+            self.previous_id = self.producer_id if known else NO_PRODUCER
+            self.producer_id, self.epoch = core.take_uid(), 0
+        else:
+            self.epoch += 1
+
+    def catch_up(self, core: Core) -> None:
+        """Its producer, who is late, is told how to go on: as it is now, unless that epoch is for fencing."""
+        if self.epoch > EPOCH_LAST:
+            last_epoch = self.last_epoch
+            self.advance(core, known=True)
+            self.last_epoch = last_epoch
+
+    def fence(self) -> None:
+        """Have its producer's epoch be an old one. Its id stays: the markers are for that."""
+        self.last_epoch = self.epoch
+        self.epoch += 1
+
+    def is_late(self, producer_id: int, epoch: int) -> bool:
+        """Whether that is the producer, who has not heard yet of the epoch that it has by now."""
+        if epoch != self.last_epoch or epoch == NO_EPOCH:
+            return False
+        return producer_id == (self.producer_id if self.previous_id == NO_PRODUCER else self.previous_id)
 
 
 class Transactions:
@@ -113,7 +193,8 @@ class Transactions:
     def __init__(self, head: Head) -> None:
         self._head = head
         self._by_name: dict[str, Transaction] = {}
-        self._timed = False
+        self._due_ms: int | None = None
+        """When it looks at all of them next."""
         self._restore()
 
     def __repr__(self) -> str:
@@ -142,22 +223,27 @@ class Transactions:
         """
         core = self._head.core
         transaction = self._by_name.get(name)
+        known, late = producer_id >= 0, False
         if transaction is None:
             transaction = self._by_name[name] = Transaction(name, core.take_uid(), timeout_ms)
-            transaction.epoch = -1
-        elif transaction.is_ending:
-            then(ErrorCode.CONCURRENT_TRANSACTIONS, -1, -1)
-            return
-        elif producer_id >= 0 and (producer_id, epoch) != (transaction.producer_id, transaction.epoch):
-            then(ErrorCode.PRODUCER_FENCED, -1, -1)
-            return
-        if transaction.state is State.ONGOING:
-            # Its own retries end here, too: the client asks again until it is done.
-            self._bump(transaction)
-            self._end(transaction, commit=False, then=lambda error: None)
-            then(ErrorCode.CONCURRENT_TRANSACTIONS, -1, -1)
-            return
-        self._bump(transaction)
+            self._watch(core.changes.now_ms + EXPIRY_LOOK_MS)
+        else:
+            late = transaction.is_late(producer_id, epoch)
+            if transaction.is_ending:
+                then(ErrorCode.CONCURRENT_TRANSACTIONS, -1, -1)
+                return
+            if known and not late and (producer_id, epoch) != (transaction.producer_id, transaction.epoch):
+                then(ErrorCode.PRODUCER_FENCED, -1, -1)
+                return
+            if transaction.state is State.ONGOING:
+                # Its own retries end here, too: the client asks again until it is done.
+                self._abort(transaction)
+                then(ErrorCode.CONCURRENT_TRANSACTIONS, -1, -1)
+                return
+            if late:
+                transaction.catch_up(core)
+            else:
+                transaction.advance(core, known=known)
         transaction.state = State.EMPTY
         transaction.timeout_ms = timeout_ms
         self._keep(transaction)
@@ -168,13 +254,6 @@ class Transactions:
             then(error, begun.producer_id, begun.epoch)
 
         self._head.promises.when_durable(durable)
-
-    def _bump(self, transaction: Transaction) -> None:
-        """Fence whoever has been the producer up to now."""
-        if transaction.epoch >= EPOCH_MAX - 1:
-            transaction.producer_id, transaction.epoch = self._head.core.take_uid(), 0
-        else:
-            transaction.epoch += 1
 
     def check(self, name: str, producer_id: int, epoch: int) -> ErrorCode:
         """Whether this is the producer that may act under this id now."""
@@ -188,31 +267,39 @@ class Transactions:
     # --- a transaction -------------------------------------------------------------------------------
 
     def join(
-        self, name: str, producer_id: int, epoch: int, places: Sequence[tuple[str, int, Partition]]
+        self,
+        name: str,
+        producer_id: int,
+        epoch: int,
+        places: Sequence[tuple[str, int, Partition]] = (),
+        *,
+        group: str | None = None,
     ) -> ErrorCode:
-        """Let partitions (topic, number, partition) take part; none: a group does."""
+        """Let partitions (topic, number, partition) take part, or a group."""
         error = self.check(name, producer_id, epoch)
         if error:
             return error
         transaction = self._by_name[name]
         if transaction.is_ending:
             return ErrorCode.CONCURRENT_TRANSACTIONS
-        now_ms = self._head.core.changes.now_ms
+        now_ms = transaction.used_ms = self._head.core.changes.now_ms
         if transaction.state is not State.ONGOING:
             transaction.state = State.ONGOING
             transaction.started_ms = now_ms
-            self._watch(now_ms)
+            self._watch(now_ms + LOOK_MS)
         for topic, index, partition in places:
             transaction.partitions[partition] = topic, index
+        if group is not None:
+            transaction.groups.add(group)
         return ErrorCode.NONE
 
-    def has_joined(self, name: str, partition: Partition) -> bool:
-        """Whether a partition takes part in the transaction that is open under this id."""
+    def has_joined(self, name: str, place: Partition | str) -> bool:
+        """Whether a partition, or a group, takes part in the transaction that is open under this id."""
         transaction = self._by_name.get(name)
         return (
             transaction is not None
             and transaction.state is State.ONGOING
-            and partition in transaction.partitions
+            and (place in transaction.groups if isinstance(place, str) else place in transaction.partitions)
         )
 
     def is_restored(self, name: str) -> bool:
@@ -223,139 +310,165 @@ class Transactions:
     def end(self, name: str, producer_id: int, epoch: int, *, commit: bool, bump: bool, then: Then) -> None:
         """End the open transaction. `bump`: what comes after it has another epoch.
 
-        The same end again is no error: its answer may have been lost.
+        The same end again is no error: its answer may have been lost. Of clients of the second kind it has
+        the epoch of before; in the present one there is nothing to commit, and an abort begins the next.
         """
-        error = self.check(name, producer_id, epoch)
         transaction = self._by_name.get(name)
+        late = bump and transaction is not None and transaction.is_late(producer_id, epoch)
+        error = ErrorCode.NONE if late else self.check(name, producer_id, epoch)
         if transaction is None or error:
-            retried = (
-                transaction is not None
-                and bump
-                and error is ErrorCode.PRODUCER_FENCED
-                and transaction.decided_epoch == epoch
-                and transaction.decided is PREPARING[commit]
+            then(error)
+        elif transaction.is_ending:
+            again = transaction.state is PREPARING[commit]
+            then(ErrorCode.CONCURRENT_TRANSACTIONS if again else ErrorCode.INVALID_TXN_STATE)
+        elif late and transaction.state not in COMPLETE.values():
+            then(ErrorCode.PRODUCER_FENCED)
+        elif transaction.state is State.ONGOING or (bump and not late and not commit):
+            self._decide(transaction, commit=commit, then=then, bump=bump)
+        elif transaction.state is COMPLETE[PREPARING[commit]] and late:
+            transaction.catch_up(self._head.core)
+            self._keep(transaction)
+            self._head.promises.when_durable(
+                lambda failure: then(ErrorCode.COORDINATOR_NOT_AVAILABLE if failure else ErrorCode.NONE)
             )
-            then(ErrorCode.NONE if retried else error)
-            return
-        if transaction.is_ending:
-            then(ErrorCode.CONCURRENT_TRANSACTIONS)
-        elif transaction.state is State.ONGOING:
-            self._end(transaction, commit=commit, then=then, bump=bump)
-        elif transaction.state is COMPLETE[PREPARING[commit]] or (
-            transaction.state is State.EMPTY and not commit and bump
-        ):
+        elif transaction.state is COMPLETE[PREPARING[commit]] and not bump:
             then(ErrorCode.NONE)
         else:
             then(ErrorCode.INVALID_TXN_STATE)
 
-    def _end(self, transaction: Transaction, *, commit: bool, then: Then, bump: bool = False) -> None:
+    def _abort(self, transaction: Transaction) -> None:
+        """End a transaction against the will of its producer, who is fenced."""
+        transaction.fence()
+        self._decide(transaction, commit=False, then=lambda error: None)
+
+    def _decide(self, transaction: Transaction, *, commit: bool, then: Then, bump: bool = False) -> None:
         """Keep what was decided, and tell the partitions when that is durable."""
+        head = self._head
+        places = transaction.partitions
+        if transaction.state is not State.ONGOING:
+            transaction.started_ms = head.core.changes.now_ms
+        transaction.groups = set()
+        transaction.is_restored = False
         transaction.decided = transaction.state = PREPARING[commit]
-        transaction.decided_epoch = transaction.epoch
         transaction.decided_at = [
-            (topic, index, partition.log.offsets().accepted)
-            for partition, (topic, index) in transaction.partitions.items()
+            (topic, index, partition.log.offsets().accepted) for partition, (topic, index) in places.items()
         ]
+        transaction.marker_id, transaction.marker_epoch = transaction.producer_id, transaction.epoch + bump
+        if bump:
+            transaction.advance(head.core, known=True)
         self._keep(transaction)
-        self._head.groups.end_transaction(transaction.producer_id, commit=commit)
+        head.groups.end_transaction(transaction.marker_id, commit=commit)
 
         def durable(failure: str | None) -> None:
             if failure is not None:
                 then(ErrorCode.COORDINATOR_NOT_AVAILABLE)
                 return
-            self._mark(transaction, then, bump=bump)
+            transaction.partitions = {}
+            self._mark(transaction, places, then)
 
-        self._head.promises.when_durable(durable)
+        head.promises.when_durable(durable)
 
-    def _mark(self, transaction: Transaction, then: Then, *, bump: bool = False) -> None:
+    def _mark(self, transaction: Transaction, places: Iterable[Partition], then: Then) -> None:
         """Write the markers of a decision that is durable."""
         commit = transaction.decided is State.PREPARE_COMMIT
-        places = transaction.partitions
-        wanted = [
-            (
-                partition,
-                partition.append_marker(
-                    transaction.producer_id, transaction.epoch, COORDINATOR_EPOCH, commit=commit
-                ),
-            )
-            for partition in places
-            if partition.failure is None
-        ]
-        transaction.partitions = {}
-        transaction.is_restored = False
+        producer_id, epoch = transaction.marker_id, transaction.marker_epoch
+        wanted = []
+        for partition in places:
+            if partition.failure is not None:
+                continue
+            known = partition.log.producers.get(producer_id)
+            # An administrator may have written a marker with a later one.
+            coordinator_epoch = max(COORDINATOR_EPOCH, -1 if known is None else known.coordinator_epoch)
+            try:
+                end = partition.append_marker(producer_id, epoch, coordinator_epoch, commit=commit)
+            except ProducerRefused:
+                continue  # Somebody has ended it there in the name of a later epoch.
+            wanted.append((partition, end))
 
         def committed(lost: Sequence[int]) -> None:
-            transaction.state = COMPLETE[transaction.state]
-            if bump:
-                self._bump(transaction)
-                self._keep(transaction)
+            transaction.state = COMPLETE[PREPARING[commit]]
+            self._go_on(transaction)
             then(ErrorCode.KAFKA_STORAGE_ERROR if lost else ErrorCode.NONE)
 
         Committing(wanted, committed)
 
     # --- time ----------------------------------------------------------------------------------------
 
-    def _watch(self, now_ms: int) -> None:
-        if not self._timed:
-            self._timed = True
-            self._head.core.scheduler.at(now_ms + LOOK_MS, self)
+    def _watch(self, due_ms: int) -> None:
+        """Look at all of them at that time, if not earlier."""
+        if self._due_ms is None or due_ms < self._due_ms:
+            self._due_ms = due_ms
+            self._head.core.scheduler.at(due_ms, self)
 
     def on_timer(self, now_ms: int) -> None:
-        """Abort what has been open for too long, and fence whoever has left it so (K63)."""
-        self._timed = False
-        for transaction in self._by_name.values():
+        """Abort what has been open for too long, and fence whoever has left it so; forget ids that nobody has
+        used for long (K63)."""
+        if self._due_ms is None or now_ms < self._due_ms:
+            return
+        self._due_ms = None
+        expired_ms = now_ms - self._head.settings.transactional_id_expiration_ms
+        for transaction in self.all():
             if transaction.state is State.ONGOING:
                 if now_ms - transaction.started_ms >= transaction.timeout_ms:
-                    self._bump(transaction)
-                    self._end(transaction, commit=False, then=lambda error: None)
+                    self._abort(transaction)
                 else:
-                    self._watch(now_ms)
+                    self._watch(now_ms + LOOK_MS)
+            elif not transaction.is_ending and transaction.used_ms <= expired_ms:
+                del self._by_name[transaction.name]
+                self._head.core.keep(PREFIX + key_of(transaction.name), None)
+        if self._by_name:
+            self._watch(now_ms + EXPIRY_LOOK_MS)
 
     # --- keeping -------------------------------------------------------------------------------------
 
     def _keep(self, transaction: Transaction) -> None:
+        transaction.used_ms = self._head.core.changes.now_ms
         self._head.core.keep(PREFIX + key_of(transaction.name), transaction.kept())
 
     def _restore(self) -> None:
         """Take over what was kept, and what the logs say is open."""
-        by_producer: dict[int, Transaction] = {}
+        now_ms = self._head.core.changes.now_ms
         for key, value in self._head.core.kept(PREFIX):
             (name,) = msgspec.json.decode(key.removeprefix(PREFIX))
-            kept = decode(value)
-            transaction = Transaction(name, kept.producer_id, kept.timeout_ms)
-            transaction.epoch = kept.epoch
-            transaction.is_restored = True
-            if kept.decided:
-                transaction.decided = State(kept.decided)
-                transaction.decided_epoch, transaction.decided_at = kept.decided_epoch, kept.decided_at
-                transaction.state = COMPLETE[transaction.decided]
-            self._by_name[name] = by_producer[kept.producer_id] = transaction
-        if by_producer:
-            self._restore_open(by_producer)
+            self._by_name[name] = Transaction.restored(name, decode(value), now_ms)
+        if self._by_name:
+            self._watch(now_ms + EXPIRY_LOOK_MS)
+            self._restore_open()
 
-    def _restore_open(self, by_producer: dict[int, Transaction]) -> None:
+    def _restore_open(self) -> None:
         """End what was decided and is open all the same; let what is open else go on."""
-        now_ms = self._head.core.changes.now_ms
-        decided: dict[Transaction, None] = {}
+        by_producer: dict[int, Transaction] = {}
+        for transaction in self._by_name.values():
+            by_producer[transaction.producer_id] = transaction
+            if transaction.marker_id != NO_PRODUCER:
+                by_producer[transaction.marker_id] = transaction
+        decided: dict[Transaction, list[Partition]] = {}
         for topic in self._head.topics.all():
             for index, stream in enumerate(topic.partitions):
                 for producer_id, first in stream.log.open_transactions.items():
-                    transaction = by_producer.get(producer_id)
-                    if transaction is None:
+                    found = by_producer.get(producer_id)
+                    if found is None:
                         continue
-                    transaction.partitions[stream.partition] = topic.name, index
-                    ends = {(name, number): end for name, number, end in transaction.decided_at}
+                    ends = {(name, number): end for name, number, end in found.decided_at}
                     if first < ends.get((topic.name, index), 0):
-                        decided[transaction] = None
-        holding = self._head.groups.in_transactions()
-        for transaction in by_producer.values():
-            if transaction in decided and transaction.decided is not None:
+                        decided.setdefault(found, []).append(stream.partition)
+                    else:
+                        found.partitions[stream.partition] = topic.name, index
+        for transaction in self._by_name.values():
+            if transaction.decided is not None and transaction in decided:
                 transaction.state = transaction.decided
-                self._mark(transaction, lambda error: None)
-            elif transaction.partitions or transaction.producer_id in holding:
-                transaction.state = State.ONGOING
-                transaction.started_ms = now_ms
-                self._watch(now_ms)
+                self._mark(transaction, decided[transaction], lambda error: None)
+            else:
+                self._go_on(transaction)
+
+    def _go_on(self, transaction: Transaction) -> None:
+        """What a restart has found open in logs and groups, and is not of the last one, is the next one."""
+        if transaction.is_restored and (
+            transaction.partitions or transaction.producer_id in self._head.groups.in_transactions()
+        ):
+            transaction.state = State.ONGOING
+            transaction.started_ms = self._head.core.changes.now_ms
+            self._watch(transaction.started_ms + LOOK_MS)
 
 
 encode: Final = msgspec.msgpack.Encoder().encode

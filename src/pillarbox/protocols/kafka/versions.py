@@ -47,6 +47,7 @@ class Feature(NamedTuple):
 FEATURES: Final = (
     Feature("metadata.version", {"kafka:3.9": (1, 21), "kafka:4.2": (7, 29)}, 18),
     Feature("kraft.version", {"kafka:3.9": (0, 1), "kafka:4.2": (0, 1)}, 18),
+    Feature("transaction.version", {"kafka:4.2": (0, 2)}, 26),
     Feature("group.version", {"kafka:4.2": (0, 1)}, 68),
     Feature("share.version", {"kafka:4.2": (0, 1)}, 78),
     Feature("streams.version", {"kafka:4.2": (0, 1)}, 88),

@@ -21,7 +21,7 @@ TOPICS: Final = (19, 20, 32, 33, 37, 44)
 
 CLUSTER: Final = (21, 23, 34, 35, 43, 45, 46, 48, 49, 55, 57, 60, 74, 75)
 """Looking at the cluster and its partitions, and what a cluster of one node can do of the rest."""
-TRANSACTIONS: Final = (24, 25, 26, 28, 61, 65, 66)
+TRANSACTIONS: Final = (24, 25, 26, 27, 28, 61, 65, 66)
 """Transactions and their producers."""
 LOGIN: Final = (17, 29, 30, 31, 36, 50, 51)
 """Saying who one is, and who there is."""

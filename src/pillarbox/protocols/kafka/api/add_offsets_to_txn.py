@@ -21,5 +21,7 @@ def answer(call: Call, request: AddOffsetsToTxnRequest) -> AddOffsetsToTxnRespon
         return AddOffsetsToTxnResponse(error_code=ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED)
     if not call.allows(READ_GROUP, request.group_id):
         return AddOffsetsToTxnResponse(error_code=ErrorCode.GROUP_AUTHORIZATION_FAILED)
-    error = call.head.transactions.join(name, request.producer_id, request.producer_epoch, ())
+    error = call.head.transactions.join(
+        name, request.producer_id, request.producer_epoch, group=request.group_id
+    )
     return AddOffsetsToTxnResponse(error_code=fenced(error, known=call.version >= FENCED_FROM))

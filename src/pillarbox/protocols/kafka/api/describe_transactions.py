@@ -11,7 +11,7 @@ from pillarbox.protocols.kafka.messages.describe_transactions import (
     TransactionState,
 )
 from pillarbox.protocols.kafka.rights import SEE_TRANSACTION
-from pillarbox.protocols.kafka.transactions import State
+from pillarbox.protocols.kafka.transactions import State, Transaction
 
 
 def answer(call: Call, request: DescribeTransactionsRequest) -> DescribeTransactionsResponse:
@@ -33,8 +33,13 @@ def _described(call: Call, name: str) -> TransactionState:
         transactional_id=name,
         transaction_state=transaction.state.value,
         transaction_timeout_ms=transaction.timeout_ms,
-        transaction_start_time_ms=transaction.started_ms if transaction.state is State.ONGOING else -1,
+        transaction_start_time_ms=_started_ms(transaction),
         producer_id=transaction.producer_id,
         producer_epoch=transaction.epoch,
         topics=[TopicData(topic, sorted(indexes)) for topic, indexes in sorted(topics.items())],
     )
+
+
+def _started_ms(transaction: Transaction) -> int:
+    """When the last transaction began; -1: there was none, or before a restart."""
+    return -1 if transaction.state is State.EMPTY else transaction.started_ms or -1

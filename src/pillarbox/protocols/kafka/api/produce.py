@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, Final
 from pillarbox.errors import BrokerError
 from pillarbox.protocols.kafka.call import Call
 from pillarbox.protocols.kafka.committing import Committing
-from pillarbox.protocols.kafka.errors import PRODUCER_REFUSALS, REASONS, ErrorCode, Refused, fenced
+from pillarbox.protocols.kafka.errors import (
+    PRODUCER_REFUSALS,
+    REASONS,
+    ErrorCode,
+    Refused,
+    fenced,
+    not_joined,
+)
 from pillarbox.protocols.kafka.messages.produce import (
     BatchIndexAndErrorMessage,
     PartitionProduceData,
@@ -41,6 +48,8 @@ NO_ANSWER, LEADER, ALL = 0, 1, -1
 
 BY_ID_FROM: Final = 13
 """The first version in which topics are told by their ids."""
+ABORTABLE_FROM: Final = 11
+"""The first version whose clients know that a transaction may have to be aborted."""
 JOINS_FROM: Final = 12
 """The first version in which a batch lets its partition join the transaction (KIP-890)."""
 ZSTD: Final = 4
@@ -167,7 +176,7 @@ class Appending:
         if not error and may_join:
             error = transactions.join(name, producer_id, epoch, (place,))
         elif not error and not transactions.has_joined(name, place[2]):
-            error = ErrorCode.INVALID_TXN_STATE
+            error = not_joined(known=self._call.version >= ABORTABLE_FROM)
         if error:
             raise Refused(fenced(error, known=False))
 

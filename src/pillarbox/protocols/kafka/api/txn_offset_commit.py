@@ -1,7 +1,8 @@
 """TxnOffsetCommit (28): offsets that a group gets when the transaction commits.
 
 From version 3 on the consumer's generation is checked (KIP-447); from 5 on the group joins the transaction by
-this request (KIP-890). Answered when what is pending is durable. Source: KIP-98; rows K54, K60, K62.
+this request (KIP-890). Whoever is fenced is told as if it did not know that, in every version. Answered when
+what is pending is durable. Source: KIP-98; rows K54, K60, K62.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from pillarbox.protocols.kafka.api.offset_commit import METADATA_CHARS_MAX
 from pillarbox.protocols.kafka.call import Call
-from pillarbox.protocols.kafka.errors import ErrorCode, fenced
+from pillarbox.protocols.kafka.errors import ErrorCode, fenced, not_joined
 from pillarbox.protocols.kafka.groups.records import Committed
 from pillarbox.protocols.kafka.messages.txn_offset_commit import (
     TxnOffsetCommitRequest,
@@ -24,8 +25,9 @@ from pillarbox.protocols.kafka.rights import READ_GROUP, READ_TOPIC, WRITE_TRANS
 if TYPE_CHECKING:
     from pillarbox.broker.topics import Topic
 
-FENCED_FROM: Final = 3
 MEMBERS_FROM: Final = 3
+ABORTABLE_FROM: Final = 4
+"""The first version whose clients know that a transaction may have to be aborted."""
 JOINS_FROM: Final = 5
 
 
@@ -76,12 +78,13 @@ def _refused(call: Call, request: TxnOffsetCommitRequest) -> ErrorCode:
     if not call.allows(READ_GROUP, request.group_id):
         return ErrorCode.GROUP_AUTHORIZATION_FAILED
     transactions, groups = call.head.transactions, call.head.groups
-    if call.version >= JOINS_FROM or transactions.is_restored(name):
-        error = transactions.join(name, producer_id, epoch, ())
-    else:
-        error = transactions.check(name, producer_id, epoch)
+    error = transactions.check(name, producer_id, epoch)
+    if not error and (call.version >= JOINS_FROM or transactions.is_restored(name)):
+        error = transactions.join(name, producer_id, epoch, group=request.group_id)
+    elif not error and not transactions.has_joined(name, request.group_id):
+        error = not_joined(known=call.version >= ABORTABLE_FROM)
     if error:
-        return fenced(error, known=call.version >= FENCED_FROM)
+        return fenced(error, known=False)
     group = groups.get(request.group_id)
     if call.version >= MEMBERS_FROM and (request.generation_id >= 0 or request.member_id):
         if group is None:
