@@ -5,22 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from scripts.kafka_codec.emit import Module
-from scripts.kafka_codec.schema import Definitions, Message, snake
+from scripts.kafka_codec.schema import Definitions, Message, snake, with_older
 
 NEWEST = "4.2.1"
 OLDEST = "3.9.1"
 """Releases of Kafka that the broker can stand in for."""
 
-NOT_FOR_CLIENTS = frozenset(
-    {
-        *range(38, 42),  # delegation tokens
-        64,  # UnregisterBroker
-        80,  # AddRaftVoter
-        81,  # RemoveRaftVoter
-        *range(83, 88),  # state of share groups, between brokers
-    }
-)
-"""Keys on a broker's listener that are left out: between brokers, for a quorum, not planned."""
+NOT_FOR_CLIENTS = frozenset(range(83, 88))
+"""Keys on a broker's listener that are left out: what brokers tell each other of share groups."""
 
 
 def package(newest: Definitions, oldest: Definitions) -> dict[str, str]:
@@ -28,7 +20,14 @@ def package(newest: Definitions, oldest: Definitions) -> dict[str, str]:
     requests = {key: each for key, each in sorted(newest.requests.items()) if _is_served(each)}
     files = {"__init__.py": "\n".join(_table(requests, newest, oldest)) + "\n"}
     for key, request in requests.items():
-        module = Module(request, newest.responses[key], f"the message definitions of Kafka {newest.release}")
+        releases = [newest.release]
+        old = oldest.requests.get(key)
+        response = newest.responses[key]
+        if old and _is_served(old) and old.versions and old.versions[0] < request.versions[0]:
+            request = with_older(request, old)
+            response = with_older(response, oldest.responses[key])
+            releases.append(oldest.release)
+        module = Module(request, response, f"the message definitions of Kafka {' and '.join(releases)}")
         files[f"{_module(request)}.py"] = module.text()
     return files
 
@@ -62,9 +61,11 @@ class Api(NamedTuple):
     flexible: int
     """The first version with compact types and tagged fields; beyond the last if there is none."""
     versions: tuple[int, int]
-    """Those of Kafka {newest.release}, which can be decoded and encoded."""
+    """Those of Kafka {newest.release}."""
     versions_old: tuple[int, int] | None
-    """Those of Kafka {oldest.release} on a broker without ZooKeeper; None if it does not have the key."""
+    """Those of Kafka {oldest.release} on a broker without ZooKeeper; None if it does not have the key.
+
+    A module has the versions of both."""
 
 APIS: Final = {{'''
     for key, request in requests.items():

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from zipfile import ZipFile
 
@@ -155,3 +155,64 @@ def _field(document: dict[str, Any], structs: dict[str, Struct]) -> Field:
         tag=document.get("tag", -1),
         default=None if default is None else str(default),
     )
+
+
+# --- versions that a release has dropped ---------------------------------------------------------------
+
+
+def with_older(newest: Message, oldest: Message | None) -> Message:
+    """Return a message with the versions before its first one, as an older release has them.
+
+    What both have is the newer release's, so that a value has one name whatever the version.
+    """
+    if oldest is None or not oldest.versions or oldest.versions[0] >= newest.versions[0]:
+        return newest
+    first = newest.versions[0]
+    return replace(
+        newest,
+        struct=_with_older(newest.struct, oldest.struct, first),
+        versions=range(oldest.versions[0], newest.versions.stop),
+    )
+
+
+def _with_older(newest: Struct, oldest: Struct, first: int) -> Struct:
+    """Put the fields that only older versions have where those have them."""
+    before = {each.name: each for each in oldest.fields}
+    fields = [_reaching_back(each, before.get(each.name), first) for each in newest.fields]
+    at = 0
+    for each in oldest.fields:
+        place = next((index for index, kept in enumerate(fields) if kept.name == each.name), None)
+        if place is None:
+            fields.insert(at, _only_before(each, first))
+            at += 1
+        else:
+            at = place + 1
+    return Struct(newest.name, tuple(each for each in fields if each.versions))
+
+
+def _reaching_back(each: Field, before: Field | None, first: int) -> Field:
+    if before is None:
+        return replace(each, versions=_joined(range(0), each.versions, first))
+    struct = each.struct
+    if struct is not None and before.struct is not None:
+        struct = _with_older(struct, before.struct, first)
+    return replace(
+        each,
+        struct=struct,
+        versions=_joined(before.versions, each.versions, first),
+        nullable=_joined(before.nullable, each.nullable, first),
+    )
+
+
+def _only_before(each: Field, first: int) -> Field:
+    return replace(each, versions=_joined(each.versions, range(0), first))
+
+
+def _joined(older: range, newer: range, first: int) -> range:
+    """The one below `first`, the other from there on."""
+    low = range(older.start, min(older.stop, first)) if older else range(0)
+    high = range(max(newer.start, first), newer.stop) if newer else range(0)
+    if not low or not high:
+        return low or high
+    assert low.stop == high.start == first, "a field that is there, away and there again"
+    return range(low.start, high.stop)

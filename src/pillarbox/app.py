@@ -31,7 +31,7 @@ from pillarbox.net.ticker import Ticker
 from pillarbox.ops.garbage import Collector
 from pillarbox.ops.ports import OperatorPort, operator_ports
 from pillarbox.ops.resources import Watch, machine_bytes, process_bytes, watermark_bytes
-from pillarbox.profiles import PROFILES
+from pillarbox.profiles import PROFILES, release
 
 if TYPE_CHECKING:
     import ssl
@@ -206,7 +206,7 @@ class Server:
             memory_budget=config.memory_budget,
             arrived_ms=self.clock.now_ms_up,
             ack_timeout_ms=config.consumer_timeout_s * 1000,
-            profile=PROFILES[config.profile],
+            profile=PROFILES[release(config.profile, "rabbitmq")],
             logs=self._engine.logs,
         )
         self.watch = Watch(

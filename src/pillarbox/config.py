@@ -25,6 +25,7 @@ from pillarbox.config_rows import ConfigError as ConfigError
 from pillarbox.config_values import (
     ADDRESS,
     CHOICE,
+    CHOICES,
     COUNT,
     FILE,
     FLAG,
@@ -40,7 +41,7 @@ from pillarbox.config_values import (
     WATERMARK,
 )
 from pillarbox.endpoints import Endpoint, plain_and_tls
-from pillarbox.profiles import DEFAULT, PROFILES
+from pillarbox.profiles import DEFAULT, PRODUCTS, PROFILES, RELEASES, release
 from pillarbox.protocols.options import TABLES, ProtocolOptions
 
 ENV_PREFIX = "PILLARBOX_"
@@ -434,12 +435,13 @@ class Config(ProtocolOptions):
         str,
         Row(
             AMQP,
-            CHOICE,
-            "Which release of RabbitMQ to stand in for: the version that clients are told, and the behaviour "
-            "in which releases differ. Clients choose their own ways by it. `rabbitmq:3.13` takes whatever "
-            "clients do, and the log names those that do what RabbitMQ 4.3 refuses; `rabbitmq:4.3` refuses "
-            "it.",
-            choices=tuple(PROFILES),
+            CHOICES,
+            "Which release of RabbitMQ and which of Kafka to stand in for: the versions that clients are "
+            "told, and the behaviour in which releases differ. Clients choose their own ways by it. "
+            "`rabbitmq:3.13` takes whatever clients do, and the log names those that do what RabbitMQ 4.3 "
+            "refuses; `rabbitmq:4.3` refuses it. `kafka:4.2` is Kafka unless another release of it is named; "
+            "`kafka:3.9` serves clients that are too old for Kafka 4 as well.",
+            choices=RELEASES,
             aliases=("--as",),
         ),
     ] = DEFAULT
@@ -637,7 +639,11 @@ class Config(ProtocolOptions):
     def __post_init__(self) -> None:
         for option in OPTIONS:
             option.check(getattr(self, option.field), source=option.field)
-        profile = PROFILES[self.profile]
+        try:
+            names = {product: release(self.profile, product) for product in PRODUCTS}
+        except ValueError as error:
+            raise ConfigError(f"profile: {error}") from None
+        profile = PROFILES[names["rabbitmq"]]
         if not self.message_size_max:
             object.__setattr__(self, "message_size_max", profile.message_size_max)
         if not self.frame_min:
@@ -752,7 +758,9 @@ class Option(NamedTuple):
     def check(self, value: object, *, source: str, written: object = None) -> None:
         """Raise ConfigError unless the value is within the row's limits."""
         row = self.row
-        if row.choices:
+        if row.kind is CHOICES:
+            good = isinstance(value, str) and set(value.split(",")) <= set(row.choices)
+        elif row.choices:
             good = value in row.choices
         elif isinstance(value, int | float) and not isinstance(value, bool):
             good = isinstance(value, int | type(self.default)) and row.minimum <= value <= row.maximum

@@ -153,3 +153,4 @@ NAMES = Kind(
 )
 PORT = Kind("PORT", f'a port from 0 to {PORT_MAX}, or "off"', "", parse_port, show_port, int | str)
 CHOICE = Kind("WORD", "one of", "", parse_text, str, str)
+CHOICES = Kind("WORDS", "one or, with commas, more of", "", parse_text, str, str)

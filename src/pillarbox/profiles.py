@@ -1,9 +1,12 @@
-"""The releases of RabbitMQ that the broker can stand in for: what clients are told, and what differs.
+"""The releases of RabbitMQ and Kafka that the broker can stand in for: what clients are told, what differs.
 
 One table. A `Profile` holds one value for each behaviour in which releases differ for users of AMQP 0-9-1;
 core and heads ask for the value and never for the name of a profile. A `Feature` is something that clients do
 and that a later release refuses or takes for something else: a profile permits it or not, and where it does,
 `Session.permits` tells the operator once for each connection who would be hit by an upgrade.
+
+Of Kafka's releases there are only names here: in what they differ is known to Kafka's protocol alone
+(`protocols.kafka.versions`).
 
 One more release is one more entry in `PROFILES`, one more difference one more field or `Feature`.
 
@@ -146,3 +149,19 @@ PROFILES = {
 }
 
 DEFAULT = "rabbitmq:3.13"
+
+KAFKA = ("kafka:3.9", "kafka:4.2")
+RELEASES = (*PROFILES, *KAFKA)
+PRODUCTS = {"rabbitmq": DEFAULT, "kafka": "kafka:4.2"}
+"""The release of each product that is stood in for unless another one is named."""
+
+
+def release(profile: str, product: str) -> str:
+    """Return which release of a product these names choose; they have commas between them.
+
+    Raises ValueError if they name two of it.
+    """
+    named = [one for one in profile.split(",") if one.startswith(f"{product}:")]
+    if len(named) > 1:
+        raise ValueError(f"{' and '.join(named)} are two releases of one product")
+    return named[0] if named else PRODUCTS[product]

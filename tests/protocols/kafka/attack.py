@@ -168,7 +168,7 @@ class Attacker:
             return MAKERS[kafka_type](self)
         if kafka_type.startswith("timedelta"):
             return rng.choice(TIMES_MS) * MS
-        if kafka_type in ("bool", "float64", "datetime_i64", "error_code"):
+        if kafka_type in ("bool", "float64", "datetime_i64", "error_code", "uint16"):
             return PRIMITIVES[kafka_type](rng)
         return rng.choice(NUMBERS.get(name, SMALL))
 

@@ -14,10 +14,9 @@ from kio.static.primitive import i16, i32
 
 from pillarbox.protocols.kafka import wire
 from pillarbox.protocols.kafka.codec import RequestHeader, decode_header, decode_request, encode_response
-from pillarbox.protocols.kafka.messages import APIS
 from pillarbox.protocols.kafka.messages.api_versions import ApiVersionsResponse
 from pillarbox.protocols.kafka.messages.heartbeat import HeartbeatResponse
-from pillarbox.protocols.kafka.versions import PROFILES, offered
+from pillarbox.protocols.kafka.versions import RELEASES, offered, taken
 from pillarbox.protocols.kafka.wire import WireError
 from tests.protocols.kafka.oracle import encoded
 
@@ -67,7 +66,7 @@ def test_a_header_of_an_unknown_key_or_version_can_be_read() -> None:
 
 def test_a_version_that_cannot_be_decoded_is_told_from_bad_bytes() -> None:
     with pytest.raises(KeyError):
-        decode_request(0, 2, b"", 0)
+        decode_request(0, 14, b"", 0)
 
 
 @given(st.integers(0, 2**32 - 1))
@@ -127,26 +126,11 @@ def test_a_tagged_field_that_is_not_as_long_as_it_says_is_refused(size: int) -> 
 
 # --- the table of keys --------------------------------------------------------------------------------
 
-CLIENT_KEYS_3_9 = {
-    *range(4),
-    *range(8, 38),
-    *range(42, 52),
-    55,
-    57,
-    60,
-    61,
-    65,
-    66,
-    68,
-    69,
-    71,
-    72,
-    74,
-    75,
-}
+CLIENT_KEYS_3_9 = {0, 1, 2, 3, *range(8, 52), 55, 57, 60, 61, 64, 65, 66, 68, 69, 74, 75, 80, 81}
 CLIENT_KEYS_4_2 = CLIENT_KEYS_3_9 | {*range(76, 80), *range(88, 93)}
 MINIMUMS_4_2 = {
     1: 4, 2: 1, 8: 2, 9: 1, 19: 2, 20: 1, 23: 2, 27: 1, 29: 1, 30: 1, 31: 1, 32: 1, 34: 1, 35: 1,
+    38: 1, 39: 1, 40: 1, 41: 1,
     76: 1, 77: 1, 78: 1, 79: 1,
 }  # fmt: skip
 
@@ -170,11 +154,11 @@ def test_the_table_is_a_3_9_brokers() -> None:
 
 def test_produce_is_offered_from_version_0() -> None:
     """Older librdkafka looks for it and sends everything uncompressed where it is missing (T4)."""
-    assert {profile: offered(profile)[0] for profile in PROFILES} == {
+    assert {profile: offered(profile)[0] for profile in RELEASES} == {
         "kafka:3.9": (0, 11),
         "kafka:4.2": (0, 13),
     }
-    assert APIS[0].versions == (3, 13)
+    assert {profile: taken(profile)[0][0] for profile in RELEASES} == {"kafka:3.9": 0, "kafka:4.2": 3}
 
 
 def test_join_group_is_offered_from_version_0() -> None:

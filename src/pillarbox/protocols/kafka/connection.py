@@ -203,7 +203,7 @@ class Connection(BaseConnection):
             header, at = decode_header(frame)
             key, version, _, self.client_id = header
             call = Call(self, header, len(frame))
-            first, last = self.head.offered.get(key, (0, -1))
+            first, last = self.head.taken.get(key, (0, -1))
             if not first <= version <= last:
                 if key != API_VERSIONS:
                     raise WireError(f"key {key} in version {version}, which was not offered")

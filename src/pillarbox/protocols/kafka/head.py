@@ -15,6 +15,7 @@ import msgspec
 
 from pillarbox.broker.promises import Promises
 from pillarbox.endpoints import Endpoint
+from pillarbox.profiles import release
 from pillarbox.protocols.kafka.acls import Acls
 from pillarbox.protocols.kafka.api import SERVED
 from pillarbox.protocols.kafka.connection import Connection
@@ -26,7 +27,7 @@ from pillarbox.protocols.kafka.quotas import Quotas
 from pillarbox.protocols.kafka.sasl import mechanisms
 from pillarbox.protocols.kafka.transactions import PREFIX as TRANSACTIONS
 from pillarbox.protocols.kafka.transactions import Transactions
-from pillarbox.protocols.kafka.versions import features, offered
+from pillarbox.protocols.kafka.versions import RELEASES, features, offered, taken
 from pillarbox.protocols.kafka.view import View
 from pillarbox.protocols.strangers import anonymous_user, principal_of_stranger
 
@@ -89,7 +90,10 @@ class Head:
     def __init__(self, core: Core, settings: Settings) -> None:
         self.core = core
         self.settings: Settings = settings
+        self.release = RELEASES[settings.profile]
         self.offered = {key: span for key, span in offered(settings.profile).items() if key in SERVED}
+        self.taken = {key: span for key, span in taken(settings.profile).items() if key in SERVED}
+        """What clients may send, in which versions; of Produce that is less than they are told."""
         self.features = features(settings.profile, self.offered)
         """The levels of each feature that clients can rely on: first and last, and the last counts."""
         self.cluster_id = _cluster_id(settings)
@@ -199,6 +203,7 @@ def connections(core: Core, config: Config) -> Head:
     """What makes a connection for each socket that was accepted (see `protocols.registry`)."""
     settings = Settings(
         vhost=config.default_vhost,
+        profile=release(config.profile, "kafka"),
         anonymous=anonymous_user(config.kafka_anonymous_user),
         loopback_users=config.loopback_users,
         advertised=advertised_address(config.kafka_advertised),

@@ -25,8 +25,11 @@ TRANSACTIONS: Final = (24, 25, 26, 27, 28, 61, 65, 66)
 """Transactions and their producers."""
 LOGIN: Final = (17, 29, 30, 31, 36, 50, 51)
 """Saying who one is, and who there is."""
+REFUSED: Final = (38, 39, 40, 41, 64, 80, 81, 88, 89)
+"""What every broker of a release lists, and this one answers as a Kafka in which that is switched off or
+cannot be: delegation tokens, other nodes and voters, streams groups."""
 
-SERVED: Final = frozenset((*RECORDS, *GROUPS, *TOPICS, *CLUSTER, *TRANSACTIONS, *LOGIN))
+SERVED: Final = frozenset((*RECORDS, *GROUPS, *TOPICS, *CLUSTER, *TRANSACTIONS, *LOGIN, *REFUSED))
 """The keys that clients are offered."""
 
 Handler = Callable[[Any, Any], Any]

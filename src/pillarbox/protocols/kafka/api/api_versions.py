@@ -44,10 +44,12 @@ def answer(call: Call, request: ApiVersionsRequest) -> ApiVersionsResponse:
             for key, (first, last) in sorted(call.head.offered.items())
         ],
         supported_features=[
-            SupportedFeatureKey(name, max(lowest, first), last) for name, (first, last) in features.items()
+            SupportedFeatureKey(name, max(lowest, first), last) for name, (first, last, _) in features.items()
         ],
         finalized_features_epoch=FEATURES_EPOCH,
-        finalized_features=[FinalizedFeatureKey(name, last, last) for name, (_, last) in features.items()],
+        finalized_features=[
+            FinalizedFeatureKey(name, level, level) for name, (_, _, level) in features.items() if level
+        ],
     )
 
 

@@ -31,6 +31,8 @@ def answer(call: Call, request: ConsumerGroupDescribeRequest) -> ConsumerGroupDe
 
 def _describe(call: Call, name: str, *, asked: bool) -> DescribedGroup:
     groups = call.head.groups
+    if not call.head.release.consumer_groups:
+        return DescribedGroup(error_code=ErrorCode.UNSUPPORTED_VERSION, group_id=name)
     if not call.allows(SEE_GROUP, name):
         return DescribedGroup(error_code=ErrorCode.GROUP_AUTHORIZATION_FAILED, group_id=name)
     if not name:

@@ -35,6 +35,8 @@ OWN_ID_FROM: Final = 1
 
 
 def answer(call: Call, request: ConsumerGroupHeartbeatRequest) -> ConsumerGroupHeartbeatResponse:
+    if not call.head.release.consumer_groups:
+        return ConsumerGroupHeartbeatResponse(error_code=ErrorCode.UNSUPPORTED_VERSION)
     try:
         _check(call, request)
         beat = _beat(call, request)

@@ -1,6 +1,6 @@
 """CreateTopics (19): topics with partitions and settings, each made or refused by itself.
 
-Versions: 2-7; the topic as it became from 5 on, with its id from 7 on.
+Versions: 0-7; checks alone from 1 on; the topic as it became from 5 on, with its id from 7 on.
 
 Behaviour: answered when all that was made is durable. Replicas can be one or the default; partitions may be
 placed by hand, on this one node. `validate_only` checks everything and makes nothing. The timeout is of no

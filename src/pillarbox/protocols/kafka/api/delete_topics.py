@@ -1,6 +1,6 @@
 """DeleteTopics (20): topics by name, or by id, with all their records.
 
-Versions: 1-6; by id from 6 on. Behaviour: answered when it is durable. A stream or super stream of another
+Versions: 0-6; by id from 6 on. Behaviour: answered when it is durable. A stream or super stream of another
 protocol is a topic like any other, and whoever reads it there is told so there.
 
 Source: KIP-4, KIP-516; rows K12, K31.

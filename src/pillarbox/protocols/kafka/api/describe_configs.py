@@ -1,6 +1,6 @@
 """DescribeConfigs (32): the settings of topics and of the broker, with where they come from.
 
-Versions: 1-4; types and texts from 3 on. Behaviour: topics are for those who may see them, the broker for
+Versions: 0-4; types and texts from 3 on. Behaviour: topics are for those who may see them, the broker for
 administrators. Of the broker all nodes together (an empty name) have no settings of their own. Groups, client
 metrics and loggers have none.
 
@@ -43,7 +43,6 @@ def _described(
         return DescribeConfigsResult(refused.code, refused.text, kind, name)
     wanted = resource.configuration_keys
     return DescribeConfigsResult(
-        error_message=None,
         resource_type=kind,
         resource_name=name,
         configs=[
@@ -51,7 +50,7 @@ def _described(
                 entry.name,
                 entry.value,
                 entry.read_only,
-                entry.source,
+                config_source=entry.source,
                 synonyms=[DescribeConfigsSynonym(*synonym) for synonym in entry.synonyms]
                 if request.include_synonyms
                 else [],

@@ -1,5 +1,8 @@
 """ListOffsets (2): where a partition begins and ends, and which record is the first of a time.
 
+*Version notes*: 0 gets lists of places from which to read, the last one first: the end and the beginning, and
+for a time the beginning, which is before it.
+
 Source: KIP-79, KIP-734 (the newest record), KIP-405 and KIP-1005 (tiers, of which there is one); row K15.
 """
 
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
 
 LATEST, EARLIEST, NEWEST, EARLIEST_LOCAL, LATEST_TIERED, EARLIEST_PENDING = -1, -2, -3, -4, -5, -6
 """What negative timestamps ask for; nothing rests in another tier."""
+LISTS_UP_TO: Final = 0
 NOT_TIERED: Final = frozenset((LATEST_TIERED, EARLIEST_PENDING))
 
 
@@ -71,7 +75,11 @@ class Listing:
         if found.error_code or wanted.timestamp in NOT_TIERED:
             return found
         found.leader_epoch = log.leader_epoch
-        if wanted.timestamp == LATEST:
+        if self._call.version <= LISTS_UP_TO:
+            start, end = log.offsets().start, log.committed
+            places = [end, start] if wanted.timestamp == LATEST and start < end else [start]
+            found.old_style_offsets = places[: max(0, wanted.max_num_offsets)]
+        elif wanted.timestamp == LATEST:
             committed_only = self._request.isolation_level == READ_COMMITTED
             found.offset = log.last_stable if committed_only else log.committed
         elif wanted.timestamp in (EARLIEST, EARLIEST_LOCAL):

@@ -1,7 +1,7 @@
 """OffsetCommit (8): how far a group has read. Answered when that is durable.
 
-*Versions* 2-10: up to 4 a client may say how long an offset is good; 6 has leader epochs, 7 instances, 9
-member epochs (KIP-848), 10 topic ids instead of names.
+*Versions* 0-10: 0 means offsets in ZooKeeper, and is refused; up to 4 a client may say how long an offset is
+good; 6 has leader epochs, 7 instances, 9 member epochs (KIP-848), 10 topic ids instead of names.
 *Behaviour*: a commit of nobody, with generation -1, makes the group if there is none, and is refused while it
 has members. The empty name is a group too, as it was for the oldest clients.
 *Version notes*: a group that is not there is an illegal generation up to 8. Source: rows K12, K54, K57.
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 METADATA_CHARS_MAX: Final = 4096
 """Kafka's `offset.metadata.max.bytes`: a client's own text for each partition stays in memory."""
+IN_ZOOKEEPER: Final = 0
+"""The version whose offsets were kept elsewhere."""
 MEMBER_EPOCH_FROM: Final = 9
 IDS_FROM: Final = 10
 
@@ -36,9 +38,12 @@ IDS_FROM: Final = 10
 def answer(call: Call, request: OffsetCommitRequest) -> OffsetCommitResponse | None:
     response = OffsetCommitResponse(topics=[])
     accepted: list[tuple[Topic, OffsetCommitRequestPartition, OffsetCommitResponsePartition]] = []
+    in_zookeeper = call.version == IN_ZOOKEEPER
     may_read = call.allows(READ_GROUP, request.group_id)
     for asked in request.topics:
         topic, error = _topic(call, asked) if may_read else (None, ErrorCode.GROUP_AUTHORIZATION_FAILED)
+        if in_zookeeper and not error:
+            error = ErrorCode.UNSUPPORTED_VERSION
         answered = OffsetCommitResponseTopic(name=asked.name, topic_id=asked.topic_id, partitions=[])
         response.topics.append(answered)
         for one in asked.partitions:

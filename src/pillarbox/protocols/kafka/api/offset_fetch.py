@@ -1,7 +1,8 @@
 """OffsetFetch (9): how far groups have read.
 
-*Versions* 1-10: from 2 on all topics can be asked for; 5 has leader epochs; 7 asks for stable offsets
-(KIP-447); 8 several groups (KIP-709); 9 says who asks (KIP-848); 10 has topic ids instead of names.
+*Versions* 0-10: 0 means offsets in ZooKeeper, and is refused; from 2 on all topics can be asked for; 5 has
+leader epochs; 7 asks for stable offsets (KIP-447); 8 several groups (KIP-709); 9 says who asks (KIP-848); 10
+has topic ids instead of names.
 *Behaviour*: where nothing was committed, or there is no such group, the offset is -1, without an error.
 Source: rows K12, K54, K60.
 """
@@ -28,6 +29,8 @@ from pillarbox.protocols.kafka.messages.offset_fetch import (
 from pillarbox.protocols.kafka.rights import SEE_GROUP, SEE_TOPIC
 from pillarbox.protocols.kafka.wire import NO_UUID
 
+IN_ZOOKEEPER: Final = 0
+"""The version whose offsets were kept elsewhere."""
 GROUP_ERROR_FROM: Final = 2
 SEVERAL_FROM: Final = 8
 IDS_FROM: Final = 10
@@ -55,6 +58,9 @@ def answer(call: Call, request: OffsetFetchRequest) -> OffsetFetchResponse:
             for topic in request.topics
         ]
     group = OffsetFetchRequestGroup(group_id=request.group_id, topics=topics)
+    if call.version == IN_ZOOKEEPER:
+        refused = OffsetFetchResponseGroup(error_code=ErrorCode.UNSUPPORTED_VERSION)
+        return _in_old_form(call.version, group, refused)
     return _in_old_form(call.version, group, _fetch(call, group, request.require_stable))
 
 

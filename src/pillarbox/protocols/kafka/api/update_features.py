@@ -37,6 +37,6 @@ def _demand_level(call: Call, update: FeatureUpdateKey) -> None:
     if span is None:
         text = f"The given feature '{name}' is not supported."
         raise Refused(ErrorCode.INVALID_UPDATE_VERSION, text)
-    if update.max_version_level != span[1]:
-        text = f"The feature '{name}' stays at level {span[1]}."
+    if update.max_version_level != span[2]:
+        text = f"The feature '{name}' stays at level {span[2]}."
         raise Refused(ErrorCode.INVALID_UPDATE_VERSION, text)

@@ -22,9 +22,11 @@ class Api(NamedTuple):
     flexible: int
     """The first version with compact types and tagged fields; beyond the last if there is none."""
     versions: tuple[int, int]
-    """Those of Kafka 4.2.1, which can be decoded and encoded."""
+    """Those of Kafka 4.2.1."""
     versions_old: tuple[int, int] | None
-    """Those of Kafka 3.9.1 on a broker without ZooKeeper; None if it does not have the key."""
+    """Those of Kafka 3.9.1 on a broker without ZooKeeper; None if it does not have the key.
+
+    A module has the versions of both."""
 
 
 APIS: Final = {
@@ -62,6 +64,10 @@ APIS: Final = {
     35: Api("DescribeLogDirs", "describe_log_dirs", 2, (1, 4), (0, 4)),
     36: Api("SaslAuthenticate", "sasl_authenticate", 2, (0, 2), (0, 2)),
     37: Api("CreatePartitions", "create_partitions", 2, (0, 3), (0, 3)),
+    38: Api("CreateDelegationToken", "create_delegation_token", 2, (1, 3), (0, 3)),
+    39: Api("RenewDelegationToken", "renew_delegation_token", 2, (1, 2), (0, 2)),
+    40: Api("ExpireDelegationToken", "expire_delegation_token", 2, (1, 2), (0, 2)),
+    41: Api("DescribeDelegationToken", "describe_delegation_token", 2, (1, 3), (0, 3)),
     42: Api("DeleteGroups", "delete_groups", 2, (0, 2), (0, 2)),
     43: Api("ElectLeaders", "elect_leaders", 2, (0, 2), (0, 2)),
     44: Api("IncrementalAlterConfigs", "incremental_alter_configs", 1, (0, 1), (0, 1)),
@@ -76,6 +82,7 @@ APIS: Final = {
     57: Api("UpdateFeatures", "update_features", 0, (0, 2), (0, 1)),
     60: Api("DescribeCluster", "describe_cluster", 0, (0, 2), (0, 1)),
     61: Api("DescribeProducers", "describe_producers", 0, (0, 0), (0, 0)),
+    64: Api("UnregisterBroker", "unregister_broker", 0, (0, 0), (0, 0)),
     65: Api("DescribeTransactions", "describe_transactions", 0, (0, 0), (0, 0)),
     66: Api("ListTransactions", "list_transactions", 0, (0, 2), (0, 1)),
     68: Api("ConsumerGroupHeartbeat", "consumer_group_heartbeat", 0, (0, 1), (0, 0)),
@@ -88,6 +95,8 @@ APIS: Final = {
     77: Api("ShareGroupDescribe", "share_group_describe", 0, (1, 1), None),
     78: Api("ShareFetch", "share_fetch", 0, (1, 2), None),
     79: Api("ShareAcknowledge", "share_acknowledge", 0, (1, 2), None),
+    80: Api("AddRaftVoter", "add_raft_voter", 0, (0, 1), (0, 0)),
+    81: Api("RemoveRaftVoter", "remove_raft_voter", 0, (0, 0), (0, 0)),
     88: Api("StreamsGroupHeartbeat", "streams_group_heartbeat", 0, (0, 0), None),
     89: Api("StreamsGroupDescribe", "streams_group_describe", 0, (0, 0), None),
     90: Api("DescribeShareGroupOffsets", "describe_share_group_offsets", 0, (0, 1), None),

@@ -1,6 +1,6 @@
-"""AlterReplicaLogDirs, key 34, versions 1 to 2: requests decoded, responses encoded.
+"""AlterReplicaLogDirs, key 34, versions 0 to 2: requests decoded, responses encoded.
 
-Written by `make kafka-codec` from the message definitions of Kafka 4.2.1:
+Written by `make kafka-codec` from the message definitions of Kafka 4.2.1 and 3.9.1:
 change scripts/kafka_codec, not this file.
 """
 
@@ -61,7 +61,7 @@ FIXED_2 = Struct(">ih")
 FIXED_3 = Struct(">ihx")
 
 
-def decode_1(data: bytes, at: int) -> tuple[AlterReplicaLogDirsRequest, int]:
+def decode_0(data: bytes, at: int) -> tuple[AlterReplicaLogDirsRequest, int]:
     count, at = read_count(data, at, 6)
     dirs: list[AlterReplicaLogDir] = []
     for _ in range(count):
@@ -96,7 +96,7 @@ def decode_2(data: bytes, at: int) -> tuple[AlterReplicaLogDirsRequest, int]:
     return AlterReplicaLogDirsRequest(dirs=dirs), at
 
 
-def encode_1(message: AlterReplicaLogDirsResponse, add: Callable[[bytes], None]) -> None:
+def encode_0(message: AlterReplicaLogDirsResponse, add: Callable[[bytes], None]) -> None:
     add(FIXED_1.pack(message.throttle_time_ms))
     add(count(message.results))
     for result in message.results:
@@ -119,10 +119,12 @@ def encode_2(message: AlterReplicaLogDirsResponse, add: Callable[[bytes], None])
 
 
 DECODERS: Final[dict[int, Callable[[bytes, int], tuple[AlterReplicaLogDirsRequest, int]]]] = {
-    1: decode_1,
+    0: decode_0,
+    1: decode_0,
     2: decode_2,
 }
 ENCODERS: Final[dict[int, Callable[[AlterReplicaLogDirsResponse, Callable[[bytes], None]], None]]] = {
-    1: encode_1,
+    0: encode_0,
+    1: encode_0,
     2: encode_2,
 }

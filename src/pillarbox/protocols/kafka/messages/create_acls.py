@@ -1,6 +1,6 @@
-"""CreateAcls, key 30, versions 1 to 3: requests decoded, responses encoded.
+"""CreateAcls, key 30, versions 0 to 3: requests decoded, responses encoded.
 
-Written by `make kafka-codec` from the message definitions of Kafka 4.2.1:
+Written by `make kafka-codec` from the message definitions of Kafka 4.2.1 and 3.9.1:
 change scripts/kafka_codec, not this file.
 """
 
@@ -29,7 +29,7 @@ from pillarbox.protocols.kafka.wire import (
 class AclCreation(msgspec.Struct, gc=False):
     resource_type: int = 0
     resource_name: str = ""
-    resource_pattern_type: int = 3
+    resource_pattern_type: int = 3  # 1+
     principal: str = ""
     host: str = ""
     operation: int = 0
@@ -54,6 +54,30 @@ FIXED_1 = Struct(">b")
 FIXED_2 = Struct(">bb")
 FIXED_3 = Struct(">i")
 FIXED_4 = Struct(">h")
+
+
+def decode_0(data: bytes, at: int) -> tuple[CreateAclsRequest, int]:
+    count, at = read_count(data, at, 9)
+    creations: list[AclCreation] = []
+    for _ in range(count):
+        (resource_type,) = FIXED_1.unpack_from(data, at)
+        at += 1
+        resource_name, at = read_string(data, at)
+        principal, at = read_string(data, at)
+        host, at = read_string(data, at)
+        operation, permission_type = FIXED_2.unpack_from(data, at)
+        at += 2
+        creations.append(
+            AclCreation(
+                resource_type=resource_type,
+                resource_name=resource_name,
+                principal=principal,
+                host=host,
+                operation=operation,
+                permission_type=permission_type,
+            )
+        )
+    return CreateAclsRequest(creations=creations), at
 
 
 def decode_1(data: bytes, at: int) -> tuple[CreateAclsRequest, int]:
@@ -112,7 +136,7 @@ def decode_2(data: bytes, at: int) -> tuple[CreateAclsRequest, int]:
     return CreateAclsRequest(creations=creations), at
 
 
-def encode_1(message: CreateAclsResponse, add: Callable[[bytes], None]) -> None:
+def encode_0(message: CreateAclsResponse, add: Callable[[bytes], None]) -> None:
     add(FIXED_3.pack(message.throttle_time_ms))
     add(count(message.results))
     for result in message.results:
@@ -131,12 +155,14 @@ def encode_2(message: CreateAclsResponse, add: Callable[[bytes], None]) -> None:
 
 
 DECODERS: Final[dict[int, Callable[[bytes, int], tuple[CreateAclsRequest, int]]]] = {
+    0: decode_0,
     1: decode_1,
     2: decode_2,
     3: decode_2,
 }
 ENCODERS: Final[dict[int, Callable[[CreateAclsResponse, Callable[[bytes], None]], None]]] = {
-    1: encode_1,
+    0: encode_0,
+    1: encode_0,
     2: encode_2,
     3: encode_2,
 }

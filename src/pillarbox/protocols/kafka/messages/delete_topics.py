@@ -1,6 +1,6 @@
-"""DeleteTopics, key 20, versions 1 to 6: requests decoded, responses encoded.
+"""DeleteTopics, key 20, versions 0 to 6: requests decoded, responses encoded.
 
-Written by `make kafka-codec` from the message definitions of Kafka 4.2.1:
+Written by `make kafka-codec` from the message definitions of Kafka 4.2.1 and 3.9.1:
 change scripts/kafka_codec, not this file.
 """
 
@@ -49,7 +49,7 @@ class DeletableTopicResult(msgspec.Struct, gc=False):
 
 
 class DeleteTopicsResponse(msgspec.Struct, gc=False):
-    throttle_time_ms: int = 0
+    throttle_time_ms: int = 0  # 1+
     responses: list[DeletableTopicResult] = []
 
 
@@ -60,7 +60,7 @@ FIXED_4 = Struct(">16s")
 FIXED_5 = Struct(">16sh")
 
 
-def decode_1(data: bytes, at: int) -> tuple[DeleteTopicsRequest, int]:
+def decode_0(data: bytes, at: int) -> tuple[DeleteTopicsRequest, int]:
     count, at = read_count(data, at, 2)
     topic_names, at = read_items(data, at, count, read_string)
     (timeout_ms,) = FIXED_1.unpack_from(data, at)
@@ -90,6 +90,13 @@ def decode_6(data: bytes, at: int) -> tuple[DeleteTopicsRequest, int]:
     at += 4
     at = skip_tags(data, at) if data[at] else at + 1
     return DeleteTopicsRequest(topics=topics, timeout_ms=timeout_ms), at
+
+
+def encode_0(message: DeleteTopicsResponse, add: Callable[[bytes], None]) -> None:
+    add(count(message.responses))
+    for response in message.responses:
+        add(string(response.name or ""))
+        add(FIXED_2.pack(response.error_code))
 
 
 def encode_1(message: DeleteTopicsResponse, add: Callable[[bytes], None]) -> None:
@@ -132,14 +139,16 @@ def encode_6(message: DeleteTopicsResponse, add: Callable[[bytes], None]) -> Non
 
 
 DECODERS: Final[dict[int, Callable[[bytes, int], tuple[DeleteTopicsRequest, int]]]] = {
-    1: decode_1,
-    2: decode_1,
-    3: decode_1,
+    0: decode_0,
+    1: decode_0,
+    2: decode_0,
+    3: decode_0,
     4: decode_4,
     5: decode_4,
     6: decode_6,
 }
 ENCODERS: Final[dict[int, Callable[[DeleteTopicsResponse, Callable[[bytes], None]], None]]] = {
+    0: encode_0,
     1: encode_1,
     2: encode_1,
     3: encode_1,

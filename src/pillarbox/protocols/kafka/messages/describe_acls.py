@@ -1,6 +1,6 @@
-"""DescribeAcls, key 29, versions 1 to 3: requests decoded, responses encoded.
+"""DescribeAcls, key 29, versions 0 to 3: requests decoded, responses encoded.
 
-Written by `make kafka-codec` from the message definitions of Kafka 4.2.1:
+Written by `make kafka-codec` from the message definitions of Kafka 4.2.1 and 3.9.1:
 change scripts/kafka_codec, not this file.
 """
 
@@ -29,7 +29,7 @@ from pillarbox.protocols.kafka.wire import (
 class DescribeAclsRequest(msgspec.Struct, gc=False):
     resource_type_filter: int = 0
     resource_name_filter: str | None = ""
-    pattern_type_filter: int = 3
+    pattern_type_filter: int = 3  # 1+
     principal_filter: str | None = ""
     host_filter: str | None = ""
     operation: int = 0
@@ -46,7 +46,7 @@ class AclDescription(msgspec.Struct, gc=False):
 class DescribeAclsResource(msgspec.Struct, gc=False):
     resource_type: int = 0
     resource_name: str = ""
-    pattern_type: int = 3
+    pattern_type: int = 3  # 1+
     acls: list[AclDescription] = []
 
 
@@ -61,6 +61,24 @@ FIXED_1 = Struct(">b")
 FIXED_2 = Struct(">bb")
 FIXED_3 = Struct(">ih")
 FIXED_4 = Struct(">bbx")
+
+
+def decode_0(data: bytes, at: int) -> tuple[DescribeAclsRequest, int]:
+    (resource_type_filter,) = FIXED_1.unpack_from(data, at)
+    at += 1
+    resource_name_filter, at = read_nullable_string(data, at)
+    principal_filter, at = read_nullable_string(data, at)
+    host_filter, at = read_nullable_string(data, at)
+    operation, permission_type = FIXED_2.unpack_from(data, at)
+    at += 2
+    return DescribeAclsRequest(
+        resource_type_filter=resource_type_filter,
+        resource_name_filter=resource_name_filter,
+        principal_filter=principal_filter,
+        host_filter=host_filter,
+        operation=operation,
+        permission_type=permission_type,
+    ), at
 
 
 def decode_1(data: bytes, at: int) -> tuple[DescribeAclsRequest, int]:
@@ -106,6 +124,20 @@ def decode_2(data: bytes, at: int) -> tuple[DescribeAclsRequest, int]:
     ), at
 
 
+def encode_0(message: DescribeAclsResponse, add: Callable[[bytes], None]) -> None:
+    add(FIXED_3.pack(message.throttle_time_ms, message.error_code))
+    add(nullable_string(message.error_message))
+    add(count(message.resources))
+    for resource in message.resources:
+        add(FIXED_1.pack(resource.resource_type))
+        add(string(resource.resource_name))
+        add(count(resource.acls))
+        for acl in resource.acls:
+            add(string(acl.principal))
+            add(string(acl.host))
+            add(FIXED_2.pack(acl.operation, acl.permission_type))
+
+
 def encode_1(message: DescribeAclsResponse, add: Callable[[bytes], None]) -> None:
     add(FIXED_3.pack(message.throttle_time_ms, message.error_code))
     add(nullable_string(message.error_message))
@@ -139,11 +171,13 @@ def encode_2(message: DescribeAclsResponse, add: Callable[[bytes], None]) -> Non
 
 
 DECODERS: Final[dict[int, Callable[[bytes, int], tuple[DescribeAclsRequest, int]]]] = {
+    0: decode_0,
     1: decode_1,
     2: decode_2,
     3: decode_2,
 }
 ENCODERS: Final[dict[int, Callable[[DescribeAclsResponse, Callable[[bytes], None]], None]]] = {
+    0: encode_0,
     1: encode_1,
     2: encode_2,
     3: encode_2,

@@ -1,6 +1,6 @@
-"""DescribeLogDirs, key 35, versions 1 to 4: requests decoded, responses encoded.
+"""DescribeLogDirs, key 35, versions 0 to 4: requests decoded, responses encoded.
 
-Written by `make kafka-codec` from the message definitions of Kafka 4.2.1:
+Written by `make kafka-codec` from the message definitions of Kafka 4.2.1 and 3.9.1:
 change scripts/kafka_codec, not this file.
 """
 
@@ -72,7 +72,7 @@ FIXED_5 = Struct(">ih")
 FIXED_6 = Struct(">qqx")
 
 
-def decode_1(data: bytes, at: int) -> tuple[DescribeLogDirsRequest, int]:
+def decode_0(data: bytes, at: int) -> tuple[DescribeLogDirsRequest, int]:
     topics_count, at = read_nullable_count(data, at, 6)
     topics: list[DescribableLogDirTopic] = []
     for _ in range(topics_count):
@@ -96,7 +96,7 @@ def decode_2(data: bytes, at: int) -> tuple[DescribeLogDirsRequest, int]:
     return DescribeLogDirsRequest(topics=None if topics_count < 0 else topics), at
 
 
-def encode_1(message: DescribeLogDirsResponse, add: Callable[[bytes], None]) -> None:
+def encode_0(message: DescribeLogDirsResponse, add: Callable[[bytes], None]) -> None:
     add(FIXED_1.pack(message.throttle_time_ms))
     add(count(message.results))
     for result in message.results:
@@ -190,13 +190,15 @@ def encode_4(message: DescribeLogDirsResponse, add: Callable[[bytes], None]) -> 
 
 
 DECODERS: Final[dict[int, Callable[[bytes, int], tuple[DescribeLogDirsRequest, int]]]] = {
-    1: decode_1,
+    0: decode_0,
+    1: decode_0,
     2: decode_2,
     3: decode_2,
     4: decode_2,
 }
 ENCODERS: Final[dict[int, Callable[[DescribeLogDirsResponse, Callable[[bytes], None]], None]]] = {
-    1: encode_1,
+    0: encode_0,
+    1: encode_0,
     2: encode_2,
     3: encode_3,
     4: encode_4,

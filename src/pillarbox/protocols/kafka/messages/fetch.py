@@ -1,6 +1,6 @@
-"""Fetch, key 1, versions 4 to 18: requests decoded, responses encoded.
+"""Fetch, key 1, versions 0 to 18: requests decoded, responses encoded.
 
-Written by `make kafka-codec` from the message definitions of Kafka 4.2.1:
+Written by `make kafka-codec` from the message definitions of Kafka 4.2.1 and 3.9.1:
 change scripts/kafka_codec, not this file.
 """
 
@@ -70,8 +70,8 @@ class FetchRequest(msgspec.Struct, gc=False):
     replica_state: ReplicaState | None = None  # 15+
     max_wait_ms: int = 0
     min_bytes: int = 0
-    max_bytes: int = 2147483647
-    isolation_level: int = 0
+    max_bytes: int = 2147483647  # 3+
+    isolation_level: int = 0  # 4+
     session_id: int = 0  # 7+
     session_epoch: int = -1  # 7+
     topics: list[FetchTopic] = []
@@ -95,20 +95,20 @@ class SnapshotId(msgspec.Struct, gc=False):
 
 
 class AbortedTransaction(msgspec.Struct, gc=False):
-    producer_id: int = 0
-    first_offset: int = 0
+    producer_id: int = 0  # 4+
+    first_offset: int = 0  # 4+
 
 
 class PartitionData(msgspec.Struct, gc=False):
     partition_index: int = 0
     error_code: int = 0
     high_watermark: int = 0
-    last_stable_offset: int = -1
+    last_stable_offset: int = -1  # 4+
     log_start_offset: int = -1  # 5+
     diverging_epoch: EpochEndOffset | None = None  # 12+
     current_leader: LeaderIdAndEpoch | None = None  # 12+
     snapshot_id: SnapshotId | None = None  # 12+
-    aborted_transactions: list[AbortedTransaction] | None = []
+    aborted_transactions: list[AbortedTransaction] | None = []  # 4+
     preferred_read_replica: int = -1  # 11+
     records: bytes | None = None
 
@@ -127,36 +127,89 @@ class NodeEndpoint(msgspec.Struct, gc=False):
 
 
 class FetchResponse(msgspec.Struct, gc=False):
-    throttle_time_ms: int = 0
+    throttle_time_ms: int = 0  # 1+
     error_code: int = 0  # 7+
     session_id: int = 0  # 7+
     responses: list[FetchableTopicResponse] = []
     node_endpoints: list[NodeEndpoint] = []  # 16+
 
 
-FIXED_1 = Struct(">iiiib")
+FIXED_1 = Struct(">iii")
 FIXED_2 = Struct(">iqi")
-FIXED_3 = Struct(">i")
-FIXED_4 = Struct(">ihqq")
-FIXED_5 = Struct(">qq")
-FIXED_6 = Struct(">iqqi")
-FIXED_7 = Struct(">ihqqq")
-FIXED_8 = Struct(">iiiibii")
-FIXED_9 = Struct(">ihi")
-FIXED_10 = Struct(">iiqqi")
-FIXED_11 = Struct(">iiqiqi")
-FIXED_12 = Struct(">qqx")
-FIXED_13 = Struct(">iqx")
-FIXED_14 = Struct(">iix")
-FIXED_15 = Struct(">qix")
-FIXED_16 = Struct(">16s")
-FIXED_17 = Struct(">iiibii")
-FIXED_18 = Struct(">iq")
-FIXED_19 = Struct(">q")
+FIXED_3 = Struct(">ihq")
+FIXED_4 = Struct(">i")
+FIXED_5 = Struct(">iiii")
+FIXED_6 = Struct(">iiiib")
+FIXED_7 = Struct(">ihqq")
+FIXED_8 = Struct(">qq")
+FIXED_9 = Struct(">iqqi")
+FIXED_10 = Struct(">ihqqq")
+FIXED_11 = Struct(">iiiibii")
+FIXED_12 = Struct(">ihi")
+FIXED_13 = Struct(">iiqqi")
+FIXED_14 = Struct(">iiqiqi")
+FIXED_15 = Struct(">qqx")
+FIXED_16 = Struct(">iqx")
+FIXED_17 = Struct(">iix")
+FIXED_18 = Struct(">qix")
+FIXED_19 = Struct(">16s")
+FIXED_20 = Struct(">iiibii")
+FIXED_21 = Struct(">iq")
+FIXED_22 = Struct(">q")
+
+
+def decode_0(data: bytes, at: int) -> tuple[FetchRequest, int]:
+    replica_id, max_wait_ms, min_bytes = FIXED_1.unpack_from(data, at)
+    at += 12
+    count, at = read_count(data, at, 6)
+    topics: list[FetchTopic] = []
+    for _ in range(count):
+        topic, at = read_string(data, at)
+        count, at = read_count(data, at, 16)
+        partitions: list[FetchPartition] = []
+        for _ in range(count):
+            partition, fetch_offset, partition_max_bytes = FIXED_2.unpack_from(data, at)
+            at += 16
+            partitions.append(
+                FetchPartition(
+                    partition=partition, fetch_offset=fetch_offset, partition_max_bytes=partition_max_bytes
+                )
+            )
+        topics.append(FetchTopic(topic=topic, partitions=partitions))
+    return FetchRequest(
+        replica_id=replica_id, max_wait_ms=max_wait_ms, min_bytes=min_bytes, topics=topics
+    ), at
+
+
+def decode_3(data: bytes, at: int) -> tuple[FetchRequest, int]:
+    replica_id, max_wait_ms, min_bytes, max_bytes = FIXED_5.unpack_from(data, at)
+    at += 16
+    count, at = read_count(data, at, 6)
+    topics: list[FetchTopic] = []
+    for _ in range(count):
+        topic, at = read_string(data, at)
+        count, at = read_count(data, at, 16)
+        partitions: list[FetchPartition] = []
+        for _ in range(count):
+            partition, fetch_offset, partition_max_bytes = FIXED_2.unpack_from(data, at)
+            at += 16
+            partitions.append(
+                FetchPartition(
+                    partition=partition, fetch_offset=fetch_offset, partition_max_bytes=partition_max_bytes
+                )
+            )
+        topics.append(FetchTopic(topic=topic, partitions=partitions))
+    return FetchRequest(
+        replica_id=replica_id,
+        max_wait_ms=max_wait_ms,
+        min_bytes=min_bytes,
+        max_bytes=max_bytes,
+        topics=topics,
+    ), at
 
 
 def decode_4(data: bytes, at: int) -> tuple[FetchRequest, int]:
-    replica_id, max_wait_ms, min_bytes, max_bytes, isolation_level = FIXED_1.unpack_from(data, at)
+    replica_id, max_wait_ms, min_bytes, max_bytes, isolation_level = FIXED_6.unpack_from(data, at)
     at += 17
     count, at = read_count(data, at, 6)
     topics: list[FetchTopic] = []
@@ -184,7 +237,7 @@ def decode_4(data: bytes, at: int) -> tuple[FetchRequest, int]:
 
 
 def decode_5(data: bytes, at: int) -> tuple[FetchRequest, int]:
-    replica_id, max_wait_ms, min_bytes, max_bytes, isolation_level = FIXED_1.unpack_from(data, at)
+    replica_id, max_wait_ms, min_bytes, max_bytes, isolation_level = FIXED_6.unpack_from(data, at)
     at += 17
     count, at = read_count(data, at, 6)
     topics: list[FetchTopic] = []
@@ -193,7 +246,7 @@ def decode_5(data: bytes, at: int) -> tuple[FetchRequest, int]:
         count, at = read_count(data, at, 24)
         partitions: list[FetchPartition] = []
         for _ in range(count):
-            partition, fetch_offset, log_start_offset, partition_max_bytes = FIXED_6.unpack_from(data, at)
+            partition, fetch_offset, log_start_offset, partition_max_bytes = FIXED_9.unpack_from(data, at)
             at += 24
             partitions.append(
                 FetchPartition(
@@ -216,7 +269,7 @@ def decode_5(data: bytes, at: int) -> tuple[FetchRequest, int]:
 
 def decode_7(data: bytes, at: int) -> tuple[FetchRequest, int]:
     replica_id, max_wait_ms, min_bytes, max_bytes, isolation_level, session_id, session_epoch = (
-        FIXED_8.unpack_from(data, at)
+        FIXED_11.unpack_from(data, at)
     )
     at += 25
     count, at = read_count(data, at, 6)
@@ -226,7 +279,7 @@ def decode_7(data: bytes, at: int) -> tuple[FetchRequest, int]:
         count, at = read_count(data, at, 24)
         partitions: list[FetchPartition] = []
         for _ in range(count):
-            partition, fetch_offset, log_start_offset, partition_max_bytes = FIXED_6.unpack_from(data, at)
+            partition, fetch_offset, log_start_offset, partition_max_bytes = FIXED_9.unpack_from(data, at)
             at += 24
             partitions.append(
                 FetchPartition(
@@ -263,7 +316,7 @@ def decode_7(data: bytes, at: int) -> tuple[FetchRequest, int]:
 
 def decode_9(data: bytes, at: int) -> tuple[FetchRequest, int]:
     replica_id, max_wait_ms, min_bytes, max_bytes, isolation_level, session_id, session_epoch = (
-        FIXED_8.unpack_from(data, at)
+        FIXED_11.unpack_from(data, at)
     )
     at += 25
     count, at = read_count(data, at, 6)
@@ -274,7 +327,7 @@ def decode_9(data: bytes, at: int) -> tuple[FetchRequest, int]:
         partitions: list[FetchPartition] = []
         for _ in range(count):
             partition, current_leader_epoch, fetch_offset, log_start_offset, partition_max_bytes = (
-                FIXED_10.unpack_from(data, at)
+                FIXED_13.unpack_from(data, at)
             )
             at += 28
             partitions.append(
@@ -313,7 +366,7 @@ def decode_9(data: bytes, at: int) -> tuple[FetchRequest, int]:
 
 def decode_11(data: bytes, at: int) -> tuple[FetchRequest, int]:
     replica_id, max_wait_ms, min_bytes, max_bytes, isolation_level, session_id, session_epoch = (
-        FIXED_8.unpack_from(data, at)
+        FIXED_11.unpack_from(data, at)
     )
     at += 25
     count, at = read_count(data, at, 6)
@@ -324,7 +377,7 @@ def decode_11(data: bytes, at: int) -> tuple[FetchRequest, int]:
         partitions: list[FetchPartition] = []
         for _ in range(count):
             partition, current_leader_epoch, fetch_offset, log_start_offset, partition_max_bytes = (
-                FIXED_10.unpack_from(data, at)
+                FIXED_13.unpack_from(data, at)
             )
             at += 28
             partitions.append(
@@ -365,7 +418,7 @@ def decode_11(data: bytes, at: int) -> tuple[FetchRequest, int]:
 
 def decode_12(data: bytes, at: int) -> tuple[FetchRequest, int]:
     replica_id, max_wait_ms, min_bytes, max_bytes, isolation_level, session_id, session_epoch = (
-        FIXED_8.unpack_from(data, at)
+        FIXED_11.unpack_from(data, at)
     )
     at += 25
     count, at = read_compact_count(data, at, 3)
@@ -382,7 +435,7 @@ def decode_12(data: bytes, at: int) -> tuple[FetchRequest, int]:
                 last_fetched_epoch,
                 log_start_offset,
                 partition_max_bytes,
-            ) = FIXED_11.unpack_from(data, at)
+            ) = FIXED_14.unpack_from(data, at)
             at += 32
             at = skip_tags(data, at) if data[at] else at + 1
             partitions.append(
@@ -437,13 +490,13 @@ def decode_12(data: bytes, at: int) -> tuple[FetchRequest, int]:
 
 def decode_13(data: bytes, at: int) -> tuple[FetchRequest, int]:
     replica_id, max_wait_ms, min_bytes, max_bytes, isolation_level, session_id, session_epoch = (
-        FIXED_8.unpack_from(data, at)
+        FIXED_11.unpack_from(data, at)
     )
     at += 25
     count, at = read_compact_count(data, at, 18)
     topics: list[FetchTopic] = []
     for _ in range(count):
-        (topic_id,) = FIXED_16.unpack_from(data, at)
+        (topic_id,) = FIXED_19.unpack_from(data, at)
         at += 16
         count, at = read_compact_count(data, at, 33)
         partitions: list[FetchPartition] = []
@@ -455,7 +508,7 @@ def decode_13(data: bytes, at: int) -> tuple[FetchRequest, int]:
                 last_fetched_epoch,
                 log_start_offset,
                 partition_max_bytes,
-            ) = FIXED_11.unpack_from(data, at)
+            ) = FIXED_14.unpack_from(data, at)
             at += 32
             at = skip_tags(data, at) if data[at] else at + 1
             partitions.append(
@@ -473,7 +526,7 @@ def decode_13(data: bytes, at: int) -> tuple[FetchRequest, int]:
     count, at = read_compact_count(data, at, 18)
     forgotten_topics_data: list[ForgottenTopic] = []
     for _ in range(count):
-        (forgotten_topics_data_item_topic_id,) = FIXED_16.unpack_from(data, at)
+        (forgotten_topics_data_item_topic_id,) = FIXED_19.unpack_from(data, at)
         at += 16
         count, at = read_compact_count(data, at, 4)
         forgotten_topics_data_item_partitions, at = read_numbers(data, at, count, "i")
@@ -510,14 +563,14 @@ def decode_13(data: bytes, at: int) -> tuple[FetchRequest, int]:
 
 
 def decode_15(data: bytes, at: int) -> tuple[FetchRequest, int]:
-    max_wait_ms, min_bytes, max_bytes, isolation_level, session_id, session_epoch = FIXED_17.unpack_from(
+    max_wait_ms, min_bytes, max_bytes, isolation_level, session_id, session_epoch = FIXED_20.unpack_from(
         data, at
     )
     at += 21
     count, at = read_compact_count(data, at, 18)
     topics: list[FetchTopic] = []
     for _ in range(count):
-        (topic_id,) = FIXED_16.unpack_from(data, at)
+        (topic_id,) = FIXED_19.unpack_from(data, at)
         at += 16
         count, at = read_compact_count(data, at, 33)
         partitions: list[FetchPartition] = []
@@ -529,7 +582,7 @@ def decode_15(data: bytes, at: int) -> tuple[FetchRequest, int]:
                 last_fetched_epoch,
                 log_start_offset,
                 partition_max_bytes,
-            ) = FIXED_11.unpack_from(data, at)
+            ) = FIXED_14.unpack_from(data, at)
             at += 32
             at = skip_tags(data, at) if data[at] else at + 1
             partitions.append(
@@ -547,7 +600,7 @@ def decode_15(data: bytes, at: int) -> tuple[FetchRequest, int]:
     count, at = read_compact_count(data, at, 18)
     forgotten_topics_data: list[ForgottenTopic] = []
     for _ in range(count):
-        (forgotten_topics_data_item_topic_id,) = FIXED_16.unpack_from(data, at)
+        (forgotten_topics_data_item_topic_id,) = FIXED_19.unpack_from(data, at)
         at += 16
         count, at = read_compact_count(data, at, 4)
         forgotten_topics_data_item_partitions, at = read_numbers(data, at, count, "i")
@@ -568,7 +621,7 @@ def decode_15(data: bytes, at: int) -> tuple[FetchRequest, int]:
             cluster_id = cluster_id_field_cluster_id
             demand_end(at, end)
         elif tag == 1:
-            replica_id, replica_epoch = FIXED_18.unpack_from(data, at)
+            replica_id, replica_epoch = FIXED_21.unpack_from(data, at)
             at += 12
             at = skip_tags(data, at) if data[at] else at + 1
             replica_state = ReplicaState(replica_id=replica_id, replica_epoch=replica_epoch)
@@ -591,14 +644,14 @@ def decode_15(data: bytes, at: int) -> tuple[FetchRequest, int]:
 
 
 def decode_17(data: bytes, at: int) -> tuple[FetchRequest, int]:
-    max_wait_ms, min_bytes, max_bytes, isolation_level, session_id, session_epoch = FIXED_17.unpack_from(
+    max_wait_ms, min_bytes, max_bytes, isolation_level, session_id, session_epoch = FIXED_20.unpack_from(
         data, at
     )
     at += 21
     count, at = read_compact_count(data, at, 18)
     topics: list[FetchTopic] = []
     for _ in range(count):
-        (topic_id,) = FIXED_16.unpack_from(data, at)
+        (topic_id,) = FIXED_19.unpack_from(data, at)
         at += 16
         count, at = read_compact_count(data, at, 33)
         partitions: list[FetchPartition] = []
@@ -610,14 +663,14 @@ def decode_17(data: bytes, at: int) -> tuple[FetchRequest, int]:
                 last_fetched_epoch,
                 log_start_offset,
                 partition_max_bytes,
-            ) = FIXED_11.unpack_from(data, at)
+            ) = FIXED_14.unpack_from(data, at)
             at += 32
             replica_directory_id: bytes = NO_UUID
             count, at = read_uvarint(data, at)
             for _ in range(count):
                 tag, at, end = read_tag(data, at)
                 if tag == 0:
-                    (replica_directory_id_field_replica_directory_id,) = FIXED_16.unpack_from(data, at)
+                    (replica_directory_id_field_replica_directory_id,) = FIXED_19.unpack_from(data, at)
                     at += 16
                     replica_directory_id = replica_directory_id_field_replica_directory_id
                     demand_end(at, end)
@@ -639,7 +692,7 @@ def decode_17(data: bytes, at: int) -> tuple[FetchRequest, int]:
     count, at = read_compact_count(data, at, 18)
     forgotten_topics_data: list[ForgottenTopic] = []
     for _ in range(count):
-        (forgotten_topics_data_item_topic_id,) = FIXED_16.unpack_from(data, at)
+        (forgotten_topics_data_item_topic_id,) = FIXED_19.unpack_from(data, at)
         at += 16
         count, at = read_compact_count(data, at, 4)
         forgotten_topics_data_item_partitions, at = read_numbers(data, at, count, "i")
@@ -660,7 +713,7 @@ def decode_17(data: bytes, at: int) -> tuple[FetchRequest, int]:
             cluster_id = cluster_id_field_cluster_id
             demand_end(at, end)
         elif tag == 1:
-            replica_id, replica_epoch = FIXED_18.unpack_from(data, at)
+            replica_id, replica_epoch = FIXED_21.unpack_from(data, at)
             at += 12
             at = skip_tags(data, at) if data[at] else at + 1
             replica_state = ReplicaState(replica_id=replica_id, replica_epoch=replica_epoch)
@@ -683,14 +736,14 @@ def decode_17(data: bytes, at: int) -> tuple[FetchRequest, int]:
 
 
 def decode_18(data: bytes, at: int) -> tuple[FetchRequest, int]:
-    max_wait_ms, min_bytes, max_bytes, isolation_level, session_id, session_epoch = FIXED_17.unpack_from(
+    max_wait_ms, min_bytes, max_bytes, isolation_level, session_id, session_epoch = FIXED_20.unpack_from(
         data, at
     )
     at += 21
     count, at = read_compact_count(data, at, 18)
     topics: list[FetchTopic] = []
     for _ in range(count):
-        (topic_id,) = FIXED_16.unpack_from(data, at)
+        (topic_id,) = FIXED_19.unpack_from(data, at)
         at += 16
         count, at = read_compact_count(data, at, 33)
         partitions: list[FetchPartition] = []
@@ -702,7 +755,7 @@ def decode_18(data: bytes, at: int) -> tuple[FetchRequest, int]:
                 last_fetched_epoch,
                 log_start_offset,
                 partition_max_bytes,
-            ) = FIXED_11.unpack_from(data, at)
+            ) = FIXED_14.unpack_from(data, at)
             at += 32
             replica_directory_id: bytes = NO_UUID
             high_watermark: int = 9223372036854775807
@@ -710,12 +763,12 @@ def decode_18(data: bytes, at: int) -> tuple[FetchRequest, int]:
             for _ in range(count):
                 tag, at, end = read_tag(data, at)
                 if tag == 0:
-                    (replica_directory_id_field_replica_directory_id,) = FIXED_16.unpack_from(data, at)
+                    (replica_directory_id_field_replica_directory_id,) = FIXED_19.unpack_from(data, at)
                     at += 16
                     replica_directory_id = replica_directory_id_field_replica_directory_id
                     demand_end(at, end)
                 elif tag == 1:
-                    (high_watermark_field_high_watermark,) = FIXED_19.unpack_from(data, at)
+                    (high_watermark_field_high_watermark,) = FIXED_22.unpack_from(data, at)
                     at += 8
                     high_watermark = high_watermark_field_high_watermark
                     demand_end(at, end)
@@ -738,7 +791,7 @@ def decode_18(data: bytes, at: int) -> tuple[FetchRequest, int]:
     count, at = read_compact_count(data, at, 18)
     forgotten_topics_data: list[ForgottenTopic] = []
     for _ in range(count):
-        (forgotten_topics_data_item_topic_id,) = FIXED_16.unpack_from(data, at)
+        (forgotten_topics_data_item_topic_id,) = FIXED_19.unpack_from(data, at)
         at += 16
         count, at = read_compact_count(data, at, 4)
         forgotten_topics_data_item_partitions, at = read_numbers(data, at, count, "i")
@@ -759,7 +812,7 @@ def decode_18(data: bytes, at: int) -> tuple[FetchRequest, int]:
             cluster_id = cluster_id_field_cluster_id
             demand_end(at, end)
         elif tag == 1:
-            replica_id, replica_epoch = FIXED_18.unpack_from(data, at)
+            replica_id, replica_epoch = FIXED_21.unpack_from(data, at)
             at += 12
             at = skip_tags(data, at) if data[at] else at + 1
             replica_state = ReplicaState(replica_id=replica_id, replica_epoch=replica_epoch)
@@ -781,15 +834,40 @@ def decode_18(data: bytes, at: int) -> tuple[FetchRequest, int]:
     ), at
 
 
+def encode_0(message: FetchResponse, add: Callable[[bytes], None]) -> None:
+    add(count(message.responses))
+    for response in message.responses:
+        add(string(response.topic))
+        add(count(response.partitions))
+        for partition in response.partitions:
+            add(FIXED_3.pack(partition.partition_index, partition.error_code, partition.high_watermark))
+            add(nullable_count(partition.records))
+            if partition.records:
+                add(partition.records)
+
+
+def encode_1(message: FetchResponse, add: Callable[[bytes], None]) -> None:
+    add(FIXED_4.pack(message.throttle_time_ms))
+    add(count(message.responses))
+    for response in message.responses:
+        add(string(response.topic))
+        add(count(response.partitions))
+        for partition in response.partitions:
+            add(FIXED_3.pack(partition.partition_index, partition.error_code, partition.high_watermark))
+            add(nullable_count(partition.records))
+            if partition.records:
+                add(partition.records)
+
+
 def encode_4(message: FetchResponse, add: Callable[[bytes], None]) -> None:
-    add(FIXED_3.pack(message.throttle_time_ms))
+    add(FIXED_4.pack(message.throttle_time_ms))
     add(count(message.responses))
     for response in message.responses:
         add(string(response.topic))
         add(count(response.partitions))
         for partition in response.partitions:
             add(
-                FIXED_4.pack(
+                FIXED_7.pack(
                     partition.partition_index,
                     partition.error_code,
                     partition.high_watermark,
@@ -798,21 +876,21 @@ def encode_4(message: FetchResponse, add: Callable[[bytes], None]) -> None:
             )
             add(nullable_count(partition.aborted_transactions))
             for aborted_transaction in partition.aborted_transactions or ():
-                add(FIXED_5.pack(aborted_transaction.producer_id, aborted_transaction.first_offset))
+                add(FIXED_8.pack(aborted_transaction.producer_id, aborted_transaction.first_offset))
             add(nullable_count(partition.records))
             if partition.records:
                 add(partition.records)
 
 
 def encode_5(message: FetchResponse, add: Callable[[bytes], None]) -> None:
-    add(FIXED_3.pack(message.throttle_time_ms))
+    add(FIXED_4.pack(message.throttle_time_ms))
     add(count(message.responses))
     for response in message.responses:
         add(string(response.topic))
         add(count(response.partitions))
         for partition in response.partitions:
             add(
-                FIXED_7.pack(
+                FIXED_10.pack(
                     partition.partition_index,
                     partition.error_code,
                     partition.high_watermark,
@@ -822,21 +900,21 @@ def encode_5(message: FetchResponse, add: Callable[[bytes], None]) -> None:
             )
             add(nullable_count(partition.aborted_transactions))
             for aborted_transaction in partition.aborted_transactions or ():
-                add(FIXED_5.pack(aborted_transaction.producer_id, aborted_transaction.first_offset))
+                add(FIXED_8.pack(aborted_transaction.producer_id, aborted_transaction.first_offset))
             add(nullable_count(partition.records))
             if partition.records:
                 add(partition.records)
 
 
 def encode_7(message: FetchResponse, add: Callable[[bytes], None]) -> None:
-    add(FIXED_9.pack(message.throttle_time_ms, message.error_code, message.session_id))
+    add(FIXED_12.pack(message.throttle_time_ms, message.error_code, message.session_id))
     add(count(message.responses))
     for response in message.responses:
         add(string(response.topic))
         add(count(response.partitions))
         for partition in response.partitions:
             add(
-                FIXED_7.pack(
+                FIXED_10.pack(
                     partition.partition_index,
                     partition.error_code,
                     partition.high_watermark,
@@ -846,21 +924,21 @@ def encode_7(message: FetchResponse, add: Callable[[bytes], None]) -> None:
             )
             add(nullable_count(partition.aborted_transactions))
             for aborted_transaction in partition.aborted_transactions or ():
-                add(FIXED_5.pack(aborted_transaction.producer_id, aborted_transaction.first_offset))
+                add(FIXED_8.pack(aborted_transaction.producer_id, aborted_transaction.first_offset))
             add(nullable_count(partition.records))
             if partition.records:
                 add(partition.records)
 
 
 def encode_11(message: FetchResponse, add: Callable[[bytes], None]) -> None:
-    add(FIXED_9.pack(message.throttle_time_ms, message.error_code, message.session_id))
+    add(FIXED_12.pack(message.throttle_time_ms, message.error_code, message.session_id))
     add(count(message.responses))
     for response in message.responses:
         add(string(response.topic))
         add(count(response.partitions))
         for partition in response.partitions:
             add(
-                FIXED_7.pack(
+                FIXED_10.pack(
                     partition.partition_index,
                     partition.error_code,
                     partition.high_watermark,
@@ -870,22 +948,22 @@ def encode_11(message: FetchResponse, add: Callable[[bytes], None]) -> None:
             )
             add(nullable_count(partition.aborted_transactions))
             for aborted_transaction in partition.aborted_transactions or ():
-                add(FIXED_5.pack(aborted_transaction.producer_id, aborted_transaction.first_offset))
-            add(FIXED_3.pack(partition.preferred_read_replica))
+                add(FIXED_8.pack(aborted_transaction.producer_id, aborted_transaction.first_offset))
+            add(FIXED_4.pack(partition.preferred_read_replica))
             add(nullable_count(partition.records))
             if partition.records:
                 add(partition.records)
 
 
 def encode_12(message: FetchResponse, add: Callable[[bytes], None]) -> None:
-    add(FIXED_9.pack(message.throttle_time_ms, message.error_code, message.session_id))
+    add(FIXED_12.pack(message.throttle_time_ms, message.error_code, message.session_id))
     add(compact_count(message.responses))
     for response in message.responses:
         add(compact_string(response.topic))
         add(compact_count(response.partitions))
         for partition in response.partitions:
             add(
-                FIXED_7.pack(
+                FIXED_10.pack(
                     partition.partition_index,
                     partition.error_code,
                     partition.high_watermark,
@@ -895,8 +973,8 @@ def encode_12(message: FetchResponse, add: Callable[[bytes], None]) -> None:
             )
             add(nullable_compact_count(partition.aborted_transactions))
             for aborted_transaction in partition.aborted_transactions or ():
-                add(FIXED_12.pack(aborted_transaction.producer_id, aborted_transaction.first_offset))
-            add(FIXED_3.pack(partition.preferred_read_replica))
+                add(FIXED_15.pack(aborted_transaction.producer_id, aborted_transaction.first_offset))
+            add(FIXED_4.pack(partition.preferred_read_replica))
             add(nullable_compact_count(partition.records))
             if partition.records:
                 add(partition.records)
@@ -904,19 +982,19 @@ def encode_12(message: FetchResponse, add: Callable[[bytes], None]) -> None:
             if partition.diverging_epoch is not None:
                 diverging_epoch_bytes: list[bytes] = []
                 diverging_epoch = partition.diverging_epoch
-                diverging_epoch_bytes.append(FIXED_13.pack(diverging_epoch.epoch, diverging_epoch.end_offset))
+                diverging_epoch_bytes.append(FIXED_16.pack(diverging_epoch.epoch, diverging_epoch.end_offset))
                 partition_tags.append((0, diverging_epoch_bytes))
             if partition.current_leader is not None:
                 current_leader_bytes: list[bytes] = []
                 current_leader = partition.current_leader
                 current_leader_bytes.append(
-                    FIXED_14.pack(current_leader.leader_id, current_leader.leader_epoch)
+                    FIXED_17.pack(current_leader.leader_id, current_leader.leader_epoch)
                 )
                 partition_tags.append((1, current_leader_bytes))
             if partition.snapshot_id is not None:
                 snapshot_id_bytes: list[bytes] = []
                 snapshot_id = partition.snapshot_id
-                snapshot_id_bytes.append(FIXED_15.pack(snapshot_id.end_offset, snapshot_id.epoch))
+                snapshot_id_bytes.append(FIXED_18.pack(snapshot_id.end_offset, snapshot_id.epoch))
                 partition_tags.append((2, snapshot_id_bytes))
             add(tags(partition_tags) if partition_tags else NO_TAGS)
         add(NO_TAGS)
@@ -924,14 +1002,14 @@ def encode_12(message: FetchResponse, add: Callable[[bytes], None]) -> None:
 
 
 def encode_13(message: FetchResponse, add: Callable[[bytes], None]) -> None:
-    add(FIXED_9.pack(message.throttle_time_ms, message.error_code, message.session_id))
+    add(FIXED_12.pack(message.throttle_time_ms, message.error_code, message.session_id))
     add(compact_count(message.responses))
     for response in message.responses:
-        add(FIXED_16.pack(response.topic_id))
+        add(FIXED_19.pack(response.topic_id))
         add(compact_count(response.partitions))
         for partition in response.partitions:
             add(
-                FIXED_7.pack(
+                FIXED_10.pack(
                     partition.partition_index,
                     partition.error_code,
                     partition.high_watermark,
@@ -941,8 +1019,8 @@ def encode_13(message: FetchResponse, add: Callable[[bytes], None]) -> None:
             )
             add(nullable_compact_count(partition.aborted_transactions))
             for aborted_transaction in partition.aborted_transactions or ():
-                add(FIXED_12.pack(aborted_transaction.producer_id, aborted_transaction.first_offset))
-            add(FIXED_3.pack(partition.preferred_read_replica))
+                add(FIXED_15.pack(aborted_transaction.producer_id, aborted_transaction.first_offset))
+            add(FIXED_4.pack(partition.preferred_read_replica))
             add(nullable_compact_count(partition.records))
             if partition.records:
                 add(partition.records)
@@ -950,19 +1028,19 @@ def encode_13(message: FetchResponse, add: Callable[[bytes], None]) -> None:
             if partition.diverging_epoch is not None:
                 diverging_epoch_bytes: list[bytes] = []
                 diverging_epoch = partition.diverging_epoch
-                diverging_epoch_bytes.append(FIXED_13.pack(diverging_epoch.epoch, diverging_epoch.end_offset))
+                diverging_epoch_bytes.append(FIXED_16.pack(diverging_epoch.epoch, diverging_epoch.end_offset))
                 partition_tags.append((0, diverging_epoch_bytes))
             if partition.current_leader is not None:
                 current_leader_bytes: list[bytes] = []
                 current_leader = partition.current_leader
                 current_leader_bytes.append(
-                    FIXED_14.pack(current_leader.leader_id, current_leader.leader_epoch)
+                    FIXED_17.pack(current_leader.leader_id, current_leader.leader_epoch)
                 )
                 partition_tags.append((1, current_leader_bytes))
             if partition.snapshot_id is not None:
                 snapshot_id_bytes: list[bytes] = []
                 snapshot_id = partition.snapshot_id
-                snapshot_id_bytes.append(FIXED_15.pack(snapshot_id.end_offset, snapshot_id.epoch))
+                snapshot_id_bytes.append(FIXED_18.pack(snapshot_id.end_offset, snapshot_id.epoch))
                 partition_tags.append((2, snapshot_id_bytes))
             add(tags(partition_tags) if partition_tags else NO_TAGS)
         add(NO_TAGS)
@@ -970,14 +1048,14 @@ def encode_13(message: FetchResponse, add: Callable[[bytes], None]) -> None:
 
 
 def encode_16(message: FetchResponse, add: Callable[[bytes], None]) -> None:
-    add(FIXED_9.pack(message.throttle_time_ms, message.error_code, message.session_id))
+    add(FIXED_12.pack(message.throttle_time_ms, message.error_code, message.session_id))
     add(compact_count(message.responses))
     for response in message.responses:
-        add(FIXED_16.pack(response.topic_id))
+        add(FIXED_19.pack(response.topic_id))
         add(compact_count(response.partitions))
         for partition in response.partitions:
             add(
-                FIXED_7.pack(
+                FIXED_10.pack(
                     partition.partition_index,
                     partition.error_code,
                     partition.high_watermark,
@@ -987,8 +1065,8 @@ def encode_16(message: FetchResponse, add: Callable[[bytes], None]) -> None:
             )
             add(nullable_compact_count(partition.aborted_transactions))
             for aborted_transaction in partition.aborted_transactions or ():
-                add(FIXED_12.pack(aborted_transaction.producer_id, aborted_transaction.first_offset))
-            add(FIXED_3.pack(partition.preferred_read_replica))
+                add(FIXED_15.pack(aborted_transaction.producer_id, aborted_transaction.first_offset))
+            add(FIXED_4.pack(partition.preferred_read_replica))
             add(nullable_compact_count(partition.records))
             if partition.records:
                 add(partition.records)
@@ -996,19 +1074,19 @@ def encode_16(message: FetchResponse, add: Callable[[bytes], None]) -> None:
             if partition.diverging_epoch is not None:
                 diverging_epoch_bytes: list[bytes] = []
                 diverging_epoch = partition.diverging_epoch
-                diverging_epoch_bytes.append(FIXED_13.pack(diverging_epoch.epoch, diverging_epoch.end_offset))
+                diverging_epoch_bytes.append(FIXED_16.pack(diverging_epoch.epoch, diverging_epoch.end_offset))
                 partition_tags.append((0, diverging_epoch_bytes))
             if partition.current_leader is not None:
                 current_leader_bytes: list[bytes] = []
                 current_leader = partition.current_leader
                 current_leader_bytes.append(
-                    FIXED_14.pack(current_leader.leader_id, current_leader.leader_epoch)
+                    FIXED_17.pack(current_leader.leader_id, current_leader.leader_epoch)
                 )
                 partition_tags.append((1, current_leader_bytes))
             if partition.snapshot_id is not None:
                 snapshot_id_bytes: list[bytes] = []
                 snapshot_id = partition.snapshot_id
-                snapshot_id_bytes.append(FIXED_15.pack(snapshot_id.end_offset, snapshot_id.epoch))
+                snapshot_id_bytes.append(FIXED_18.pack(snapshot_id.end_offset, snapshot_id.epoch))
                 partition_tags.append((2, snapshot_id_bytes))
             add(tags(partition_tags) if partition_tags else NO_TAGS)
         add(NO_TAGS)
@@ -1017,9 +1095,9 @@ def encode_16(message: FetchResponse, add: Callable[[bytes], None]) -> None:
         node_endpoints_bytes: list[bytes] = []
         node_endpoints_bytes.append(compact_count(message.node_endpoints))
         for node_endpoint in message.node_endpoints:
-            node_endpoints_bytes.append(FIXED_3.pack(node_endpoint.node_id))
+            node_endpoints_bytes.append(FIXED_4.pack(node_endpoint.node_id))
             node_endpoints_bytes.append(compact_string(node_endpoint.host))
-            node_endpoints_bytes.append(FIXED_3.pack(node_endpoint.port))
+            node_endpoints_bytes.append(FIXED_4.pack(node_endpoint.port))
             node_endpoints_bytes.append(nullable_compact_string(node_endpoint.rack))
             node_endpoints_bytes.append(NO_TAGS)
         message_tags.append((0, node_endpoints_bytes))
@@ -1027,6 +1105,10 @@ def encode_16(message: FetchResponse, add: Callable[[bytes], None]) -> None:
 
 
 DECODERS: Final[dict[int, Callable[[bytes, int], tuple[FetchRequest, int]]]] = {
+    0: decode_0,
+    1: decode_0,
+    2: decode_0,
+    3: decode_3,
     4: decode_4,
     5: decode_5,
     6: decode_5,
@@ -1044,6 +1126,10 @@ DECODERS: Final[dict[int, Callable[[bytes, int], tuple[FetchRequest, int]]]] = {
     18: decode_18,
 }
 ENCODERS: Final[dict[int, Callable[[FetchResponse, Callable[[bytes], None]], None]]] = {
+    0: encode_0,
+    1: encode_1,
+    2: encode_1,
+    3: encode_1,
     4: encode_4,
     5: encode_5,
     6: encode_5,

@@ -1,6 +1,6 @@
-"""ListOffsets, key 2, versions 1 to 11: requests decoded, responses encoded.
+"""ListOffsets, key 2, versions 0 to 11: requests decoded, responses encoded.
 
-Written by `make kafka-codec` from the message definitions of Kafka 4.2.1:
+Written by `make kafka-codec` from the message definitions of Kafka 4.2.1 and 3.9.1:
 change scripts/kafka_codec, not this file.
 """
 
@@ -17,6 +17,7 @@ from pillarbox.protocols.kafka.wire import (
     compact_count,
     compact_string,
     count,
+    numbers,
     read_compact_count,
     read_compact_string,
     read_count,
@@ -30,6 +31,7 @@ class ListOffsetsPartition(msgspec.Struct, gc=False):
     partition_index: int = 0
     current_leader_epoch: int = -1  # 4+
     timestamp: int = 0
+    max_num_offsets: int = 1  # up to 0
 
 
 class ListOffsetsTopic(msgspec.Struct, gc=False):
@@ -47,8 +49,9 @@ class ListOffsetsRequest(msgspec.Struct, gc=False):
 class ListOffsetsPartitionResponse(msgspec.Struct, gc=False):
     partition_index: int = 0
     error_code: int = 0
-    timestamp: int = -1
-    offset: int = -1
+    old_style_offsets: list[int] = []  # up to 0
+    timestamp: int = -1  # 1+
+    offset: int = -1  # 1+
     leader_epoch: int = -1  # 4+
 
 
@@ -63,12 +66,35 @@ class ListOffsetsResponse(msgspec.Struct, gc=False):
 
 
 FIXED_1 = Struct(">i")
-FIXED_2 = Struct(">iq")
-FIXED_3 = Struct(">ihqq")
-FIXED_4 = Struct(">ib")
-FIXED_5 = Struct(">iiq")
-FIXED_6 = Struct(">ihqqi")
-FIXED_7 = Struct(">ihqqix")
+FIXED_2 = Struct(">iqi")
+FIXED_3 = Struct(">ih")
+FIXED_4 = Struct(">iq")
+FIXED_5 = Struct(">ihqq")
+FIXED_6 = Struct(">ib")
+FIXED_7 = Struct(">iiq")
+FIXED_8 = Struct(">ihqqi")
+FIXED_9 = Struct(">ihqqix")
+
+
+def decode_0(data: bytes, at: int) -> tuple[ListOffsetsRequest, int]:
+    (replica_id,) = FIXED_1.unpack_from(data, at)
+    at += 4
+    count, at = read_count(data, at, 6)
+    topics: list[ListOffsetsTopic] = []
+    for _ in range(count):
+        name, at = read_string(data, at)
+        count, at = read_count(data, at, 16)
+        partitions: list[ListOffsetsPartition] = []
+        for _ in range(count):
+            partition_index, timestamp, max_num_offsets = FIXED_2.unpack_from(data, at)
+            at += 16
+            partitions.append(
+                ListOffsetsPartition(
+                    partition_index=partition_index, timestamp=timestamp, max_num_offsets=max_num_offsets
+                )
+            )
+        topics.append(ListOffsetsTopic(name=name, partitions=partitions))
+    return ListOffsetsRequest(replica_id=replica_id, topics=topics), at
 
 
 def decode_1(data: bytes, at: int) -> tuple[ListOffsetsRequest, int]:
@@ -81,7 +107,7 @@ def decode_1(data: bytes, at: int) -> tuple[ListOffsetsRequest, int]:
         count, at = read_count(data, at, 12)
         partitions: list[ListOffsetsPartition] = []
         for _ in range(count):
-            partition_index, timestamp = FIXED_2.unpack_from(data, at)
+            partition_index, timestamp = FIXED_4.unpack_from(data, at)
             at += 12
             partitions.append(ListOffsetsPartition(partition_index=partition_index, timestamp=timestamp))
         topics.append(ListOffsetsTopic(name=name, partitions=partitions))
@@ -89,7 +115,7 @@ def decode_1(data: bytes, at: int) -> tuple[ListOffsetsRequest, int]:
 
 
 def decode_2(data: bytes, at: int) -> tuple[ListOffsetsRequest, int]:
-    replica_id, isolation_level = FIXED_4.unpack_from(data, at)
+    replica_id, isolation_level = FIXED_6.unpack_from(data, at)
     at += 5
     count, at = read_count(data, at, 6)
     topics: list[ListOffsetsTopic] = []
@@ -98,7 +124,7 @@ def decode_2(data: bytes, at: int) -> tuple[ListOffsetsRequest, int]:
         count, at = read_count(data, at, 12)
         partitions: list[ListOffsetsPartition] = []
         for _ in range(count):
-            partition_index, timestamp = FIXED_2.unpack_from(data, at)
+            partition_index, timestamp = FIXED_4.unpack_from(data, at)
             at += 12
             partitions.append(ListOffsetsPartition(partition_index=partition_index, timestamp=timestamp))
         topics.append(ListOffsetsTopic(name=name, partitions=partitions))
@@ -106,7 +132,7 @@ def decode_2(data: bytes, at: int) -> tuple[ListOffsetsRequest, int]:
 
 
 def decode_4(data: bytes, at: int) -> tuple[ListOffsetsRequest, int]:
-    replica_id, isolation_level = FIXED_4.unpack_from(data, at)
+    replica_id, isolation_level = FIXED_6.unpack_from(data, at)
     at += 5
     count, at = read_count(data, at, 6)
     topics: list[ListOffsetsTopic] = []
@@ -115,7 +141,7 @@ def decode_4(data: bytes, at: int) -> tuple[ListOffsetsRequest, int]:
         count, at = read_count(data, at, 16)
         partitions: list[ListOffsetsPartition] = []
         for _ in range(count):
-            partition_index, current_leader_epoch, timestamp = FIXED_5.unpack_from(data, at)
+            partition_index, current_leader_epoch, timestamp = FIXED_7.unpack_from(data, at)
             at += 16
             partitions.append(
                 ListOffsetsPartition(
@@ -129,7 +155,7 @@ def decode_4(data: bytes, at: int) -> tuple[ListOffsetsRequest, int]:
 
 
 def decode_6(data: bytes, at: int) -> tuple[ListOffsetsRequest, int]:
-    replica_id, isolation_level = FIXED_4.unpack_from(data, at)
+    replica_id, isolation_level = FIXED_6.unpack_from(data, at)
     at += 5
     count, at = read_compact_count(data, at, 3)
     topics: list[ListOffsetsTopic] = []
@@ -138,7 +164,7 @@ def decode_6(data: bytes, at: int) -> tuple[ListOffsetsRequest, int]:
         count, at = read_compact_count(data, at, 17)
         partitions: list[ListOffsetsPartition] = []
         for _ in range(count):
-            partition_index, current_leader_epoch, timestamp = FIXED_5.unpack_from(data, at)
+            partition_index, current_leader_epoch, timestamp = FIXED_7.unpack_from(data, at)
             at += 16
             at = skip_tags(data, at) if data[at] else at + 1
             partitions.append(
@@ -155,7 +181,7 @@ def decode_6(data: bytes, at: int) -> tuple[ListOffsetsRequest, int]:
 
 
 def decode_10(data: bytes, at: int) -> tuple[ListOffsetsRequest, int]:
-    replica_id, isolation_level = FIXED_4.unpack_from(data, at)
+    replica_id, isolation_level = FIXED_6.unpack_from(data, at)
     at += 5
     count, at = read_compact_count(data, at, 3)
     topics: list[ListOffsetsTopic] = []
@@ -164,7 +190,7 @@ def decode_10(data: bytes, at: int) -> tuple[ListOffsetsRequest, int]:
         count, at = read_compact_count(data, at, 17)
         partitions: list[ListOffsetsPartition] = []
         for _ in range(count):
-            partition_index, current_leader_epoch, timestamp = FIXED_5.unpack_from(data, at)
+            partition_index, current_leader_epoch, timestamp = FIXED_7.unpack_from(data, at)
             at += 16
             at = skip_tags(data, at) if data[at] else at + 1
             partitions.append(
@@ -184,6 +210,17 @@ def decode_10(data: bytes, at: int) -> tuple[ListOffsetsRequest, int]:
     ), at
 
 
+def encode_0(message: ListOffsetsResponse, add: Callable[[bytes], None]) -> None:
+    add(count(message.topics))
+    for topic in message.topics:
+        add(string(topic.name))
+        add(count(topic.partitions))
+        for partition in topic.partitions:
+            add(FIXED_3.pack(partition.partition_index, partition.error_code))
+            add(count(partition.old_style_offsets))
+            add(numbers(partition.old_style_offsets, "q"))
+
+
 def encode_1(message: ListOffsetsResponse, add: Callable[[bytes], None]) -> None:
     add(count(message.topics))
     for topic in message.topics:
@@ -191,7 +228,7 @@ def encode_1(message: ListOffsetsResponse, add: Callable[[bytes], None]) -> None
         add(count(topic.partitions))
         for partition in topic.partitions:
             add(
-                FIXED_3.pack(
+                FIXED_5.pack(
                     partition.partition_index, partition.error_code, partition.timestamp, partition.offset
                 )
             )
@@ -205,7 +242,7 @@ def encode_2(message: ListOffsetsResponse, add: Callable[[bytes], None]) -> None
         add(count(topic.partitions))
         for partition in topic.partitions:
             add(
-                FIXED_3.pack(
+                FIXED_5.pack(
                     partition.partition_index, partition.error_code, partition.timestamp, partition.offset
                 )
             )
@@ -219,7 +256,7 @@ def encode_4(message: ListOffsetsResponse, add: Callable[[bytes], None]) -> None
         add(count(topic.partitions))
         for partition in topic.partitions:
             add(
-                FIXED_6.pack(
+                FIXED_8.pack(
                     partition.partition_index,
                     partition.error_code,
                     partition.timestamp,
@@ -237,7 +274,7 @@ def encode_6(message: ListOffsetsResponse, add: Callable[[bytes], None]) -> None
         add(compact_count(topic.partitions))
         for partition in topic.partitions:
             add(
-                FIXED_7.pack(
+                FIXED_9.pack(
                     partition.partition_index,
                     partition.error_code,
                     partition.timestamp,
@@ -250,6 +287,7 @@ def encode_6(message: ListOffsetsResponse, add: Callable[[bytes], None]) -> None
 
 
 DECODERS: Final[dict[int, Callable[[bytes, int], tuple[ListOffsetsRequest, int]]]] = {
+    0: decode_0,
     1: decode_1,
     2: decode_2,
     3: decode_2,
@@ -263,6 +301,7 @@ DECODERS: Final[dict[int, Callable[[bytes, int], tuple[ListOffsetsRequest, int]]
     11: decode_10,
 }
 ENCODERS: Final[dict[int, Callable[[ListOffsetsResponse, Callable[[bytes], None]], None]]] = {
+    0: encode_0,
     1: encode_1,
     2: encode_2,
     3: encode_2,

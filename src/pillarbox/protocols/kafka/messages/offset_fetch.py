@@ -1,6 +1,6 @@
-"""OffsetFetch, key 9, versions 1 to 10: requests decoded, responses encoded.
+"""OffsetFetch, key 9, versions 0 to 10: requests decoded, responses encoded.
 
-Written by `make kafka-codec` from the message definitions of Kafka 4.2.1:
+Written by `make kafka-codec` from the message definitions of Kafka 4.2.1 and 3.9.1:
 change scripts/kafka_codec, not this file.
 """
 
@@ -107,7 +107,7 @@ FIXED_6 = Struct(">?")
 FIXED_7 = Struct(">16s")
 
 
-def decode_1(data: bytes, at: int) -> tuple[OffsetFetchRequest, int]:
+def decode_0(data: bytes, at: int) -> tuple[OffsetFetchRequest, int]:
     group_id, at = read_string(data, at)
     count, at = read_count(data, at, 6)
     topics: list[OffsetFetchRequestTopic] = []
@@ -247,7 +247,7 @@ def decode_10(data: bytes, at: int) -> tuple[OffsetFetchRequest, int]:
     return OffsetFetchRequest(groups=groups, require_stable=require_stable), at
 
 
-def encode_1(message: OffsetFetchResponse, add: Callable[[bytes], None]) -> None:
+def encode_0(message: OffsetFetchResponse, add: Callable[[bytes], None]) -> None:
     add(count(message.topics))
     for topic in message.topics:
         add(string(topic.name))
@@ -367,7 +367,8 @@ def encode_10(message: OffsetFetchResponse, add: Callable[[bytes], None]) -> Non
 
 
 DECODERS: Final[dict[int, Callable[[bytes, int], tuple[OffsetFetchRequest, int]]]] = {
-    1: decode_1,
+    0: decode_0,
+    1: decode_0,
     2: decode_2,
     3: decode_2,
     4: decode_2,
@@ -379,7 +380,8 @@ DECODERS: Final[dict[int, Callable[[bytes, int], tuple[OffsetFetchRequest, int]]
     10: decode_10,
 }
 ENCODERS: Final[dict[int, Callable[[OffsetFetchResponse, Callable[[bytes], None]], None]]] = {
-    1: encode_1,
+    0: encode_0,
+    1: encode_0,
     2: encode_2,
     3: encode_3,
     4: encode_3,

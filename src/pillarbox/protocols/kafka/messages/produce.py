@@ -1,6 +1,6 @@
-"""Produce, key 0, versions 3 to 13: requests decoded, responses encoded.
+"""Produce, key 0, versions 0 to 13: requests decoded, responses encoded.
 
-Written by `make kafka-codec` from the message definitions of Kafka 4.2.1:
+Written by `make kafka-codec` from the message definitions of Kafka 4.2.1 and 3.9.1:
 change scripts/kafka_codec, not this file.
 """
 
@@ -46,7 +46,7 @@ class TopicProduceData(msgspec.Struct, gc=False):
 
 
 class ProduceRequest(msgspec.Struct, gc=False):
-    transactional_id: str | None = None
+    transactional_id: str | None = None  # 3+
     acks: int = 0
     timeout_ms: int = 0
     topic_data: list[TopicProduceData] = []
@@ -66,7 +66,7 @@ class PartitionProduceResponse(msgspec.Struct, gc=False):
     index: int = 0
     error_code: int = 0
     base_offset: int = 0
-    log_append_time_ms: int = -1
+    log_append_time_ms: int = -1  # 2+
     log_start_offset: int = -1  # 5+
     record_errors: list[BatchIndexAndErrorMessage] = []  # 8+
     error_message: str | None = None  # 8+
@@ -88,17 +88,36 @@ class NodeEndpoint(msgspec.Struct, gc=False):
 
 class ProduceResponse(msgspec.Struct, gc=False):
     responses: list[TopicProduceResponse] = []
-    throttle_time_ms: int = 0
+    throttle_time_ms: int = 0  # 1+
     node_endpoints: list[NodeEndpoint] = []  # 10+
 
 
 FIXED_1 = Struct(">hi")
 FIXED_2 = Struct(">i")
-FIXED_3 = Struct(">ihqq")
-FIXED_4 = Struct(">ihqqq")
-FIXED_5 = Struct(">ix")
-FIXED_6 = Struct(">iix")
-FIXED_7 = Struct(">16s")
+FIXED_3 = Struct(">ihq")
+FIXED_4 = Struct(">ihqq")
+FIXED_5 = Struct(">ihqqq")
+FIXED_6 = Struct(">ix")
+FIXED_7 = Struct(">iix")
+FIXED_8 = Struct(">16s")
+
+
+def decode_0(data: bytes, at: int) -> tuple[ProduceRequest, int]:
+    acks, timeout_ms = FIXED_1.unpack_from(data, at)
+    at += 6
+    count, at = read_count(data, at, 6)
+    topic_data: list[TopicProduceData] = []
+    for _ in range(count):
+        name, at = read_string(data, at)
+        count, at = read_count(data, at, 8)
+        partition_data: list[PartitionProduceData] = []
+        for _ in range(count):
+            (index,) = FIXED_2.unpack_from(data, at)
+            at += 4
+            records, at = read_nullable_bytes(data, at)
+            partition_data.append(PartitionProduceData(index=index, records=records))
+        topic_data.append(TopicProduceData(name=name, partition_data=partition_data))
+    return ProduceRequest(acks=acks, timeout_ms=timeout_ms, topic_data=topic_data), at
 
 
 def decode_3(data: bytes, at: int) -> tuple[ProduceRequest, int]:
@@ -153,7 +172,7 @@ def decode_13(data: bytes, at: int) -> tuple[ProduceRequest, int]:
     count, at = read_compact_count(data, at, 18)
     topic_data: list[TopicProduceData] = []
     for _ in range(count):
-        (topic_id,) = FIXED_7.unpack_from(data, at)
+        (topic_id,) = FIXED_8.unpack_from(data, at)
         at += 16
         count, at = read_compact_count(data, at, 6)
         partition_data: list[PartitionProduceData] = []
@@ -171,7 +190,7 @@ def decode_13(data: bytes, at: int) -> tuple[ProduceRequest, int]:
     ), at
 
 
-def encode_3(message: ProduceResponse, add: Callable[[bytes], None]) -> None:
+def encode_0(message: ProduceResponse, add: Callable[[bytes], None]) -> None:
     add(count(message.responses))
     for response in message.responses:
         add(string(response.name))
@@ -179,6 +198,33 @@ def encode_3(message: ProduceResponse, add: Callable[[bytes], None]) -> None:
         for partition_response in response.partition_responses:
             add(
                 FIXED_3.pack(
+                    partition_response.index, partition_response.error_code, partition_response.base_offset
+                )
+            )
+
+
+def encode_1(message: ProduceResponse, add: Callable[[bytes], None]) -> None:
+    add(count(message.responses))
+    for response in message.responses:
+        add(string(response.name))
+        add(count(response.partition_responses))
+        for partition_response in response.partition_responses:
+            add(
+                FIXED_3.pack(
+                    partition_response.index, partition_response.error_code, partition_response.base_offset
+                )
+            )
+    add(FIXED_2.pack(message.throttle_time_ms))
+
+
+def encode_2(message: ProduceResponse, add: Callable[[bytes], None]) -> None:
+    add(count(message.responses))
+    for response in message.responses:
+        add(string(response.name))
+        add(count(response.partition_responses))
+        for partition_response in response.partition_responses:
+            add(
+                FIXED_4.pack(
                     partition_response.index,
                     partition_response.error_code,
                     partition_response.base_offset,
@@ -195,7 +241,7 @@ def encode_5(message: ProduceResponse, add: Callable[[bytes], None]) -> None:
         add(count(response.partition_responses))
         for partition_response in response.partition_responses:
             add(
-                FIXED_4.pack(
+                FIXED_5.pack(
                     partition_response.index,
                     partition_response.error_code,
                     partition_response.base_offset,
@@ -213,7 +259,7 @@ def encode_8(message: ProduceResponse, add: Callable[[bytes], None]) -> None:
         add(count(response.partition_responses))
         for partition_response in response.partition_responses:
             add(
-                FIXED_4.pack(
+                FIXED_5.pack(
                     partition_response.index,
                     partition_response.error_code,
                     partition_response.base_offset,
@@ -236,7 +282,7 @@ def encode_9(message: ProduceResponse, add: Callable[[bytes], None]) -> None:
         add(compact_count(response.partition_responses))
         for partition_response in response.partition_responses:
             add(
-                FIXED_4.pack(
+                FIXED_5.pack(
                     partition_response.index,
                     partition_response.error_code,
                     partition_response.base_offset,
@@ -252,7 +298,7 @@ def encode_9(message: ProduceResponse, add: Callable[[bytes], None]) -> None:
             add(nullable_compact_string(partition_response.error_message))
             add(NO_TAGS)
         add(NO_TAGS)
-    add(FIXED_5.pack(message.throttle_time_ms))
+    add(FIXED_6.pack(message.throttle_time_ms))
 
 
 def encode_10(message: ProduceResponse, add: Callable[[bytes], None]) -> None:
@@ -262,7 +308,7 @@ def encode_10(message: ProduceResponse, add: Callable[[bytes], None]) -> None:
         add(compact_count(response.partition_responses))
         for partition_response in response.partition_responses:
             add(
-                FIXED_4.pack(
+                FIXED_5.pack(
                     partition_response.index,
                     partition_response.error_code,
                     partition_response.base_offset,
@@ -281,7 +327,7 @@ def encode_10(message: ProduceResponse, add: Callable[[bytes], None]) -> None:
                 current_leader_bytes: list[bytes] = []
                 current_leader = partition_response.current_leader
                 current_leader_bytes.append(
-                    FIXED_6.pack(current_leader.leader_id, current_leader.leader_epoch)
+                    FIXED_7.pack(current_leader.leader_id, current_leader.leader_epoch)
                 )
                 partition_response_tags.append((0, current_leader_bytes))
             add(tags(partition_response_tags) if partition_response_tags else NO_TAGS)
@@ -304,11 +350,11 @@ def encode_10(message: ProduceResponse, add: Callable[[bytes], None]) -> None:
 def encode_13(message: ProduceResponse, add: Callable[[bytes], None]) -> None:
     add(compact_count(message.responses))
     for response in message.responses:
-        add(FIXED_7.pack(response.topic_id))
+        add(FIXED_8.pack(response.topic_id))
         add(compact_count(response.partition_responses))
         for partition_response in response.partition_responses:
             add(
-                FIXED_4.pack(
+                FIXED_5.pack(
                     partition_response.index,
                     partition_response.error_code,
                     partition_response.base_offset,
@@ -327,7 +373,7 @@ def encode_13(message: ProduceResponse, add: Callable[[bytes], None]) -> None:
                 current_leader_bytes: list[bytes] = []
                 current_leader = partition_response.current_leader
                 current_leader_bytes.append(
-                    FIXED_6.pack(current_leader.leader_id, current_leader.leader_epoch)
+                    FIXED_7.pack(current_leader.leader_id, current_leader.leader_epoch)
                 )
                 partition_response_tags.append((0, current_leader_bytes))
             add(tags(partition_response_tags) if partition_response_tags else NO_TAGS)
@@ -348,6 +394,9 @@ def encode_13(message: ProduceResponse, add: Callable[[bytes], None]) -> None:
 
 
 DECODERS: Final[dict[int, Callable[[bytes, int], tuple[ProduceRequest, int]]]] = {
+    0: decode_0,
+    1: decode_0,
+    2: decode_0,
     3: decode_3,
     4: decode_3,
     5: decode_3,
@@ -361,8 +410,11 @@ DECODERS: Final[dict[int, Callable[[bytes, int], tuple[ProduceRequest, int]]]] =
     13: decode_13,
 }
 ENCODERS: Final[dict[int, Callable[[ProduceResponse, Callable[[bytes], None]], None]]] = {
-    3: encode_3,
-    4: encode_3,
+    0: encode_0,
+    1: encode_1,
+    2: encode_2,
+    3: encode_2,
+    4: encode_2,
     5: encode_5,
     6: encode_5,
     7: encode_5,

@@ -1,0 +1,14 @@
+"""ExpireDelegationToken (40): refused, see `tokens`. Versions: 0-2. Source: KIP-48; row K72."""
+
+from __future__ import annotations
+
+from pillarbox.protocols.kafka.call import Call
+from pillarbox.protocols.kafka.messages.expire_delegation_token import (
+    ExpireDelegationTokenRequest,
+    ExpireDelegationTokenResponse,
+)
+from pillarbox.protocols.kafka.tokens import NEVER_MS, token_refusal
+
+
+def answer(call: Call, request: ExpireDelegationTokenRequest) -> ExpireDelegationTokenResponse:
+    return ExpireDelegationTokenResponse(token_refusal(call), NEVER_MS)
