@@ -17,6 +17,7 @@ from pillarbox.engine.logs import OffsetOutOfRange
 from pillarbox.protocols.kafka.call import Call
 from pillarbox.protocols.kafka.epochs import epoch_fault
 from pillarbox.protocols.kafka.errors import ErrorCode
+from pillarbox.protocols.kafka.message_sets import CodecUnknown, as_messages, demand_no_zstd
 from pillarbox.protocols.kafka.messages.fetch import (
     AbortedTransaction,
     EpochEndOffset,
@@ -28,6 +29,7 @@ from pillarbox.protocols.kafka.messages.fetch import (
     PartitionData,
 )
 from pillarbox.protocols.kafka.rights import READ_TOPIC
+from pillarbox.store.batch import BatchError
 
 if TYPE_CHECKING:
     from pillarbox.broker.partition import Partition, Watcher
@@ -39,6 +41,12 @@ BY_ID_FROM: Final = 13
 
 READ_COMMITTED: Final = 1
 """The isolation in which what is open or was aborted is not seen."""
+
+SETS_UP_TO: Final = 3
+"""The last version whose clients read message sets; up to 1 those without timestamps."""
+TIMED_FROM: Final = 2
+ZSTD_FROM: Final = 10
+"""The first version whose clients know zstd (KIP-110)."""
 
 BYTES_MAX: Final = 8 << 20
 """Of one answer, unless its first batch is larger: what a client costs that does not read. Clients ask again
@@ -142,7 +150,7 @@ class Fetching:
             found = partition.read(
                 wanted.fetch_offset,
                 size_max,
-                partial(self._loaded, log, data, size_max),
+                partial(self._loaded, log, wanted, data, size_max),
                 partial(self._failed, data, size_max),
                 offset_end=log.last_stable if self._committed_only else None,
             )
@@ -155,7 +163,7 @@ class Fetching:
             self._loading += 1
             self._loading_bytes += max(size_max, LOAD_BYTES_MIN)
         else:
-            self._take(log, data, found)
+            self._take(log, wanted, data, found)
 
     def _fault(self, wanted: FetchPartition, topic: Topic | None) -> int:
         if topic is None:
@@ -167,7 +175,7 @@ class Fetching:
             return ErrorCode.TOPIC_AUTHORIZATION_FAILED
         return epoch_fault(topic.partitions[wanted.partition].log, wanted.current_leader_epoch)
 
-    def _take(self, log: PartitionLog, data: PartitionData, found: Slice) -> None:
+    def _take(self, log: PartitionLog, wanted: FetchPartition, data: PartitionData, found: Slice) -> None:
         if not found.size:
             data.records = b""
             return
@@ -177,12 +185,31 @@ class Fetching:
             return
         chunks = found.chunks
         data.records = bytes(chunks[0]) if len(chunks) == 1 else b"".join(chunks)
-        self._size += found.size
+        if self._call.version < ZSTD_FROM and not self._in_old_form(wanted, data):
+            return
+        self._size += len(data.records)
         if self._committed_only:
             data.aborted_transactions = [
                 AbortedTransaction(one.producer_id, one.offset_first)
                 for one in log.aborted_between(found.offset_first, found.offset_next)
             ]
+
+    def _in_old_form(self, wanted: FetchPartition, data: PartitionData) -> bool:
+        """Make of the batches what a client of an old version can read; whether that can be done (K3)."""
+        version, records = self._call.version, data.records or b""
+        try:
+            if version > SETS_UP_TO:
+                demand_no_zstd(records)
+            else:
+                data.records = as_messages(records, int(version >= TIMED_FROM), wanted.fetch_offset)
+        except CodecUnknown:
+            data.error_code = ErrorCode.UNSUPPORTED_COMPRESSION_TYPE
+        except BatchError:
+            data.error_code = ErrorCode.CORRUPT_MESSAGE
+        if data.error_code:
+            data.records = b""
+            self._at_once = True
+        return not data.error_code
 
     # --- waiting -------------------------------------------------------------------------------------
 
@@ -206,8 +233,10 @@ class Fetching:
         self._read(index)
         self._look()
 
-    def _loaded(self, log: PartitionLog, data: PartitionData, size_max: int, found: Slice) -> None:
-        self._take(log, data, found)
+    def _loaded(
+        self, log: PartitionLog, wanted: FetchPartition, data: PartitionData, size_max: int, found: Slice
+    ) -> None:
+        self._take(log, wanted, data, found)
         self._came(size_max)
         self._look()
 

@@ -1,7 +1,8 @@
 """Produce (0): batches into partitions as they came, answered when the topic's durability is reached.
 
 A batch is checked (one for each partition, whole, intact, of the newest format, not the broker's own kind)
-and appended unopened. The answer waits until every log has committed what it got; with acks 0 there is none.
+and appended unopened. Message sets of old clients are made a batch, in the versions that they use (K3). The
+answer waits until every log has committed what it got; with acks 0 there is none.
 
 Source: KIP-98, KIP-467; Kafka's `LogValidator`; rows K2-K9.
 """
@@ -21,6 +22,7 @@ from pillarbox.protocols.kafka.errors import (
     fenced,
     not_joined,
 )
+from pillarbox.protocols.kafka.message_sets import as_batch, is_message_set
 from pillarbox.protocols.kafka.messages.produce import (
     BatchIndexAndErrorMessage,
     PartitionProduceData,
@@ -59,12 +61,13 @@ ZSTD_FROM: Final = 7
 ADMIN_CLIENT: Final = "__admin_client"
 """The client id by which Kafka knows who may write to internal topics."""
 
+SETS_UP_TO: Final = 2
+"""The last version in which there may be message sets instead of a batch."""
+
 BATCH_BYTES_MAX: Final = 1_048_588
 """Kafka's `max.message.bytes` where the topic does not say."""
 BEFORE_MS_MAX: Final = 2**63 - 1
 """Kafka's `message.timestamp.before.max.ms`: records may be as old as they like."""
-AFTER_MS_MAX: Final = 3_600_000
-"""Kafka's `message.timestamp.after.max.ms`."""
 
 
 def answer(call: Call, request: ProduceRequest) -> None:
@@ -119,18 +122,27 @@ class Appending:
             if not 0 <= data.index < len(topic.partitions):
                 raise Refused(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
             settings = call.head.topics.settings(topic)
-            header = checked(data.records or b"", settings, version=call.version, now_ms=call.now_ms)
+            records = data.records or b""
+            if call.version <= SETS_UP_TO and is_message_set(records):
+                records = as_batch(records)
+            header = checked(
+                records,
+                settings,
+                version=call.version,
+                now_ms=call.now_ms,
+                after_ms_max=call.head.release.after_ms_max,
+            )
             stream = topic.partitions[data.index]
             stream.partition.traffic.produce += 1
             stream.partition.all_traffic.produce += 1
             if "compact" in settings.get("cleanup.policy", ""):
-                keyless = without_key(data.records or b"", header)
+                keyless = without_key(records, header)
                 if keyless:
                     return _invalid(data.index, keyless)
             if header.is_transactional:
                 self._join(request, header, (topic.name, data.index, stream.partition))
             append_time = settings.get("message.timestamp.type") == "LogAppendTime"
-            appended = stream.append(data.records or b"", header.record_count, append_time=append_time)
+            appended = stream.append(records, header.record_count, append_time=append_time)
         except Refused as refused:
             return PartitionProduceResponse(data.index, refused.code, -1, error_message=refused.text)
         except BatchError as fault:
@@ -220,7 +232,9 @@ def _invalid(index: int, positions: list[int]) -> PartitionProduceResponse:
     )
 
 
-def checked(records: bytes, settings: Mapping[str, str], *, version: int, now_ms: int) -> BatchHeader:
+def checked(
+    records: bytes, settings: Mapping[str, str], *, version: int, now_ms: int, after_ms_max: int
+) -> BatchHeader:
     """The header of a batch that a client may send. Raises Refused, BatchError; the checksum is the log's."""
     header = read_header(records)
     if header.size != len(records):
@@ -237,7 +251,7 @@ def checked(records: bytes, settings: Mapping[str, str], *, version: int, now_ms
     if header.codec == ZSTD and version < ZSTD_FROM:
         raise Refused(ErrorCode.UNSUPPORTED_COMPRESSION_TYPE)
     if settings.get("message.timestamp.type") != "LogAppendTime":
-        after_ms = int(settings.get("message.timestamp.after.max.ms", AFTER_MS_MAX))
+        after_ms = int(settings.get("message.timestamp.after.max.ms", after_ms_max))
         before_ms = int(settings.get("message.timestamp.before.max.ms", BEFORE_MS_MAX))
         if not now_ms - before_ms <= header.base_timestamp <= header.max_timestamp <= now_ms + after_ms:
             text = f"timestamps from {header.base_timestamp} to {header.max_timestamp} at {now_ms}"
