@@ -13,7 +13,7 @@ from pillarbox.store.batch import CONTROL, TRANSACTIONAL, Record, encode_records
 from tests.protocols.kafka.asking import Asking
 
 NONE, OUT_OF_RANGE, CORRUPT, UNKNOWN_TOPIC, TOO_LARGE = 0, 1, 2, 3, 10
-INVALID_ACKS, INVALID_TIMESTAMP, OUT_OF_ORDER, UNKNOWN_SESSION = 21, 32, 45, 70
+INVALID_ACKS, INVALID_TIMESTAMP, OUT_OF_ORDER = 21, 32, 45
 UNKNOWN_EPOCH, UNSUPPORTED_COMPRESSION, INVALID_RECORD, UNKNOWN_TOPIC_ID = 75, 76, 87, 100
 ALL = -1
 LATEST, EARLIEST, NEWEST, TIERED = -1, -2, -3, -5
@@ -203,13 +203,6 @@ def test_an_offset_that_is_not_there_is_out_of_range(client: Asking, topic: str)
 @pytest.mark.row("K13")
 def test_an_epoch_that_has_not_begun_is_unknown(client: Asking, topic: str) -> None:
     assert fetch(client, topic, 0, partition={"current_leader_epoch": 9}).error_code == UNKNOWN_EPOCH
-
-
-@pytest.mark.row("K11")
-def test_sessions_are_not_offered_and_one_that_is_claimed_is_unknown(client: Asking, topic: str) -> None:
-    values = {"max_wait": 0, "min_bytes": 1, "max_bytes": 1000, "topics": []}
-    assert client.ask("Fetch", 12, session_id=0, session_epoch=0, **values).session_id == 0
-    assert client.ask("Fetch", 12, session_id=5, session_epoch=1, **values).error_code == UNKNOWN_SESSION
 
 
 @pytest.mark.row("K10")

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pillarbox.protocols.kafka.config_table import LONG_MAX, TOPIC_CONFIGS, Kind
+from pillarbox.protocols.kafka.fetch_sessions import SLOTS
 
 if TYPE_CHECKING:
     from pillarbox.protocols.kafka.head import Head
@@ -87,6 +88,13 @@ _OWN: Final = (
     BrokerRow("log.roll.jitter.hours", Kind.INT, "0", "How much of that is left to chance, in hours."),
     BrokerRow("log.roll.jitter.ms", Kind.LONG, None, "How much of that is left to chance."),
     BrokerRow("log.roll.ms", Kind.LONG, None, "How long a segment is written to."),
+    BrokerRow(
+        "max.incremental.fetch.session.cache.slots",
+        Kind.INT,
+        str(SLOTS),
+        "How many clients can have a fetch session at a time.",
+        lambda head: str(head.settings.fetch_sessions),
+    ),
     BrokerRow("node.id", Kind.INT, None, "The node's number.", lambda head: str(head.settings.node_id)),
     BrokerRow(
         "num.partitions",

@@ -93,6 +93,7 @@ class Connection(BaseConnection):
     ) -> None:
         super().__init__(head.core, peer=peer, loopback=loopback, on_output=on_output)
         self.head = head
+        self.client_host = self.addresses[0]
         self.login: Login | None = None
         """A login that has begun and is not over."""
         self.sasl_mechanism = ""
@@ -392,10 +393,6 @@ class Connection(BaseConnection):
         return 0
 
     # --- what people see ---------------------------------------------------------------------------
-
-    @property
-    def client_host(self) -> str:
-        return self.addresses[0]
 
     def client_facts(self) -> ClientFacts:
         """What it is."""

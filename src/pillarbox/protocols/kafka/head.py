@@ -20,6 +20,7 @@ from pillarbox.protocols.kafka.acls import Acls
 from pillarbox.protocols.kafka.api import SERVED
 from pillarbox.protocols.kafka.connection import Connection
 from pillarbox.protocols.kafka.errors import ErrorCode, Refused
+from pillarbox.protocols.kafka.fetch_sessions import SLOTS, FetchSessions
 from pillarbox.protocols.kafka.groups.coordinator import Groups, GroupSettings
 from pillarbox.protocols.kafka.options import advertised_address, named_listeners
 from pillarbox.protocols.kafka.permissions import Permissions
@@ -75,6 +76,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Kafka's `connections.max.idle.ms`."""
     transactional_id_expiration_ms: int = 7 * 86_400_000
     """Kafka's `transactional.id.expiration.ms`."""
+    fetch_sessions: int = SLOTS
+    """Kafka's `max.incremental.fetch.session.cache.slots`."""
     login_ms: int = 10_000
     """How long a client may take until it has logged in, or asked for something."""
 
@@ -141,6 +144,11 @@ class Head:
     def groups(self) -> Groups:
         """All consumer groups, with what is kept of them; made when somebody first asks for one."""
         return Groups(self.core, self.topics, self.settings.groups)
+
+    @cached_property
+    def fetch_sessions(self) -> FetchSessions:
+        """Made when somebody first asks for one."""
+        return FetchSessions(self.core.random, slots=self.settings.fetch_sessions)
 
     @cached_property
     def view(self) -> View:

@@ -1,8 +1,8 @@
 """Fetch (1): batches out of partitions as they lie in the log, at once or when there are enough.
 
 What is not in memory is loaded, and what is not there yet is waited for, up to the time that the client
-gives: a fetch that waits watches its partitions, and looks only at those that have grown. Fetch sessions are
-not offered: every answer says session 0, so clients go on naming all partitions (K11).
+gives: a fetch that waits watches its partitions, and looks only at those that have grown. In a fetch session
+(`fetch_sessions`) the partitions are those of the session, and those without news are left out of the answer.
 
 Source: KIP-74 (sizes), KIP-98 (isolation), KIP-227, KIP-320 and KIP-595 (epochs), KIP-516; rows K8, K10-K13,
 K16.
@@ -17,6 +17,7 @@ from pillarbox.engine.logs import OffsetOutOfRange
 from pillarbox.protocols.kafka.call import Call
 from pillarbox.protocols.kafka.epochs import epoch_fault
 from pillarbox.protocols.kafka.errors import ErrorCode
+from pillarbox.protocols.kafka.fetch_sessions import BEGINS, NONE_WANTED, Held, Session
 from pillarbox.protocols.kafka.message_sets import CodecUnknown, as_messages, demand_no_zstd
 from pillarbox.protocols.kafka.messages.fetch import (
     AbortedTransaction,
@@ -25,10 +26,10 @@ from pillarbox.protocols.kafka.messages.fetch import (
     FetchPartition,
     FetchRequest,
     FetchResponse,
-    FetchTopic,
     PartitionData,
 )
 from pillarbox.protocols.kafka.rights import READ_TOPIC
+from pillarbox.protocols.kafka.wire import NO_UUID
 from pillarbox.store.batch import BatchError
 
 if TYPE_CHECKING:
@@ -57,16 +58,27 @@ LOAD_BYTES_MIN: Final = 1 << 20
 
 
 def answer(call: Call, request: FetchRequest) -> FetchResponse | None:
-    if request.session_id:
-        return FetchResponse(error_code=ErrorCode.FETCH_SESSION_ID_NOT_FOUND)
-    return Fetching(call, request).begin()
+    if request.session_epoch == NONE_WANTED and not request.session_id:
+        return Fetching(call, request).begin()
+    sessions = call.head.fetch_sessions
+    if request.session_epoch in (BEGINS, NONE_WANTED):
+        sessions.close(request.session_id)
+        return Fetching(call, request).begin()
+    session = sessions.find(request, call.now_ms, by_id=call.version >= BY_ID_FROM)
+    if not isinstance(session, Session):
+        return FetchResponse(error_code=session)
+    if not session.topics:
+        sessions.close(session.id)
+        return Fetching(call, request).begin()
+    return Fetching(call, request, session).begin()
 
 
 class Fetching:
     """One request: what was read for each of its partitions, and what it still waits for."""
 
-    def __init__(self, call: Call, request: FetchRequest) -> None:
+    def __init__(self, call: Call, request: FetchRequest, session: Session | None = None) -> None:
         self._call = call
+        self._request = request
         self._size_max = min(request.max_bytes, BYTES_MAX)
         self._committed_only = request.isolation_level == READ_COMMITTED
         self._enough = min(request.min_bytes, BYTES_MAX // 2)
@@ -84,20 +96,31 @@ class Fetching:
         self._watching: list[tuple[Partition, Watcher]] = []
         self._due_ms = call.now_ms + request.max_wait_ms
         self._parts: list[tuple[FetchPartition, Topic | None, PartitionData]] = []
-        responses = []
-        for wanted in request.topics:
-            topic = self._topic(wanted)
-            # librdkafka cannot read an answer whose records are null, and so learns of no fault.
-            answers = [PartitionData(each.partition, records=b"") for each in wanted.partitions]
-            responses.append(FetchableTopicResponse(wanted.topic, wanted.topic_id, answers))
-            self._parts += [
-                (each, topic, data) for each, data in zip(wanted.partitions, answers, strict=True)
-            ]
-        self._response = FetchResponse(responses=responses)
+        self._response = FetchResponse(responses=[])
+        self._session = session
+        self._held: list[list[Held]] = []
+        """What the session holds of each topic of the answer."""
+        self._epoch = 0
+        if session is None:
+            for wanted in request.topics:
+                self._add(wanted.topic, wanted.topic_id, wanted.partitions)
+            return
+        self._epoch = session.advance()
+        self._response.session_id = session.id
+        for key, partitions in session.topics.items():
+            held = list(partitions.values())
+            self._held.append(held)
+            name, identity = ("", key) if isinstance(key, bytes) else (key, NO_UUID)
+            self._add(name, identity, [each.wanted for each in held])
 
-    def _topic(self, wanted: FetchTopic) -> Topic | None:
+    def _add(self, name: str, identity: bytes, partitions: list[FetchPartition]) -> None:
+        """Have these partitions of a topic read."""
         topics = self._call.head.topics
-        return topics.by_id(wanted.topic_id) if self._call.version >= BY_ID_FROM else topics.get(wanted.topic)
+        topic = topics.by_id(identity) if self._call.version >= BY_ID_FROM else topics.get(name)
+        # librdkafka cannot read an answer whose records are null, and so learns of no fault.
+        answers = [PartitionData(each.partition, records=b"") for each in partitions]
+        self._response.responses.append(FetchableTopicResponse(name, identity, answers))
+        self._parts += [(each, topic, data) for each, data in zip(partitions, answers, strict=True)]
 
     # --- reading -------------------------------------------------------------------------------------
 
@@ -106,8 +129,7 @@ class Fetching:
         for index in range(len(self._parts)):
             self._read(index)
         if self._is_enough():
-            self._count()
-            return self._response
+            return self._result()
         self._parked = True
         self._call.head.parked[self] = None
         self._call.gone = self._look
@@ -156,7 +178,7 @@ class Fetching:
             )
         except OffsetOutOfRange:
             data.error_code = ErrorCode.OFFSET_OUT_OF_RANGE
-            data.high_watermark = -1
+            data.high_watermark = data.last_stable_offset = data.log_start_offset = -1
             self._at_once = True
             return
         if found is None:
@@ -270,8 +292,48 @@ class Fetching:
             partition.watchers.pop(watcher, None)
         self._watching.clear()
         if call.is_open:
+            call.reply(self._result())
+
+    # --- answering -----------------------------------------------------------------------------------
+
+    def _result(self) -> FetchResponse:
+        """The answer to what was read: all of it, or of a session what is new."""
+        session = self._session
+        if session is None:
             self._count()
-            call.reply(self._response)
+            if self._request.session_epoch == BEGINS:
+                self._begin_session()
+            return self._response
+        if session.epoch != self._epoch:
+            # Another request of the session has overtaken this one, and was told what is new.
+            return FetchResponse(error_code=ErrorCode.INVALID_FETCH_SESSION_EPOCH, session_id=session.id)
+        self._count()
+        told = []
+        for topic, held in zip(self._response.responses, self._held, strict=True):
+            news = [data for one, data in zip(held, topic.partitions, strict=True) if one.has_news(data)]
+            if news:
+                topic.partitions = news
+                told.append(topic)
+        for topic in told if session.size > 1 else ():
+            served = [data.partition_index for data in topic.partitions if data.records]
+            if served:
+                session.served(topic.topic_id if session.by_id else topic.topic, served)
+        self._response.responses = told
+        return self._response
+
+    def _begin_session(self) -> None:
+        """Keep what was asked for and told, if there is room; the client learns that by the number."""
+        by_id = self._call.version >= BY_ID_FROM
+        parts = [
+            (
+                topic.topic_id if by_id else topic.topic,
+                Held(wanted, data.high_watermark, data.log_start_offset),
+            )
+            for asked, topic in zip(self._request.topics, self._response.responses, strict=True)
+            for wanted, data in zip(asked.partitions, topic.partitions, strict=True)
+        ]
+        call = self._call
+        self._response.session_id = call.head.fetch_sessions.begin(parts, call.now_ms, by_id=by_id)
 
     def _count(self) -> None:
         """Note what is handed out; what was asked for in vain counts as well."""
