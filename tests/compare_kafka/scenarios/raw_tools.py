@@ -9,6 +9,7 @@ from pillarbox.store.batch import Record, encode_records
 from tests.protocols.kafka.asking import Asking
 
 ALL = -1
+MEBIBYTE = 1 << 20
 TRIES = 100
 PAUSE_S = 0.1
 
@@ -32,10 +33,19 @@ def topic(client: Asking, name: str, partitions: int = 1, **configs: str) -> str
     assert answer.topics[0].error_code == 0, answer
     for _ in range(TRIES):
         (found,) = client.ask("Metadata", 12, topics=[{"name": name}]).topics
-        if found.error_code == 0 and all(one.error_code == 0 for one in found.partitions):
+        if found.error_code == 0 and fetched(client, name) == 0:
             return name
         time.sleep(PAUSE_S)
     raise AssertionError(f"topic {name} does not come up")
+
+
+def fetched(client: Asking, name: str, *, offset: int = 0, index: int = 0, epoch: int = -1) -> Any:
+    """The error of a fetch of one partition."""
+    place = {"partition": index, "fetch_offset": offset, "partition_max_bytes": MEBIBYTE}
+    partitions = [{**place, "current_leader_epoch": epoch, "last_fetched_epoch": -1}]
+    topics = [{"topic": name, "partitions": partitions}]
+    limits = {"max_bytes": MEBIBYTE, "min_bytes": 0, "max_wait": 0, "session_epoch": -1}
+    return client.ask("Fetch", 12, topics=topics, **limits).responses[0].partitions[0].error_code
 
 
 def topic_id(client: Asking, name: str) -> bytes:

@@ -291,4 +291,4 @@ def test_offsets_are_found_by_place_and_by_time(client: Asking, topic: str) -> N
 @pytest.mark.row("K60")
 def test_a_transactional_batch_without_its_id_is_refused(client: Asking, topic: str) -> None:
     data = batch(b"x", attributes=TRANSACTIONAL, producer_id=5, producer_epoch=0, base_sequence=0)
-    assert produce(client, topic, data).error_code == 42
+    assert produce(client, topic, data).error_code == 53

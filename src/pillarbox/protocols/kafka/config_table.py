@@ -332,8 +332,8 @@ _ROWS: Final = (
         "min.insync.replicas",
         Kind.INT,
         "1",
-        "How many replicas must have a record that was sent with acks=all. There is one: with more, such "
-        "records are refused.",
+        "How many replicas must have a record that was sent with acks=all. Has no effect: there is one, and "
+        "no more are asked for than there are.",
         between(1),
         ("min.insync.replicas",),
     ),

@@ -5,6 +5,9 @@ Who has not logged in by SASL may not ask for one at all; to everybody else they
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Final
+
 from pillarbox.protocols.kafka.call import Call
 from pillarbox.protocols.kafka.errors import ErrorCode
 
@@ -12,8 +15,14 @@ NEVER_MS = -1
 """The time of what was refused."""
 
 
-def token_refusal(call: Call) -> ErrorCode:
-    """The error for a client that asks for something about tokens."""
+USER: Final = "User"
+"""The only type of principal that may renew one."""
+
+
+def token_refusal(call: Call, renewers: Iterable[str] = ()) -> ErrorCode:
+    """The error for a client that asks for something about tokens; `renewers`: types of principals."""
     if not call.connection.sasl_mechanism:
         return ErrorCode.DELEGATION_TOKEN_REQUEST_NOT_ALLOWED
+    if any(kind != USER for kind in renewers):
+        return ErrorCode.INVALID_PRINCIPAL_TYPE
     return ErrorCode.DELEGATION_TOKEN_AUTH_DISABLED

@@ -7,16 +7,16 @@ from pillarbox.protocols.kafka.messages.create_delegation_token import (
     CreateDelegationTokenRequest,
     CreateDelegationTokenResponse,
 )
-from pillarbox.protocols.kafka.tokens import NEVER_MS, token_refusal
+from pillarbox.protocols.kafka.tokens import NEVER_MS, USER, token_refusal
 
 
 def answer(call: Call, request: CreateDelegationTokenRequest) -> CreateDelegationTokenResponse:
     user = call.principal.name
     return CreateDelegationTokenResponse(
-        error_code=token_refusal(call),
-        principal_type=request.owner_principal_type or "User",
+        error_code=token_refusal(call, (each.principal_type for each in request.renewers)),
+        principal_type=request.owner_principal_type or USER,
         principal_name=request.owner_principal_name or user,
-        token_requester_principal_type="User",
+        token_requester_principal_type=USER,
         token_requester_principal_name=user,
         issue_timestamp_ms=NEVER_MS,
         expiry_timestamp_ms=NEVER_MS,

@@ -46,7 +46,7 @@ def answer(call: Call, request: CreateTopicsRequest) -> None:
         CreateTopicsResponse(
             topics=[
                 _made(call, wanted, times[wanted.name], validate_only=request.validate_only)
-                for wanted in request.topics
+                for wanted in {wanted.name: wanted for wanted in request.topics}.values()
             ]
         )
     )

@@ -146,9 +146,9 @@ class Appending:
         except Refused as refused:
             return PartitionProduceResponse(data.index, refused.code, -1, error_message=refused.text)
         except BatchError as fault:
-            return PartitionProduceResponse(
-                data.index, ErrorCode.CORRUPT_MESSAGE, -1, error_message=str(fault)
-            )
+            is_set = call.version > SETS_UP_TO and is_message_set(data.records or b"")
+            code = ErrorCode.INVALID_RECORD if is_set else ErrorCode.CORRUPT_MESSAGE
+            return PartitionProduceResponse(data.index, code, -1, error_message=str(fault))
         except ProducerRefused as fault:
             return PartitionProduceResponse(
                 data.index, PRODUCER_REFUSALS[fault.reason], -1, error_message=str(fault)
@@ -178,9 +178,9 @@ class Appending:
         """
         transactions = self._call.head.transactions
         name = request.transactional_id
-        if not name or request.acks != ALL:
-            raise Refused(ErrorCode.INVALID_REQUEST, "a transactional batch needs its id, and acks of all")
-        if not self._call.allows(WRITE_TRANSACTION, name):
+        if request.acks != ALL:
+            raise Refused(ErrorCode.INVALID_REQUEST, "a transactional batch needs acks of all")
+        if not name or not self._call.allows(WRITE_TRANSACTION, name):
             raise Refused(ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED)
         producer_id, epoch = header.producer_id, header.producer_epoch
         may_join = self._call.version >= JOINS_FROM or transactions.is_restored(name)
