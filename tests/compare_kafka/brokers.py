@@ -18,6 +18,10 @@ KAFKA_CONFIG = {
     # A group of the new protocol learns of a rebalance with its next heartbeat, which is every five seconds.
     "group.consumer.min.heartbeat.interval.ms": "100",
     "group.consumer.heartbeat.interval.ms": "200",
+    "group.share.min.heartbeat.interval.ms": "100",
+    "group.share.heartbeat.interval.ms": "200",
+    # The shortest that Kafka lets an operator permit.
+    "group.share.min.record.lock.duration.ms": "1000",
 }
 
 PERMISSIONS = {"vhost": "/", "configure": ".*", "write": ".*", "read": ".*"}

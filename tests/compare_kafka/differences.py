@@ -67,9 +67,8 @@ DIFFERENCES = (
 )
 
 NOT_BUILT = {
-    "java_console.cluster": "keys and features of share groups and streams groups (K56, K58)",
-    "java_console.share_group": "share groups (K56)",
-    "kafka_python.table_of_versions": "keys of share groups and streams groups (K56, K58)",
+    "java_console.cluster": "keys and features of streams groups (K58)",
+    "kafka_python.table_of_versions": "keys of streams groups (K58)",
 }
 """What is missing, by scenario."""
 

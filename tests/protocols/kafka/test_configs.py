@@ -261,12 +261,13 @@ def test_nothing_is_altered_where_it_is_only_tried(client: Asking, topic: str) -
         (BROKER, "", 1, Code.INVALID_REQUEST),
         (BROKER, "7", 1, Code.INVALID_REQUEST),
         (BROKER, "", 0, Code.NONE),
-        (GROUP, "g", 1, Code.INVALID_REQUEST),
+        (GROUP, "g", 1, Code.INVALID_CONFIG),
+        (GROUP, "", 1, Code.INVALID_REQUEST),
         (99, "x", 1, Code.INVALID_REQUEST),
         (TOPIC, "nowhere", 2, Code.INVALID_REQUEST),
     ],
 )
-def test_only_topics_that_are_there_are_altered(
+def test_only_what_has_configs_is_altered(
     client: Asking, api: str, kind: int, name: str, configs: int, code: Code
 ) -> None:
     given = [{"name": "retention.ms", "value": "1"}] * configs

@@ -1,7 +1,7 @@
 """Altering configs: what AlterConfigs and IncrementalAlterConfigs have in common.
 
-A resource is altered as a whole or not at all. Only topics can be: the broker's configs are read-only. Not
-here: what is valid (`configs`).
+A resource is altered as a whole or not at all. Topics and groups can be; the broker's configs are read-only.
+Not here: what is valid (`configs`, `groups.group_configs`).
 
 Source: KIP-133, KIP-339; Kafka's `ConfigAdminManager`; row K32.
 """
@@ -12,10 +12,21 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pillarbox.protocols.kafka.config_resources import BROKER, TOPIC, demand_node, demand_topic
+from pillarbox.protocols.kafka.config_resources import (
+    BROKER,
+    GROUP,
+    TOPIC,
+    demand_group_name,
+    demand_node,
+    demand_topic,
+)
 from pillarbox.protocols.kafka.configs import options_of, settings_of
 from pillarbox.protocols.kafka.errors import ErrorCode, Refused
-from pillarbox.protocols.kafka.rights import ALTER_CLUSTER_CONFIGS, ALTER_TOPIC_CONFIGS
+from pillarbox.protocols.kafka.rights import (
+    ALTER_CLUSTER_CONFIGS,
+    ALTER_GROUP_CONFIGS,
+    ALTER_TOPIC_CONFIGS,
+)
 
 if TYPE_CHECKING:
     from pillarbox.protocols.kafka.call import Call
@@ -33,7 +44,7 @@ class Resource(Protocol):
 
 
 Change = Callable[[Mapping[str, str], Any], dict[str, str]]
-"""Gets the settings of a topic and a resource; returns the settings that it shall have. Raises Refused."""
+"""Gets what a topic or a group was given and a resource; returns what it shall have. Raises Refused."""
 Outcome = tuple[int, str | None]
 """Error code and sentence."""
 
@@ -71,6 +82,12 @@ def _alter(call: Call, resource: Resource, change: Change, *, validate_only: boo
         settings = change(settings_of(topics, topic), resource)
         if not validate_only:
             topics.configure(topic, settings, options_of(settings))
+    elif resource.resource_type == GROUP:
+        name, configs = resource.resource_name, call.head.groups.configs
+        demand_group_name(name, permitted=call.allows(ALTER_GROUP_CONFIGS, name))
+        settings = change(configs.given(name), resource)
+        if not validate_only:
+            configs.configure(name, settings)
     elif resource.resource_type == BROKER:
         call.demand(ALTER_CLUSTER_CONFIGS)
         if resource.resource_name:

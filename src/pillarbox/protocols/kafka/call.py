@@ -14,7 +14,7 @@ from pillarbox.protocols.kafka.codec import RequestHeader, encode_response
 from pillarbox.protocols.kafka.errors import Refused
 from pillarbox.protocols.kafka.quotas import FETCHED, PRODUCED
 from pillarbox.protocols.kafka.rights import CLUSTER_NAME, REFUSALS
-from pillarbox.protocols.kafka.versions import FETCH, PRODUCE
+from pillarbox.protocols.kafka.versions import FETCH, PRODUCE, SHARE_FETCH
 
 if TYPE_CHECKING:
     from pillarbox.broker.auth import Principal
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pillarbox.protocols.kafka.head import Head
     from pillarbox.protocols.kafka.rights import Right
 
-CHARGED: Final = {PRODUCE: (PRODUCED, False), FETCH: (FETCHED, True)}
+CHARGED: Final = {PRODUCE: (PRODUCED, False), FETCH: (FETCHED, True), SHARE_FETCH: (FETCHED, True)}
 """What counts against a quota: which, and whether by the size of the answer or of the request."""
 
 

@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pillarbox.protocols.kafka.broker_configs import BROKER_CONFIGS
 from pillarbox.protocols.kafka.config_table import TOPIC_CONFIGS, Kind
+from pillarbox.protocols.kafka.groups.group_configs import GROUP_CONFIGS
 
 if TYPE_CHECKING:
     from pillarbox.protocols.kafka.head import Head
 
 TOPIC_SOURCE: Final = 1
+GROUP_SOURCE: Final = 8
 STATIC_BROKER_SOURCE: Final = 4
 DEFAULT_SOURCE: Final = 5
 """Kafka's numbers of where a value comes from."""
@@ -54,6 +56,17 @@ def topic_entries(head: Head, settings: Mapping[str, str]) -> Iterator[Entry]:
             synonyms += _of_broker(head, other)
         source = synonyms[0].source if synonyms else DEFAULT_SOURCE
         yield Entry(name, settings.get(name, row.default), source, row.kind, row.text, synonyms)
+
+
+def group_entries(head: Head, name: str) -> Iterator[Entry]:
+    """All configs of a group, by name."""
+    configs = head.groups.configs
+    given = configs.given(name)
+    for key, row in sorted(GROUP_CONFIGS.items()):
+        value = Synonym(key, configs.default(row), DEFAULT_SOURCE)
+        if key in given:
+            value = Synonym(key, given[key], GROUP_SOURCE)
+        yield Entry(key, value.value, value.source, row.kind, row.text, [value])
 
 
 def broker_entries(head: Head) -> Iterator[Entry]:

@@ -1,4 +1,4 @@
-"""What has configs: topics and this one node, told by type and name.
+"""What has configs: topics, groups and this one node, told by type and name.
 
 Source: Kafka's `ConfigResource`; row K32.
 """
@@ -32,6 +32,14 @@ def demand_topic(call: Call, name: str, *, permitted: bool) -> Topic:
     if topic is None:
         raise Refused(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
     return topic
+
+
+def demand_group_name(name: str, *, permitted: bool) -> None:
+    """Refuse what no group can be called; one of another name need not be there. Raises Refused."""
+    if not permitted:
+        raise Refused(ErrorCode.GROUP_AUTHORIZATION_FAILED)
+    if not name:
+        raise Refused(ErrorCode.INVALID_REQUEST, "Default group resources are not allowed.")
 
 
 def demand_node(head: Head, name: str) -> None:

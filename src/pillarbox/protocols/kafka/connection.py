@@ -103,6 +103,8 @@ class Connection(BaseConnection):
         self.client_id: str | None = None
         """As the client has last called itself."""
         self.is_closed = False
+        self.was_shut_down = False
+        """It was the broker that has closed it."""
         self._calls: deque[Call] = deque()
         self._calls_bytes = 0
         self.bodies_out_bytes = 0
@@ -368,6 +370,7 @@ class Connection(BaseConnection):
 
     def shut_down(self, text: str) -> None:
         """Close it from the broker's side. Clients look for another connection without being told why."""
+        self.was_shut_down = True
         self._end()
 
     def closed(self, reason: str) -> None:

@@ -194,6 +194,8 @@ class Head:
     def forget(self, connection: Connection) -> None:
         """A connection is gone."""
         self.connections.pop(connection, None)
+        if "groups" in self.__dict__ and self.groups.share_sessions:
+            self.groups.share_sessions.forget(connection, release=not connection.was_shut_down)
 
     def principal_of(self, connection: Connection) -> Principal:
         """As whom a client acts that has not logged in. Raises BrokerError if it may not act at all."""

@@ -25,6 +25,7 @@ from pillarbox.protocols.kafka.creation import (
 from pillarbox.protocols.kafka.errors import ErrorCode, Refused
 from pillarbox.protocols.kafka.groups.records import Committed
 from pillarbox.protocols.kafka.groups.seen import SeenGroup, seen_groups
+from pillarbox.protocols.kafka.groups.share import ShareGroup
 from pillarbox.protocols.kafka.rights import (
     ALTER_TOPIC,
     ALTER_TOPIC_CONFIGS,
@@ -218,6 +219,11 @@ class View:
         groups = self._head.groups
         group = groups.get(name) or groups.classic(name, create=True)
         assert group is not None, "there was none of this name"
+        if isinstance(group, ShareGroup):
+            self._demand_empty(name, ErrorCode.NONE if group.is_empty else ErrorCode.NON_EMPTY_GROUP)
+            for partition, offset in offsets.items():
+                group.make_part((topic.id, partition), topic.name).reset(offset)
+            return
         self._demand_empty(name, group.check_commit("", None, -1))
         for partition, offset in offsets.items():
             epoch = topic.partitions[partition].log.leader_epoch

@@ -35,9 +35,6 @@ E = ErrorCode
 class ConsumerHall(Hall):
     """A host with topics; what it is given to keep it keeps."""
 
-    session_timeout_ms = SESSION_MS
-    heartbeat_ms = 5_000
-
     def __init__(self, size_max: int = 100, **topics: int) -> None:
         super().__init__()
         self.consumer_group_size_max = size_max
@@ -47,6 +44,12 @@ class ConsumerHall(Hall):
 
     def topic(self, name: str) -> Topic | None:
         return self.topics.get(name)
+
+    def session_timeout_ms(self, group: str) -> int:
+        return SESSION_MS
+
+    def heartbeat_ms(self, group: str) -> int:
+        return 5_000
 
     def topic_names(self) -> Iterable[str]:
         return self.topics

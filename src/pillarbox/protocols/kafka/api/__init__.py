@@ -16,6 +16,8 @@ RECORDS: Final = (0, 1, 2, 3, 18, 22)
 """Where topics are, and their records."""
 GROUPS: Final = (8, 9, 10, 11, 12, 13, 14, 15, 16, 42, 47, 68, 69)
 """Groups of consumers and what they have read."""
+SHARES: Final = (76, 77, 78, 79, 90, 91, 92)
+"""Groups whose members share partitions, each record for one of them."""
 TOPICS: Final = (19, 20, 32, 33, 37, 44)
 """Making and changing topics."""
 
@@ -29,7 +31,7 @@ REFUSED: Final = (38, 39, 40, 41, 64, 80, 81, 88, 89)
 """What every broker of a release lists, and this one answers as a Kafka in which that is switched off or
 cannot be: delegation tokens, other nodes and voters, streams groups."""
 
-SERVED: Final = frozenset((*RECORDS, *GROUPS, *TOPICS, *CLUSTER, *TRANSACTIONS, *LOGIN, *REFUSED))
+SERVED: Final = frozenset((*RECORDS, *GROUPS, *SHARES, *TOPICS, *CLUSTER, *TRANSACTIONS, *LOGIN, *REFUSED))
 """The keys that clients are offered."""
 
 Handler = Callable[[Any, Any], Any]

@@ -9,7 +9,9 @@ from collections.abc import Mapping
 
 from pillarbox.protocols.kafka.alteration import alter, demand_values
 from pillarbox.protocols.kafka.call import Call
-from pillarbox.protocols.kafka.configs import checked
+from pillarbox.protocols.kafka.config_resources import GROUP
+from pillarbox.protocols.kafka.configs import SET, checked
+from pillarbox.protocols.kafka.groups import group_configs
 from pillarbox.protocols.kafka.messages.alter_configs import (
     AlterConfigsRequest,
     AlterConfigsResource,
@@ -32,4 +34,6 @@ def answer(call: Call, request: AlterConfigsRequest) -> None:
 
 def _replaced(settings: Mapping[str, str], resource: AlterConfigsResource) -> dict[str, str]:
     demand_values([config.name for config in resource.configs if config.value is None])
+    if resource.resource_type == GROUP:
+        return group_configs.altered({}, ((one.name, SET, one.value) for one in resource.configs))
     return checked((config.name, config.value) for config in resource.configs)

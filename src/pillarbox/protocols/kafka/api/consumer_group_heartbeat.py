@@ -48,7 +48,7 @@ def answer(call: Call, request: ConsumerGroupHeartbeatRequest) -> ConsumerGroupH
         error_message=told.message,
         member_id=told.member_id or None,
         member_epoch=told.epoch,
-        heartbeat_interval_ms=0 if told.error else call.head.groups.heartbeat_ms,
+        heartbeat_interval_ms=0 if told.error else call.head.groups.heartbeat_ms(request.group_id),
     )
     if told.assignment is not None:
         response.assignment = Assignment(

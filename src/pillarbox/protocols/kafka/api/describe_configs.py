@@ -1,8 +1,8 @@
-"""DescribeConfigs (32): the settings of topics and of the broker, with where they come from.
+"""DescribeConfigs (32): the settings of topics, groups and the broker, with where they come from.
 
 Versions: 0-4; types and texts from 3 on. Behaviour: topics are for those who may see them, the broker for
-administrators. Of the broker all nodes together (an empty name) have no settings of their own. Groups, client
-metrics and loggers have none.
+administrators, groups for those who may see their configs, also ones that are not there. Of the broker all
+nodes together (an empty name) have no settings of their own. Client metrics and loggers have none.
 
 Source: KIP-133, KIP-226, KIP-569; row K32.
 """
@@ -12,8 +12,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from pillarbox.protocols.kafka.call import Call
-from pillarbox.protocols.kafka.config_entries import Entry, broker_entries, topic_entries
-from pillarbox.protocols.kafka.config_resources import BROKER, TOPIC, demand_node, demand_topic
+from pillarbox.protocols.kafka.config_entries import Entry, broker_entries, group_entries, topic_entries
+from pillarbox.protocols.kafka.config_resources import (
+    BROKER,
+    GROUP,
+    TOPIC,
+    demand_group_name,
+    demand_node,
+    demand_topic,
+)
 from pillarbox.protocols.kafka.configs import settings_of
 from pillarbox.protocols.kafka.errors import ErrorCode, Refused
 from pillarbox.protocols.kafka.messages.describe_configs import (
@@ -24,7 +31,7 @@ from pillarbox.protocols.kafka.messages.describe_configs import (
     DescribeConfigsResult,
     DescribeConfigsSynonym,
 )
-from pillarbox.protocols.kafka.rights import SEE_CLUSTER_CONFIGS, SEE_TOPIC_CONFIGS
+from pillarbox.protocols.kafka.rights import SEE_CLUSTER_CONFIGS, SEE_GROUP_CONFIGS, SEE_TOPIC_CONFIGS
 
 
 def answer(call: Call, request: DescribeConfigsRequest) -> DescribeConfigsResponse:
@@ -68,6 +75,9 @@ def _entries(call: Call, kind: int, name: str) -> Iterable[Entry]:
     if kind == TOPIC:
         topic = demand_topic(call, name, permitted=call.allows(SEE_TOPIC_CONFIGS, name))
         return topic_entries(head, settings_of(head.topics, topic))
+    if kind == GROUP:
+        demand_group_name(name, permitted=call.allows(SEE_GROUP_CONFIGS, name))
+        return group_entries(head, name)
     if kind == BROKER:
         call.demand(SEE_CLUSTER_CONFIGS)
         if not name:

@@ -1,4 +1,5 @@
-"""IncrementalAlterConfigs (44): single settings of a topic set, removed, or as lists made longer or shorter.
+"""IncrementalAlterConfigs (44): single settings of a topic or a group set, removed, or lists made longer or
+shorter.
 
 Versions: 0-1. Source: KIP-339; row K32.
 """
@@ -9,7 +10,9 @@ from collections.abc import Mapping
 
 from pillarbox.protocols.kafka.alteration import alter, demand_values
 from pillarbox.protocols.kafka.call import Call
+from pillarbox.protocols.kafka.config_resources import GROUP
 from pillarbox.protocols.kafka.configs import REMOVE, altered
+from pillarbox.protocols.kafka.groups import group_configs
 from pillarbox.protocols.kafka.messages.incremental_alter_configs import (
     AlterConfigsResource,
     AlterConfigsResourceResponse,
@@ -38,6 +41,7 @@ def _changed(settings: Mapping[str, str], resource: AlterConfigsResource) -> dic
             if config.value is None and config.config_operation != REMOVE
         ]
     )
-    return altered(
-        settings, ((config.name, config.config_operation, config.value) for config in resource.configs)
-    )
+    operations = ((config.name, config.config_operation, config.value) for config in resource.configs)
+    if resource.resource_type == GROUP:
+        return group_configs.altered(settings, operations)
+    return altered(settings, operations)

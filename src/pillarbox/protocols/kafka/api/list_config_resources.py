@@ -32,7 +32,7 @@ NAMES: Final[dict[int, Callable[[Call], Iterable[str]]]] = {
     BROKER: _nodes,
     LOGGERS: _nodes,
     CLIENT_METRICS: lambda call: (),
-    GROUP: lambda call: (),
+    GROUP: lambda call: call.head.groups.configs,
 }
 """The names of what has configs, by type."""
 

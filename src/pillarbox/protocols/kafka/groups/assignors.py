@@ -75,6 +75,47 @@ def ranges(wishes: Mapping[str, Wish], counts: Mapping[bytes, int]) -> dict[str,
     return {member_id: frozenset(parts) for member_id, parts in given.items()}
 
 
+def simple(wishes: Mapping[str, Wish], counts: Mapping[bytes, int]) -> dict[str, Parts]:
+    """Deal out for a share group, whose members may have the same partition: every member has one at least,
+    and every partition somebody, as evenly as that goes.
+
+    Where all want the same topics, these are dealt out together, else topic by topic.
+    """
+    given: dict[str, set[Part]] = {member_id: set() for member_id in sorted(wishes)}
+    alike = len({wish.topics for wish in wishes.values()}) <= 1
+    for topics in [sorted(counts)] if alike else [[topic] for topic in sorted(counts)]:
+        takers = {one: wish for one, wish in wishes.items() if wish.topics.intersection(topics)}
+        some = {topic: counts[topic] for topic in topics}
+        dealt = _shared(takers, some) if len(takers) > sum(some.values()) else uniform(takers, some)
+        for member_id, parts in dealt.items():
+            given[member_id] |= parts
+    return {member_id: frozenset(parts) for member_id, parts in given.items()}
+
+
+def _shared(wishes: Mapping[str, Wish], counts: Mapping[bytes, int]) -> dict[str, Parts]:
+    """One partition for each of more members than there are partitions; who has one keeps it if it may."""
+    loads = {(topic, number): 0 for topic, count in counts.items() for number in range(count)}
+    if not loads:
+        return {}
+    least, more = divmod(len(wishes), len(loads))
+    given: dict[str, Parts] = {}
+    for member_id in sorted(wishes):
+        for part in sorted(wishes[member_id].before & loads.keys()):
+            over = loads[part] >= least
+            if loads[part] < least + (over and more > 0):
+                loads[part] += 1
+                more -= over
+                given[member_id] = frozenset((part,))
+                break
+    heap = [(load, part) for part, load in loads.items()]
+    heapify(heap)
+    for member_id in sorted(wishes.keys() - given.keys()):
+        load, part = heappop(heap)
+        given[member_id] = frozenset((part,))
+        heappush(heap, (load + 1, part))
+    return given
+
+
 ASSIGNORS: Final[Mapping[str, Assignor]] = {"uniform": uniform, "range": ranges}
 """By name; the first is taken where nobody asks for one."""
 

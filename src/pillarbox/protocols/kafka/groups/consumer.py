@@ -183,10 +183,8 @@ class ConsumerHost(Protocol):
 
     @property
     def now_ms(self) -> int: ...
-    @property
-    def session_timeout_ms(self) -> int: ...
-    @property
-    def heartbeat_ms(self) -> int: ...
+    def session_timeout_ms(self, group: str) -> int: ...
+    def heartbeat_ms(self, group: str) -> int: ...
     @property
     def consumer_group_size_max(self) -> int: ...
     def alarm(self, group: ConsumerGroup, due_ms: int) -> None: ...
@@ -265,7 +263,9 @@ class ConsumerGroup:
     def _listen(self, member: ConsumerMember) -> None:
         """It is there: its silence begins anew."""
         classic = member.classic
-        session_ms = self._host.session_timeout_ms if classic is None else classic.session_timeout_ms
+        session_ms = (
+            self._host.session_timeout_ms(self.name) if classic is None else classic.session_timeout_ms
+        )
         member.silent_ms = self._host.now_ms + session_ms
         self._look_later()
 
@@ -366,7 +366,9 @@ class ConsumerGroup:
         now_ms = self._host.now_ms
         if member.pattern is None:
             member.matched = frozenset()
-        elif member.pattern.pattern != before or now_ms - member.matched_ms >= self._host.heartbeat_ms:
+        elif member.pattern.pattern != before or now_ms - member.matched_ms >= self._host.heartbeat_ms(
+            self.name
+        ):
             fits = member.pattern.fullmatch
             member.matched_ms = now_ms
             member.matched = frozenset(

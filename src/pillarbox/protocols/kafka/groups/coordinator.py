@@ -18,6 +18,7 @@ import msgspec
 from pillarbox.protocols.kafka.errors import ErrorCode
 from pillarbox.protocols.kafka.groups.classic import ClassicGroup
 from pillarbox.protocols.kafka.groups.consumer import Classic, ConsumerGroup, ConsumerMember, Topic
+from pillarbox.protocols.kafka.groups.group_configs import GroupConfigs
 from pillarbox.protocols.kafka.groups.mixed import ClassicSide, can_turn_new, known_parts
 from pillarbox.protocols.kafka.groups.offsets import Offsets
 from pillarbox.protocols.kafka.groups.records import (
@@ -26,20 +27,34 @@ from pillarbox.protocols.kafka.groups.records import (
     GROUPS,
     OFFSETS,
     PENDING,
+    SHARE_MEMBERS,
+    SHARE_PARTITIONS,
+    SHARES,
     Committed,
     ConsumersRecord,
     GroupRecord,
     MemberRecord,
+    SharePartitionRecord,
+    SharesRecord,
     consumer_member_key,
     consumers_key,
     decode_committed,
     decode_consumer_member,
     decode_consumers,
     decode_group,
+    decode_share_member,
+    decode_share_partition,
+    decode_shares,
     encode,
     group_key,
     parts_of,
+    share_member_key,
+    share_partition_key,
+    shares_key,
 )
+from pillarbox.protocols.kafka.groups.share import ShareGroup, ShareMember, ShareSettings
+from pillarbox.protocols.kafka.groups.share_partition import SharePartition
+from pillarbox.protocols.kafka.groups.share_sessions import ShareSessions
 from pillarbox.protocols.kafka.groups.subscription import (
     CONSUMER,
     assignment_bytes,
@@ -51,9 +66,11 @@ from pillarbox.protocols.kafka.offsets_topic import OffsetsTopic
 
 if TYPE_CHECKING:
     from pillarbox.broker.core import Core
+    from pillarbox.broker.partition import Partition
     from pillarbox.broker.topics import Topics
+    from pillarbox.protocols.kafka.groups.assignors import Part
 
-AnyGroup = TypeVar("AnyGroup", bound="ClassicGroup | ConsumerGroup")
+AnyGroup = TypeVar("AnyGroup", bound="ClassicGroup | ConsumerGroup | ShareGroup")
 
 
 class GroupSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,6 +91,12 @@ class GroupSettings(msgspec.Struct, frozen=True, kw_only=True):
     """`group.consumer.heartbeat.interval.ms`."""
     consumer_size_max: int = 2_147_483_647
     """`group.consumer.max.size`."""
+    share_size_max: int = 200
+    """`group.share.max.size`."""
+    share_deliveries_max: int = 5
+    """`group.share.delivery.count.limit`."""
+    share_locks_max: int = 2_000
+    """`group.share.partition.max.record.locks`: how much a group may have in flight in one partition."""
     retention_ms: int = 7 * 86_400_000
     """`offsets.retention.minutes`: from when on the group is empty."""
     retention_check_ms: int = 600_000
@@ -85,7 +108,7 @@ class Group(Protocol):
 
     name: str
     kind: str
-    """As ListGroups has it: "classic", "consumer"."""
+    """As ListGroups has it: "classic", "consumer", "share"."""
 
     @property
     def protocol_type(self) -> str | None: ...
@@ -116,6 +139,8 @@ class Groups:
         self._groups: dict[str, Group] = {}
         self._offsets: dict[str, Offsets] = {}
         self._offsets_topic = OffsetsTopic(core, topics)
+        self.configs = GroupConfigs(core, self.settings)
+        self.share_sessions = ShareSessions(self._release)
         self._restore()
         self._offsets_topic.write(self.all_offsets())
         core.scheduler.at(self.now_ms + self.settings.retention_check_ms, self)
@@ -186,6 +211,14 @@ class Groups:
             group = self._add(ConsumerGroup(name, self, epoch))
         return group if isinstance(group, ConsumerGroup) else None
 
+    def shares(self, name: str, *, create: bool = False) -> ShareGroup | None:
+        """The share group of this name, which may be made."""
+        group = self._groups.get(name)
+        if create and group is None:
+            group = self._add(ShareGroup(name, self))
+            self.keep_shares(group)
+        return group if isinstance(group, ShareGroup) else None
+
     def _turn_new(self, old: ClassicGroup) -> ConsumerGroup:
         """Make a consumer group of a classic one: its members stay what they are, and have what they had."""
         group = self._add(ConsumerGroup(old.name, self, old.generation))
@@ -245,7 +278,7 @@ class Groups:
         group.delete()
         del self._groups[name]
         self._offsets.pop(name).forget_all()
-        for key in (group_key(name), consumers_key(name)):
+        for key in (group_key(name), consumers_key(name), shares_key(name)):
             self._core.keep(key, None)
         return ErrorCode.NONE
 
@@ -263,13 +296,11 @@ class Groups:
     def group_size_max(self) -> int:
         return self.settings.size_max
 
-    @property
-    def session_timeout_ms(self) -> int:
-        return self.settings.consumer_session_timeout_ms
+    def session_timeout_ms(self, group: str) -> int:
+        return self.configs.number(group, "consumer.session.timeout.ms")
 
-    @property
-    def heartbeat_ms(self) -> int:
-        return self.settings.consumer_heartbeat_ms
+    def heartbeat_ms(self, group: str) -> int:
+        return self.configs.number(group, "consumer.heartbeat.interval.ms")
 
     @property
     def consumer_group_size_max(self) -> int:
@@ -300,6 +331,53 @@ class Groups:
     def keep_member(self, group: ConsumerGroup, member_id: str, member: ConsumerMember | None) -> None:
         value = None if member is None else encode(member.record())
         self._core.keep(consumer_member_key(group.name, member_id), value)
+
+    # --- what share groups ask: see `share.SharingHost` ----------------------------------------------
+
+    @property
+    def share_group_size_max(self) -> int:
+        return self.settings.share_size_max
+
+    @property
+    def deliveries_max(self) -> int:
+        return self.settings.share_deliveries_max
+
+    @property
+    def locks_max(self) -> int:
+        return self.settings.share_locks_max
+
+    def share_settings(self, name: str) -> ShareSettings:
+        return self.configs.share(name)
+
+    def partition(self, part: Part) -> Partition | None:
+        topic_id, number = part
+        topic = self._topics.by_id(topic_id)
+        return topic.partitions[number].partition if topic and number < len(topic.partitions) else None
+
+    def alarm_partition(self, partition: SharePartition, due_ms: int) -> None:
+        self._core.scheduler.at(due_ms, partition)
+
+    def keep_shares(self, group: ShareGroup) -> None:
+        self._core.keep(shares_key(group.name), encode(SharesRecord(group.epoch)))
+
+    def keep_share_member(self, group: ShareGroup, member_id: str, member: ShareMember | None) -> None:
+        value = None if member is None else encode(member.record())
+        self._core.keep(share_member_key(group.name, member_id), value)
+
+    def keep_share_partition(
+        self, group: ShareGroup, topic: str, number: int, kept: SharePartitionRecord | None
+    ) -> None:
+        value = None if kept is None else encode(kept)
+        self._core.keep(share_partition_key(group.name, topic, number), value)
+
+    def left(self, group: ShareGroup, member_id: str) -> None:
+        self.share_sessions.end((group.name, member_id))
+
+    def _release(self, name: str, member_id: str) -> None:
+        """A member's session has ended."""
+        group = self.shares(name)
+        if group is not None:
+            group.release(member_id)
 
     # --- time ----------------------------------------------------------------------------------------
 
@@ -342,6 +420,7 @@ class Groups:
             group = self._groups.get(str(parts_of(CONSUMER_MEMBERS, key)[0]))
             if isinstance(group, ConsumerGroup):
                 group.restore(decode_consumer_member(value))
+        self._restore_shares()
         for key, value in self._core.kept(OFFSETS):
             name, topic, partition = parts_of(OFFSETS, key)
             self._offsets_restored(str(name)).restore(str(topic), int(partition), decode_committed(value))
@@ -349,6 +428,23 @@ class Groups:
             name, producer_id, topic, partition = parts_of(PENDING, key)
             offsets = self._offsets_restored(str(name))
             offsets.restore_pending(int(producer_id), str(topic), int(partition), decode_committed(value))
+
+    def _restore_shares(self) -> None:
+        for key, value in self._core.kept(SHARES):
+            name = str(parts_of(SHARES, key)[0])
+            self._add(ShareGroup(name, self, decode_shares(value).epoch))
+        for key, value in self._core.kept(SHARE_PARTITIONS):
+            owner, topic, number = parts_of(SHARE_PARTITIONS, key)
+            group = self.shares(str(owner))
+            if group is not None:
+                group.restore_partition(str(topic), int(number), decode_share_partition(value))
+        for key, value in self._core.kept(SHARE_MEMBERS):
+            group = self.shares(str(parts_of(SHARE_MEMBERS, key)[0]))
+            if group is not None:
+                group.restore_member(decode_share_member(value))
+        for each in list(self._groups.values()):
+            if isinstance(each, ShareGroup):
+                each.restored()
 
     def _offsets_restored(self, name: str) -> Offsets:
         if name not in self._groups:

@@ -18,6 +18,10 @@ CONSUMER_MEMBERS: Final = "kafka/consumer-member/"
 OFFSETS: Final = "kafka/offset/"
 PENDING: Final = "kafka/pending-offset/"
 """Offsets that a transaction commits when it ends."""
+CONFIGS: Final = "kafka/group-config/"
+SHARES: Final = "kafka/share-group/"
+SHARE_MEMBERS: Final = "kafka/share-member/"
+SHARE_PARTITIONS: Final = "kafka/share-partition/"
 
 
 class MemberRecord(msgspec.Struct, frozen=True, array_like=True):
@@ -85,6 +89,37 @@ class Committed(msgspec.Struct, frozen=True, array_like=True):
     """Of which topic of that name: one that is made anew has no offsets."""
 
 
+class SharesRecord(msgspec.Struct, frozen=True, array_like=True):
+    """A share group; its members and partitions are kept one by one."""
+
+    epoch: int
+
+
+class ShareMemberRecord(msgspec.Struct, frozen=True, array_like=True):
+    """A member of a share group."""
+
+    id: str
+    rack_id: str | None
+    client_id: str
+    client_host: str
+    names: tuple[str, ...]
+    epoch: int
+    epoch_before: int
+    assigned: tuple[tuple[bytes, int], ...]
+
+
+class SharePartitionRecord(msgspec.Struct, frozen=True, array_like=True):
+    """How far a share group is in a partition."""
+
+    topic_id: bytes
+    start: int
+    """-1: it has not begun, and looks where to when somebody first asks for records."""
+    stretches: tuple[tuple[int, int, int, int], ...] = ()
+    """First and last offset, state, delivery count (`share_state.Kept`)."""
+    shown: int = -1
+    """The beginning as administrators are told it: that before the last answers."""
+
+
 def group_key(group: str) -> str:
     return GROUPS + key_of(group)
 
@@ -105,6 +140,22 @@ def pending_key(group: str, producer_id: int, topic: str, partition: int) -> str
     return PENDING + key_of(group, producer_id, topic, partition)
 
 
+def config_key(group: str) -> str:
+    return CONFIGS + key_of(group)
+
+
+def shares_key(group: str) -> str:
+    return SHARES + key_of(group)
+
+
+def share_member_key(group: str, member: str) -> str:
+    return SHARE_MEMBERS + key_of(group, member)
+
+
+def share_partition_key(group: str, topic: str, partition: int) -> str:
+    return SHARE_PARTITIONS + key_of(group, topic, partition)
+
+
 def parts_of(prefix: str, key: str) -> list[str | int]:
     """What such a key was made of."""
     parts: list[str | int] = msgspec.json.decode(key[len(prefix) :])
@@ -116,3 +167,7 @@ decode_group: Final = msgspec.msgpack.Decoder(GroupRecord).decode
 decode_committed: Final = msgspec.msgpack.Decoder(Committed).decode
 decode_consumers: Final = msgspec.msgpack.Decoder(ConsumersRecord).decode
 decode_consumer_member: Final = msgspec.msgpack.Decoder(ConsumerMemberRecord).decode
+decode_configs: Final = msgspec.msgpack.Decoder(dict[str, str]).decode
+decode_shares: Final = msgspec.msgpack.Decoder(SharesRecord).decode
+decode_share_member: Final = msgspec.msgpack.Decoder(ShareMemberRecord).decode
+decode_share_partition: Final = msgspec.msgpack.Decoder(SharePartitionRecord).decode

@@ -1,6 +1,6 @@
 """A group as people want to see it: who is in it, what each reads, how far it is behind.
 
-Both kinds of groups look alike here. *Lag* is what a partition has beyond the committed offset; of a
+All kinds of groups look alike here. *Lag* is what a partition has beyond the committed offset; of a
 partition of which nothing was committed, or that is not there any more, there is no lag to know, which is
 not the same as none. Not here: changing anything. Source: row K57; Kafka's `kafka-consumer-groups`.
 """
@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, NamedTuple
 from pillarbox.protocols.kafka.groups.classic import ClassicGroup
 from pillarbox.protocols.kafka.groups.consumer import ConsumerGroup, ConsumerMember, topics_by_id
 from pillarbox.protocols.kafka.groups.member import Member
+from pillarbox.protocols.kafka.groups.share import ShareGroup, ShareMember
 from pillarbox.protocols.kafka.groups.subscription import assignment_of, topics_of
 
 if TYPE_CHECKING:
     from pillarbox.broker.topics import Topics
     from pillarbox.engine.logs import PartitionLog
     from pillarbox.protocols.kafka.groups.coordinator import Groups
+    from pillarbox.protocols.kafka.groups.share_partition import SharePartition
 
 Assigned = Mapping[str, list[int]]
 """Partitions by topic."""
@@ -58,10 +60,14 @@ class Place(NamedTuple):
     stable: int | None
     """Where readers of committed records stop."""
     member: SeenMember | None
+    unsettled: int | None = None
+    """Of a share group, which settles records one by one: how many are not."""
 
     @property
     def lag(self) -> int | None:
         """Records that were not read; None: nobody knows."""
+        if self.unsettled is not None:
+            return self.unsettled
         return None if self.offset is None or self.end is None else max(0, self.end - self.offset)
 
 
@@ -70,7 +76,7 @@ class SeenGroup:
 
     def __init__(self, name: str, groups: Groups, topics: Topics) -> None:
         group = groups.get(name)
-        assert isinstance(group, ClassicGroup | ConsumerGroup), "the caller has seen it"
+        assert isinstance(group, ClassicGroup | ConsumerGroup | ShareGroup), "the caller has seen it"
         self.name = name
         self._group = group
         self._groups = groups
@@ -92,7 +98,7 @@ class SeenGroup:
     def protocol(self) -> str:
         """By what partitions are dealt out."""
         group = self._group
-        return group.assignor if isinstance(group, ConsumerGroup) else group.protocol_name or ""
+        return group.protocol_name or "" if isinstance(group, ClassicGroup) else group.assignor
 
     @property
     def state(self) -> str:
@@ -104,19 +110,19 @@ class SeenGroup:
 
     @property
     def generation(self) -> int:
-        """Rounds of a classic group, the epoch of the other kind."""
+        """Rounds of a classic group, the epoch of the other kinds."""
         group = self._group
-        return group.epoch if isinstance(group, ConsumerGroup) else group.generation
+        return group.generation if isinstance(group, ClassicGroup) else group.epoch
 
     @property
     def leader(self) -> str | None:
         """The member that deals out, in a classic group."""
-        return None if isinstance(self._group, ConsumerGroup) else self._group.leader
+        return self._group.leader if isinstance(self._group, ClassicGroup) else None
 
     @property
     def since_ms(self) -> int | None:
         """Since when it is in this state; None: of this kind nobody notes it."""
-        return None if isinstance(self._group, ConsumerGroup) else self._group.since_ms
+        return self._group.since_ms if isinstance(self._group, ClassicGroup) else None
 
     @property
     def member_count(self) -> int:
@@ -127,6 +133,8 @@ class SeenGroup:
         group = self._group
         if isinstance(group, ConsumerGroup):
             return [self._consumer(member) for member in group.members.values()]
+        if isinstance(group, ShareGroup):
+            return [self._sharer(group, member) for member in group.members.values()]
         return [self._member(group, member) for member in group.members.values()]
 
     def _member(self, group: ClassicGroup, member: Member) -> SeenMember:
@@ -155,8 +163,20 @@ class SeenGroup:
             member.client_host.lstrip("/"),
             sorted(member.topics),
             self._named(member.assigned),
-            member.silent_ms - self._groups.session_timeout_ms,
+            member.silent_ms - self._groups.session_timeout_ms(self.name),
             {"UNREVOKED": "revoke", "UNRELEASED": "release"}.get(member.state.name, ""),
+        )
+
+    def _sharer(self, group: ShareGroup, member: ShareMember) -> SeenMember:
+        return SeenMember(
+            member.id,
+            None,
+            member.client_id,
+            member.client_host.lstrip("/"),
+            list(member.names),
+            self._named(member.assigned),
+            member.silent_ms - group.settings.session_timeout_ms,
+            "",
         )
 
     def _named(self, parts: frozenset[tuple[bytes, int]]) -> Assigned:
@@ -166,12 +186,16 @@ class SeenGroup:
     @cached_property
     def places(self) -> list[Place]:
         """Every partition that it has committed for, or that a member reads, in order."""
+        group = self._group
         readers = {
             (topic, partition): member
             for member in self.members
             for topic, partitions in member.assigned.items()
             for partition in partitions
         }
+        if isinstance(group, ShareGroup):
+            parts = sorted(group.parts.values(), key=lambda one: one.place)
+            return [self._shared(one, readers.get(one.place)) for one in parts]
         committed = self._groups.offsets(self.name)
         wanted = {(topic, partition) for topic, partition, _ in committed} | readers.keys()
         return [self._place(*place, readers.get(place)) for place in sorted(wanted)]
@@ -196,6 +220,27 @@ class SeenGroup:
             None if log is None else log.committed,
             None if log is None else log.last_stable,
             reader,
+        )
+
+    @staticmethod
+    def _shared(one: SharePartition, reader: SeenMember | None) -> Place:
+        """A share group is where all before is settled; of what is beyond, its lag counts what is not.
+
+        Of several members that have the partition one is named.
+        """
+        partition = one.partition
+        log = None if partition is None else partition.log
+        return Place(
+            *one.place,
+            None if one.state is None else one.state.start,
+            -1,
+            "",
+            None,
+            None if log is None else log.offsets().start,
+            None if log is None else log.committed,
+            None if log is None else log.last_stable,
+            reader,
+            None if one.state is None or log is None else one.lag,
         )
 
     @property
