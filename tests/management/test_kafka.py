@@ -28,6 +28,8 @@ from bench.peers import await_true
 from pillarbox import Broker, ManualClock
 from pillarbox.clock import SystemClock
 from tests.management.http import Client, client
+from tests.protocols.kafka.asking import Asking
+from tests.protocols.kafka.test_shares import Member, configure
 
 TIMEOUT_S = 20
 TOPIC = "kafka/topics/orders"
@@ -296,6 +298,35 @@ def test_questions_for_records_that_make_no_sense_are_refused(
 
 
 # --- groups ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.row("K56", "K57")
+def test_share_group_looks_as_others_do_and_is_reset_and_deleted(broker: Broker, api: Client) -> None:
+    """By the protocol itself: no client in Python knows share groups."""
+    api.request("PUT", TOPIC, {"partitions": 1})
+    for _ in range(3):
+        produce(broker, "orders", [b"x"])
+    with Asking(broker.kafka_bootstrap) as asking:
+        configure(asking, "billing", share_auto_offset_reset="earliest")
+        member = Member(asking, group="billing", topic="orders")
+        assert member.got() == [(0, 2, 1)]
+        assert member.settle((1, 1, [1])) == 0
+        shown = api.get(GROUP)
+        facts = ("type", "state", "protocol", "members", "lag", "committed")
+        assert [shown[each] for each in facts] == ["share", "Stable", "simple", 1, 2, 0]
+        (one,) = shown["member_details"]
+        assert (one["member_id"], one["topics"], one["partitions"]) == (member.id, ["orders"], 1)
+        assert findings(api)["behind"].startswith("orders/0 is 2 behind; read by asking")
+        assert api.request("PUT", f"{GROUP}/offsets", {"topic": "orders", "to": "latest"}).status == 400
+        member.beat(member_epoch=-1)
+        assert findings(api)["no-member"] == "nobody is in it: 2 records wait"
+        answer = api.request("PUT", f"{GROUP}/offsets", {"topic": "orders", "to": "offset", "offset": 1})
+        assert [(one["committed_offset"], one["lag"]) for one in answer.document] == [(1, 2)]
+        again = Member(asking, "two", "billing", topic="orders")
+        assert again.got() == [(1, 2, 1)]
+        again.beat(member_epoch=-1)
+        assert api.request("DELETE", GROUP).status == 204
+        assert api.get("kafka/groups") == []
 
 
 @pytest.mark.row("K57")

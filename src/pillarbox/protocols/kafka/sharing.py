@@ -7,6 +7,7 @@ record (`groups.share_state`), what is fetched (`api.share_fetch`). Source: KIP-
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from pillarbox.protocols.kafka.errors import ErrorCode, Refused
@@ -91,11 +92,12 @@ class Sharing:
         fault = self.fault(part)
         if fault or self.group is None:
             return fault, None
-        replies = replies_of(batches, renews=self.renews)
+        share = self.group.parts[part]
+        replies = replies_of(batches, share.in_flight, renews=self.renews)
         if replies is None:
             return ErrorCode.INVALID_REQUEST, None
         try:
-            lasting = self.group.parts[part].settle(self.member_id, replies)
+            lasting = share.settle(self.member_id, replies)
         except NotHeld as refused:
             return ErrorCode.INVALID_RECORD_STATE, str(refused)
         except NotFetched as refused:
@@ -104,8 +106,11 @@ class Sharing:
         return ErrorCode.NONE, None
 
 
-def replies_of(batches: Sequence[Batch], *, renews: bool) -> list[Reply] | None:
-    """What batches say, with neighbours that say the same as one; None: they are no valid answer."""
+def replies_of(batches: Sequence[Batch], in_flight: range, *, renews: bool) -> list[Reply] | None:
+    """What batches say, with neighbours that say the same as one; None: they are no valid answer.
+
+    What is told record by record outside of what is in flight is told as one: it is refused, or passed over.
+    """
     replies: list[Reply] = []
     end = -1
     for batch in batches:
@@ -119,12 +124,17 @@ def replies_of(batches: Sequence[Batch], *, renews: bool) -> list[Reply] | None:
         if Answer.RENEW in kinds and not renews:
             return None
         end = last
-        if len(kinds) == 1:
+        if len(kinds) > 1 and first < in_flight.start:
+            before = min(in_flight.start, last + 1) - first
+            replies.append(Reply(first, first + before - 1, kinds[0]))
+            first, kinds = first + before, kinds[before:]
+        if not kinds:
+            continue
+        if len(kinds) == 1 or last >= in_flight.stop:
             replies.append(Reply(first, last, kinds[0]))
             continue
-        begin = 0
-        for index in range(1, len(kinds) + 1):
-            if index == len(kinds) or kinds[index] != kinds[begin]:
-                replies.append(Reply(first + begin, first + index - 1, kinds[begin]))
-                begin = index
+        for kind, alike in groupby(kinds):
+            count = sum(1 for _ in alike)
+            replies.append(Reply(first, first + count - 1, kind))
+            first += count
     return replies

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 from hypothesis import given, settings, strategies
 
-from pillarbox.protocols.kafka.groups.assignors import ASSIGNORS, NO_PARTS, Parts, Wish, ranges, uniform
+from pillarbox.protocols.kafka.groups.assignors import (
+    ASSIGNORS,
+    NO_PARTS,
+    Parts,
+    Wish,
+    ranges,
+    simple,
+    uniform,
+)
 
 pytestmark = pytest.mark.row("K55")
 
@@ -94,3 +104,51 @@ def test_range_cuts_topics_of_the_same_size_at_the_same_places() -> None:
     given = ranges(wishes(m2=[A, B], m1=[A, B]), {A: 3, B: 3})
     assert given["m1"] == {(A, 0), (A, 1), (B, 0), (B, 1)}
     assert given["m2"] == {(A, 2), (B, 2)}
+
+
+# --- share groups -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.row("K56")
+@settings(max_examples=150, deadline=None)
+@given(data=strategies.data())
+def test_members_of_a_share_group_have_something_each_and_all_partitions_somebody(
+    data: strategies.DataObject,
+) -> None:
+    members = data.draw(strategies.integers(0, 9))
+    counts = data.draw(strategies.dictionaries(strategies.sampled_from(TOPICS), strategies.integers(1, 4)))
+    alike = data.draw(strategies.booleans())
+    some = strategies.sets(strategies.sampled_from(TOPICS))
+    topics = data.draw(some)
+    wanted = {
+        f"m{number}": Wish(frozenset(topics if alike else data.draw(some)), NO_PARTS)
+        for number in range(members)
+    }
+    given = simple(wanted, counts)
+    assert given.keys() == wanted.keys()
+    for member, wish in wanted.items():
+        there = wish.topics & counts.keys()
+        assert bool(given[member]) == bool(there)
+        assert {topic for topic, _ in given[member]} <= there
+    somebodys = frozenset[bytes]().union(*(wish.topics for wish in wanted.values())) & counts.keys()
+    due = {(topic, number) for topic in somebodys for number in range(counts[topic])}
+    assert frozenset[tuple[bytes, int]]().union(*given.values()) == due
+    if alike and due:
+        takers = Counter(part for parts in given.values() for part in parts)
+        assert max(takers.values()) - min(takers.values()) <= 1
+        loads = [len(parts) for parts in given.values()]
+        assert max(loads) - min(loads) <= 1
+
+
+@pytest.mark.row("K56")
+def test_members_of_a_share_group_keep_what_they_have() -> None:
+    counts = {A: 2}
+    before = wishes(a=[A], b=[A], c=[A], d=[A])
+    given = simple(before, counts)
+    assert simple(again(before, given), counts) == given
+    kept = again(before, given)
+    del kept["a"]
+    after = simple(kept, counts)
+    assert [after[name] for name in "bcd"] == [given[name] for name in "bcd"]
+    grown = simple(again(before, given), {A: 3})
+    assert sum(grown[name] == given[name] for name in "abcd") >= 2

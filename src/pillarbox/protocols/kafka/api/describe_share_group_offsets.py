@@ -45,6 +45,7 @@ def _describe(
             f"Group {name} is not a share group." if other else f"Group {name} not found."
         )
     elif asked.topics is None:
+        group.forget_gone()
         names = sorted({one.topic for one in group.parts.values()})
         response.topics = [
             _topic(call, group, topic, (one.part[1] for one in group.of_topic(topic)))

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections import deque
 from functools import partial
+from struct import Struct
 from typing import TYPE_CHECKING, Final
 
 from pillarbox.engine.logs import OffsetOutOfRange
@@ -28,7 +29,7 @@ from pillarbox.protocols.kafka.messages.share_fetch import (
     ShareFetchResponse,
 )
 from pillarbox.protocols.kafka.sharing import Sharing
-from pillarbox.store.batch import read_header
+from pillarbox.store.batch import LENGTH_END, read_header
 from pillarbox.store.producers import is_aborted
 
 if TYPE_CHECKING:
@@ -46,6 +47,11 @@ BYTES_MAX: Final = 57_671_680
 LOOKED_BYTES: Final = 1 << 20
 """How much of one partition is read at once: its batches are looked at one by one."""
 
+LAST_DELTA_AT: Final = 23
+"""Where a batch says how far its last offset is from its first."""
+_BASE_AND_LENGTH: Final = Struct(">qi")
+_LAST_DELTA: Final = Struct(">i")
+
 
 def answer(call: Call, request: ShareFetchRequest) -> ShareFetchResponse | None:
     has_acks = any(each.acknowledgement_batches for topic in request.topics for each in topic.partitions)
@@ -58,6 +64,33 @@ def answer(call: Call, request: ShareFetchRequest) -> ShareFetchResponse | None:
         return ShareFetchResponse(error_code=refused.code, error_message=refused.text)
     ShareFetching(call, request, sharing).begin()
     return None
+
+
+class Batches:
+    """Where the batch with an offset ends, in bytes of whole batches. Looks at each once, up to the one asked
+    for: offsets have to be asked for in order."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._next = 0
+        self._last = -1
+
+    def __repr__(self) -> str:
+        return f"<Batches at {self._next} of {len(self._data)}>"
+
+    def last_offset(self, offset: int) -> int:
+        """Its last offset."""
+        self.end(offset)
+        return max(self._last, offset)
+
+    def end(self, offset: int) -> int:
+        """Its last byte and one."""
+        data = self._data
+        while self._last < offset and self._next < len(data):
+            base, length = _BASE_AND_LENGTH.unpack_from(data, self._next)
+            self._last = base + _LAST_DELTA.unpack_from(data, self._next + LAST_DELTA_AT)[0]
+            self._next += length + LENGTH_END
+        return self._next
 
 
 class ShareFetching:
@@ -208,13 +241,13 @@ class ShareFetching:
         group = self._sharing.group
         if group is not None and group.settings.committed_only:
             share.skip(_aborted(data, partition.log, found))
-        request = self._request
+        request, batches = self._request, Batches(data)
         given = share.acquire(
             self._sharing.member_id,
             offset,
             found.offset_next,
             request.max_records - self._count,
-            _same if request.share_acquire_mode == EXACT else partial(_end_of_batch, data),
+            _same if request.share_acquire_mode == EXACT else batches.last_offset,
         )
         if not given:
             if state.next_offset != offset:
@@ -222,7 +255,7 @@ class ShareFetching:
             return
         told = self._about(part)
         told.acquired_records = [AcquiredRecords(*one) for one in given]
-        told.records = data[: _end_of_bytes(data, given[-1].last)]
+        told.records = data[: batches.end(given[-1].last)]
         self._count += sum(one.last - one.first + 1 for one in given)
         self._size += len(told.records)
         for traffic in (partition.traffic, partition.all_traffic):
@@ -288,28 +321,6 @@ class ShareFetching:
 
 def _same(offset: int) -> int:
     return offset
-
-
-def _end_of_batch(data: bytes, offset: int) -> int:
-    """The last offset of the batch with this one."""
-    at = 0
-    while at < len(data):
-        header = read_header(data, at)
-        if header.next_offset > offset:
-            return header.next_offset - 1
-        at += header.size
-    return offset
-
-
-def _end_of_bytes(data: bytes, offset: int) -> int:
-    """Where the bytes end of the batch with this offset."""
-    at = 0
-    while at < len(data):
-        header = read_header(data, at)
-        at += header.size
-        if header.next_offset > offset:
-            break
-    return at
 
 
 def _aborted(data: bytes, log: PartitionLog, found: Slice) -> list[tuple[int, int]]:

@@ -92,6 +92,8 @@ def _refused(call: Call, request: TxnOffsetCommitRequest) -> ErrorCode:
         return group.check_commit(request.member_id, request.group_instance_id, request.generation_id)
     if group is None:
         groups.classic(request.group_id, create=True)
+    elif group.kind == "share":
+        return ErrorCode.GROUP_ID_NOT_FOUND
     return ErrorCode.NONE
 
 

@@ -83,7 +83,8 @@ def simple(wishes: Mapping[str, Wish], counts: Mapping[bytes, int]) -> dict[str,
     """
     given: dict[str, set[Part]] = {member_id: set() for member_id in sorted(wishes)}
     alike = len({wish.topics for wish in wishes.values()}) <= 1
-    for topics in [sorted(counts)] if alike else [[topic] for topic in sorted(counts)]:
+    somebodys = sorted(counts.keys() & frozenset[bytes]().union(*(wish.topics for wish in wishes.values())))
+    for topics in [somebodys] if alike else [[topic] for topic in somebodys]:
         takers = {one: wish for one, wish in wishes.items() if wish.topics.intersection(topics)}
         some = {topic: counts[topic] for topic in topics}
         dealt = _shared(takers, some) if len(takers) > sum(some.values()) else uniform(takers, some)

@@ -116,6 +116,11 @@ class SharePartition:
         host = self._host
         return ShareState(start, deliveries_max=host.deliveries_max, locks_max=host.locks_max)
 
+    @property
+    def in_flight(self) -> range:
+        """Offsets that somebody has or had, from the first that is not settled on."""
+        return range(0) if self.state is None else range(self.state.start, self.state.end)
+
     # --- records out, answers in ---------------------------------------------------------------------
 
     def acquire(

@@ -273,9 +273,7 @@ class ShareState:
         if last >= self.end:
             text = "Batch record not found. The last offset in request is past acquired records."
             raise NotFetched(text)
-        for one in self._stretches[self._index(first) :]:
-            if one.first > last:
-                break
+        for one in self._stretches[self._index(first) : self._index(last) + 1]:
             if one.state is not ACQUIRED:
                 raise NotHeld("The batch cannot be acknowledged. The batch is not in the acquired state.")
             if one.member != member:
@@ -376,13 +374,7 @@ class ShareState:
             return []
         self._split(first)
         self._split(last + 1)
-        begin = self._index(first)
-        found = []
-        for one in self._stretches[begin:]:
-            if one.first > last:
-                break
-            found.append(one)
-        return found
+        return self._stretches[self._index(first) : self._index(min(last, self.end - 1)) + 1]
 
     def _tidy(self) -> None:
         """Join what is alike, and move `start` over what is settled."""
