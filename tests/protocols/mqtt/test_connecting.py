@@ -6,6 +6,8 @@ import pytest
 from msgspec.structs import replace
 
 from pillarbox import Broker
+from pillarbox.app import Server
+from pillarbox.broker.administration import put_global_parameter
 from pillarbox.broker.auth import Permission
 from pillarbox.protocols.mqtt.packets import (
     Answer,
@@ -98,6 +100,32 @@ def test_the_virtual_host_may_stand_before_the_user_name(broker: Broker, talk: T
     there.subscribe("t")
     here.publish("t", qos=1)
     assert there.hears_nothing()
+
+
+@pytest.mark.row("R97")
+@pytest.mark.parametrize("named", [True, False])
+def test_port_may_say_which_virtual_host_it_is(broker: Broker, talk: Talk, named: bool) -> None:
+    """`mqtt_port_to_vhost_mapping`; a virtual host before the name goes before it."""
+
+    def prepare(server: Server) -> None:
+        for vhost in ("shop", "other"):
+            server.core.add_vhost(vhost)
+            server.core.set_permission(Permission("guest", vhost, ".*", ".*", ".*"))
+        ports = {str(broker.mqtt_port): "shop", "1": "other"}
+        put_global_parameter(server.core, "mqtt_port_to_vhost_mapping", ports)
+
+    def entered(server: Server) -> list[str]:
+        return [session.vhost.name for session in server.core.sessions]
+
+    broker.call(prepare)
+    said = {"username": "guest", "password": b"guest"} if named else {}
+    talk("a", **said)
+    assert broker.call(entered) == ["shop"]
+    talk("b", username="other:guest", password=b"guest")
+    assert broker.call(entered) == ["shop", "other"]
+    broker.call(lambda server: put_global_parameter(server.core, "mqtt_port_to_vhost_mapping", ["nonsense"]))
+    talk("c", **said)
+    assert broker.call(entered) == ["shop", "other", "/"]
 
 
 @pytest.mark.parametrize("version", [4, 5])

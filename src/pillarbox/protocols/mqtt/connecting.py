@@ -32,6 +32,9 @@ CLIENT_ID_MAX: Final = 200
 RECEIVE_MAX: Final = 65_535
 """What a client takes at a time that does not say it."""
 
+PORTS_TO_VHOSTS: Final = "mqtt_port_to_vhost_mapping"
+"""The global parameter with the virtual host of each port, as RabbitMQ calls it: `{"1883": "shop"}`."""
+
 _log = logging.getLogger("pillarbox.mqtt")
 
 
@@ -143,7 +146,7 @@ def _identify(connection: Connection, packet: Connect) -> Who:
             )
         except BrokerError as error:
             raise Refused(ReasonCode.BAD_USER_NAME_OR_PASSWORD, error.text) from None
-        return Who(stranger, settings.vhost)
+        return Who(stranger, _vhost_of_port(connection))
     vhost, name = _vhost_and_name(connection, packet.username)
     user = core.users.authenticate(name, packet.password or b"")
     if user is None:
@@ -157,7 +160,15 @@ def _vhost_and_name(connection: Connection, username: str) -> tuple[str, str]:
     vhost, colon, name = username.rpartition(":")
     if colon and vhost in connection.head.core.vhosts:
         return vhost, name
-    return connection.head.settings.vhost, username
+    return _vhost_of_port(connection), username
+
+
+def _vhost_of_port(connection: Connection) -> str:
+    """The virtual host of those who name none: that of the port, where operators have said so."""
+    head = connection.head
+    ports = head.core.global_parameters.get(PORTS_TO_VHOSTS)
+    vhost = ports.get(str(connection.addresses[3])) if isinstance(ports, dict) else None
+    return vhost if isinstance(vhost, str) else head.settings.vhost
 
 
 def _expiry_s(packet: Connect, longest_s: int) -> int:
