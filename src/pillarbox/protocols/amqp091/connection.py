@@ -64,6 +64,9 @@ BACKLOG_BYTES = 1 << 20
 """Body bytes handed out and not yet written after which consumers of this connection get no more, and
 basic.get waits."""
 
+IMPERSONATOR = "impersonator"
+"""The tag of users who may publish messages whose `user_id` is somebody else's."""
+
 PAYLOAD_MIN = {1: 4, 2: 14, 3: 0, 8: 0}
 """Types of frames, with the least that must be in one: a method's id, a content header without properties."""
 
@@ -693,7 +696,7 @@ class Connection:
     def examine(self, properties: bytes) -> Facts:
         """The facts of a property list, kept for the next message that has the same."""
         assert self.user is not None
-        facts = examine(properties, self.user.name)
+        facts = examine(properties, None if IMPERSONATOR in self.user.tags else self.user.name)
         if self.settings.interceptors and facts.fault is None:
             facts = msgspec.structs.replace(facts, special=True, has_headers=True, intercepted=True)
         self.unshared_bytes += len(properties)

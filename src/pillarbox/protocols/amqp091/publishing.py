@@ -89,14 +89,15 @@ class Facts(msgspec.Struct, frozen=True, eq=False):
     """Reply code and text with which such a message is refused."""
 
 
-def examine(properties: bytes, user: str) -> Facts:
-    """The facts of a property list that this user publishes; faults are facts too."""
+def examine(properties: bytes, user: str | None) -> Facts:
+    """The facts of a property list that this user publishes (None: one who may say who it was); faults are
+    facts too."""
     try:
         wire.demand_few_headers(properties)
         found = wire.scan(properties)
     except wire.WireError as error:
         return Facts(special=True, fault=(error.code, error.detail))
-    if found.user_id is not None and found.user_id != user.encode():
+    if found.user_id is not None and user is not None and found.user_id != user.encode():
         claimed = found.user_id.decode("utf-8", "replace")
         text = f"user_id property set to '{claimed}' but authenticated user was '{user}'"
         return Facts(special=True, fault=(406, text))
