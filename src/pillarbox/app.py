@@ -27,10 +27,12 @@ from pillarbox.engine.base import Journal, JournalListener, Recovery, Snapshot
 from pillarbox.engine.logs import Logs
 from pillarbox.errors import StartupError
 from pillarbox.net.driver import Driver
+from pillarbox.net.outgoing import Dialer
 from pillarbox.net.ticker import Ticker
 from pillarbox.ops.garbage import Collector
 from pillarbox.ops.ports import OperatorPort, operator_ports
 from pillarbox.ops.resources import Watch, machine_bytes, process_bytes, watermark_bytes
+from pillarbox.ops.shovel.shovels import Shovels
 from pillarbox.profiles import PROFILES, release
 
 if TYPE_CHECKING:
@@ -145,6 +147,7 @@ class Server:
         self._all_closed: asyncio.Event | None = None
         self._keys: KeyRing | None = None
         """Of those who may sign tokens."""
+        self.shovels: Shovels
 
     # --- start ---------------------------------------------------------------------------------------
 
@@ -157,6 +160,7 @@ class Server:
             self._make_core(loop, recovery)
             await self._take_tokens()
             await self._listen(loop)
+            self.shovels.start()
         except BaseException:
             await self._abandon()
             raise
@@ -230,6 +234,8 @@ class Server:
             after=self._after_turn,
             failed=lambda: core.failed(DEFECT),
         )
+        dialer = Dialer(self._make_local_driver)
+        self.shovels = Shovels(core, self.ticker.begin, self.clock.now_ms, dialer)
         core.restore(recovery)
         if not core.vhosts:
             core.add_vhost(config.default_vhost)
@@ -371,21 +377,33 @@ class Server:
             by_name=sni_files(config.tls_sni),
         )
 
-    def _connect_locally(
-        self, settings: Settings
-    ) -> Callable[[Principal, Callable[[], None]], AmqpConnection]:
+    def _connect_locally(self, settings: Settings) -> Callable[..., AmqpConnection]:
         """What makes connections without a socket, for users who are logged in already."""
         from pillarbox.protocols.amqp091.connection import Connection as AmqpConnection
 
         local = copy.copy(settings)
         local.mechanisms, local.loopback_users, local.connection_max = ("EXTERNAL",), (), 0
 
-        def connect(user: Principal, on_output: Callable[[], None]) -> AmqpConnection:
-            connection = AmqpConnection(self.core, local, peer="management", on_output=on_output)
+        def connect(
+            user: Principal, on_output: Callable[[], None], peer: str = "management"
+        ) -> AmqpConnection:
+            connection = AmqpConnection(self.core, local, peer=peer, on_output=on_output)
             connection.certificate_user, connection.known = user.name, user
             return connection
 
         return connect
+
+    def _make_local_driver(self, user: Principal, name: str) -> Driver:
+        """Our end of a connection that this broker opens to itself, for somebody who is logged in."""
+        from pillarbox.protocols.amqp091.head import settings_of
+
+        connect = self._connect_locally(settings_of(self.core, self.config))
+        return Driver(
+            self.ticker,
+            lambda _, loopback, on_output: connect(user, on_output, name),
+            on_opened=self._driver_opened,
+            on_closed=self._driver_closed,
+        )
 
     async def _listen_for_operators(self, loop: asyncio.AbstractEventLoop, settings: Settings) -> None:
         """Management API and page, and metrics: each on a port of its own."""
@@ -401,6 +419,7 @@ class Server:
             version=core.profile.version,
             started_ms=self.clock.now_ms(),
             spoken=self.spoken,
+            shovels=self.shovels,
         )
         pace = Pace()
         sampler = self.sampler = Sampler(core)
@@ -583,6 +602,7 @@ class Server:
 
     async def stop(self) -> None:
         """Tell clients, let what was accepted reach the disk, write a checkpoint, unlock the folder."""
+        await self.shovels.stop()
         for listener in self._listeners:
             listener.close()
         self._all_closed = asyncio.Event()

@@ -248,8 +248,8 @@ def test_import_says_which_entry_is_wrong(document: Any, told: str) -> None:
             "bindings[0] is left out: no queue 'gone' in vhost '/'",
         ),
         (
-            {"parameters": [{"vhost": "/", "component": "federation-upstream", "name": "s", "value": {}}]},
-            "parameters[0] (s) is left out: parameters of the component 'federation-upstream' have no effect yet",
+            {"parameters": [{"vhost": "/", "component": "federation", "name": "s", "value": {}}]},
+            "parameters[0] (s) is left out: parameters of the component 'federation' have no effect yet",
         ),
     ],
     ids=str,

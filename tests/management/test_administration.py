@@ -136,7 +136,7 @@ REFUSED = [
         "parameters/shovel/%2F/x",
         {"value": {}},
         400,
-        "component shovel not found\nPillarbox has no shovels",
+        "Must specify 'src-exchange' or 'src-queue'\nKey \"dest-uri\" not found in x\nKey \"src-uri\" not",
     ),
     ("PUT", "parameters/federation-upstream/%2F/x", {"value": {}}, 400, "Pillarbox has no federation"),
     ("PUT", "global-parameters/big", {"value": 1 << 64}, 400, "the number 18446744073709551616 is too large"),

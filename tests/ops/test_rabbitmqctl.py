@@ -176,8 +176,8 @@ def test_parts_of_pillarbox_are_enabled_and_others_are_not_there() -> None:
     env = {**os.environ, "PILLARBOX_URL": f"http://{HOST}:{port}"}
     done = run(env, "rabbitmq-plugins", "enable", "--offline", "rabbitmq_management")
     assert (done.returncode, done.stderr) == (0, "")
-    done = run(env, "rabbitmq-plugins", "enable", "rabbitmq_shovel")
-    assert (done.returncode, done.stderr) == (69, "Error:\nPillarbox does not have rabbitmq_shovel\n")
+    done = run(env, "rabbitmq-plugins", "enable", "rabbitmq_federation")
+    assert (done.returncode, done.stderr) == (69, "Error:\nPillarbox does not have rabbitmq_federation\n")
     assert "rabbitmq_management\n" in run(env, "rabbitmq-plugins", "list", "-q", "-m").stdout
 
 

@@ -82,6 +82,7 @@ SECTIONS = (
             "vhost-limits": "Limits of virtual hosts.",
             "user-limits": "Limits of users.",
             "parameters": "Runtime parameters of virtual hosts.",
+            "shovels": "Shovels, which move messages between brokers: what they do.",
             "global-parameters": "Runtime parameters of the whole broker.",
             "topics": "Kafka's topics: list, create, alter, delete, and a look at their records.",
             "groups": "Groups of Kafka's consumers: their lag and why, resets, deletion.",

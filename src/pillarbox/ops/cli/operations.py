@@ -526,6 +526,7 @@ def _limits(owner: str, columns: str, of_all: bool) -> tuple[Operation, ...]:
 
 
 _PARAMETER = "/parameters/{component}/{vhost}/{name}"
+_SHOVEL = "/shovels/vhost/{vhost}/{name}"
 _VALUE = argument("value", "The value.", kind=Kind.JSON)
 
 RULES = (
@@ -558,6 +559,33 @@ RULES = (
         "DELETE",
         _PARAMETER,
         done="parameter {name} is deleted",
+    ),
+    Operation(
+        "shovels",
+        "list",
+        "List the shovels.",
+        "GET",
+        "/shovels/{vhost}",
+        columns="vhost name state reason src_uri src_queue src_exchange dest_uri dest_queue dest_exchange",
+        path_of_all="/shovels",
+        details="They are set as parameters of the component shovel.",
+    ),
+    Operation("shovels", "show", "Show what a shovel does.", "GET", _SHOVEL),
+    Operation(
+        "shovels",
+        "restart",
+        "Let a shovel begin anew.",
+        "DELETE",
+        f"{_SHOVEL}/restart",
+        done="shovel {name} begins anew",
+    ),
+    Operation(
+        "shovels",
+        "delete",
+        "End a shovel and delete its parameter.",
+        "DELETE",
+        _SHOVEL,
+        done="shovel {name} is deleted",
     ),
     Operation(
         "global-parameters",

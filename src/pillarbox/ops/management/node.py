@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pillarbox.ops.management.local_client import Connect
     from pillarbox.ops.management.tracing import Traces
     from pillarbox.ops.resources import Watch
+    from pillarbox.ops.shovel.shovels import Shovels
     from pillarbox.protocols.registry import Spoken
 
 NODE_NAME = "pillarbox@localhost"
@@ -52,6 +53,7 @@ class Node:
         version: str,
         started_ms: int,
         spoken: Mapping[str, Spoken],
+        shovels: Shovels,
     ) -> None:
         self.config = config
         self.connect = connect
@@ -63,6 +65,7 @@ class Node:
         self.started_ms = started_ms
         self.spoken = spoken
         """Protocols for which a port is open, by name."""
+        self.shovels = shovels
         self.listeners: list[Bound] = []
         self.gauges = Gauges()
         self.traces: Traces

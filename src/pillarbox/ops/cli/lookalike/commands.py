@@ -13,7 +13,7 @@ from typing import Any
 
 from pillarbox.ops.api_client import ApiError
 from pillarbox.ops.cli.files import OWNER_ONLY, STANDARD, read_json, write_whole
-from pillarbox.ops.cli.lookalike import diagnostics, listings, plugins, streams, watermarks
+from pillarbox.ops.cli.lookalike import diagnostics, listings, plugins, shovels, streams, watermarks
 from pillarbox.ops.cli.lookalike.arguments import (
     EXIT_DATA,
     EXIT_NO_USER,
@@ -384,6 +384,7 @@ CTL = (
     Command("set_cluster_name", "<name>", "Setting cluster name to {name} ...",
             _request("PUT", "/cluster-name", _same("name"))),
     Command("enable_feature_flag", "<flag>", "Enabling all feature flags ...", _enable_feature_flag),
+    *shovels.COMMANDS,
     *listings.COMMANDS,
     *diagnostics.NODE,
 )  # fmt: skip

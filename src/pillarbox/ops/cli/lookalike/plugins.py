@@ -22,6 +22,8 @@ PARTS = (
     "rabbitmq_random_exchange",
     "rabbitmq_recent_history_exchange",
     "rabbitmq_sharding",
+    "rabbitmq_shovel",
+    "rabbitmq_shovel_management",
 )
 """The plugins whose work Pillarbox does. A new protocol or exporter adds its own."""
 

@@ -38,7 +38,6 @@ CLUSTER_NAME = "cluster_name"
 
 _NO_FEDERATION = "Pillarbox has no federation: a client that consumes there and publishes here does it\n"
 INSTEAD = {
-    "shovel": "Pillarbox has no shovels: POST /api/queues/VHOST/QUEUE/move moves what is in a queue\n",
     "federation-upstream": _NO_FEDERATION,
     "federation-upstream-set": _NO_FEDERATION,
 }
