@@ -13,6 +13,8 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing as mp
+import os
+import selectors
 import socket
 import struct
 import time
@@ -24,6 +26,8 @@ from bench.machine import cpu_s, rss_peak_mb
 HOST = "127.0.0.1"
 READ_SIZE = 1 << 20
 STALLED_S = 60.0
+COUNTERS_MAX = 4
+"""Processes with subscribers of QoS 0."""
 context = mp.get_context("fork")
 
 
@@ -45,6 +49,8 @@ class Load:
     """Messages of QoS 1 and 2 on their way from a publisher."""
     batch: int = 50
     """Messages in one write."""
+    reads: int = 1
+    """0: subscribers subscribe, and then read nothing."""
 
 
 def text(value: str) -> bytes:
@@ -61,6 +67,7 @@ def packet(first: int, fields_: bytes) -> bytes:
 
 
 def connect(port: int, name: str) -> socket.socket:
+    """Log in. A name is used once: some brokers are slow to notice that its last client is gone."""
     sock = socket.create_connection((HOST, port), timeout=STALLED_S)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.sendall(packet(0x10, text("MQTT") + b"\x04\x02\x00\x00" + text(name)))
@@ -80,7 +87,7 @@ def read_exactly(sock: socket.socket, count: int) -> bytes:
 
 def publish(port: int, number: int, load: Load, start: Any, done: Any) -> None:
     """Publish everything; with QoS 1 and 2 see every exchange through."""
-    sock = connect(port, f"publisher-{number}")
+    sock = connect(port, f"publisher-{os.getpid()}")
     payload = bytes(load.size)
     head = text("load/topic")
     if not load.qos:
@@ -117,27 +124,59 @@ def publish(port: int, number: int, load: Load, start: Any, done: Any) -> None:
 
 def stay(sock: socket.socket) -> None:
     """Stay until the measurement is over: the parent kills us."""
+    sock.settimeout(None)
     while sock.recv(READ_SIZE):
         pass
 
 
-def subscribe(port: int, number: int, load: Load, total: int, ready: Any, done: Any) -> None:
-    """Count what comes, and answer it."""
-    sock = connect(port, f"subscriber-{number}")
+def subscribed(port: int, number: int, load: Load) -> socket.socket:
+    sock = connect(port, f"subscriber-{os.getpid()}-{number}")
     sock.sendall(packet(0x82, b"\x00\x01" + text("load/+") + bytes([load.qos])))
     read_exactly(sock, 5)
-    ready.put(number)
-    size = len(packet(0x30, text("load/topic") + bytes(load.size) + (b"\0\0" if load.qos else b"")))
-    at_id = size - load.size - 2
-    left = total * size
-    if not load.qos:
-        while left > 0:
-            got = len(sock.recv(READ_SIZE))
-            if not got:
-                raise LoadError("the broker has closed")
-            left -= got
+    return sock
+
+
+def message_size(load: Load) -> int:
+    """Bytes of a message as a subscriber gets it."""
+    return len(packet(0x30, text("load/topic") + bytes(load.size) + (b"\0\0" if load.qos else b"")))
+
+
+def count(port: int, numbers: range, load: Load, total: int, ready: Any, done: Any) -> None:
+    """Several subscribers of QoS 0 in one process: a thousand processes would be the load themselves."""
+    left = {}
+    with selectors.DefaultSelector() as selector:
+        for number in numbers:
+            sock = subscribed(port, number, load)
+            left[sock] = total * message_size(load)
+            selector.register(sock, selectors.EVENT_READ)
+        ready.put(len(numbers))
+        while left:
+            for key, _ in selector.select():
+                sock = key.fileobj
+                got = len(sock.recv(READ_SIZE))
+                if not got:
+                    raise LoadError("the broker has closed")
+                left[sock] -= got
+                if left[sock] <= 0:
+                    del left[sock]
+                    selector.unregister(sock)
         done.put(time.monotonic())
-        return
+
+
+def ignore(port: int, number: int, load: Load, total: int, ready: Any, done: Any) -> None:
+    """Subscribe and read nothing."""
+    sock = subscribed(port, number, load)
+    ready.put(1)
+    time.sleep(STALLED_S * 3)
+    sock.close()
+
+
+def subscribe(port: int, number: int, load: Load, total: int, ready: Any, done: Any) -> None:
+    """Take what comes, and answer it."""
+    sock = subscribed(port, number, load)
+    ready.put(1)
+    size = message_size(load)
+    at_id = size - load.size - 2
     received, buffer, expected_acks = 0, b"", 0
     answer = b"\x40\x02" if load.qos == 1 else b"\x50\x02"
     while received < total or expected_acks:
@@ -164,37 +203,51 @@ def subscribe(port: int, number: int, load: Load, total: int, ready: Any, done: 
     done.put(time.monotonic())
 
 
+def subscribers(port: int, load: Load, total: int, ready: Any, done: Any) -> list[Any]:
+    """The processes in which they are."""
+    if load.qos or not load.reads:
+        play = subscribe if load.reads else ignore
+        of_each: list[tuple[Any, Any]] = [(play, number) for number in range(load.subscribers)]
+    else:
+        step = -(-load.subscribers // COUNTERS_MAX)
+        starts = range(0, load.subscribers, step)
+        of_each = [(count, range(at, min(at + step, load.subscribers))) for at in starts]
+    return [
+        context.Process(target=play, args=(port, whom, load, total, ready, done), daemon=True)
+        for play, whom in of_each
+    ]
+
+
 def measure(load: Load, port: int, pid: int = 0) -> dict[str, float]:
     """Play a load; return its figures. Raises LoadError."""
     start, ready = context.Event(), context.Queue()
     received, published = context.Queue(), context.Queue()
     total = load.messages * load.publishers
-    workers = [
-        context.Process(target=subscribe, args=(port, number, load, total, ready, received), daemon=True)
-        for number in range(load.subscribers)
-    ] + [
+    readers = subscribers(port, load, total, ready, received)
+    writers = [
         context.Process(target=publish, args=(port, number, load, start, published), daemon=True)
         for number in range(load.publishers)
     ]
-    for worker in workers:
+    for worker in (*readers, *writers):
         worker.start()
     try:
-        for _ in range(load.subscribers):
-            ready.get(timeout=STALLED_S)
+        there = 0
+        while there < load.subscribers:
+            there += ready.get(timeout=STALLED_S)
         cpu_before = cpu_s(pid) if pid else 0.0
         began = time.monotonic()
         start.set()
-        sent = max(published.get(timeout=STALLED_S * 3) for _ in range(load.publishers))
-        ended = max(received.get(timeout=STALLED_S * 3) for _ in range(load.subscribers))
+        sent = max(published.get(timeout=STALLED_S * 3) for _ in writers)
+        ended = max(received.get(timeout=STALLED_S * 3) for _ in readers) if load.reads else sent
         used = cpu_s(pid) - cpu_before if pid else 0.0
     finally:
-        for worker in workers:
+        for worker in (*readers, *writers):
             worker.kill()
             worker.join()
     delivered = total * load.subscribers
     return {
         "publish_per_s": round(total / (sent - began), 1),
-        "consume_per_s": round(delivered / (ended - began), 1),
+        "consume_per_s": round(delivered / (ended - began), 1) if load.reads else 0.0,
         "cpu_s_per_million": round(used / delivered * 1e6, 2),
         "rss_peak_mb": round(rss_peak_mb(pid), 1) if pid else 0.0,
     }

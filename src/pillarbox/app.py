@@ -312,6 +312,7 @@ class Server:
             spoken = Spoken(protocol, self.core, config)
             if endpoints:
                 self.spoken[protocol.name] = spoken
+                spoken.load_what_is_kept()
             await self._listen_for_clients(loop, spoken, endpoints, context)
         if any(each.is_open for each in operator_ports(config)):
             from pillarbox.protocols.amqp091.head import settings_of

@@ -2,8 +2,8 @@
 
 To add a protocol: its folder, a row here, and one for its options in `protocols.options`. To take one away:
 the same the other way round, and the folder of what operators see of it alone (`scripts/without_protocol.py`
-proves that no more is needed). A head's module is imported when its first client connects, so that it costs
-no time at the start and no memory where nobody speaks it.
+proves that no more is needed). A head's module is imported when its first client connects, or when there is
+something that it has kept, so that it costs no time at the start and no memory where nobody speaks it.
 """
 
 from __future__ import annotations
@@ -38,6 +38,9 @@ class Protocol(NamedTuple):
     """Has `DIALECT`, which reads and writes the messages that this protocol stores; empty: it stores none."""
     origins: tuple[str, ...] = ()
     """Of such messages (see `engine.base.Address`)."""
+    keeps: str = ""
+    """How the keys begin of what it keeps of its own. Where there is any, the head is made at the start, when
+    nobody waits: a million retained messages take seconds. Empty: it is made for the first client."""
     operators: str = ""
     """Where routes and metrics are that concern this protocol alone, if there are any; loaded with the HTTP
     stack. What `load` returns has a `view` then, for the questions that operators ask."""
@@ -76,6 +79,12 @@ class Spoken:
         """Whether anybody has needed it."""
         return "_connect" in self.__dict__
 
+    def load_what_is_kept(self) -> None:
+        """Make the head now, if there is something that it has kept."""
+        keeps = self.protocol.keeps
+        if keeps and any(True for _ in self._core.kept(keeps)):
+            assert self._connect is not None
+
     def connect(
         self, peer: str, loopback: bool, on_output: Callable[[], None], **told: tuple[str, int]
     ) -> Any:
@@ -113,6 +122,7 @@ PROTOCOLS: Final = (
         "pillarbox.protocols.mqtt.head",
         "pillarbox.protocols.mqtt.dialect",
         ("mqtt",),
+        keeps='["mqtt",',
     ),
     Protocol(
         "stomp",

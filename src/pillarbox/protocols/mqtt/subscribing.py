@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from pillarbox.engine.base import NO_EXPIRATION, Address, Message
 from pillarbox.errors import BrokerError
-from pillarbox.protocols.mqtt import packets, stored, topics
+from pillarbox.protocols.mqtt import packets, retained, stored, topics
 from pillarbox.protocols.mqtt.errors import reason_of
 from pillarbox.protocols.mqtt.inbound import EXCHANGE
 from pillarbox.protocols.mqtt.packets import Subscribe, Subscription, Unsubscribe
@@ -122,10 +122,15 @@ def _tell_retained(connection: Connection, pattern: str) -> None:
 def _retained_parts(head: Head, vhost: str, queue: Queue, pattern: str) -> Parts:
     core = head.core
     # What is there now: the tree may change between two parts.
-    found = list(head.retained.matching(vhost, pattern, core.changes.now_ms))
-    for count, one in enumerate(found, 1):
+    found = list(head.retained.matching(vhost, pattern))
+    for count, value in enumerate(found, 1):
+        if count % RETAINED_AT_ONCE == 0:
+            yield
         if queue.deleted or core.failure is not None:
             return
+        one = retained.read(value)
+        if one.is_over(core.changes.now_ms):
+            continue
         address = Address(stored.ORIGIN, EXCHANGE, topics.routing_key(one.topic))
         properties = stored.pack(one.qos, one.properties, retained=True)
         message = Message(address, properties, one.payload, one.accepted_ms, one.expiration_ms, one.qos > 0)
@@ -137,5 +142,3 @@ def _retained_parts(head: Head, vhost: str, queue: Queue, pattern: str) -> Parts
             expiring=one.expiration_ms != NO_EXPIRATION,
             prioritized=False,
         )
-        if count % RETAINED_AT_ONCE == 0:
-            yield

@@ -1,0 +1,54 @@
+"""Loads of MQTT's and STOMP's benchmarks arrive whole; how fast is not looked at here."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+import pytest
+
+from bench import mqtt_load, mqtt_run, stomp_load, stomp_run
+from bench.beside import Row, render
+from bench.peers import Pillarbox
+
+
+@pytest.fixture(scope="module")
+def peer() -> Iterator[Pillarbox]:
+    with Pillarbox(options=("--mqtt-port", "0", "--stomp-port", "0")) as started:
+        yield started
+
+
+def few(row: Row) -> Row:
+    """The row with as few messages and clients as keep its shape."""
+    load = row.load
+    smaller = dataclasses.replace(
+        load, messages=200, publishers=min(load.publishers, 3), subscribers=min(load.subscribers, 8)
+    )
+    return row._replace(load=smaller)
+
+
+@pytest.mark.parametrize("row", [*mqtt_run.ROWS, *mqtt_run.UNREAD], ids=lambda row: row.title)
+def test_load_of_mqtt_arrives_whole(row: Row, peer: Pillarbox) -> None:
+    """A load ends when every subscriber has everything; it raises otherwise."""
+    load = few(row).load
+    figures = mqtt_load.measure(load, peer.ports["mqtt"], peer.pid)
+    assert figures["publish_per_s"] > 0
+    assert (figures["consume_per_s"] > 0) == bool(load.reads)
+
+
+@pytest.mark.parametrize("row", stomp_run.ROWS, ids=lambda row: row.title)
+def test_load_of_stomp_arrives_whole(row: Row, peer: Pillarbox) -> None:
+    figures = stomp_load.measure(few(row).load, peer.ports["stomp"], peer.pid)
+    assert figures["publish_per_s"] > 0
+    assert figures["consume_per_s"] > 0
+
+
+def test_page_shows_ratios_to_the_first_peer_and_who_cannot_do_a_row() -> None:
+    figures = {"publish_per_s": 1.0, "consume_per_s": 300.0, "cpu_s_per_million": 2.0, "rss_peak_mb": 40.0}
+    lines = render(
+        {"a": {"Ours": figures, "Other": figures | {"consume_per_s": 100.0}}, "b": {"Ours": figures}}
+    )
+    assert lines.splitlines()[2:] == [
+        "| a | 300 | 100 | 3.0 x | 2.0 | 2.0 | 40 | 40 |",
+        "| b | 300 | - | - | 2.0 | - | 40 | - |",
+    ]
