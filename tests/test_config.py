@@ -37,6 +37,11 @@ SHAPED = {
     "tls_sni": "shop.example=a.pem:b.pem,*.example=c.pem:d.pem",
     "auth_mechanisms": "PLAIN,EXTERNAL",
     "auth_backends": "internal,oauth2",
+    "auth_cache_cached_backend": "http:internal",
+    "auth_http_user_path": "https://elsewhere/user",
+    "auth_http_vhost_path": "https://elsewhere/vhost",
+    "auth_http_resource_path": "https://elsewhere/resource",
+    "auth_http_topic_path": "https://elsewhere/topic",
 }
 """Options whose values have a form of their own."""
 

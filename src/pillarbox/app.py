@@ -19,10 +19,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pillarbox.broker.auth import OAUTH2, Permission, Principal
+from pillarbox.broker.auth import INTERNAL, OAUTH2, Permission, Principal
 from pillarbox.broker.core import Core, CoreSnapshot
+from pillarbox.broker.outside import Backend
 from pillarbox.clock import Clock, SystemClock
-from pillarbox.config import Config, sni_files
+from pillarbox.config import Config, backend_pair, sni_files
 from pillarbox.engine.base import Journal, JournalListener, Recovery, Snapshot
 from pillarbox.engine.logs import Logs
 from pillarbox.errors import StartupError
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from pillarbox.broker.dialects import Dialects
     from pillarbox.broker.streams import StreamCodec
     from pillarbox.endpoints import Endpoint
+    from pillarbox.logins.asker import Asker
     from pillarbox.oauth.keys import KeyRing
     from pillarbox.ops.management.samples import Sampler
     from pillarbox.ops.management.server import HttpServer
@@ -148,6 +150,8 @@ class Server:
         self._keys: KeyRing | None = None
         """Of those who may sign tokens."""
         self.shovels: Shovels
+        self._asker: Asker | None = None
+        """Asks others who somebody is."""
 
     # --- start ---------------------------------------------------------------------------------------
 
@@ -159,6 +163,7 @@ class Server:
         try:
             self._make_core(loop, recovery)
             await self._take_tokens()
+            self._ask_outside()
             await self._listen(loop)
             self.shovels.start()
         except BaseException:
@@ -249,7 +254,7 @@ class Server:
                     config.default_permissions_read,
                 )
             )
-        core.users.backends = config.auth_backends
+        core.users.backends = _backends(config)
         if config.event_exchange:
             core.events.begin(config.default_vhost)
         if config.load_definitions:
@@ -296,6 +301,19 @@ class Server:
         )
         core.users.by_token = TokenBackend(reader, lambda: core.changes.now_ms, core.warn)
         await keys.start()
+
+    def _ask_outside(self) -> None:
+        """Have others decide about logins and permissions, where that is wanted (R8)."""
+        core = self.core
+        wanted = {name for backend in core.users.backends for name in (backend.authn, backend.authz)}
+        wanted -= {INTERNAL, OAUTH2}
+        if wanted:
+            from pillarbox.logins.asker import Asker
+            from pillarbox.logins.backends import BACKENDS
+
+            backends = {name: BACKENDS[name](self.config) for name in sorted(wanted)}
+            begin, warn = self.ticker.begin, core.warn
+            self._asker = Asker(backends, core.users.outside, begin=begin, warn=warn)
 
     async def _listen(self, loop: asyncio.AbstractEventLoop) -> None:
         from pillarbox.protocols.registry import PROTOCOLS, Spoken
@@ -627,6 +645,8 @@ class Server:
             await server.stopped()
         if self._keys is not None:
             self._keys.stop()
+        if self._asker is not None:
+            await self._asker.stop()
         if hasattr(self, "ticker"):
             self.ticker.stop()
         snapshot = None
@@ -634,6 +654,18 @@ class Server:
             self.core.flush()
             snapshot = CoreSnapshot(self.core)
         self._engine.close(snapshot)
+
+
+def _backends(config: Config) -> tuple[Backend, ...]:
+    """What is asked who somebody is. What `cache` stands for keeps its answers."""
+    found = []
+    for entry in config.auth_backends:
+        if entry == "cache":
+            pair = backend_pair(config.auth_cache_cached_backend)
+            found.append(Backend(*pair, config.auth_cache_ttl_s * 1000, config.auth_cache_refusals))
+        else:
+            found.append(Backend(*backend_pair(entry)))
+    return tuple(found)
 
 
 def _over_websocket(make_driver: Callable[..., Driver], endpoint: Endpoint) -> Callable[..., Any]:

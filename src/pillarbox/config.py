@@ -70,18 +70,26 @@ TLS_PAIRS = tuple(
 )
 """Options that name a certificate and its key: one without the other is a mistake."""
 
-TLS_FILES = (*(name for pair in TLS_PAIRS for name in pair), "tls_authorities", "oauth_tls_authorities")
+TLS_FILES = (
+    *(name for pair in TLS_PAIRS for name in pair),
+    *("tls_authorities", "oauth_tls_authorities", "auth_http_tls_authorities"),
+)
 """Options that name files of TLS."""
 
-AUTH_BACKENDS = ("internal", "oauth2")
-"""What can be asked who somebody is."""
+AUTH_BACKENDS = ("internal", "oauth2", "http", "cache")
+"""What can be asked who somebody is, and what they may do."""
+
+CACHED_BACKENDS = ("internal", "http")
+"""What `cache` can stand before."""
 
 AUTH_MECHANISMS = ("PLAIN", "AMQPLAIN", "EXTERNAL", "ANONYMOUS")
 """How clients can log in at all."""
 
 LISTENING = "Listening"
 MANAGEMENT = "Management"
+LOGINS = "Logins"
 OAUTH = "OAuth 2"
+HTTP_LOGINS = "Logins by HTTP"
 STORAGE = "Data and durability"
 USERS = "First user"
 AMQP = "AMQP 0-9-1"
@@ -364,14 +372,75 @@ class Config(ProtocolOptions):
     auth_backends: Annotated[
         tuple[str, ...],
         Row(
-            OAUTH,
+            LOGINS,
             NAMES,
-            "What is asked who somebody is, one after the other until one knows: `internal`, the users that "
-            "the broker keeps; `oauth2`, a token as password (any user name) or as HTTP's Bearer. `oauth2` "
-            'needs the extra `pip install "pillarbox[oauth]"`, `oauth_resource_server_id`, and `oauth_keys` '
-            "or `oauth_issuer`.",
+            "What is asked who somebody is, one after the other until one knows, and then what they may do: "
+            "`internal`, the users that the broker keeps; `oauth2`, a token as password (any user name) or "
+            "as HTTP's Bearer; `http`, a service that `auth_http_*` names; `cache`, what "
+            "`auth_cache_cached_backend` names, with a memory. `WHO:WHAT`, such as `http:internal`, asks one "
+            "who somebody is and the other what they may do. `oauth2` needs the extra `pip install "
+            '"pillarbox[oauth]"`, `oauth_resource_server_id`, and `oauth_keys` or `oauth_issuer`.',
         ),
     ] = ("internal",)
+    auth_cache_cached_backend: Annotated[
+        str,
+        Row(
+            LOGINS,
+            TEXT,
+            "Whose answers the backend `cache` keeps, as a word of `auth_backends`, or two: `WHO:WHAT`.",
+        ),
+    ] = "internal"
+    auth_cache_ttl_s: Annotated[
+        int, Row(LOGINS, SECONDS, "How long the backend `cache` keeps an answer.", minimum=1, maximum=86_400)
+    ] = 15
+    auth_cache_refusals: Annotated[
+        bool, Row(LOGINS, FLAG, "Whether the backend `cache` keeps refusals too.")
+    ] = False
+    auth_http_method: Annotated[
+        str,
+        Row(HTTP_LOGINS, CHOICE, "How the service is asked.", choices=("get", "post")),
+    ] = "get"
+    auth_http_user_path: Annotated[
+        str,
+        Row(
+            HTTP_LOGINS,
+            TEXT,
+            "The URL that says who somebody is. It is asked as RabbitMQ asks it, and answers `allow` with "
+            "the user's tags behind, or `deny`. Passwords travel as they are: across a network it should "
+            "begin with `https://`.",
+        ),
+    ] = "http://localhost:8000/auth/user"
+    auth_http_vhost_path: Annotated[
+        str, Row(HTTP_LOGINS, TEXT, "The URL that says who may enter a virtual host.")
+    ] = "http://localhost:8000/auth/vhost"
+    auth_http_resource_path: Annotated[
+        str, Row(HTTP_LOGINS, TEXT, "The URL that says who may configure, write or read what.")
+    ] = "http://localhost:8000/auth/resource"
+    auth_http_topic_path: Annotated[
+        str, Row(HTTP_LOGINS, TEXT, "The URL that says who may use which routing keys of a topic exchange.")
+    ] = "http://localhost:8000/auth/topic"
+    auth_http_connection_timeout_s: Annotated[
+        int,
+        Row(HTTP_LOGINS, SECONDS, "How long the service may take to accept.", minimum=1, maximum=300),
+    ] = 15
+    auth_http_request_timeout_s: Annotated[
+        int,
+        Row(
+            HTTP_LOGINS,
+            SECONDS,
+            "How long it may take to answer, once it has accepted.",
+            minimum=1,
+            maximum=300,
+        ),
+    ] = 15
+    auth_http_tls_authorities: Annotated[
+        str,
+        Row(
+            HTTP_LOGINS,
+            FILE,
+            "The authorities that are trusted when the service is asked, in PEM form. None: the system's.",
+        ),
+    ] = ""
     oauth_resource_server_id: Annotated[
         str,
         Row(
@@ -673,12 +742,15 @@ class Config(ProtocolOptions):
             raise ConfigError(
                 f"auth_mechanisms must be of {', '.join(AUTH_MECHANISMS)}, not {', '.join(sorted(unknown))}"
             )
-        if unknown := set(self.auth_backends) - set(AUTH_BACKENDS):
-            raise ConfigError(
-                f"auth_backends must be of {', '.join(AUTH_BACKENDS)}, not {', '.join(sorted(unknown))}"
-            )
         if not self.auth_backends:
             raise ConfigError("auth_backends must name one at least")
+        for entry in self.auth_backends:
+            _demand_backend("auth_backends", entry, AUTH_BACKENDS)
+        _demand_backend("auth_cache_cached_backend", self.auth_cache_cached_backend, CACHED_BACKENDS)
+        for field in ("user", "vhost", "resource", "topic"):
+            url = getattr(self, f"auth_http_{field}_path")
+            if not url.startswith(("http://", "https://")):
+                raise ConfigError(f'auth_http_{field}_path must be a URL, not "{url}"')
         if "oauth2" in self.auth_backends:
             if not self.oauth_resource_server_id:
                 raise ConfigError('auth_backends "oauth2" needs oauth_resource_server_id')
@@ -702,6 +774,22 @@ class Config(ProtocolOptions):
             if getattr(self, option.field) != getattr(DEFAULTS, option.field)
         )
         return f"<Config {' '.join(shown) or 'all defaults'}>"
+
+
+def backend_pair(entry: str) -> tuple[str, str]:
+    """Who is asked who somebody is, and who what they may do, from `WHO` or `WHO:WHAT`."""
+    authn, colon, authz = entry.partition(":")
+    return authn, authz if colon else authn
+
+
+def _demand_backend(field: str, entry: str, known: tuple[str, ...]) -> None:
+    pair = backend_pair(entry)
+    for name in pair:
+        if name not in known:
+            raise ConfigError(f"{field} must be of {', '.join(known)}, not {name}")
+    for whole in ("oauth2", "cache"):
+        if whole in pair and entry != whole:
+            raise ConfigError(f'{field}: "{whole}" decides both or nothing, so "{entry}" cannot be')
 
 
 def sni_files(entries: Iterable[str]) -> dict[str, tuple[str, str]]:

@@ -40,7 +40,9 @@ class WrongValue(ValueError):
 
 
 Convert = Callable[[str, str], Mapping[str, str]]
-"""(a value, the last part of its key) → options of ours and their values as text. Raises WrongValue."""
+"""(a value, the part of its key that has a star in `KEYS`) → options of ours and their values as text.
+
+Raises WrongValue."""
 
 _VARIABLE = re.compile(r"\$\((\w+)\)")
 """`$(NAME)` stands for a variable of the environment."""
@@ -86,7 +88,7 @@ def translate(file: str, environ: Mapping[str, str]) -> tuple[list[Given], list[
             if not fnmatchcase(key, pattern):
                 continue
             try:
-                options = convert(value, key.rpartition(".")[2])
+                options = convert(value, key.removeprefix(pattern.partition("*")[0]))
             except WrongValue as error:
                 raise ConfigError(f'{source} must be {error}, not "{value}"') from None
             for option, text in options.items():
@@ -106,6 +108,12 @@ def _combined(given: list[Given]) -> list[Given]:
     """The last line for each option; two of RabbitMQ's keys together say what certificates clients show, and
     two where the log is; a port for operators with TLS takes the place of the one without."""
     last = {each.option: each for each in given}
+    if (backends := last.get("auth_backends")) is not None:
+        last["auth_backends"] = backends._replace(text=_backends(backends.text))
+    cached = last.get("auth_cache_cached_backend")
+    if cached is not None and "=" in cached.text:
+        parts = dict(entry.split("=", 1) for entry in cached.text.split(","))
+        last["auth_cache_cached_backend"] = cached._replace(text=_pair(parts))
     verify, fail = last.pop("verify", None), last.pop("fail_if_no_peer_cert", None)
     if verify is not None and verify.text == "verify_peer":
         asked = "required" if fail is not None and fail.text == "true" else "optional"
@@ -186,7 +194,42 @@ _LEVELS = {
 }
 
 
-_BACKENDS = {name: ours for ours in ("internal", "oauth2") for name in (ours, f"rabbit_auth_backend_{ours}")}
+_BACKENDS = {
+    name: ours
+    for ours in ("internal", "oauth2", "http", "cache")
+    for name in (ours, f"rabbit_auth_backend_{ours}")
+}
+
+
+def _backend(option: str) -> Convert:
+    """One of the lines that together say who is asked: what it is about stands before the name until then."""
+
+    def convert(value: str, name: str) -> Mapping[str, str]:
+        return {option: f"{name}={_word('', _BACKENDS)(value, name)['']}"}
+
+    return convert
+
+
+def _backends(text: str) -> str:
+    """The lines `1=http`, `2.authn=ldap`, `2.authz=internal` in order: `http,ldap:internal`."""
+    found: dict[str, dict[str, str]] = {}
+    for entry in text.split(","):
+        key, _, name = entry.partition("=")
+        number, _, part = key.partition(".")
+        found.setdefault(number, {})[part] = name
+    ordered = sorted(found, key=lambda number: (int(number) if number.isdecimal() else 0, number))
+    return ",".join(_pair(found[number]) for number in ordered)
+
+
+def _pair(parts: Mapping[str, str]) -> str:
+    """Who is asked who somebody is and who what they may do; where one is not named, it is the other."""
+    if "" in parts:
+        return parts[""]
+    authn, authz = (parts.get(one, parts.get(other, "")) for one, other in (PARTS, PARTS[::-1]))
+    return authn if authn == authz else f"{authn}:{authz}"
+
+
+PARTS = ("authn", "authz")
 
 
 def _scope_claims(value: str, name: str) -> Mapping[str, str]:
@@ -199,7 +242,7 @@ def _pattern(option: str) -> Convert:
 
 
 def _named(option: str) -> Convert:
-    """The key's last part is a name for the value."""
+    """The key has a name for the value."""
     return lambda value, name: {option: f"{name}={value}"}
 
 
@@ -270,7 +313,20 @@ KEYS: dict[str, Convert] = {
     "ssl_cert_login_san_type": _to("tls_login_san_type"),
     "ssl_cert_login_san_index": _to("tls_login_san_index"),
     "auth_mechanisms.*": _to("auth_mechanisms"),
-    "auth_backends.*": _word("auth_backends", _BACKENDS),
+    "auth_backends.*": _backend("auth_backends"),
+    "auth_cache.cached_backend": _word("auth_cache_cached_backend", _BACKENDS),
+    "auth_cache.cached_backend.*": _backend("auth_cache_cached_backend"),
+    "auth_cache.cache_ttl": _milliseconds("auth_cache_ttl"),
+    "auth_cache.cache_refusals": _flag("auth_cache_refusals"),
+    "auth_http.http_method": _to("auth_http_method"),
+    "auth_http.user_path": _to("auth_http_user_path"),
+    "auth_http.vhost_path": _to("auth_http_vhost_path"),
+    "auth_http.resource_path": _to("auth_http_resource_path"),
+    "auth_http.topic_path": _to("auth_http_topic_path"),
+    "auth_http.request_timeout": _milliseconds("auth_http_request_timeout"),
+    "auth_http.connection_timeout": _milliseconds("auth_http_connection_timeout"),
+    "auth_http.ssl_options.cacertfile": _to("auth_http_tls_authorities"),
+    "auth_http.ssl_options.verify": _nothing("verify_peer"),
     "auth_oauth2.resource_server_id": _to("oauth_resource_server_id"),
     "auth_oauth2.scope_prefix": _to("oauth_scope_prefix"),
     "auth_oauth2.additional_scopes_key": _scope_claims,
@@ -306,6 +362,7 @@ LISTS = frozenset(
     (
         "auth_mechanisms.*",
         "auth_backends.*",
+        "auth_cache.cached_backend.*",
         "auth_oauth2.*",
         "auth_oauth2.preferred_username_claims.*",
         "auth_oauth2.signing_keys.*",
@@ -315,6 +372,8 @@ LISTS = frozenset(
 """Keys of which each line adds to a list."""
 
 WITHOUT_EFFECT = (
+    "auth_cache.*",
+    "auth_http.*",
     "auth_oauth2.*",
     "channel_max_per_node",
     "channel_operation_timeout",

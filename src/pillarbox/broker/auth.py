@@ -20,6 +20,7 @@ from typing import Any
 import msgspec
 
 from pillarbox.broker.bearer import Bearer
+from pillarbox.broker.outside import NO_CALLER, Answer, Backend, Caller, Login, Outside, Vouched
 from pillarbox.broker.scram import Verifier, derive_all
 from pillarbox.broker.topic_permission import TopicPermissions, topic_refused
 from pillarbox.errors import BrokerError, Reason
@@ -44,7 +45,7 @@ class User(msgspec.Struct, frozen=True):
     """Of the same password; none where only the hash is known."""
 
 
-Principal = User | Bearer
+Principal = User | Bearer | Vouched
 """Who somebody is after the login."""
 
 
@@ -97,32 +98,70 @@ NOBODY = User("", hash_password("", b"none"))
 
 
 class Users:
-    """All users and their permissions. `backends`: what is asked who somebody is, in this order."""
+    """All users and their permissions. `backends`: what is asked who somebody is, in this order.
 
-    def __init__(self) -> None:
-        self.backends: tuple[str, ...] = (INTERNAL,)
+    `outside` knows what others have said, where any of the backends is elsewhere.
+    """
+
+    def __init__(self, outside: Outside) -> None:
+        self.outside = outside
+        self.backends: tuple[Backend, ...] = (Backend(INTERNAL, INTERNAL),)
         self.by_token: Callable[[bytes], Bearer | None] = lambda token: None
         """Whose token that is, where there are such logins; the composition root knows."""
         self.by_name: dict[str, User] = {}
         self.permissions: dict[tuple[str, str], Permission] = {}
         self.topics = TopicPermissions()
 
-    def authenticate(self, name: str, password: bytes) -> Principal | None:
-        """Who that is, if there is somebody with this name and password, or with this token as password."""
+    def believes(self, authn: str) -> bool:
+        """Is this one of the backends that are asked who somebody is?"""
+        return any(backend.authn == authn for backend in self.backends)
+
+    def authenticate(self, name: str, password: bytes | None, caller: Caller = NO_CALLER) -> Principal | None:
+        """Who that is, if there is somebody with this name and password, or with this token as password.
+
+        None as the password: the name is known to be theirs, from a certificate. Raises Undecided.
+        """
         for backend in self.backends:
-            found = BACKENDS[backend](self, name, password)
+            believe = BELIEVED.get(backend.authn, Users._by_outside)
+            found = believe(self, backend, name, password, caller)
+            if found is not None and backend.authz != backend.authn:
+                found = self._judged(backend, found, password, caller)
             if found is not None:
                 return found
         return None
 
-    def by_password(self, name: str, password: bytes) -> User | None:
+    def by_password(self, name: str, password: bytes | None) -> User | None:
         """The user, if there is one of this name with this password."""
         user = self.by_name.get(name)
+        if password is None:
+            return user
         return user if password_matches(user or NOBODY, password) else None
+
+    def _by_outside(
+        self, backend: Backend, name: str, password: bytes | None, caller: Caller
+    ) -> Principal | None:
+        answer = self.outside.answer(Login(backend.authn, name, password, caller), backend)
+        if not answer.allowed:
+            return None
+        return Vouched(self.outside, backend, name, answer.tags, caller, password)
+
+    def _judged(
+        self, backend: Backend, found: Principal, password: bytes | None, caller: Caller
+    ) -> Principal | None:
+        """The same with the rights that another backend gives, and its tags; None: that one knows nobody."""
+        if backend.authz == INTERNAL:
+            user = self.by_name.get(found.name)
+            tags = () if user is None else tuple(dict.fromkeys((*found.tags, *user.tags)))
+            return user and msgspec.structs.replace(user, tags=tags)
+        answer = self.outside.answer(Login(backend.authz, found.name, None, caller), backend)
+        if not answer.allowed:
+            return None
+        tags = tuple(dict.fromkeys((*found.tags, *answer.tags)))
+        return Vouched(self.outside, backend, found.name, tags, caller, password)
 
     def renew(self, principal: Principal, secret: bytes) -> Principal:
         """Who that is with a new token; a password needs no renewal. Raises NOT_ALLOWED."""
-        if isinstance(principal, User):
+        if not isinstance(principal, Bearer):
             return principal
         renewed = self.by_token(secret)
         if renewed is None or renewed.name != principal.name:
@@ -143,23 +182,37 @@ class Users:
 
     def may_enter(self, user: Principal, vhost: str) -> bool:
         """May the user open a connection to this virtual host at all?"""
-        if isinstance(user, Bearer):
-            return user.may_enter(vhost)
-        return (user.name, vhost) in self.permissions
+        if isinstance(user, User):
+            return (user.name, vhost) in self.permissions
+        return user.may_enter(vhost) if isinstance(user, Bearer) else user.entry(vhost).allowed
 
-    def allows(self, user: Principal, vhost: str, action: str, name: str) -> bool:
-        """May the user do this to the thing of this name?"""
+    def demand_entry(self, user: Principal, vhost: str) -> None:
+        """Raise BrokerError(NOT_ALLOWED) unless the user may open a connection to this virtual host."""
+        if not self.may_enter(user, vhost):
+            why = _why(user, user.entry(vhost)) if isinstance(user, Vouched) else ""
+            text = f"access to vhost '{vhost}' refused for user '{user.name}'{why}"
+            raise BrokerError(Reason.NOT_ALLOWED, text)
+
+    def allows(self, user: Principal, vhost: str, action: str, name: str, kind: str = "queue") -> bool:
+        """May the user do this to the thing of this name? `kind` matters to nobody but others outside."""
+        if isinstance(user, User):
+            permission = self.permissions.get((user.name, vhost))
+            return permission is not None and permission.allows(action, name or "amq.default")
         if isinstance(user, Bearer):
             return user.allows(vhost, action, name or "amq.default")
-        permission = self.permissions.get((user.name, vhost))
-        return permission is not None and permission.allows(action, name or "amq.default")
+        return user.access(vhost, action, kind, name or "amq.default").allowed
 
     def demand(self, user: Principal, vhost: str, action: str, kind: str, name: str) -> None:
         """Raise BrokerError(ACCESS_REFUSED) unless the user may do this to the `kind` of this name."""
-        if not self.allows(user, vhost, action, name):
+        if not self.allows(user, vhost, action, name, kind):
             shown = name or "amq.default"
-            text = f"access to {kind} '{shown}' in vhost '{vhost}' refused for user '{user.name}'"
+            why = _why(user, user.access(vhost, action, kind, shown)) if isinstance(user, Vouched) else ""
+            text = f"access to {kind} '{shown}' in vhost '{vhost}' refused for user '{user.name}'{why}"
             raise BrokerError(Reason.ACCESS_REFUSED, text)
+
+    def looks_at_topics(self, user: Principal) -> bool:
+        """Do routing keys matter for this user?"""
+        return bool(self.topics.by_user) or not isinstance(user, User)
 
     def demand_topics(
         self,
@@ -171,18 +224,32 @@ class Users:
         variables: Mapping[str, str],
     ) -> None:
         """Raise BrokerError(ACCESS_REFUSED) unless the user may do this with these keys (R93)."""
-        if not isinstance(user, Bearer):
+        if isinstance(user, User):
             for key in keys if self.topics.by_user else ():
                 self.topics.demand(user.name, vhost, exchange, action, key, variables)
-            return
-        for key in keys:
-            if not user.allows(vhost, action, exchange, key):
-                raise topic_refused(user.name, vhost, exchange, key)
+        elif isinstance(user, Bearer):
+            for key in keys:
+                if not user.allows(vhost, action, exchange, key):
+                    raise topic_refused(user.name, vhost, exchange, key)
+        else:
+            for key in keys:
+                answer = user.topic_access(vhost, exchange, action, key, dict(variables))
+                if not answer.allowed:
+                    refused = topic_refused(user.name, vhost, exchange, key)
+                    raise BrokerError(refused.reason, refused.text + _why(user, answer))
+
+
+def _why(user: Vouched, answer: Answer) -> str:
+    """What a refusal says of a backend that could not answer."""
+    if not answer.error:
+        return ""
+    return f", backend rabbit_auth_backend_{user.backend.authz} returned an error: {answer.error}"
 
 
 INTERNAL, OAUTH2 = "internal", "oauth2"
-BACKENDS: dict[str, Callable[[Users, str, bytes], Principal | None]] = {
-    INTERNAL: Users.by_password,
-    OAUTH2: lambda users, name, password: users.by_token(password),
+BELIEVED: dict[str, Callable[[Users, Backend, str, bytes | None, Caller], Principal | None]] = {
+    INTERNAL: lambda users, backend, name, password, caller: users.by_password(name, password),
+    OAUTH2: lambda users, backend, name, password, caller: users.by_token(password or b""),
 }
-"""Name of a backend → who that is, or nobody. A token knows the name better than the client does."""
+"""Name of a backend in this process → who that is, or nobody; any other is asked outside. A token knows the
+name better than the client does."""

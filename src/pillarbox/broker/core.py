@@ -28,6 +28,7 @@ from pillarbox.broker.dialects import Dialects
 from pillarbox.broker.dispatch import ROUND_MESSAGES
 from pillarbox.broker.events import INTERNAL, Events
 from pillarbox.broker.lane import SHADOW, Lane
+from pillarbox.broker.outside import Outside
 from pillarbox.broker.parameters import Parameters
 from pillarbox.broker.queue import Queue
 from pillarbox.broker.quotas import USER, VHOST, Quotas
@@ -105,7 +106,7 @@ class Core:
         self.chores.wake = wake
         self.schedules = Schedules(self)
         self.streams = Streams(self, logs)
-        self.users = Users()
+        self.users = Users(Outside(self._turn_ms, self.chores.in_turn, random))
         self.quotas = Quotas(self)
         self.parameters = Parameters(self)
         self.global_parameters: dict[str, Any] = {}
@@ -188,6 +189,8 @@ class Core:
 
     def unique_name(self, prefix: str) -> str:
         """A name that nobody has, beginning with `prefix`."""
+        if self.users.outside.names and (asked := self.users.outside.name_again(prefix)) is not None:
+            return asked
         return prefix + base64.urlsafe_b64encode(self.random(UNIQUE_BYTES)).decode().rstrip("=")
 
     def add_vhost(self, name: str) -> VHost:
@@ -323,9 +326,8 @@ class Core:
         """Raise NOT_ALLOWED for an unknown virtual host, or (unless `permitted`) one without any right."""
         if vhost not in self.vhosts or self.vhosts[vhost].closing:
             raise BrokerError(Reason.NOT_ALLOWED, f"vhost {vhost} not found")
-        if not permitted and not self.users.may_enter(user, vhost):
-            text = f"access to vhost '{vhost}' refused for user '{user.name}'"
-            raise BrokerError(Reason.NOT_ALLOWED, text)
+        if not permitted:
+            self.users.demand_entry(user, vhost)
 
     def open_session(
         self, user: Principal, vhost: str, outlet: Outlet, *, permitted: bool = False

@@ -13,12 +13,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pillarbox.broker.arguments import SELECTOR
-from pillarbox.broker.bearer import Bearer
 from pillarbox.broker.browse import BROWSE, Browser
 from pillarbox.broker.choice import begin_choice
 from pillarbox.broker.consumer import Consumer, Pool
 from pillarbox.broker.exchange import Exchange, Route
 from pillarbox.broker.index import NO_ENVELOPE, Envelope
+from pillarbox.broker.outside import Vouched
 from pillarbox.broker.permitted import demand_permitted
 from pillarbox.broker.queue import Queue
 from pillarbox.broker.vhost import (
@@ -158,7 +158,9 @@ class Session:
         """See that the user has some permission on what it asks for."""
         actions = ("read", "write", "configure")
         users, user, vhost = self.core.users, self.user, self.vhost.name
-        if not any(users.allows(user, vhost, action, name) for action in actions) and not self.permits(
+        if isinstance(user, Vouched) and PASSIVE_WITHOUT_PERMISSION not in self.core.profile.refused:
+            return  # It would be asked about three times for the sake of a warning.
+        if not any(users.allows(user, vhost, action, name, kind) for action in actions) and not self.permits(
             PASSIVE_WITHOUT_PERMISSION, name
         ):
             self._demand("configure", kind, name)
@@ -291,6 +293,10 @@ class Session:
         self.core.attend(queue)
         return queue
 
+    def demand_deletable(self, name: str) -> None:
+        """Refuse to delete a queue that the user may not delete, before anything is done."""
+        self._demand("configure", "queue", name)
+
     def delete_queue(self, name: str, *, if_unused: bool, if_empty: bool) -> int:
         self._demand("configure", "queue", name)
         return self.vhost.delete_queue(self, name, if_unused=if_unused, if_empty=if_empty)
@@ -352,7 +358,7 @@ class Session:
         if target.internal:
             text = f"cannot publish to internal exchange '{exchange}' in vhost '{self.vhost.name}'"
             raise BrokerError(Reason.ACCESS_REFUSED, text)
-        if target.kind == "topic" and (self.core.users.topics.by_user or isinstance(self.user, Bearer)):
+        if target.kind == "topic" and self.core.users.looks_at_topics(self.user):
             self._demand_topics("write", target, keys)
         return target, target.resolve(keys, envelope)
 

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from pillarbox.broker.client import ClientFacts, Tls
 from pillarbox.broker.counters import TrafficCounters
+from pillarbox.broker.outside import Caller
 
 if TYPE_CHECKING:
     from pillarbox.broker.consumer import Consumer
     from pillarbox.broker.core import Core
+    from pillarbox.broker.outside import Undecided, Waiter
     from pillarbox.broker.session import Session
 
 
@@ -48,6 +50,8 @@ class BaseConnection:
         self.want_close = False
         self.session: Session | None = None
         """Of whoever has logged in."""
+        self._asking: Waiter | None = None
+        """Somebody outside is being asked who this is, or what it may do (R8); input waits meanwhile."""
         self._input = bytearray()
         self._started_ms = self._received_ms = core.changes.now_ms
 
@@ -73,6 +77,34 @@ class BaseConnection:
     def consumers(self) -> list[Consumer]:
         """All that receive for it."""
         return []
+
+    # --- what others are asked ---------------------------------------------------------------------------
+
+    @property
+    def caller(self) -> Caller:
+        """Where its client is, for those who want to know that before they let it in."""
+        return Caller(self.addresses[0])
+
+    def ask(self, undecided: Undecided, again: Callable[[], None]) -> None:
+        """Leave input where it is until somebody outside has answered; then do again what wanted to know."""
+
+        def answered() -> None:
+            self._asking = None
+            again()
+            if self._asking is None:
+                self.go_on_reading()
+
+        self.waiting = True
+        self._asking = self.core.users.outside.when_answered(undecided, answered)
+
+    def go_on_reading(self) -> None:
+        """Act on the input that waits, unless there is a further reason for that."""
+
+    def ask_no_more(self) -> None:
+        """It ends: what nobody has allowed yet does not happen."""
+        if self._asking is not None:
+            self._asking.cancel()
+            self._asking = None
 
     # --- what the core says ------------------------------------------------------------------------------
 
@@ -167,10 +199,13 @@ class StreamConnection(BaseConnection):
         return out
 
     def unblocked(self) -> None:
-        if self.waiting:
-            self.waiting = False
-            self._scan()
-            self.on_output()
+        if self.waiting and self._asking is None:
+            self.go_on_reading()
+
+    def go_on_reading(self) -> None:
+        self.waiting = False
+        self._scan()
+        self.on_output()
 
     @property
     def channel_count(self) -> int:

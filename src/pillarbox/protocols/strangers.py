@@ -11,7 +11,8 @@ from pillarbox.config_values import NOBODY
 from pillarbox.errors import BrokerError, Reason
 
 if TYPE_CHECKING:
-    from pillarbox.broker.auth import User, Users
+    from pillarbox.broker.auth import Principal, Users
+    from pillarbox.broker.outside import Caller
 
 
 class Stranger(Protocol):
@@ -27,14 +28,18 @@ def anonymous_user(configured: str) -> str:
 
 
 def principal_of_stranger(
-    users: Users, anonymous: str, loopback_users: tuple[str, ...], connection: Stranger
-) -> User:
-    """Who that is. Raises BrokerError if it may not act at all."""
+    users: Users,
+    anonymous: str,
+    loopback_users: tuple[str, ...],
+    connection: Stranger,
+    caller: Caller,
+) -> Principal:
+    """Who that is. Raises BrokerError if it may not act at all, and Undecided."""
     certified = connection.certificate_user
     name = certified or anonymous
     if not name:
         raise BrokerError(Reason.ACCESS_REFUSED, "it has not logged in")
-    user = users.by_name.get(name)
+    user = users.authenticate(name, None, caller)
     if user is None:
         whose = "of its certificate's name" if certified else "as whom clients act that do not log in"
         raise BrokerError(Reason.ACCESS_REFUSED, f"there is no user '{name}', {whose}")

@@ -15,6 +15,7 @@ import pytest
 from pillarbox import Broker, ManualClock
 from pillarbox.broker.auth import Permission, Users, user_with_password
 from pillarbox.broker.bearer import Bearer, scopes_of
+from pillarbox.broker.outside import Backend, Outside
 from pillarbox.broker.scram import MECHANISMS
 from pillarbox.protocols.kafka.errors import ErrorCode as Code
 from pillarbox.protocols.kafka.sasl import INVALID_TOKEN, LoginRefused, begin, mechanisms
@@ -35,7 +36,7 @@ def random(count: int) -> bytes:
 
 @pytest.fixture(scope="module")
 def users() -> Users:
-    found = Users()
+    found = Users(Outside(lambda: 0, lambda again: again(), bytes))
     for name, password in (("jane", "secret"), ("a,b=c", "öä")):
         found.put(user_with_password(name, password, (), random))
     found.by_token = lambda token: Bearer("robot", (), (), 1) if token == b"good" else None
@@ -204,9 +205,9 @@ def test_what_is_no_token_is_refused(users: Users, said: bytes) -> None:
 
 
 def test_tokens_are_offered_where_they_are_configured() -> None:
-    found = Users()
+    found = Users(Outside(lambda: 0, lambda again: again(), bytes))
     assert mechanisms(found) == ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
-    found.backends = ("internal", "oauth2")
+    found.backends = (Backend("internal", "internal"), Backend("oauth2", "oauth2"))
     assert mechanisms(found)[-1] == "OAUTHBEARER"
 
 
@@ -378,7 +379,7 @@ def test_a_token_ends_the_connection_when_it_is_over_unless_it_is_renewed() -> N
 
         def trust(server: Any) -> None:
             users = server.core.users
-            users.backends = ("internal", "oauth2")
+            users.backends = (Backend("internal", "internal"), Backend("oauth2", "oauth2"))
             now = server.core.changes.now_ms
             spans = {b"short": 60_000, b"long": 600_000}
             users.by_token = lambda token: Bearer("robot", (), rights, now + spans[token])

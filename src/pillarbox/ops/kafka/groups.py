@@ -10,7 +10,7 @@ import msgspec
 from pillarbox.clock import iso_time
 from pillarbox.ops.kafka.explanation import Case, explain, summary
 from pillarbox.ops.kafka.records import offset_at
-from pillarbox.ops.kafka.seeing import demand, group_of, sees, view_of
+from pillarbox.ops.kafka.seeing import demand, group_of, lists, view_of
 from pillarbox.ops.kafka.traffic import details
 from pillarbox.ops.management import stats
 from pillarbox.ops.management.explanation import EXPLANATION
@@ -142,7 +142,7 @@ rate is how much is read."""
 
 def groups(request: Request) -> Listing:
     view = view_of(request)
-    found = (Shown(view, group) for group in view.groups() if sees(request, "group", group.name))
+    found = (Shown(view, group) for group in view.groups() if lists(request, "group", group.name))
     return Listing(found, GROUP)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pillarbox.broker.outside import Undecided
 from pillarbox.ops.management.request import HttpError, not_authorised, not_found
 
 if TYPE_CHECKING:
@@ -36,6 +37,14 @@ def allows(request: Request, right: str, name: str) -> bool:
 def sees(request: Request, kind: str, name: str) -> bool:
     """May the user know of it: because whoever monitors does, or as a client of Kafka?"""
     return request.monitors or allows(request, f"see {kind}", name)
+
+
+def lists(request: Request, kind: str, name: str) -> bool:
+    """Is it in the user's lists? What somebody outside would have to be asked about is not."""
+    try:
+        return sees(request, kind, name)
+    except Undecided:
+        return False
 
 
 def demand(request: Request, right: str, name: str) -> None:

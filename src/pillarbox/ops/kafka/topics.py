@@ -13,7 +13,7 @@ from uuid import UUID
 
 import msgspec
 
-from pillarbox.ops.kafka.seeing import demand, partition_of, sees, topic_of, view_of
+from pillarbox.ops.kafka.seeing import demand, lists, partition_of, topic_of, view_of
 from pillarbox.ops.kafka.traffic import fields_of
 from pillarbox.ops.management.fields import (
     BOOLEAN,
@@ -206,7 +206,7 @@ def _words(given: Mapping[str, Any]) -> dict[str, str | None]:
 
 def topics(request: Request) -> Listing:
     view = view_of(request)
-    found = (ShownTopic(view, topic) for topic in view.topics.all() if sees(request, "topic", topic.name))
+    found = (ShownTopic(view, topic) for topic in view.topics.all() if lists(request, "topic", topic.name))
     return Listing(found, TOPIC)
 
 

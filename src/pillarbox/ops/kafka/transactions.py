@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pillarbox.ops.kafka.seeing import sees, view_of
+from pillarbox.ops.kafka.seeing import lists, view_of
 from pillarbox.ops.management.fields import INTEGER, STRING, Document, Field, array, nullable
 from pillarbox.ops.management.listing import Listing
 from pillarbox.ops.management.routes import LISTING, MANAGEMENT, Many, Route
@@ -49,7 +49,7 @@ def transactions(request: Request) -> Listing:
     found = (
         Shown(one, one.started_ms if view.is_open(one) else None)
         for one in view.transactions()
-        if sees(request, "transaction", one.name)
+        if lists(request, "transaction", one.name)
     )
     return Listing(found, TRANSACTION, lambda shown: shown.transaction.name)
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from pillarbox.broker.auth import OAUTH2
+from pillarbox.broker.outside import NO_CALLER, Caller
 from pillarbox.ops.management.request import MONITORS, HttpError, not_authorised
 from pillarbox.ops.management.routes import NOT_YOUR_VHOST, Right
 
@@ -41,20 +42,25 @@ def credentials(authorization: str) -> tuple[str, bytes] | None:
         return None
 
 
-def _user(core: Core, authorization: str) -> Principal | None:
-    """Who that is by name and password, or by token."""
+def _user(core: Core, authorization: str, caller: Caller) -> Principal | None:
+    """Who that is by name and password, or by token. Raises Undecided."""
     scheme, _, token = authorization.partition(" ")
-    if scheme.lower() == "bearer" and OAUTH2 in core.users.backends:
+    if scheme.lower() == "bearer" and core.users.believes(OAUTH2):
         return core.users.by_token(token.strip().encode("latin-1"))
     found = credentials(authorization)
-    return core.users.authenticate(*found) if found is not None else None
+    return core.users.authenticate(*found, caller) if found is not None else None
 
 
 def log_in(
-    core: Core, authorization: str | None, *, loopback: bool, loopback_users: tuple[str, ...]
+    core: Core,
+    authorization: str | None,
+    *,
+    loopback: bool,
+    loopback_users: tuple[str, ...],
+    caller: Caller = NO_CALLER,
 ) -> Principal:
-    """The user of a request. Raises 401."""
-    user = _user(core, authorization or "")
+    """The user of a request. Raises 401, and Undecided."""
+    user = _user(core, authorization or "", caller)
     if user is None:
         raise login_failed()
     core.events.acting = user.name
@@ -71,7 +77,8 @@ def demand(core: Core, user: Principal, right: Right, path: Mapping[str, str]) -
     if vhost is None or vhost not in core.vhosts or not (right.enters or right.sees):
         # A virtual host that does not exist is the handler's to miss.
         return
-    if not core.users.may_enter(user, vhost) and not (right.sees and MONITORS.intersection(user.tags)):
+    sees_all = right.sees and MONITORS.intersection(user.tags)
+    if not sees_all and not core.users.may_enter(user, vhost):
         raise not_authorised(NOT_YOUR_VHOST)
 
 

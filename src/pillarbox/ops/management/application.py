@@ -10,7 +10,7 @@ Invariant: nothing is changed before the request has passed all checks, and ever
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Coroutine, Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
@@ -18,9 +18,12 @@ import msgspec
 from starlette.applications import Starlette
 from starlette.routing import Route as PathRoute
 
+from pillarbox.broker.auth import Principal
 from pillarbox.broker.core import Core
+from pillarbox.broker.outside import Caller
 from pillarbox.errors import BrokerError
 from pillarbox.ops.management import access, listing
+from pillarbox.ops.management.deciding import Deciding
 from pillarbox.ops.management.node import Node
 from pillarbox.ops.management.openapi import openapi
 from pillarbox.ops.management.request import (
@@ -62,6 +65,7 @@ class Api:
         self._begin = begin
         self._pace = pace
         self._work = Work(core, begin, pace)
+        self._deciding = Deciding(core, begin)
         by_path: dict[str, dict[str, Route]] = {}
         for resource in RESOURCES:
             for route in resource.routes:
@@ -126,13 +130,7 @@ class Api:
         self._begin()
         user = NOBODY
         if route.right is not PUBLIC:
-            user = access.log_in(
-                self._core,
-                headers.get("authorization"),
-                loopback=_is_loopback(scope),
-                loopback_users=self._node.loopback_users,
-            )
-            access.demand(self._core, user, route.right, path)
+            user = await self._deciding.do(lambda: self._user(scope, headers, route, path))
         if method not in SAFE and access.is_cross_site(headers):
             raise HttpError(403, "forbidden", "a page of another site may not do this")
         body = None
@@ -154,10 +152,24 @@ class Api:
             headers,
             body,
         )
-        found = route.handler(request)
-        if isinstance(found, Coroutine):
-            found = await found
+        found = await self._deciding.run(lambda: route.handler(request), user)
         return _answer_of(route, found, request)
+
+    def _user(
+        self, scope: Scope, headers: Mapping[str, str], route: Route, path: Mapping[str, str]
+    ) -> Principal:
+        """Who asks, if they may. Raises 401, and Undecided."""
+        user = access.log_in(
+            self._core,
+            headers.get("authorization"),
+            loopback=_is_loopback(scope),
+            loopback_users=self._node.loopback_users,
+            caller=Caller(_host(scope), path.get("vhost", "")),
+        )
+        access.demand(self._core, user, route.right, path)
+        if route.method == "GET" and "vhost" not in path:
+            self._deciding.look_around(user)
+        return user
 
 
 class _Endpoint:
@@ -180,8 +192,12 @@ def _allowed(routes: Mapping[str, Route]) -> str:
     return ", ".join((*also, *routes))
 
 
+def _host(scope: Scope) -> str:
+    return scope["client"][0] if scope.get("client") else ""
+
+
 def _is_loopback(scope: Scope) -> bool:
-    host = scope["client"][0] if scope.get("client") else ""
+    host = _host(scope)
     return not host or host.startswith("127.") or host in ("::1", "::ffff:127.0.0.1")
 
 

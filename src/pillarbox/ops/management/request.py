@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from pillarbox.broker.outside import Undecided
 from pillarbox.errors import BrokerError, Reason
 
 if TYPE_CHECKING:
@@ -175,8 +176,11 @@ class Request(NamedTuple):
         return self.monitors or session.user.name == self.user.name
 
     def sees(self, vhost: str) -> bool:
-        """May the user see what is in this virtual host?"""
-        return self.monitors or self.core.users.may_enter(self.user, vhost)
+        """May the user see what is in this virtual host? What nobody has been asked about is not seen."""
+        try:
+            return self.monitors or self.core.users.may_enter(self.user, vhost)
+        except Undecided:
+            return False
 
 
 DEFAULT_EXCHANGE_SHOWN = "amq.default"

@@ -23,6 +23,7 @@ from pillarbox.broker.confirm import Publisher
 from pillarbox.broker.consumer import Consumer, Pool
 from pillarbox.broker.counters import SIZE_BOUNDS
 from pillarbox.broker.ledger import Ledger, Outcome, UnknownDelivery
+from pillarbox.broker.outside import Undecided
 from pillarbox.broker.returning import ENTRIES_AT_ONCE, give_back
 from pillarbox.broker.run import MESSAGE_BYTES
 from pillarbox.engine.base import NO_EXPIRATION, Address, Body, Message
@@ -186,6 +187,8 @@ class Channel:
             raise from_wire_error(error, method_id) from None
         except BrokerError as error:
             raise from_broker_error(error, method_id) from None
+        except Undecided as undecided:
+            self._ask(undecided, lambda: self._method(method_id, payload))
         finally:
             self._busy = False
             while self._cancelled:
@@ -222,10 +225,15 @@ class Channel:
             assert content.properties is not None
             self._content = None
             self.plain = True
-            try:
-                self.publish(content.key, content.properties, content.body)
-            except BrokerError as error:
-                raise from_broker_error(error, methods.BASIC_PUBLISH) from None
+            self._publish(content.key, content.properties, content.body)
+
+    def _publish(self, key: bytes, properties: bytes, body: Body) -> None:
+        try:
+            self.publish(key, properties, body)
+        except BrokerError as error:
+            raise from_broker_error(error, methods.BASIC_PUBLISH) from None
+        except Undecided as undecided:
+            self._ask(undecided, lambda: self._publish(key, properties, body))
 
     def expects_body(self, length: int) -> bool:
         """May a body frame of this length come next?"""
@@ -289,6 +297,21 @@ class Channel:
             connection.fail(error)
         connection.stall_over()
 
+    def _ask(self, undecided: Undecided, again: Callable[[], None]) -> None:
+        """Do this again when somebody outside has said whether it is allowed (R8); what comes next waits."""
+
+        def done_again() -> None:
+            try:
+                if not self.closing:
+                    again()
+            except AmqpError as error:
+                if error.hard:
+                    raise
+                self.fail(error)
+
+        self.stall()
+        self.connection.ask(undecided, lambda: self.go_on(done_again))
+
     @property
     def stalled(self) -> bool:
         """Do frames wait that will mean something?"""
@@ -317,6 +340,9 @@ class Channel:
             if error.hard:
                 raise error from None
             self.fail(error)
+        except Undecided as undecided:
+            assert first is not None
+            self._ask(undecided, first)
 
     # --- publishing ------------------------------------------------------------------------------------
 

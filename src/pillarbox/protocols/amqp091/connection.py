@@ -22,6 +22,7 @@ import msgspec
 from pillarbox.broker.bearer import Bearer
 from pillarbox.broker.client import ClientFacts, Tls
 from pillarbox.broker.counters import TrafficCounters
+from pillarbox.broker.outside import Undecided
 from pillarbox.broker.session import Session
 from pillarbox.engine.base import Address
 from pillarbox.errors import BrokerError
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from pillarbox.broker.auth import Principal
     from pillarbox.broker.core import Core
     from pillarbox.broker.exchange import Exchange
+    from pillarbox.broker.outside import Waiter
     from pillarbox.broker.queue import Queue
 
 CLOSE_TIMEOUT_MS = 10_000
@@ -136,7 +138,9 @@ class Connection:
         self.waiting = False
         """Input is left where it is until there is room for the answer: the driver shall not read more."""
         self.sated = False
-        """Input is left where it is, because this connection has had its share of the turn."""
+        """Input is left where it is, because this connection has had its share of the turn, or asks."""
+        self._asking: set[Waiter] = set()
+        """Questions to somebody outside: who this is, and for channels what it may do (R8)."""
         self._share = SHARE
         self.close_reason = ""
         self.blocked_reason: str | None = None
@@ -219,7 +223,7 @@ class Connection:
         """
         if self.state is State.CLOSED:
             return len(data) - position
-        if len(data) - position < 7:
+        if self._asking or len(data) - position < 7:
             return 0
         kind: int
         number: int
@@ -264,9 +268,35 @@ class Connection:
 
     def _take_share(self) -> None:
         """Go on with the input that waits; the driver is asked to look whether more may be read."""
-        self.sated = self.waiting = False
+        self.sated = self.waiting = bool(self._asking)
         self.receive(b"")
         self.on_output()
+
+    def ask(self, undecided: Undecided, again: Callable[[], None]) -> None:
+        """Leave input where it is until somebody outside has answered; then do again what wanted to know."""
+        self.sated = self.waiting = True
+        waiter = self.core.users.outside.when_answered(undecided, lambda: self._answered(waiter, again))
+        self._asking.add(waiter)
+
+    def _answered(self, waiter: Waiter, again: Callable[[], None]) -> None:
+        self._asking.discard(waiter)
+        self.sated = self.waiting = bool(self._asking)
+        if self.deadline_ms is not None:
+            # How long others take is not the client's fault.
+            self.deadline_ms = self.core.changes.now_ms + self.settings.handshake_timeout_ms
+        try:
+            again()
+        except AmqpError as error:
+            self.fail(error)
+        self.receive(b"")
+        self.on_output()
+
+    def _ask_no_more(self) -> None:
+        if self._asking:
+            for waiter in self._asking:
+                waiter.cancel()
+            self._asking.clear()
+            self.sated = self.waiting = False
 
     def _begin_body(self, number: int, length: int, data: bytes, position: int) -> int:
         """Take what is there of large body frames, so that they need not be put together first."""
@@ -389,6 +419,8 @@ class Connection:
             raise from_wire_error(error, method_id) from None
         except BrokerError as error:
             raise from_broker_error(error, method_id) from None
+        except Undecided as undecided:
+            self.ask(undecided, lambda: self._method(payload))
 
     def trace(self, on: bool) -> None:
         """Make all channels such that tell the firehose (R75), or ordinary ones again."""
@@ -554,7 +586,7 @@ class Connection:
 
     def tick(self, now_ms: int) -> None:
         """Heartbeats and deadlines; called about once a second."""
-        if self.deadline_ms is not None and now_ms >= self.deadline_ms:
+        if self.deadline_ms is not None and now_ms >= self.deadline_ms and not self._asking:
             self.finish("timeout")
             return
         if isinstance(self.user, Bearer) and now_ms >= self.user.expires_ms:
@@ -608,6 +640,10 @@ class Connection:
 
     def closed(self, reason: str) -> None:
         """The socket is gone."""
+        if self._asking:
+            # What nobody has allowed yet does not happen.
+            self.finish(reason)
+            return
         while crowded := [channel for channel in self.channels.values() if channel.crowded]:
             # Room for answers is what nobody needs any more.
             self.bodies_out_bytes = 0
@@ -637,6 +673,7 @@ class Connection:
     def _end(self) -> None:
         """Give back what the connection has: deliveries, consumers, exclusive queues."""
         self._end_due = None
+        self._ask_no_more()
         channels, self.channels = self.channels, {}
         for channel in channels.values():
             channel.end()
@@ -651,7 +688,7 @@ class Connection:
         assert self.session is not None
         try:
             return self.resolve(key)
-        except (AmqpError, BrokerError):
+        except (AmqpError, BrokerError, Undecided):
             return None
 
     def resolve(self, key: bytes) -> PublishRoute:

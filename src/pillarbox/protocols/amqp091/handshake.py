@@ -14,6 +14,7 @@ import enum
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from pillarbox.broker.outside import Caller
 from pillarbox.profiles import LARGE_MESSAGE_BYTES, SMALL_FRAME_BYTES, SMALL_FRAMES
 from pillarbox.protocols.amqp091 import methods, wire
 from pillarbox.protocols.amqp091.errors import AmqpError
@@ -156,13 +157,18 @@ def _mechanisms(connection: Connection) -> list[str]:
 
 
 def _authenticate(connection: Connection, mechanism: str, response: bytes) -> Principal | None:
-    """Who that is, if it may be believed."""
+    """Who that is, if it may be believed. Raises Undecided."""
     if mechanism not in _mechanisms(connection):
         return None
-    if mechanism == EXTERNAL:
-        return connection.known or connection.core.users.by_name.get(connection.certificate_user or "")
-    credentials = MECHANISMS[mechanism](response)
-    return connection.core.users.authenticate(*credentials) if credentials is not None else None
+    if mechanism == EXTERNAL and connection.known is not None:
+        return connection.known
+    certified = (connection.certificate_user or "", None)
+    credentials = certified if mechanism == EXTERNAL else MECHANISMS[mechanism](response)
+    if credentials is None:
+        return None
+    name, password = credentials
+    caller = Caller(connection.client_facts().peer_host)
+    return connection.core.users.authenticate(name, password, caller)
 
 
 def _start_ok(connection: Connection, properties: Any, mechanism: str, response: bytes, locale: str) -> None:

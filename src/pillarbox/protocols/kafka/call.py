@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
+from pillarbox.broker.outside import Undecided
 from pillarbox.protocols.kafka.codec import RequestHeader, encode_response
 from pillarbox.protocols.kafka.errors import Refused
 from pillarbox.protocols.kafka.quotas import FETCHED, PRODUCED
@@ -84,8 +85,17 @@ class Call:
         return not self.connection.is_closed
 
     def allows(self, right: Right, name: str = CLUSTER_NAME) -> bool:
-        """Has the client this right to the resource of this name?"""
-        return self.head.authorizer.allows(self.principal, self.connection.client_host, right, name)
+        """Has the client this right to the resource of this name?
+
+        Where that is for somebody outside to say, it raises Undecided as long as the request has not had its
+        turn; later, what nobody was asked about is not allowed.
+        """
+        try:
+            return self.head.authorizer.allows(self.principal, self.connection.client_host, right, name)
+        except Undecided:
+            if self.connection.decides:
+                raise
+            return False
 
     def allows_any(self, right: Right) -> bool:
         """Has the client this right to a resource of any name?"""

@@ -19,14 +19,16 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from struct import Struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pillarbox.broker.bearer import Bearer
 from pillarbox.broker.client import ClientFacts
+from pillarbox.broker.outside import Undecided, Vouched
 from pillarbox.errors import BrokerError
 from pillarbox.protocols.base import BaseConnection
 from pillarbox.protocols.kafka.api import handler
 from pillarbox.protocols.kafka.api.api_versions import unknown_version
+from pillarbox.protocols.kafka.asking import ask_first
 from pillarbox.protocols.kafka.call import Call
 from pillarbox.protocols.kafka.codec import API_VERSIONS, RequestHeader, decode_header, decode_request
 from pillarbox.protocols.kafka.login import Login
@@ -102,6 +104,8 @@ class Connection(BaseConnection):
         """Name and version, as the client gives them (KIP-511)."""
         self.client_id: str | None = None
         """As the client has last called itself."""
+        self.decides = False
+        """A request is being acted on: what is not known of the client's rights may be asked outside."""
         self.is_closed = False
         self.was_shut_down = False
         """It was the broker that has closed it."""
@@ -185,15 +189,23 @@ class Connection(BaseConnection):
             said = bytes(data[_SIZE.size : end])
             del data[:end]
             call = Call(self, NO_HEADER, size)
-            try:
-                call.pieces = [login.respond(said)]
-            except LoginRefused as refused:
-                self.refuse(f"login refused: {refused}")
-                break
             self._begin(call)
+            self._respond(login, call, said)
+            if self._asking is not None:
+                return
         self._flush_answers()
         if self.login is None and not self.want_close and data:
             self._scan()
+
+    def _respond(self, login: Login, call: Call, said: bytes) -> None:
+        """Answer one of these, now or when somebody outside has said who that is."""
+        try:
+            call.pieces = [login.respond(said)]
+        except LoginRefused as refused:
+            self._calls.remove(call)
+            self.refuse(f"login refused: {refused}")
+        except Undecided as undecided:
+            self.ask(undecided, lambda: self._respond(login, call, said))
 
     def _size_max(self, key: int) -> int:
         if self.session is None and self.head.settings.sasl:
@@ -217,12 +229,29 @@ class Connection(BaseConnection):
         except (WireError, KeyError) as fault:
             self.refuse(str(fault))
             return
-        if self.session is None and key not in BEFORE_LOGIN and not self._enter():
-            return
         self._begin(call)
-        response = handler(key)(call, request)
+        self._act(call, request)
+
+    def _act(self, call: Call, request: Any) -> None:
+        """Have a request answered, now or when somebody outside has said that it may be (R8)."""
+        self.decides = True
+        try:
+            if self.session is None and call.key not in BEFORE_LOGIN and not self._enter():
+                return
+            if self.session is not None and isinstance(self.session.user, Vouched):
+                ask_first(call, request)
+            response = handler(call.key)(call, request)
+        except Undecided as undecided:
+            self.ask(undecided, lambda: self._act(call, request))
+            return
+        finally:
+            self.decides = False
         if response is not None:
             call.reply(response)
+
+    def go_on_reading(self) -> None:
+        self._go_on()
+        self.on_output()
 
     def _begin(self, call: Call) -> None:
         self._calls.append(call)
@@ -231,10 +260,11 @@ class Connection(BaseConnection):
 
     @property
     def _is_full(self) -> bool:
-        """Whether the next request has to wait where it is: much waits for answers or to be written, or there
-        is a pause."""
+        """Whether the next request has to wait where it is: much waits for answers or to be written, there is
+        a pause, or somebody outside is asked."""
         return (
             not self.writable
+            or self._asking is not None
             or len(self._calls) >= CALLS_MAX
             or self._calls_bytes >= CALLS_BYTES_MAX
             or self._muted_ms > self.core.changes.now_ms
@@ -285,6 +315,7 @@ class Connection(BaseConnection):
 
     def _end(self) -> None:
         """Have the socket closed when all answers so far are written."""
+        self.ask_no_more()
         self.want_close = True
         self.on_output()
 
@@ -362,10 +393,16 @@ class Connection(BaseConnection):
         if self._over_ms is not None and now_ms >= self._over_ms:
             self.refuse("its login is over, and it has not logged in again")
             return
+        if self._asking is not None:
+            return
         idle_ms = self.head.settings.idle_ms
         if not self._calls and now_ms - self._received_ms >= idle_ms:
             self._end()
-        elif self.session is None and now_ms - self._started_ms >= self.head.settings.login_ms:
+        elif (
+            self.session is None
+            and self._asking is None
+            and now_ms - self._started_ms >= self.head.settings.login_ms
+        ):
             self.refuse("nobody has logged in in time")
 
     def shut_down(self, text: str) -> None:
@@ -375,6 +412,7 @@ class Connection(BaseConnection):
 
     def closed(self, reason: str) -> None:
         """The socket is gone."""
+        self.ask_no_more()
         self.is_closed = True
         for call in self._calls:
             if call.gone is not None:

@@ -200,7 +200,13 @@ class Head:
     def principal_of(self, connection: Connection) -> Principal:
         """As whom a client acts that has not logged in. Raises BrokerError if it may not act at all."""
         settings = self.settings
-        return principal_of_stranger(self.core.users, settings.anonymous, settings.loopback_users, connection)
+        return principal_of_stranger(
+            self.core.users,
+            settings.anonymous,
+            settings.loopback_users,
+            connection,
+            connection.caller._replace(vhost=settings.vhost),
+        )
 
 
 def _cluster_id(settings: Settings) -> str:

@@ -25,7 +25,8 @@ class Login:
         self.mechanism = mechanism
         self.bare = bare
         self._connection = connection
-        self._exchange = begin(mechanism, core.users, core.random, connection.head.secret)
+        caller = connection.caller._replace(vhost=connection.head.settings.vhost)
+        self._exchange = begin(mechanism, core.users, core.random, connection.head.secret, caller)
 
     def __repr__(self) -> str:
         return f"<Login by {self.mechanism}>"

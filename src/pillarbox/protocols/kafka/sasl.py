@@ -19,6 +19,7 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from pillarbox.broker.outside import NO_CALLER, Caller
 from pillarbox.broker.scram import ITERATIONS, MECHANISMS, Verifier
 
 if TYPE_CHECKING:
@@ -48,8 +49,9 @@ class Exchange:
 class PlainExchange(Exchange):
     """Name and password, or a token as password."""
 
-    def __init__(self, users: Users) -> None:
+    def __init__(self, users: Users, caller: Caller = NO_CALLER) -> None:
         self._users = users
+        self._caller = caller
 
     def respond(self, said: bytes) -> bytes:
         try:
@@ -61,7 +63,7 @@ class PlainExchange(Exchange):
             raise LoginRefused("no name, or no password")
         if wanted not in ("", shown):
             raise LoginRefused("nobody can log in for somebody else")
-        self.principal = self._users.authenticate(shown, password)
+        self.principal = self._users.authenticate(shown, password, self._caller)
         if self.principal is None:
             raise LoginRefused("Invalid username or password")
         return b""
@@ -190,14 +192,17 @@ class BearerExchange(Exchange):
 
 def mechanisms(users: Users) -> tuple[str, ...]:
     """How clients of this broker can log in."""
-    tokens = (OAUTHBEARER,) if "oauth2" in users.backends else ()
-    return (PLAIN, *MECHANISMS, *tokens)
+    tokens = (OAUTHBEARER,) if users.believes("oauth2") else ()
+    verifiers = MECHANISMS if users.believes("internal") else ()
+    return (PLAIN, *verifiers, *tokens)
 
 
-def begin(mechanism: str, users: Users, random: Random, secret: bytes) -> Exchange:
+def begin(
+    mechanism: str, users: Users, random: Random, secret: bytes, caller: Caller = NO_CALLER
+) -> Exchange:
     """Begin a login by one of the mechanisms that there are. `secret`: of this broker, for unknown users."""
     if mechanism == PLAIN:
-        return PlainExchange(users)
+        return PlainExchange(users, caller)
     if mechanism == OAUTHBEARER:
         return BearerExchange(users)
     return ScramExchange(users, mechanism, random, secret)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from pillarbox.broker.outside import Undecided
 from pillarbox.errors import BrokerError
 from pillarbox.protocols.mqtt import packets, topics
 from pillarbox.protocols.mqtt.errors import reason_of
@@ -84,7 +85,7 @@ def _enter(connection: Connection, packet: Connect) -> None:
         raise Refused(ReasonCode.CLIENT_IDENTIFIER_NOT_VALID, "its client identifier is too long")
     if packet.will is not None:
         topics.demand_name(packet.will.topic)
-    who = _identify(connection, packet)
+    who = _identify(connection, packet, client_id)
     try:
         core.demand_entry(who.user, who.vhost)
     except BrokerError as error:
@@ -135,20 +136,25 @@ def _assigned(connection: Connection, packet: Connect) -> str:
     return connection.head.core.unique_name("auto-")
 
 
-def _identify(connection: Connection, packet: Connect) -> Who:
-    """Who it is: by name and password, by its certificate, or as whoever the settings name."""
+def _identify(connection: Connection, packet: Connect, client_id: str) -> Who:
+    """Who it is: by name and password, by its certificate, or as whoever the settings name.
+
+    Raises Undecided.
+    """
     head = connection.head
     core, settings = head.core, head.settings
     if packet.username is None:
         try:
+            caller = connection.caller._replace(vhost=settings.vhost, client_id=client_id)
             stranger = principal_of_stranger(
-                core.users, settings.anonymous, settings.loopback_users, connection
+                core.users, settings.anonymous, settings.loopback_users, connection, caller
             )
         except BrokerError as error:
             raise Refused(ReasonCode.BAD_USER_NAME_OR_PASSWORD, error.text) from None
         return Who(stranger, _vhost_of_port(connection))
     vhost, name = _vhost_and_name(connection, packet.username)
-    user = core.users.authenticate(name, packet.password or b"")
+    caller = connection.caller._replace(vhost=vhost, client_id=client_id)
+    user = core.users.authenticate(name, packet.password or b"", caller)
     if user is None:
         raise Refused(ReasonCode.BAD_USER_NAME_OR_PASSWORD, f"login refused for {name!r}")
     if user.name in settings.loopback_users and not connection.loopback:
@@ -200,7 +206,17 @@ def _resume(connection: Connection) -> None:
     for packet_id in state.released:
         connection.send(packets.answer(PUBREL, packet_id, connection.version))
     if state.subscriptions:
+        _attend(connection)
+
+
+def _attend(connection: Connection) -> None:
+    """Receive from what the session has subscribed to."""
+    state = connection.state
+    assert state is not None
+    try:
         connection.outbound.attend()
         for raw, subscribed in state.subscriptions.items():
             if raw.startswith(topics.SHARED):
                 connection.outbound.attend_shared(subscribed)
+    except Undecided as undecided:
+        connection.ask(undecided, lambda: _attend(connection))

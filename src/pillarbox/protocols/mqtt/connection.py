@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from pillarbox.broker.bearer import Bearer
+from pillarbox.broker.outside import Undecided
 from pillarbox.protocols.base import StreamConnection
 from pillarbox.protocols.mqtt import connecting, packets, subscribing
 from pillarbox.protocols.mqtt.inbound import Inbound
@@ -119,8 +120,30 @@ class Connection(StreamConnection):
                 continue
             self.inbound.flush()
             packet = packets.decode(first, bytes(data[start:end]), self.version)
-            HANDLERS[type(packet)](self, packet)
+            self._act_on(packet)
+            if self._asking is not None:
+                break
         return len(data) if self.want_close else at
+
+    def _act_on(self, packet: Any) -> None:
+        """Do what a packet asks for, or do it again when somebody outside has allowed it (R8)."""
+        try:
+            HANDLERS[type(packet)](self, packet)
+        except Undecided as undecided:
+            self.ask(undecided, lambda: self._act_on(packet))
+
+    def ask(self, undecided: Undecided, again: Callable[[], None]) -> None:
+        """See `BaseConnection`; what is wrong then is as wrong as if it had been done at once."""
+
+        def done_again() -> None:
+            try:
+                again()
+            except WireError as error:
+                self.refuse(error.reason, str(error))
+            except Undecided as still:
+                self.ask(still, again)
+
+        super().ask(undecided, done_again)
 
     def _demand_size(self, size: int) -> None:
         limit = self.head.settings.packet_bytes_max if self.state is not None else STRANGER_BYTES_MAX
@@ -184,6 +207,7 @@ class Connection(StreamConnection):
             assert session is not None
             session.close()
             self.head.left(self, state, session, will)
+        self.ask_no_more()
         self.want_close = True
         self.on_output()
 
@@ -197,7 +221,7 @@ class Connection(StreamConnection):
     def tick(self, now_ms: int) -> None:
         """End a connection that is silent for one and a half times its keep alive (3.1.2.10)."""
         silent_ms = now_ms - self._received_ms
-        if self.want_close:
+        if self.want_close or self._asking is not None:
             return
         if self.session is None:
             if now_ms - self._started_ms >= self.head.settings.login_ms:

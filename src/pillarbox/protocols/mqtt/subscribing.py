@@ -5,8 +5,10 @@ Source: MQTT 5.0, 3.8 to 3.11, 4.8.2; rows R141, R90, R93.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Final, TypeVar
 
+from pillarbox.broker.outside import Undecided
 from pillarbox.engine.base import NO_EXPIRATION, Address, Message
 from pillarbox.errors import BrokerError
 from pillarbox.protocols.mqtt import packets, retained, stored, topics
@@ -29,15 +31,37 @@ ALWAYS, WHEN_NEW, NEVER = range(3)
 RETAINED_AT_ONCE: Final = 100
 """Retained messages that are handed over in one part."""
 
+Item = TypeVar("Item")
+
 
 def subscribe(connection: Connection, packet: Subscribe) -> None:
     """Answer SUBSCRIBE; each filter has its own answer."""
-    state = connection.state
-    assert state is not None
     identifier = packet.properties.get("subscription_identifier", [0])[0]
-    reasons = [_subscribe(connection, options, identifier) for options in packet.subscriptions]
-    connection.outbound.attend()
-    connection.reply_when_durable(packets.suback(packet.packet_id, connection.version, reasons))
+
+    def answer(reasons: list[int]) -> None:
+        connection.outbound.attend()
+        connection.reply_when_durable(packets.suback(packet.packet_id, connection.version, reasons))
+
+    def act(options: Subscription) -> int:
+        return _subscribe(connection, options, identifier)
+
+    _one_by_one(connection, packet.subscriptions, act, [], answer)
+
+
+def _one_by_one(
+    connection: Connection,
+    asked: Sequence[Item],
+    act: Callable[[Item], int],
+    reasons: list[int],
+    answer: Callable[[list[int]], None],
+) -> None:
+    """Do what is asked for and answer all; what has to wait for somebody outside is gone on with then."""
+    try:
+        for item in asked[len(reasons) :]:
+            reasons.append(act(item))
+        answer(reasons)
+    except Undecided as undecided:
+        connection.ask(undecided, lambda: _one_by_one(connection, asked, act, reasons, answer))
 
 
 def _subscribe(connection: Connection, options: Subscription, identifier: int) -> int:
@@ -81,30 +105,36 @@ def _bind(connection: Connection, parsed: topics.Filter) -> None:
 
 def unsubscribe(connection: Connection, packet: Unsubscribe) -> None:
     """Answer UNSUBSCRIBE."""
-    reasons = [_unsubscribe(connection, raw) for raw in packet.filters]
-    connection.reply_when_durable(packets.unsuback(packet.packet_id, connection.version, reasons))
+
+    def answer(reasons: list[int]) -> None:
+        connection.reply_when_durable(packets.unsuback(packet.packet_id, connection.version, reasons))
+
+    _one_by_one(connection, packet.filters, lambda raw: _unsubscribe(connection, raw), [], answer)
 
 
 def _unsubscribe(connection: Connection, raw: str) -> int:
     session, state = connection.session, connection.state
     assert session is not None
     assert state is not None
-    subscribed = state.unsubscribe(raw)
+    subscribed = state.subscriptions.get(raw)
     if subscribed is None:
         return ReasonCode.NO_SUBSCRIPTION_EXISTED
     parsed = subscribed.parsed
     if parsed.group:
+        state.unsubscribe(raw)
         connection.outbound.leave_shared(raw)
         connection.head.sessions.leave_shared(state.vhost, parsed)
         return ReasonCode.SUCCESS
+    reason = ReasonCode.SUCCESS
     key = topics.binding_key(parsed.pattern)
     # Two filters may have one key: a `*` is nothing special in a topic.
-    if not any(topics.binding_key(other) == key for other in state.subscriptions):
+    if not any(topics.binding_key(other) == key for other in state.subscriptions if other != raw):
         try:
             session.bind_queue(state.queue_name, EXCHANGE, key, {}, add=False)
         except BrokerError as error:
-            return reason_of(error)
-    return ReasonCode.SUCCESS
+            reason = reason_of(error)
+    state.unsubscribe(raw)
+    return reason
 
 
 # --- retained messages -----------------------------------------------------------------------------------

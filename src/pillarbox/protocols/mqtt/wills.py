@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, NamedTuple
 
+from pillarbox.broker.outside import Undecided
 from pillarbox.broker.session import Session
 from pillarbox.errors import BrokerError
 from pillarbox.protocols.mqtt.inbound import message_of, retain, target_of
@@ -80,5 +81,8 @@ class Wills:
             target.publish(self._head.core, message)
             if will.retain:
                 retain(self._head, session, publish, message)
+        except Undecided as undecided:
+            outside = self._head.core.users.outside
+            outside.when_answered(undecided, lambda: self._publish(session, will))
         except BrokerError as error:
             _log.warning("the will of %s is not published: %s", session.describe(), error.text)

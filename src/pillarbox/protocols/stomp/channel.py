@@ -192,11 +192,12 @@ class Channel:
             headers["reply-to"] = reply_to(self, headers["reply-to"])
         parts = composed(self, text)
         transaction = headers.get("transaction")
-        prepared = self._prepare_for(parts[-1], headers)
+        every = [self._prepare_for(part, headers) for part in parts]
+        prepared = every.pop()
         if len(parts) > 1 or transaction is not None or prepared.target.route.per_message:
             self.flush()
-            for part in parts[:-1]:
-                self._send_alone(self._prepare_for(part, headers), body, None, transaction)
+            for one in every:
+                self._send_alone(one, body, None, transaction)
             self._send_alone(prepared, body, receipt, transaction)
             return None
         self._unshared_bytes += len(prepared.properties)

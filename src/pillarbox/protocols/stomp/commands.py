@@ -117,9 +117,15 @@ def unsubscribe(channel: Channel, headers: Headers) -> None:
             "No subscription found",
             f"UNSUBSCRIBE must refer to an existing subscription.\nSubscription to {described} not found.",
         )
-    channel.cancel(subscription)
     if named or "true" in (headers.get("durable"), headers.get("persistent")):
+        name = durable_name(channel, subscription.destination, headers)
+        if name is not None:
+            # Asked before the subscription has ended, since it may have to be asked again.
+            channel.session.demand_deletable(name)
+        channel.cancel(subscription)
         _forget_durable(channel, subscription.destination, headers)
+    else:
+        channel.cancel(subscription)
 
 
 def _forget_durable(channel: Channel, destination: str, headers: Headers) -> None:

@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 from pillarbox.broker.bearer import Bearer
+from pillarbox.broker.outside import Undecided
 from pillarbox.errors import BrokerError
 from pillarbox.protocols.base import StreamConnection
 from pillarbox.protocols.stomp.channel import Channel
@@ -32,7 +34,6 @@ from pillarbox.protocols.stomp.wire import (
 from pillarbox.protocols.strangers import principal_of_stranger
 
 if TYPE_CHECKING:
-    from pillarbox.broker.auth import Principal
     from pillarbox.broker.client import ClientFacts
     from pillarbox.broker.consumer import Consumer
     from pillarbox.broker.core import Core
@@ -108,7 +109,7 @@ class Connection(StreamConnection):
         """Act on all frames that are whole, as far as this connection may go on."""
         try:
             if self.state is State.CONNECTING and (first := self._scanner.next()) is not None:
-                self._first_frame(first[0])
+                self._do(partial(self._first_frame, first[0]))
             if self.channel is not None:
                 self._scan_for(self.channel)
         except StompError as error:
@@ -130,18 +131,41 @@ class Connection(StreamConnection):
                     channel.send(head, body)
                 except StompError as error:
                     self._refuse(error, cut_receipt(head)[1])
+                except Undecided as undecided:
+                    self.ask(undecided, partial(self._do, partial(self._send, channel, head, body)))
             else:
                 scanner.unread()
                 self.published = self.waiting = True
         channel.flush()
+
+    def _send(self, channel: Channel, head: bytes, body: bytes) -> None:
+        """Take a SEND that had to wait."""
+        try:
+            channel.send(head, body)
+        except StompError as error:
+            self._refuse(error, cut_receipt(head)[1])
+
+    def _do(self, act: Callable[[], object]) -> None:
+        """Act, now or when somebody outside has said that it is allowed (R8)."""
+        try:
+            act()
+        except StompError as error:
+            self.fail(error)
+        except WireError as error:
+            self.fail(StompError("Bad frame", str(error)))
+        except Undecided as undecided:
+            self.ask(undecided, partial(self._do, act))
+
+    def go_on_reading(self) -> None:
+        self._resume()
 
     def _frame(self, head: bytes) -> None:
         """Act on one frame that is no SEND. Raises StompError or WireError."""
         channel = self.channel
         assert channel is not None
         channel.flush()
-        head, receipt = cut_receipt(head)
-        command, headers = read_head(head, self.version)
+        bare, receipt = cut_receipt(head)
+        command, headers = read_head(bare, self.version)
         if command not in CHEAP:
             self._spend()
         try:
@@ -158,6 +182,8 @@ class Connection(StreamConnection):
             self.fail(from_broker_error(error), receipt)
         except StompError as error:
             self._refuse(error, receipt)
+        except Undecided as undecided:
+            self.ask(undecided, partial(self._do, partial(self._frame, head)))
 
     def _refuse(self, error: StompError, receipt: bytes | None) -> None:
         """Tell the client that a frame was wrong, and go on if that is possible."""
@@ -190,6 +216,8 @@ class Connection(StreamConnection):
 
     def _resume(self) -> None:
         if self._stalled or self.core.alarm is not None or self.state is State.CLOSED:
+            return
+        if self._asking is not None:
             return
         self.waiting = False
         self._share = SHARE
@@ -228,22 +256,23 @@ class Connection(StreamConnection):
     def _log_in(self, headers: Mapping[str, str]) -> None:
         """Open the session. Raises StompError or BrokerError."""
         settings, core = self.settings, self.core
+        vhost = headers.get("host", settings.vhost)
+        if settings.is_activemq and vhost not in core.vhosts:
+            vhost = settings.vhost
+        caller = self.caller._replace(vhost=vhost)
         login = headers.get("login")
         if login is None:
-            user: Principal = principal_of_stranger(
-                core.users, settings.anonymous, settings.loopback_users, self
+            user = principal_of_stranger(
+                core.users, settings.anonymous, settings.loopback_users, self, caller
             )
         else:
-            known = core.users.authenticate(login, headers.get("passcode", "").encode())
+            known = core.users.authenticate(login, headers.get("passcode", "").encode(), caller)
             if known is None:
                 raise StompError("Bad CONNECT", f"Access refused for user '{login}'")
             if known.name in settings.loopback_users and not self.loopback:
                 raise StompError("Bad CONNECT", "non-loopback access denied")
             user = known
         core.quotas.demand_place(settings.connection_max)
-        vhost = headers.get("host", settings.vhost)
-        if settings.is_activemq and vhost not in core.vhosts:
-            vhost = settings.vhost
         try:
             self.session = core.open_session(user, vhost, self)
         except BrokerError:
@@ -310,6 +339,8 @@ class Connection(StreamConnection):
 
     def tick(self, now_ms: int) -> None:
         """Heart-beats and deadlines; called about once a second."""
+        if self._asking is not None:
+            return
         if self.state is State.CONNECTING:
             if now_ms - self._started_ms >= self.settings.handshake_timeout_ms:
                 self.finish()
@@ -374,6 +405,7 @@ class Connection(StreamConnection):
             if self.session is not None:
                 self.session.close()
                 self.session = None
+        self.ask_no_more()
         if not self.want_close:
             self.want_close = True
             self.on_output()

@@ -182,9 +182,9 @@ def reply_to(channel: Channel, text: str) -> str:
         return text
     real = ensure_temporary(channel, destinations.parse(text, slashes=True).key)
     if not channel.settings.is_activemq and text not in channel.replies:
-        channel.replies.add(text)
         # Replies carry the name under which the client asked for them.
         channel.read(Subscription(f"T_{text}", text, text, AUTO), real)
+        channel.replies.add(text)
     return f"/{REPLY_QUEUE}/{real}"
 
 

@@ -1,0 +1,1 @@
+"""Logins and permissions that others decide: see `pillarbox.logins`."""
