@@ -18,7 +18,7 @@ NODE_LOCKS := $(wildcard tests/*/package-lock.json tests/*/*/package-lock.json)
 NODE_STAMPS := $(NODE_LOCKS:package-lock.json=node_modules/.stamp)
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check bench compare compare-kafka compare-messaging compare-activemq crash fuzz suites docs fmt lock lock-new clean setup peers lint types layers current kafka-codec
+.PHONY: help serve test check bench compare compare-events compare-kafka compare-messaging compare-activemq crash fuzz suites docs fmt lock lock-new clean setup peers lint types layers current kafka-codec
 
 help:
 	@echo "make serve    run a broker here, with its data in ./data"
@@ -26,6 +26,7 @@ help:
 	@echo "make check    lint, format, types, import layers, generated docs"
 	@echo "make bench    measure side by side with the peers that are installed; writes bench/*.md"
 	@echo "make compare  run the differential transcripts against a real RabbitMQ"
+	@echo "make compare-events  what a real RabbitMQ and Pillarbox tell of the same deeds, as events and copies"
 	@echo "make compare-kafka  run unmodified Kafka clients against a real Apache Kafka and against Pillarbox"
 	@echo "make compare-messaging  run unmodified MQTT and STOMP clients against Mosquitto, RabbitMQ and ActiveMQ"
 	@echo "make compare-activemq  the same"
@@ -104,6 +105,10 @@ compare-messaging compare-activemq: peers
 	@scripts/need "test -e /usr/share/activemq/bin/activemq.jar" "comparing with ActiveMQ" activemq
 	@$(BIN)/python -m tests.compare_messaging record $(ARGS)
 	@$(BIN)/python -m tests.compare_messaging replay $(ARGS)
+
+compare-events: peers
+	@$(BIN)/python -m tests.compare_events record $(ARGS)
+	@$(BIN)/python -m tests.compare_events replay $(ARGS)
 
 compare-kafka: setup
 	@scripts/need "command -v javac && command -v mvn" "comparing with Kafka" default-jdk-headless maven

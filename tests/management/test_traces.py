@@ -69,8 +69,8 @@ def test_trace_has_what_was_published_and_received(
     lines = until(broker, "all.log", lambda text: text.count("\n") == 2).splitlines()
     published, received = map(json.loads, lines)
     assert (published["type"], received["type"]) == ("published", "received")
-    assert (published["routed_queues"], published["queue"]) == (["q"], None)
-    assert (received["routed_queues"], received["queue"]) == (None, "q")
+    assert (published["routed_queues"], published["queue"]) == (["q"], "none")
+    assert (received["routed_queues"], received["queue"]) == ("none", "q")
     assert published["routing_keys"] == ["q"]
     assert published["properties"]["type"] == "greeting"
     assert base64.b64decode(published["payload"]) == b"hel"

@@ -45,17 +45,13 @@ def put_vhost(
     if default_queue_type is not None and default_queue_type not in QUEUE_TYPES:
         raise BrokerError(Reason.PRECONDITION_FAILED, f"unsupported queue type '{default_queue_type}'")
     core.demand_storage()
-    vhost = core.add_vhost(name)
-    if description is not None:
-        vhost.description = description
-    if tags is not None:
-        vhost.tags = tuple(tags)
-    if default_queue_type is not None:
-        vhost.default_queue_type = default_queue_type
-    if protected is not None:
-        vhost.protected = protected
-    core.define("vhost", name, vhost.definition())
-    return vhost
+    said = {
+        "description": description,
+        "tags": None if tags is None else tuple(tags),
+        "default_queue_type": default_queue_type,
+        "protected": protected,
+    }
+    return core.put_vhost(name, {key: value for key, value in said.items() if value is not None})
 
 
 def remove_vhost(core: Core, name: str) -> bool:
@@ -73,7 +69,7 @@ def remove_vhost(core: Core, name: str) -> bool:
         raise BrokerError(Reason.PRECONDITION_FAILED, text)
     if not vhost.closing:
         _close([one for one in core.sessions if one.vhost is vhost], f"vhost '{name}' is deleted")
-        core.chores.begin(_removal(core, vhost))
+        core.chores.begin(core.events.on_behalf(_removal(core, vhost)))
     return True
 
 
@@ -106,20 +102,21 @@ def remove_user(core: Core, name: str) -> bool:
     if core.users.by_name.pop(name, None) is None:
         return False
     core.undefine("user", name)
-    core.quotas.forget(USER, name)
+    # Of what a user had nothing is told: it is gone with the user.
+    core.quotas.forget(USER, name, told=False)
     for user, where in [key for key in core.users.permissions if key[0] == name]:
-        remove_permission(core, user, where)
+        remove_permission(core, user, where, told=False)
     for user, where in [key for key in core.users.topics.by_user if key[0] == name]:
-        core.clear_topic_permission(user, where)
+        core.clear_topic_permission(user, where, told=False)
     _close([one for one in core.sessions if one.user.name == name], f"user '{name}' is deleted")
     return True
 
 
-def remove_permission(core: Core, user: str, vhost: str) -> bool:
+def remove_permission(core: Core, user: str, vhost: str, *, told: bool = True) -> bool:
     """Take from a user all rights in a virtual host; connections stay, and are refused what they ask for."""
     if core.users.permissions.pop((user, vhost), None) is None:
         return False
-    core.undefine("permission", kept.key_of(user, vhost))
+    core.undefine("permission", kept.key_of(user, vhost), told=told)
     for session in core.sessions:
         session.forget_routes()
     return True

@@ -282,8 +282,13 @@ def type_name(value: Any) -> str:
         return own
     for kind, name in _TYPE_NAMES:
         if isinstance(value, kind):
-            return name
+            is_long = isinstance(value, int) and not -LONG_FROM <= value < LONG_FROM
+            return "long" if is_long else name
     return "void"
+
+
+LONG_FROM = 1 << 31
+"""Integers from this size on take more than 32 bits."""
 
 
 # In this order, because a bool is an int too.

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from pillarbox.broker.session import Session
 
 
+NODE_NAME = "pillarbox@localhost"
+"""What clients and messages are told that this broker is called; it does not depend on the machine."""
+
+
 class Tls(msgspec.Struct, frozen=True):
     """What is known of an encrypted connection; texts are empty where there is nothing to say."""
 
@@ -27,6 +31,22 @@ class Tls(msgspec.Struct, frozen=True):
     peer_subject: str = ""
     peer_issuer: str = ""
     peer_validity: str = ""
+
+    @property
+    def version(self) -> str:
+        """`TLSv1.3` as Erlang writes it: `tlsv1.3`."""
+        return self.protocol.lower()
+
+    @property
+    def suite(self) -> tuple[str, str, str]:
+        """Key exchange, cipher and hash of OpenSSL's name for them, in RabbitMQ's words."""
+        name = self.cipher.lower().replace("-", "_")
+        if name.startswith("tls_"):
+            cipher, _, digest = name.removeprefix("tls_").rpartition("_")
+            return "any", cipher, "aead" if "gcm" in cipher or "poly" in cipher or "ccm" in cipher else digest
+        parts = name.split("_")
+        digest = "aead" if "gcm" in parts or "poly1305" in parts else parts[-1]
+        return "_".join(parts[:2]), "_".join(parts[2:-1]), digest
 
 
 class ClientFacts(msgspec.Struct, frozen=True):

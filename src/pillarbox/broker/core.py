@@ -11,7 +11,7 @@ group → `Journal.append` → `synced` → `Sink.confirm`.
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -26,7 +26,8 @@ from pillarbox.broker.counters import ChurnCounters, MessageSizes
 from pillarbox.broker.deadletter import MAXLEN, DeadLetters
 from pillarbox.broker.dialects import Dialects
 from pillarbox.broker.dispatch import ROUND_MESSAGES
-from pillarbox.broker.events import INTERNAL, Events
+from pillarbox.broker.event_details import INTERNAL
+from pillarbox.broker.events import NOBODY, Events
 from pillarbox.broker.lane import SHADOW, Lane
 from pillarbox.broker.outside import Outside
 from pillarbox.broker.parameters import Parameters
@@ -148,14 +149,15 @@ class Core:
         before = self.definitions.get((kind, key)) if self.events.is_told else None
         self.definitions[kind, key] = value
         self.changes.define(kind, key, value)
-        self.events.defined(kind, definition, before and kept.decode(kind, before))
+        if self.events.is_told:
+            self.events.defined(kind, definition, before and kept.decode(kind, before))
 
-    def undefine(self, kind: str, key: str) -> None:
-        """Forget a definition."""
+    def undefine(self, kind: str, key: str, *, told: bool = True) -> None:
+        """Forget a definition. `told`: those hear of it who listen to events."""
         before = self.definitions.pop((kind, key), None)
         if before is not None:
             self.changes.define(kind, key, None)
-            if self.events.is_told:
+            if told and self.events.is_told:
                 self.events.undefined(kind, kept.decode(kind, before))
 
     def keep(self, key: str, value: bytes | None) -> None:
@@ -195,12 +197,22 @@ class Core:
 
     def add_vhost(self, name: str) -> VHost:
         """Make a virtual host, or return the one of this name. Raises PRECONDITION_FAILED while that goes."""
-        if name not in self.vhosts:
+        return self.vhosts[name] if name in self.vhosts else self.put_vhost(name, {})
+
+    def put_vhost(self, name: str, said: Mapping[str, Any]) -> VHost:
+        """Make a virtual host, or change the one of this name: give it these attributes.
+
+        Raises PRECONDITION_FAILED while the one of this name goes.
+        """
+        vhost = self.vhosts.get(name)
+        if vhost is None:
             vhost = self.vhosts[name] = VHost(self, name)
-            self.define("vhost", name, vhost.definition())
-        if self.vhosts[name].closing:
+        elif vhost.closing:
             raise BrokerError(Reason.PRECONDITION_FAILED, f"vhost '{name}' is being deleted")
-        return self.vhosts[name]
+        for attribute, value in said.items():
+            setattr(vhost, attribute, value)
+        self.define("vhost", name, vhost.definition())
+        return vhost
 
     def add_user(self, name: str, password: str, tags: tuple[str, ...] = ()) -> User:
         """Make a user or replace the one of this name. Cost: see `user_with_password`."""
@@ -225,10 +237,15 @@ class Core:
         self.define("topic_permission", key, permission)
         self._forget_routes()
 
-    def clear_topic_permission(self, user: str, vhost: str, exchange: str | None = None) -> None:
+    def clear_topic_permission(
+        self, user: str, vhost: str, exchange: str | None = None, *, told: bool = True
+    ) -> None:
         """Lift the restriction of a user on one topic exchange, or (None) on all of a virtual host."""
-        for permission in self.users.topics.remove(user, vhost, exchange):
+        lifted = list(self.users.topics.remove(user, vhost, exchange))
+        for permission in lifted:
             self.undefine("topic_permission", kept.key_of(user, vhost, permission.exchange))
+        if lifted and told:
+            self.events.tell("topic.permission.deleted", user, vhost, exchange)
         self._forget_routes()
 
     def _forget_routes(self) -> None:
@@ -520,7 +537,7 @@ class Core:
         if not self.alarms.set(resource, short):
             return False
         before, self.alarm = self.alarm, self.alarms.reason
-        self.events.told("alarm.set" if short else "alarm.cleared", {"alarm": resource})
+        self.events.tell("alarm.set" if short else "alarm.cleared", resource, by=NOBODY)
         for session in list(self.sessions):
             if self.alarm is None:
                 session.outlet.unblocked()

@@ -24,6 +24,8 @@ class Neutral(msgspec.Struct, kw_only=True):
     content_encoding: str | None = None
     headers: dict[str, Any] = {}
     """Whatever the sender has named; values are text, bytes, numbers, truth, None, lists and dicts."""
+    long_numbers: bool = False
+    """Numbers in headers are written with 64 bits whatever their size."""
     persistent: bool = False
     priority: int | None = None
     correlation_id: str | bytes | None = None

@@ -65,6 +65,11 @@ class Binding(msgspec.Struct, frozen=True, eq=False):
     key: str
     arguments: Mapping[str, Any]
 
+    @property
+    def destination_kind(self) -> str:
+        """What it leads to."""
+        return "exchange" if isinstance(self.destination, Exchange) else "queue"
+
 
 class Exchange:
     """A named router. `kind` is a row of `routing.KINDS`."""

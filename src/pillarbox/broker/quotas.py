@@ -69,10 +69,10 @@ class Quotas:
         else:
             self.forget(kind, owner)
 
-    def forget(self, kind: str, owner: str) -> None:
+    def forget(self, kind: str, owner: str, *, told: bool = True) -> None:
         """Remove all limits of a virtual host or user."""
         if self._by_owner.pop((kind, owner), None) is not None:
-            self._core.undefine(kind, owner)
+            self._core.undefine(kind, owner, told=told)
 
     def restore(self, kind: str, limits: Limits) -> None:
         self._by_owner[kind, limits.owner] = limits.values

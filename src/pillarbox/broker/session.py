@@ -16,6 +16,7 @@ from pillarbox.broker.arguments import SELECTOR
 from pillarbox.broker.browse import BROWSE, Browser
 from pillarbox.broker.choice import begin_choice
 from pillarbox.broker.consumer import Consumer, Pool
+from pillarbox.broker.events import NOBODY
 from pillarbox.broker.exchange import Exchange, Route
 from pillarbox.broker.index import NO_ENVELOPE, Envelope
 from pillarbox.broker.outside import Vouched
@@ -118,15 +119,13 @@ class Session:
         """Say whose session it is. One that nobody introduces is no connection, and in no list."""
         self.head = client
         self.core.churn.connection_created += 1
-        if self.core.events.is_told:
-            self.core.events.told("connection.created", self._about_connection())
+        self.core.events.tell("connection.created", self, by=self.user.name)
 
     def add_channel(self, channel: ClientChannel) -> None:
         """Note that a channel was opened."""
         self.channels[channel] = None
         self.core.churn.channel_created += 1
-        if self.core.events.is_told:
-            self.core.events.told("channel.created", self._about_channel(channel))
+        self.core.events.tell("channel.created", self, channel, by=self.user.name)
 
     def remove_channel(self, channel: ClientChannel) -> None:
         """Note that it is closed, if that was not known yet. What it has counted stays counted."""
@@ -134,8 +133,7 @@ class Session:
             del self.channels[channel]
             self.core.churn.channel_closed += 1
             self.vhost.past_channels.add(channel.counters)
-            if self.core.events.is_told:
-                self.core.events.told("channel.closed", self._about_channel(channel))
+            self.core.events.tell("channel.closed", channel, by=self.user.name)
 
     def _demand_topics(self, action: str, exchange: Exchange | None, keys: tuple[str, ...]) -> None:
         """Refuse routing keys that topic permissions withhold (R93)."""
@@ -173,42 +171,7 @@ class Session:
         if self.core.sessions.pop(self, self) is None and self.head is not None:
             self.core.churn.connection_closed += 1
             self.vhost.past_traffic.add(self.head.traffic)
-            if self.core.events.is_told:
-                self.core.events.told("connection.closed", self._about_connection())
-
-    def _about_connection(self) -> dict[str, Any]:
-        """What an event says of it."""
-        assert self.head is not None
-        facts = self.head.client_facts()
-        return {
-            "name": facts.name,
-            "protocol": facts.protocol,
-            "user": self.user.name,
-            "vhost": self.vhost.name,
-            "host": facts.host,
-            "port": facts.port,
-            "peer_host": facts.peer_host,
-            "peer_port": facts.peer_port,
-            "auth_mechanism": facts.auth_mechanism,
-            "channel_max": facts.channel_max,
-            "frame_max": facts.frame_max,
-            "timeout": facts.timeout_s,
-            "ssl": facts.tls is not None,
-            "connected_at": facts.connected_ms,
-            "client_properties": dict(facts.properties),
-            "user_who_performed_action": self.user.name,
-        }
-
-    def _about_channel(self, channel: ClientChannel) -> dict[str, Any]:
-        """What an event says of a channel."""
-        name = self.head.client_facts().name if self.head is not None else ""
-        return {
-            "name": f"{name} ({channel.number})",
-            "number": channel.number,
-            "user": self.user.name,
-            "vhost": self.vhost.name,
-            "user_who_performed_action": self.user.name,
-        }
+            self.core.events.tell("connection.closed", self.head, by=NOBODY)
 
     # --- exchanges ---------------------------------------------------------------------------------
 
@@ -428,16 +391,8 @@ class Session:
         if selector is not None:
             begin_choice(queue, self.core.dialects).selects = True
         queue.add_consumer(consumer)
-        self.core.events.tell(
-            "consumer.created",
-            consumer_tag=tag,
-            queue=queue.name,
-            exclusive=exclusive,
-            ack_required=not no_ack,
-            prefetch_count=prefetch,
-            arguments=dict(arguments),
-            vhost=self.vhost.name,
-        )
+        if queue.name not in self.vhost.reply_queues:
+            self.core.events.tell("consumer.created", self.vhost.name, consumer)
         queue.used_ms = self.core.changes.now_ms
         queue.wake()
         return consumer
@@ -458,12 +413,8 @@ class Session:
             if queue.deleted or not queue.remove_consumers(ended):
                 continue
             for consumer in ended:
-                self.core.events.tell(
-                    "consumer.deleted",
-                    consumer_tag=consumer.tag,
-                    queue=queue.name,
-                    vhost=self.vhost.name,
-                )
+                if queue.name not in self.vhost.reply_queues:
+                    self.core.events.tell("consumer.deleted", self.vhost.name, consumer, by=self.user.name)
                 # What it has out may still be settled, but its turn never comes again.
                 consumer.blocked = 0
             queue.used_ms = self.core.changes.now_ms

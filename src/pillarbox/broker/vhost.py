@@ -26,6 +26,7 @@ from pillarbox.broker.arguments import (
 from pillarbox.broker.choice import MESSAGE_GROUPS, begin_choice
 from pillarbox.broker.counters import ChannelCounters, ExchangeCounters, TrafficCounters
 from pillarbox.broker.deadletter import DeadLetterRule
+from pillarbox.broker.event_details import INTERNAL, DefaultExchange
 from pillarbox.broker.exchange import Binding, Exchange, Route, binding_identity
 from pillarbox.broker.expiry import QueueExpiry
 from pillarbox.broker.limits import REJECT_PUBLISH
@@ -51,10 +52,10 @@ TRACE_EXCHANGE = "amq.rabbitmq.trace"
 """Where copies of messages go while tracing is on (R75)."""
 PREDECLARED = {
     "amq.direct": "direct",
-    "amq.fanout": "fanout",
     "amq.topic": "topic",
-    "amq.headers": "headers",
     "amq.match": "headers",
+    "amq.headers": "headers",
+    "amq.fanout": "fanout",
     TRACE_EXCHANGE: "topic",
 }
 RESERVED_PREFIX = "amq."
@@ -100,6 +101,7 @@ class VHost:
         self.policies, self.operator_policies = Policies(), Policies()
         self._naming: dict[str, dict[Exchange, None]] = {}
         """Exchanges by the name of their alternate, whether that exists or not (R25)."""
+        core.events.tell("exchange.created", name, DefaultExchange)
         for exchange, kind in PREDECLARED.items():
             self._add_exchange(exchange, kind, durable=True, internal=exchange == TRACE_EXCHANGE)
 
@@ -120,14 +122,15 @@ class VHost:
             if self.queues:
                 queue = next(iter(self.queues.values()))
                 done += STREAM_WEIGHT if queue.in_log else 1 + len(self.inbound.get(queue, ()))
-                self.remove_queue(queue)
+                self.remove_queue(queue, by=self._core.events.acting)
             else:
                 exchange = next(iter(self.exchanges.values()))
                 done += 1 + len(exchange.bindings)
-                self._remove_exchange(exchange)
+                self._remove_exchange(exchange, self._core.events.acting)
             if done >= REMOVED_AT_ONCE:
                 done = 0
                 yield
+        self._core.events.tell("exchange.deleted", self.name, DefaultExchange.name)
         for operator in (False, True):
             for policy in list(self._policies(operator)):
                 self.remove_policy(policy.name, operator=operator)
@@ -253,16 +256,7 @@ class VHost:
         self._govern_exchange(exchange, self._applied_to("exchange", name))
         for source in self._naming.get(name, ()):
             source.set_alternate(exchange)
-        self._core.events.tell(
-            "exchange.created",
-            name=name,
-            type=kind,
-            durable=durable,
-            auto_delete=auto_delete,
-            internal=internal,
-            arguments=exchange.arguments,
-            vhost=self.name,
-        )
+        self._core.events.tell("exchange.created", self.name, exchange)
         return exchange
 
     def provide_exchange(self, name: str) -> None:
@@ -301,24 +295,25 @@ class VHost:
         if if_unused and exchange.bindings:
             text = f"exchange '{name}' in vhost '{self.name}' in use"
             raise BrokerError(Reason.PRECONDITION_FAILED, text)
-        self._remove_exchange(exchange)
+        self._remove_exchange(exchange, self._core.events.acting)
 
-    def _remove_exchange(self, exchange: Exchange) -> None:
+    def _remove_exchange(self, exchange: Exchange, by: str) -> None:
         del self.exchanges[exchange.name]
         self.topics.forget(exchange.name)
         if exchange.history is not None:
             exchange.history.clear()
         self._core.schedules.remove(exchange)
         exchange.invalidate()
+        self._core.events.tell("exchange.deleted", self.name, exchange.name, by=by)
         for binding in list(exchange.bindings.values()):
             self._unlink(binding)
+            self._core.events.tell("binding.deleted", self.name, binding, by=by)
         for source in self._naming.get(exchange.name, ()):
             source.set_alternate(None)
         self._name_alternate(exchange, None)
-        self._remove_inbound(exchange)
+        self._remove_inbound(exchange, by)
         if exchange.durable:
             self._core.undefine("exchange", kept.key_of(self.name, exchange.name))
-        self._core.events.tell("exchange.deleted", name=exchange.name, vhost=self.name)
 
     def _govern_exchange(self, exchange: Exchange, applied: Applied) -> None:
         """Have an exchange work by its arguments and these policies."""
@@ -376,15 +371,7 @@ class VHost:
         )
         self._core.churn.queue_declared += 1
         self._core.churn.queue_created += 1
-        self._core.events.tell(
-            "queue.created",
-            name=name,
-            durable=durable,
-            auto_delete=auto_delete,
-            exclusive=exclusive,
-            arguments=queue.arguments,
-            vhost=self.name,
-        )
+        self._core.events.tell("queue.created", self.name, queue)
         if queue.durable and queue.owner is None:
             definition = kept.QueueDefinition(self.name, name, auto_delete, queue.arguments)
             self._core.define("queue", str(queue.uid), definition)
@@ -506,24 +493,27 @@ class VHost:
                 text = f"queue '{name}' in vhost '{self.name}' {fault}"
                 raise BrokerError(Reason.PRECONDITION_FAILED, text)
         count = queue.ready_count
-        self.remove_queue(queue)
+        self.remove_queue(queue, by=self._core.events.acting)
         return count
 
-    def remove_queue(self, queue: Queue) -> None:
-        """Delete a queue, its bindings, and tell its consumers."""
+    def remove_queue(self, queue: Queue, *, by: str = INTERNAL) -> None:
+        """Delete a queue, its bindings, and tell its consumers. `by`: the user who has asked for it."""
         if queue.dead_letters is not None:
             # What has died by now does not die with it.
             self._core.dead_letters.forward_all(queue)
         self._core.undelivered.remove(queue)
         del self.queues[queue.name]
         self._core.churn.queue_deleted += 1
-        self._remove_inbound(queue)
+        dismissed = queue.dismiss_consumers()
+        for consumer in dismissed:
+            self._core.events.tell("consumer.deleted", self.name, consumer)
+        self._remove_inbound(queue, INTERNAL)
         if queue.durable and queue.owner is None:
             self._core.undefine("queue", str(queue.uid))
             for lane in queue.lanes:
                 self._core.undefine("lane", str(lane.uid))
-        self._core.events.tell("queue.deleted", name=queue.name, vhost=self.name)
-        for consumer in queue.dismiss_consumers():
+        self._core.events.tell("queue.deleted", self.name, queue.name, by=by)
+        for consumer in dismissed:
             consumer.sink.consumer_cancelled(consumer)
         if queue.in_log:
             self.topics.forget(queue.name)
@@ -541,16 +531,20 @@ class VHost:
         """
         check_policy(policy, operator=operator)
         self._core.demand_storage()
+        is_new = policy != self._policies(operator).get(policy.name)
         self._policies(operator).put(policy)
         self._core.define(_POLICY_KINDS[operator], kept.key_of(self.name, policy.name), policy)
-        self._govern()
+        self._govern(policy)
+        if is_new:
+            self._core.events.tell("policy.set", policy)
 
     def remove_policy(self, name: str, *, operator: bool = False) -> bool:
         """Remove a policy; False: there was none."""
         if self._policies(operator).remove(name) is None:
             return False
         self._core.undefine(_POLICY_KINDS[operator], kept.key_of(self.name, name))
-        self._govern()
+        self._govern(None)
+        self._core.events.tell("operator.policy.cleared" if operator else "policy.cleared", self.name, name)
         return True
 
     def _policies(self, operator: bool) -> Policies:
@@ -559,21 +553,30 @@ class VHost:
     def _applied_to(self, kind: str, name: str) -> Applied:
         return Applied(self.policies.match(kind, name), self.operator_policies.match(kind, name))
 
-    def _govern(self) -> None:
-        """Let everything work by the policies as they are now; what is declared meanwhile does so anyway."""
+    def _govern(self, policy: Policy | None) -> None:
+        """Let everything work by the policies as they are now; what is declared meanwhile does so anyway.
+
+        `policy`: the one that was set; None: one is gone.
+        """
         for exchange in self.exchanges.values():
             applied = self._applied_to("exchange", exchange.name)
             if applied != exchange.applied:
                 self._govern_exchange(exchange, applied)
-        self._core.chores.begin(self._govern_queues(list(self.queues.values())))
+        governing = self._govern_queues(list(self.queues.values()), policy)
+        self._core.chores.begin(self._core.events.on_behalf(governing))
         self._core.wake()
 
-    def _govern_queues(self, queues: list[Queue]) -> Parts:
+    def _govern_queues(self, queues: list[Queue], policy: Policy | None) -> Parts:
+        events = self._core.events
         for position, queue in enumerate(queues, 1):
             if self.queues.get(queue.name) is queue:
                 applied = self._applied_to(queue.kind, queue.name)
                 if applied != queue.applied:
                     self._govern_queue(queue, applied)
+                    if policy is None:
+                        events.tell("queue.policy.cleared", self.name, queue)
+                    else:
+                        events.tell("queue.policy.updated", self.name, queue, policy)
             if position % GOVERNED_AT_ONCE == 0 and position < len(queues):
                 yield
 
@@ -590,7 +593,7 @@ class VHost:
         if not source.bind(binding):
             return
         self._link(binding)
-        self._tell_binding("binding.created", binding)
+        self._core.events.tell("binding.created", self.name, binding)
         if self._is_durable(binding):
             definition = kept.BindingDefinition(
                 self.name,
@@ -638,7 +641,8 @@ class VHost:
         binding = source.bindings.get(binding_identity(destination, key, arguments))
         if binding is not None:
             self._unlink(binding)
-            self._auto_delete(source)
+            self._auto_delete(source, self._core.events.acting)
+            self._core.events.tell("binding.deleted", self.name, binding)
 
     def is_bound(
         self, source: Exchange, destination: Queue | Exchange, key: str, arguments: Mapping[str, Any]
@@ -663,34 +667,19 @@ class VHost:
         self.topics.rebound(binding)
         if self._is_durable(binding):
             self._core.undefine("binding", self._binding_key(binding))
-        self._tell_binding("binding.deleted", binding)
 
-    def _tell_binding(self, event: str, binding: Binding) -> None:
-        if not self._core.events.is_told:
-            return
-        to_exchange = isinstance(binding.destination, Exchange)
-        self._core.events.tell(
-            event,
-            source_name=binding.source.name,
-            source_kind="exchange",
-            destination_name=binding.destination.name,
-            destination_kind="exchange" if to_exchange else "queue",
-            routing_key=binding.key,
-            arguments=dict(binding.arguments),
-            vhost=self.name,
-        )
-
-    def _remove_inbound(self, destination: Queue | Exchange) -> None:
+    def _remove_inbound(self, destination: Queue | Exchange, by: str) -> None:
         bindings = list(self.inbound.get(destination, ()))
         for binding in bindings:
             self._unlink(binding)
         for binding in bindings:
-            self._auto_delete(binding.source)
+            self._auto_delete(binding.source, by)
+            self._core.events.tell("binding.deleted", self.name, binding, by=by)
 
-    def _auto_delete(self, exchange: Exchange) -> None:
+    def _auto_delete(self, exchange: Exchange, by: str) -> None:
         """An auto-delete exchange goes with its last binding (R23)."""
         if exchange.auto_delete and not exchange.bindings and exchange.name in self.exchanges:
-            self._remove_exchange(exchange)
+            self._remove_exchange(exchange, by)
 
     def _is_durable(self, binding: Binding) -> bool:
         destination = binding.destination

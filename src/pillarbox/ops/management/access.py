@@ -63,7 +63,6 @@ def log_in(
     user = _user(core, authorization or "", caller)
     if user is None:
         raise login_failed()
-    core.events.acting = user.name
     if not loopback and user.name in loopback_users:
         raise not_authorised("User can only log in via localhost")
     return user

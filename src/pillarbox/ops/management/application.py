@@ -136,15 +136,21 @@ class Api:
         body = None
         if method not in SAFE:
             body = _decoded(route, await _read(receive, headers))
-            # Reading may have taken many turns.
+
+        def begin() -> None:
             self._begin()
+            if user is not NOBODY:
+                self._core.events.acting = user.name
+
+        # Reading may have taken many turns.
+        begin()
         query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
         request = Request(
             self._core,
             self._node,
             self._sampler,
-            self._begin,
-            self._work,
+            begin,
+            Work(self._core, begin, self._pace),
             user,
             method,
             path,

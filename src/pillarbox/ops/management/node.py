@@ -8,6 +8,7 @@ import resource
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
+from pillarbox.broker.client import NODE_NAME
 from pillarbox.broker.counters import Counters
 from pillarbox.ops.resources import process_bytes
 
@@ -18,10 +19,6 @@ if TYPE_CHECKING:
     from pillarbox.ops.resources import Watch
     from pillarbox.ops.shovel.shovels import Shovels
     from pillarbox.protocols.registry import Spoken
-
-NODE_NAME = "pillarbox@localhost"
-"""What clients and messages are told as well; it does not depend on the machine."""
-
 
 FILES = "/proc/self/fd"
 

@@ -45,6 +45,8 @@ READ_BYTES = 256 << 10
 """Of a file that is sent, at a time."""
 NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,199}")
 SUFFIX = ".log"
+NONE = "none"
+"""What a file of JSON has for what a message does not have, in the plugin's word."""
 
 
 class Format(NamedTuple):
@@ -212,7 +214,7 @@ def _told(got: Got, form: Format, now_ms: int) -> dict[str, Any]:
     about: dict[str, Any] = plain(wire.decode_properties(got.properties).headers or {})
     published = got.routing_key.startswith("publish.")
     return {
-        "timestamp": iso_time(now_ms)[:23].replace("T", " "),
+        "timestamp": f"{iso_time(now_ms)[:23]}+00:00",
         "type": "published" if published else "received",
         **{name: about.get(name) for name in ("node", "connection", "vhost", "user", "channel")},
         "exchange": about.get("exchange_name"),
@@ -226,7 +228,8 @@ def _told(got: Got, form: Format, now_ms: int) -> dict[str, Any]:
 
 def as_json(told: dict[str, Any]) -> bytes:
     """A line."""
-    return json.dumps({**told, "payload": b64encode(told["payload"]).decode()}).encode() + b"\n"
+    said = {field: NONE if value is None else value for field, value in told.items()}
+    return json.dumps({**said, "payload": b64encode(told["payload"]).decode()}).encode() + b"\n"
 
 
 LINES = (

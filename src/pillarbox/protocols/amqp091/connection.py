@@ -22,6 +22,7 @@ import msgspec
 from pillarbox.broker.bearer import Bearer
 from pillarbox.broker.client import ClientFacts, Tls
 from pillarbox.broker.counters import TrafficCounters
+from pillarbox.broker.events import NOBODY
 from pillarbox.broker.outside import Undecided
 from pillarbox.broker.session import Session
 from pillarbox.engine.base import Address
@@ -158,6 +159,8 @@ class Connection:
         self._unframed = False
         """A frame was wrong in size or end: what follows cannot be told into frames."""
         self._started_ms = self._received_ms = self._sent_ms = core.changes.now_ms
+        self._ended = False
+        """Whatever it had is given back."""
         self._end_due: Callable[[], None] | None = None
         """The end that comes when no channel waits any more (see `_later`)."""
         self.deadline_ms: int | None = self._started_ms + settings.handshake_timeout_ms
@@ -680,6 +683,10 @@ class Connection:
         if self.session is not None:
             self.session.close()
             self.session = None
+        elif not self._ended:
+            # Of the others the session tells.
+            self.core.events.tell("connection.closed", self, by=NOBODY)
+        self._ended = True
 
     # --- what publishing needs ---------------------------------------------------------------------------
 

@@ -45,6 +45,8 @@ class AmqpDialect:
     def write(self, said: Neutral, message: Message) -> bytes:
         """Properties that say this. A text that is too long for its field goes without saying."""
         headers: dict[str, Any] = dict(said.headers)
+        if said.long_numbers:
+            headers = _long(headers)
         if said.reply_topic is not None:
             headers[REPLY_TOPIC] = said.reply_topic
         correlation = said.correlation_id
@@ -69,6 +71,19 @@ class AmqpDialect:
                 app_id=_short(said.app_id),
             )
         )
+
+
+def _long(value: Any) -> Any:
+    """The same, with each integer as one of 64 bits; a fraction is a `float`, as RabbitMQ writes both."""
+    if isinstance(value, dict):
+        return {key: _long(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_long(each) for each in value]
+    kind = _LONG.get(type(value))
+    return value if kind is None else kind(value)
+
+
+_LONG: Final[dict[type, type]] = {int: wire.Long, float: wire.Float}
 
 
 def _text(value: str | bytes | None) -> str | None:

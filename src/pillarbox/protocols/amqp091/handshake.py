@@ -14,6 +14,8 @@ import enum
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from pillarbox.broker.client import NODE_NAME
+from pillarbox.broker.events import NOBODY
 from pillarbox.broker.outside import Caller
 from pillarbox.profiles import LARGE_MESSAGE_BYTES, SMALL_FRAME_BYTES, SMALL_FRAMES
 from pillarbox.protocols.amqp091 import methods, wire
@@ -83,8 +85,8 @@ class Settings:
         product: str = "RabbitMQ",
         version: str = "3.13.7",
         server: str = "Pillarbox",
-        cluster_name: str = "pillarbox@localhost",
-        node: str = "pillarbox@localhost",
+        cluster_name: str = NODE_NAME,
+        node: str = NODE_NAME,
         platform: str = "Python",
         channel_max: int = 2047,
         frame_max: int = 131_072,
@@ -156,52 +158,57 @@ def _mechanisms(connection: Connection) -> list[str]:
     ]
 
 
-def _authenticate(connection: Connection, mechanism: str, response: bytes) -> Principal | None:
-    """Who that is, if it may be believed. Raises Undecided."""
+class RefusedLogin(Exception):
+    """Who that may be, None if it does not say; why it may not enter, for listeners to events and (`shown`)
+    for the client itself."""
+
+    def __init__(self, name: str | None, why: str, shown: str = "") -> None:
+        super().__init__(why)
+        self.name = name
+        self.why = why
+        self.shown = shown
+
+
+def _authenticate(connection: Connection, mechanism: str, response: bytes) -> Principal:
+    """Who that is. Raises Undecided, and RefusedLogin unless it may be believed and may enter from there."""
+    users = connection.core.users
     if mechanism not in _mechanisms(connection):
-        return None
-    if mechanism == EXTERNAL and connection.known is not None:
-        return connection.known
+        raise RefusedLogin(None, f"unknown authentication mechanism '{mechanism}'")
     certified = (connection.certificate_user or "", None)
     credentials = certified if mechanism == EXTERNAL else MECHANISMS[mechanism](response)
     if credentials is None:
-        return None
+        raise RefusedLogin(None, f"response {wire.octets_text(response)} invalid")
     name, password = credentials
-    caller = Caller(connection.client_facts().peer_host)
-    return connection.core.users.authenticate(name, password, caller)
+    known = connection.known if mechanism == EXTERNAL else None
+    user = known or users.authenticate(name, password, Caller(connection.client_facts().peer_host))
+    if user is None:
+        raise RefusedLogin(name, f"user '{name}' - invalid credentials")
+    if user.name in connection.settings.loopback_users and not connection.loopback:
+        where = "can only connect via localhost"
+        raise RefusedLogin(user.name, f"user '{user.name}' {where}", f"User '{user.name}' {where}. ")
+    return user
 
 
 def _start_ok(connection: Connection, properties: Any, mechanism: str, response: bytes, locale: str) -> None:
     connection.client_properties = properties
     capabilities = properties.get("capabilities")
     connection.client_capabilities = capabilities if isinstance(capabilities, dict) else {}
-    user = _authenticate(connection, mechanism, response)
-    _tell_login(connection, mechanism, user)
-    if user is None:
-        _refuse_login(connection, mechanism, "")
-    elif user.name in connection.settings.loopback_users and not connection.loopback:
-        _refuse_login(connection, mechanism, f"User '{user.name}' can only connect via localhost. ")
-    else:
-        connection.user = user
-        connection.auth_mechanism = mechanism
-        connection.state = State.TUNE
-        settings = connection.settings
-        connection.send_method(
-            0, methods.CONNECTION_TUNE, settings.channel_max, settings.frame_max, settings.heartbeat_s
-        )
-
-
-def _tell_login(connection: Connection, mechanism: str, user: Principal | None) -> None:
-    """The event of a login, if anybody wants to hear of it (R75)."""
-    details: dict[str, Any] = {
-        "name": user.name if user is not None else None,
-        "auth_mechanism": mechanism,
-        "connection_name": connection.peer,
-        "connection_type": "network",
-        "ssl": connection.tls is not None,
-    }
-    outcome = "success" if user is not None else "failure"
-    connection.core.events.told(f"user.authentication.{outcome}", details)
+    events = connection.core.events
+    try:
+        user = _authenticate(connection, mechanism, response)
+    except RefusedLogin as refused:
+        told = (connection, refused.name, mechanism, refused.why)
+        events.tell("user.authentication.failure", *told, by=NOBODY)
+        _refuse_login(connection, mechanism, refused.shown)
+        return
+    events.tell("user.authentication.success", connection, user.name, mechanism, by=NOBODY)
+    connection.user = user
+    connection.auth_mechanism = mechanism
+    connection.state = State.TUNE
+    settings = connection.settings
+    connection.send_method(
+        0, methods.CONNECTION_TUNE, settings.channel_max, settings.frame_max, settings.heartbeat_s
+    )
 
 
 def _refuse_login(connection: Connection, mechanism: str, why: str) -> None:

@@ -15,6 +15,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from pillarbox.broker.run import MESSAGE_BYTES
+from pillarbox.broker.session import REPLY_TO
 from pillarbox.broker.vhost import DEFAULT_EXCHANGE, TRACE_EXCHANGE
 from pillarbox.engine.base import Address, Message
 from pillarbox.protocols.amqp091 import wire
@@ -41,9 +42,10 @@ class TracedChannel(Channel):
         message_bytes: int,
     ) -> None:
         """See `Channel`."""
-        names = [queue.name for queue in target.queues]
+        replies = self.session.vhost.reply_queues
+        names = [queue.name for queue in target.queues if queue.name not in replies]
         for message in messages:
-            about = self._about({"routed_queues": names or _keys_of_default(message)})
+            about = self._about({"routed_queues": _named_by_default(message) or names})
             self._trace(f"publish.{message.address.exchange}", message, about)
         super().publish_run(target, messages, body_bytes, persistent, expiring, prioritized, message_bytes)
 
@@ -59,6 +61,8 @@ class TracedChannel(Channel):
         self._trace_delivery(queue, message, redelivered)
 
     def _trace_delivery(self, queue: Queue, message: Message, redelivered: bool) -> None:
+        if queue.name in self.session.vhost.reply_queues:
+            return
         about = {"redelivered": int(redelivered), **self._about({})}
         self._trace(f"deliver.{queue.name}", message, about)
 
@@ -130,10 +134,13 @@ def _routing_keys(address: Address, headers: dict[str, Any]) -> list[str]:
     return [address.routing_key, *selected, *address.hidden_keys]
 
 
-def _keys_of_default(message: Message) -> list[str]:
+def _named_by_default(message: Message) -> list[str]:
     """As RabbitMQ has it, the default exchange routes to names, whether there are such queues or not."""
     address = message.address
-    return [address.routing_key] if address.exchange == DEFAULT_EXCHANGE else []
+    if address.exchange != DEFAULT_EXCHANGE:
+        return []
+    headers = wire.decode_properties(message.properties).headers or {}
+    return [name for name in dict.fromkeys(_routing_keys(address, headers)) if not name.startswith(REPLY_TO)]
 
 
 def _properties_table(found: wire.Properties) -> dict[str, Any]:

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from pillarbox.ops.management.request import Request
 
 REASON_HEADER = "x-reason"
-CLOSED = "Connection closed from management plugin"
+CLOSED = "Closed via management plugin"
 """What clients are told when nobody has given a reason; in RabbitMQ's words."""
 
 
@@ -74,22 +74,6 @@ def _tls(get: Callable[[Tls], str]) -> Callable[[Shown, Request], str | None]:
     return show_it
 
 
-def _suite(tls: Tls) -> tuple[str, str, str]:
-    """Key exchange, cipher and hash of OpenSSL's name for them, in RabbitMQ's words."""
-    name = tls.cipher.lower().replace("-", "_")
-    if name.startswith("tls_"):
-        cipher, _, digest = name.removeprefix("tls_").rpartition("_")
-        return "any", cipher, "aead" if "gcm" in cipher or "poly" in cipher or "ccm" in cipher else digest
-    parts = name.split("_")
-    digest = "aead" if "gcm" in parts or "poly1305" in parts else parts[-1]
-    return "_".join(parts[:2]), "_".join(parts[2:-1]), digest
-
-
-def _protocol(tls: Tls) -> str:
-    """`TLSv1.3` as Erlang writes it: `tlsv1.3`."""
-    return tls.protocol.lower()
-
-
 # fmt: off
 CONNECTION = Document(
     "Connection",
@@ -114,10 +98,10 @@ CONNECTION = Document(
     Field("peer_host", STRING, _fact("peer_host")),
     Field("peer_port", INTEGER, _fact("peer_port")),
     Field("ssl", BOOLEAN, lambda s, r: s.facts.tls is not None),
-    Field("ssl_protocol", nullable(STRING), _tls(_protocol)),
-    Field("ssl_key_exchange", nullable(STRING), _tls(lambda tls: _suite(tls)[0])),
-    Field("ssl_cipher", nullable(STRING), _tls(lambda tls: _suite(tls)[1])),
-    Field("ssl_hash", nullable(STRING), _tls(lambda tls: _suite(tls)[2])),
+    Field("ssl_protocol", nullable(STRING), _tls(lambda tls: tls.version)),
+    Field("ssl_key_exchange", nullable(STRING), _tls(lambda tls: tls.suite[0])),
+    Field("ssl_cipher", nullable(STRING), _tls(lambda tls: tls.suite[1])),
+    Field("ssl_hash", nullable(STRING), _tls(lambda tls: tls.suite[2])),
     Field("peer_cert_subject", nullable(STRING), _tls(lambda tls: tls.peer_subject)),
     Field("peer_cert_issuer", nullable(STRING), _tls(lambda tls: tls.peer_issuer)),
     Field("peer_cert_validity", nullable(STRING), _tls(lambda tls: tls.peer_validity)),

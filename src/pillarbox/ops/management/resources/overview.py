@@ -5,12 +5,12 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from pillarbox.broker.client import NODE_NAME
 from pillarbox.broker.counters import ChurnCounters
 from pillarbox.broker.routing import KINDS
 from pillarbox.ops.management import stats
 from pillarbox.ops.management.fields import ABSENT, BOOLEAN, INTEGER, OBJECT, STRING, Document, Field, array
 from pillarbox.ops.management.listing import show
-from pillarbox.ops.management.node import NODE_NAME
 from pillarbox.ops.management.routes import COLUMNS, DOCUMENT, MANAGEMENT, SAMPLES, Route
 
 if TYPE_CHECKING:
