@@ -1,13 +1,16 @@
 """What a scenario gets: clients, the management API, and the transcript of what the broker told.
 
 What differs from run to run is replaced: the ports of clients and listeners by words, process ids by numbers
-in the order in which they are met (so one that comes again is seen to be the same), moments by "now".
+in the order in which they are met (so one that comes again is seen to be the same), moments by "now"; and
+versions of Python and pika, which do not matter.
 """
 
 from __future__ import annotations
 
 import json
+import platform
 import re
+import socket
 import time
 from typing import Any
 from urllib.parse import quote
@@ -43,8 +46,11 @@ class Case(case.Case):
         self._words: dict[str, str] = {
             str(target.port): "PORT",
             target.node: "NODE",
+            **{str(port): protocol.upper() for protocol, port in target.ports.items()},
             target.watcher.queue: "WATCHER",
             target.copies.queue: "COPIES",
+            f"Python {platform.python_version()}": "PYTHON",
+            pika.__version__: "PIKA",
         }
         self._pids: dict[str, str] = {}
         self._clients = 0
@@ -74,6 +80,13 @@ class Case(case.Case):
         client = RawClient(HOST, self.target.port)
         self.target.left.append(client.socket)
         self.name_port(client.socket.getsockname()[1])
+        return client
+
+    def dial(self, protocol: str) -> socket.socket:
+        """A socket for another protocol."""
+        client = socket.create_connection((HOST, self.target.ports[protocol]), timeout=WAIT_S)
+        self.target.left.append(client)
+        self.name_port(client.getsockname()[1])
         return client
 
     def name_port(self, port: int) -> None:

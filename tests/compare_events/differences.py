@@ -86,6 +86,51 @@ CAPABILITIES = (
 TRACED_PROPERTIES = 'Properties:   {"delivery_mode": 2, "headers": {"a": 1, "b": "c"}}'
 SHORTER = spelled(",long,", ",signedint,")
 
+
+def from_afar(port: str, protocol: str) -> Change:
+    """The same login, with where it comes from."""
+    name = f"127.0.0.1:CLIENT1 -> 127.0.0.1:{port}"
+    ends = {"host:S": "{127,0,0,1}", "peer_host:S": "{127,0,0,1}", "peer_port:l": "CLIENT1"}
+    more = {"connection_name:S": name, "connection_type:S": "network", "protocol:S": protocol, "ssl:t": False}
+    return but(**{"auth_mechanism:S": "PLAIN", **ends, **more})
+
+
+UNENCRYPTED = dict.fromkeys(
+    (
+        *("peer_cert_issuer:S", "peer_cert_subject:S", "peer_cert_validity:S"),
+        *("ssl_cipher:S", "ssl_hash:S", "ssl_key_exchange:S", "ssl_protocol:S"),
+    ),
+    "",
+)
+
+
+def as_network(properties: list[list[str]], timeout_s: int) -> Change:
+    """The same connection, as one of the network's."""
+    none = dict.fromkeys(("channels:l", "variable_map:S"))
+    more = {"auth_mechanism:S": "PLAIN", "timeout:l": timeout_s, "type:S": "network"}
+    return but(**{**UNENCRYPTED, **none, **more, "client_properties:A": properties})
+
+
+MQTT = from_afar("MQTT", "{'MQTT',\"3.1.1\"}")
+STOMP = from_afar("STOMP", "{'STOMP',\"1.2\"}")
+STOMP_CLIENT = [["S", '{<<"product">>,longstr,<<"STOMP client">>}']]
+OTHER_PROTOCOLS: dict[str, dict[int, Change]] = {
+    "other_protocols.mqtt": {
+        1: MQTT,
+        2: as_network([["S", '{<<"client_id">>,longstr,<<"me">>}']], 60),
+        4: nothing,  # One channel is enough.
+        7: nothing,
+        8: but(**{"client_properties:A": []}),
+    },
+    "other_protocols.mqtt_refused": {1: MQTT},
+    "other_protocols.stomp": {
+        1: STOMP,
+        2: as_network(STOMP_CLIENT, 0),
+        6: but(**{"client_properties:A": STOMP_CLIENT}),
+    },
+    "other_protocols.stomp_refused": {1: STOMP},
+}
+
 DIFFERENCES: tuple[Difference, ...] = (
     Difference(
         "administration.limits_of_virtual_hosts",
@@ -149,6 +194,14 @@ DIFFERENCES: tuple[Difference, ...] = (
             **dict.fromkeys((12, 59), lambda line: [[TRACED_PROPERTIES]]),
             **dict.fromkeys((13, 14, 60, 61), nothing),
         },
+    ),
+    *(
+        Difference(
+            scenario,
+            "RabbitMQ 3.10 serves these through connections with itself, and tells little of the client.",
+            lines,
+        )
+        for scenario, lines in OTHER_PROTOCOLS.items()
     ),
     Difference(
         "topology.topology_over_http",

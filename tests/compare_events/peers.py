@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import pika
 
 import pillarbox as ours
-from bench.peers import RabbitMQ
+from bench.peers import RabbitMQ, free_ports
 from pillarbox.broker.client import NODE_NAME
 from tests.compare_events.watcher import Told, Watcher
 
@@ -36,6 +36,8 @@ class Target:
     copies: Watcher
     quiet_s: float
     set_alarm: Callable[[bool], None]
+    ports: Mapping[str, int]
+    """Of MQTT and STOMP."""
 
     left: list[Any] = field(default_factory=list)
     """Clients of the scenario before, to be closed."""
@@ -74,7 +76,13 @@ def _watched(name: str, node: str, ports: tuple[int, int], quiet_s: float, *more
 @contextlib.contextmanager
 def rabbitmq() -> Iterator[Target]:
     """Run a private RabbitMQ node."""
-    plugins = ("rabbitmq_event_exchange", "rabbitmq_management", "rabbitmq_tracing")
+    plugins = (
+        "rabbitmq_event_exchange",
+        "rabbitmq_management",
+        "rabbitmq_tracing",
+        "rabbitmq_mqtt",
+        "rabbitmq_stomp",
+    )
     peer = RabbitMQ(plugins=plugins, config=["collect_statistics_interval = 1000"])
     traces = f'[{{rabbitmq_tracing, [{{directory, "{peer.data}/traces"}}]}}].'
     (peer.data / "advanced.config").write_text(traces)
@@ -84,16 +92,19 @@ def rabbitmq() -> Iterator[Target]:
 
     with peer:
         ports = (peer.amqp_port, peer.management_port)
-        with _watched(f"RabbitMQ {peer.version}", peer.node, ports, QUIET_S, set_alarm) as target:
+        others = {"mqtt": peer.mqtt_port, "stomp": peer.stomp_port}
+        with _watched(f"RabbitMQ {peer.version}", peer.node, ports, QUIET_S, set_alarm, others) as target:
             yield target
 
 
 @contextlib.contextmanager
 def pillarbox() -> Iterator[Target]:
     """Run Pillarbox here. All that one input causes is told before it is answered."""
+    mqtt_port, stomp_port = free_ports(2)
+    spoken = {"mqtt_port": mqtt_port, "stomp_port": stomp_port}
     with (
         tempfile.TemporaryDirectory() as folder,
-        ours.Broker(folder, event_exchange=True, management_port=0) as broker,
+        ours.Broker(folder, event_exchange=True, management_port=0, **spoken) as broker,
     ):
 
         def set_alarm(on: bool) -> None:
@@ -101,5 +112,6 @@ def pillarbox() -> Iterator[Target]:
 
         ports = [urlsplit(url).port or 0 for url in (broker.amqp_url, broker.management_url)]
         name = f"Pillarbox {ours.__version__}"
-        with _watched(name, NODE_NAME, (ports[0], ports[1]), 0.0, set_alarm) as target:
+        others = {"mqtt": mqtt_port, "stomp": stomp_port}
+        with _watched(name, NODE_NAME, (ports[0], ports[1]), 0.0, set_alarm, others) as target:
             yield target

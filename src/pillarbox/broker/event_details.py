@@ -33,6 +33,15 @@ INTERNAL: Final = "rmq-internal"
 """Who does what nobody has asked for, in RabbitMQ's word."""
 
 
+def wrong_password(name: str | None) -> str:
+    """Why somebody may not log in, as events say it."""
+    return f"user '{name}' - invalid credentials"
+
+
+def only_local(name: str) -> str:
+    return f"user '{name}' can only connect via localhost"
+
+
 class Event(NamedTuple):
     """An event that a definition causes. `by`: who has done it, if not who acts."""
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from pillarbox.broker.chores import Parts
+    from pillarbox.broker.client import Client
     from pillarbox.broker.core import Core
     from pillarbox.broker.queue import Queue
 
@@ -71,6 +72,13 @@ class Events:
         """Something has happened to these things; see `DETAILS`. `by`: who has done it, if not who acts."""
         if self._vhost is not None and (queues := self._listeners(name)):
             self._publish(queues, name, DETAILS[name](self, *about), by)
+
+    def login(self, client: Client, name: str | None, mechanism: str, refused: str = "") -> None:
+        """A client has logged in, or was refused for this reason. `name`: None if it has not said one."""
+        if refused:
+            self.tell("user.authentication.failure", client, name, mechanism, refused, by=NOBODY)
+        else:
+            self.tell("user.authentication.success", client, name, mechanism, by=NOBODY)
 
     def defined(self, kind: str, definition: msgspec.Struct, before: Any) -> None:
         """Something that is kept was defined; `before`: what it was, None if it is new."""

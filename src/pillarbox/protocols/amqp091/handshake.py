@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from pillarbox.broker.client import NODE_NAME
-from pillarbox.broker.events import NOBODY
+from pillarbox.broker.event_details import only_local, wrong_password
 from pillarbox.broker.outside import Caller
 from pillarbox.profiles import LARGE_MESSAGE_BYTES, SMALL_FRAME_BYTES, SMALL_FRAMES
 from pillarbox.protocols.amqp091 import methods, wire
@@ -182,10 +182,10 @@ def _authenticate(connection: Connection, mechanism: str, response: bytes) -> Pr
     known = connection.known if mechanism == EXTERNAL else None
     user = known or users.authenticate(name, password, Caller(connection.client_facts().peer_host))
     if user is None:
-        raise RefusedLogin(name, f"user '{name}' - invalid credentials")
+        raise RefusedLogin(name, wrong_password(name))
     if user.name in connection.settings.loopback_users and not connection.loopback:
-        where = "can only connect via localhost"
-        raise RefusedLogin(user.name, f"user '{user.name}' {where}", f"User '{user.name}' {where}. ")
+        shown = f"User '{user.name}' can only connect via localhost. "
+        raise RefusedLogin(user.name, only_local(user.name), shown)
     return user
 
 
@@ -197,11 +197,10 @@ def _start_ok(connection: Connection, properties: Any, mechanism: str, response:
     try:
         user = _authenticate(connection, mechanism, response)
     except RefusedLogin as refused:
-        told = (connection, refused.name, mechanism, refused.why)
-        events.tell("user.authentication.failure", *told, by=NOBODY)
+        events.login(connection, refused.name, mechanism, refused.why)
         _refuse_login(connection, mechanism, refused.shown)
         return
-    events.tell("user.authentication.success", connection, user.name, mechanism, by=NOBODY)
+    events.login(connection, user.name, mechanism)
     connection.user = user
     connection.auth_mechanism = mechanism
     connection.state = State.TUNE

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from pillarbox.broker.event_details import only_local, wrong_password
 from pillarbox.broker.outside import Undecided
 from pillarbox.errors import BrokerError
 from pillarbox.protocols.mqtt import packets, topics
@@ -35,6 +36,9 @@ RECEIVE_MAX: Final = 65_535
 
 PORTS_TO_VHOSTS: Final = "mqtt_port_to_vhost_mapping"
 """The global parameter with the virtual host of each port, as RabbitMQ calls it: `{"1883": "shop"}`."""
+
+MECHANISM: Final = "PLAIN"
+"""How clients log in, in the words of those who hear of it."""
 
 _log = logging.getLogger("pillarbox.mqtt")
 
@@ -86,6 +90,7 @@ def _enter(connection: Connection, packet: Connect) -> None:
     if packet.will is not None:
         topics.demand_name(packet.will.topic)
     who = _identify(connection, packet, client_id)
+    core.events.login(connection, who.user.name, MECHANISM)
     try:
         core.demand_entry(who.user, who.vhost)
     except BrokerError as error:
@@ -156,8 +161,10 @@ def _identify(connection: Connection, packet: Connect, client_id: str) -> Who:
     caller = connection.caller._replace(vhost=vhost, client_id=client_id)
     user = core.users.authenticate(name, packet.password or b"", caller)
     if user is None:
+        core.events.login(connection, name, MECHANISM, wrong_password(name))
         raise Refused(ReasonCode.BAD_USER_NAME_OR_PASSWORD, f"login refused for {name!r}")
     if user.name in settings.loopback_users and not connection.loopback:
+        core.events.login(connection, name, MECHANISM, only_local(name))
         raise Refused(ReasonCode.NOT_AUTHORIZED, f"user {user.name!r} can only connect from this machine")
     return Who(user, vhost)
 

@@ -15,6 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from pillarbox.broker.bearer import Bearer
+from pillarbox.broker.event_details import only_local, wrong_password
 from pillarbox.broker.outside import Undecided
 from pillarbox.errors import BrokerError
 from pillarbox.protocols.base import StreamConnection
@@ -268,10 +269,13 @@ class Connection(StreamConnection):
         else:
             known = core.users.authenticate(login, headers.get("passcode", "").encode(), caller)
             if known is None:
+                core.events.login(self, login, "PLAIN", wrong_password(login))
                 raise StompError("Bad CONNECT", f"Access refused for user '{login}'")
             if known.name in settings.loopback_users and not self.loopback:
+                core.events.login(self, login, "PLAIN", only_local(login))
                 raise StompError("Bad CONNECT", "non-loopback access denied")
             user = known
+        core.events.login(self, user.name, "PLAIN")
         core.quotas.demand_place(settings.connection_max)
         try:
             self.session = core.open_session(user, vhost, self)
