@@ -30,6 +30,7 @@ VALUES: dict[str, Any] = {
     "key alone": changed("src-queue", src_exchange_key="k"),
     "unknown key": changed(nonsense=1),
     "unknown keys": changed(nonsense=1, other={"a": [True, None]}),
+    "queue without a name": changed(src_queue="", dest_queue=""),
     "URI is a number": changed(src_uri=5),
     "URI of another scheme": changed(src_uri="http://x"),
     "URI without a scheme": changed(src_uri="localhost"),

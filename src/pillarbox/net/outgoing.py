@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import ssl
 from collections.abc import Callable, Coroutine
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+if TYPE_CHECKING:
+    import ssl
 
 READ_BYTES = 32 << 10
 """What is read at a stretch; then others have a turn. Some three hundred small messages to be moved on, which

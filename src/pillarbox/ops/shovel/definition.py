@@ -20,7 +20,7 @@ Problems = Iterator[str]
 Check = Callable[[str, Any], Problems]
 
 PREFETCH_DEFAULT, PREFETCH_MAX = 1000, 65_535
-RECONNECT_DELAY_S = 5
+RECONNECT_DELAY_S, RECONNECT_DELAY_MIN_S = 5, 0.1
 NEVER, QUEUE_LENGTH = "never", "queue-length"
 ON_CONFIRM, ON_PUBLISH, NO_ACK = "on-confirm", "on-publish", "no-ack"
 OURS = "amqp091"
@@ -92,6 +92,7 @@ def _wanted(noun: str, is_valid: Callable[[Any], bool]) -> Check:
 
 
 _text = _wanted("binary", lambda value: isinstance(value, str))
+_name = _wanted("the name of a queue", bool)
 _number = _wanted("a number", _is_number)
 _flag = _wanted("boolean", lambda value: isinstance(value, bool))
 _delete_after = _wanted(
@@ -102,6 +103,10 @@ _delete_after = _wanted(
         else _is_number(value) and isinstance(value, int) and value >= 0
     ),
 )
+
+
+def _queue(key: str, value: Any) -> Problems:
+    yield from _name(key, value) if isinstance(value, str) else _text(key, value)
 
 
 def _one_of(*words: str) -> Check:
@@ -186,7 +191,7 @@ KEYS: Mapping[str, Check] = {
     "src-uri": _uris,
     "src-exchange": _text,
     "src-exchange-key": _text,
-    "src-queue": _text,
+    "src-queue": _queue,
     "src-queue-args": _table,
     "src-consumer-args": _table,
     "prefetch-count": _number,
@@ -197,7 +202,7 @@ KEYS: Mapping[str, Check] = {
     "dest-uri": _uris,
     "dest-exchange": _text,
     "dest-exchange-key": _text,
-    "dest-queue": _text,
+    "dest-queue": _queue,
     "dest-queue-args": _table,
     "add-forward-headers": _flag,
     "add-timestamp-header": _flag,
@@ -263,12 +268,16 @@ def definition_of(value: Mapping[str, Any]) -> Definition:
         value.get("ack-mode", ON_CONFIRM),
         min(max(0, int(either("prefetch-count", PREFETCH_DEFAULT))), PREFETCH_MAX),
         either("delete-after", NEVER),
-        max(0, value.get("reconnect-delay", RECONNECT_DELAY_S)),
+        _delay_s(value.get("reconnect-delay", RECONNECT_DELAY_S)),
         dict(value.get("src-consumer-args", {})),
         dict(either("publish-properties", {})),
         either("add-forward-headers", False),
         either("add-timestamp-header", False),
     )
+
+
+def _delay_s(wanted: float) -> float:
+    return max(RECONNECT_DELAY_MIN_S, wanted) if wanted > 0 else 0
 
 
 def _side(value: Mapping[str, Any], prefix: str) -> Side:

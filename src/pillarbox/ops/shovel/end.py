@@ -85,7 +85,7 @@ class End:
                 user = who(uri)
                 if user is None:
                     raise Refused(403, "login was refused")
-                login = Login("EXTERNAL", b"", uri.vhost or vhost, said)
+                login = Login("EXTERNAL", b"", uri.vhost or vhost, said, heartbeat_s=0)
                 self.client = Client(login, self.send, self._host)
                 self._link = await network.join(user, self._name, self)
             else:

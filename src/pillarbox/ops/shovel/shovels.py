@@ -59,7 +59,11 @@ class Shovels:
         """Begin with those that are defined."""
         self._started = True
         for vhost, name, value in self._core.parameters.of(COMPONENT):
-            self._changed(vhost, name, value)
+            if found := _problems(name, value):
+                # As a release with other rules has kept it.
+                self._core.warn(f"shovel '{name}' in vhost '{vhost}' is left out: {'; '.join(found)}")
+            else:
+                self._changed(vhost, name, value)
 
     async def stop(self) -> None:
         """End all."""
@@ -79,9 +83,9 @@ class Shovels:
 
     def check(self, vhost: VHost, name: str, value: Any, user: Principal | None) -> None:
         """Raise PRECONDITION_FAILED for everything that is wrong with a parameter."""
-        from pillarbox.ops.shovel.definition import definition_of, problems
+        from pillarbox.ops.shovel.definition import definition_of
 
-        found = list(problems(name, value))
+        found = _problems(name, value)
         if not found and user is not None:
             definition = definition_of(value)
             for side in (definition.source, definition.destination):
@@ -137,3 +141,9 @@ class Shovels:
         if not uri.user:
             return ITSELF
         return self._core.users.authenticate(uri.user, uri.password.encode())
+
+
+def _problems(name: str, value: Any) -> list[str]:
+    from pillarbox.ops.shovel.definition import problems
+
+    return list(problems(name, value))

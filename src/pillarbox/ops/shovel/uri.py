@@ -17,11 +17,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from pillarbox.protocols.amqp091.client import FRAME_BYTES_MAX
+
 if TYPE_CHECKING:
     import ssl
 
 PORTS = {"amqp": 5672, "amqps": 5671}
 NUMBERS = ("heartbeat", "frame_max", "channel_max", "connection_timeout")
+HEARTBEAT_MAX_S = 65_535
+FRAME_MIN = 4096
+"""The least that every broker takes."""
 CONNECT_TIMEOUT_S = 60
 """As RabbitMQ's client has it."""
 GUEST = "guest"
@@ -49,12 +54,15 @@ class Uri(NamedTuple):
         return not self.host
 
     @property
-    def heartbeat_s(self) -> int:
-        return int(self.query.get("heartbeat", 0))
+    def heartbeat_s(self) -> int | None:
+        """0: none; None: what the broker says."""
+        return min(int(self.query["heartbeat"]), HEARTBEAT_MAX_S) if "heartbeat" in self.query else None
 
     @property
     def frame_max(self) -> int:
-        return int(self.query.get("frame_max", 0))
+        """0: not said."""
+        wanted = int(self.query.get("frame_max", 0))
+        return min(max(wanted, FRAME_MIN), FRAME_BYTES_MAX) if wanted else 0
 
     @property
     def connect_timeout_s(self) -> float:

@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("pillarbox.shovel")
 
 STARTING, RUNNING, TERMINATED = "starting", "running", "terminated"
+GOOD_MS = 60_000
+"""How long an attempt has to last so that its end is news, although nothing was there to be moved."""
 DRAIN_S = 3
 """How long confirms are waited for when a shovel is stopped; what has not come by then is sent again when it
 goes on."""
@@ -95,6 +97,8 @@ class Worker:
         """How many messages are to be moved yet; None: not counted, or not known yet."""
         if isinstance(definition.delete_after, int):
             self._left = definition.delete_after
+        self._was_good = False
+        """The last attempt has moved something, or lasted."""
         self._attempt: Attempt | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -138,8 +142,8 @@ class Worker:
                 return
             self._become(TERMINATED, problem)
             delay_s = self.definition.reconnect_delay_s
-            if problem != told:
-                # Only what is new: a broker that is away for a night shall not fill the log.
+            if problem != told or self._was_good:
+                # Only what is news: a broker that is away for a night shall not fill the log.
                 then = f"it is tried again every {delay_s:g} s" if delay_s else "it is not tried again"
                 log.warning("shovel '%s' in vhost '%s': %s; %s", self.name, self.vhost, problem, then)
                 told = problem
@@ -164,6 +168,8 @@ class Worker:
             log.exception("shovel '%s' in vhost '%s' has a defect", self.name, self.vhost)
             return _words(error)
         finally:
+            lasted_ms = self._context.now_ms() - self.changed_ms if self.state == RUNNING else 0
+            self._was_good = attempt.has_moved or lasted_ms > GOOD_MS
             self._attempt = None
             self._left = attempt.left
             attempt.abort()
@@ -283,6 +289,10 @@ class Attempt:
             self._definition.consumer_arguments,
             answer=methods.BASIC_CONSUME_OK,
         )
+
+    @property
+    def has_moved(self) -> bool:
+        return self._acked > 0
 
     async def drain(self) -> None:
         """Take no more, and wait until what is on its way is settled; then close both ends."""

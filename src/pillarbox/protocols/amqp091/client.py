@@ -36,13 +36,13 @@ _heads = {methods.BASIC_DELIVER, methods.BASIC_RETURN}
 
 
 class Login(NamedTuple):
-    """How to log in, and what to ask for; 0: whatever the broker says."""
+    """How to log in, and what to ask for. `heartbeat_s`: 0 is none, None what the broker says."""
 
     mechanism: str
     response: bytes
     vhost: str
     properties: Mapping[str, Any]
-    heartbeat_s: int = 0
+    heartbeat_s: int | None = None
     frame_max: int = 131_072
 
 
@@ -176,7 +176,8 @@ class Client:
                 if self.over:
                     return
                 position = end + 1
-        except wire.WireError as error:
+        except (wire.WireError, ValueError) as error:
+            # ValueError: what no frame can hold, such as a name of more than 255 bytes.
             self.fail(Refused(501, f"the broker's answer cannot be read: {error}"))
             return
         self._tail = data[position:]
@@ -253,7 +254,8 @@ class Client:
 
     def _tune(self, channel_max: int, frame_max: int, heartbeat_s: int) -> None:
         self.frame_max = min(frame_max or self.frame_max, self.frame_max)
-        self.heartbeat_s = min(heartbeat_s, self._login.heartbeat_s) or self._login.heartbeat_s or heartbeat_s
+        wanted_s = self._login.heartbeat_s
+        self.heartbeat_s = heartbeat_s if wanted_s is None else wanted_s
         self._send(
             methods.method_frame(
                 0, methods.CONNECTION_TUNE_OK, channel_max or CHANNEL, self.frame_max, self.heartbeat_s
