@@ -11,6 +11,7 @@ import pika
 import pytest
 
 from pillarbox import Broker
+from pillarbox.app import Server
 from pillarbox.broker import administration, vhost
 from pillarbox.broker.policy import Policy
 
@@ -128,3 +129,27 @@ def test_what_is_bound_to_events_is_bound_after_a_restart(tmp_path: Any) -> None
                 channel.queue_bind("kept", "amq.rabbitmq.event", "queue.created")
             channel.queue_declare(f"new-{turn}")
             assert channel.queue_declare("kept", passive=True).method.message_count == turn + 1
+
+
+@pytest.mark.row("R75", "R97")
+def test_parameter_is_told_without_its_value(broker: Broker) -> None:
+    """Which may have passwords in it: whoever may bind a queue need not be who may see those."""
+    watcher = Watcher(broker, "parameter.*")
+    value = {"src-uri": "amqp://:secret@/", "src-queue": "a", "dest-uri": "amqp://", "dest-queue": "b"}
+
+    def change(server: Server) -> None:
+        parameters, vhost = server.core.parameters, server.core.vhosts["/"]
+        parameters.components["shovel"].put(vhost, "s", value, None)
+        parameters.remove(vhost, "shovel", "s")
+        server.ticker.begin()
+
+    broker.call(change)
+    told = watcher.told()
+    assert [name for name, _ in told] == ["parameter.set", "parameter.cleared"]
+    for _, details in told:
+        assert {key: details[key] for key in ("component", "name", "vhost")} == {
+            "component": "shovel",
+            "name": "s",
+            "vhost": "/",
+        }
+        assert "secret" not in str(details)

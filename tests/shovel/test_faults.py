@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import pika
 import pytest
 
 from bench.peers import HOST, Pillarbox, free_ports
@@ -172,6 +173,29 @@ def test_destination_that_is_slow_does_not_fill_the_memory(
             os.kill(peer.pid, signal.SIGCONT)
         here.until(lambda: there.count("to") == 2 * count)
         assert there.take_all("to") == list(range(2 * count))
+
+
+def test_user_id_of_somebody_else_needs_an_impersonator(here: Site, there: Site, other: Broker) -> None:
+    """As with RabbitMQ: the tag stands for the right to say who has sent a message."""
+    with here.channel() as channel:
+        channel.queue_declare("from", durable=True)
+        sent = pika.BasicProperties(delivery_mode=2, user_id="guest")
+        channel.basic_publish("", "from", b"0", sent)
+    other.call(lambda server: server.core.add_user("mover", "mover"))
+    there.api.request("PUT", "permissions/%2F/mover", {"configure": ".*", "write": ".*", "read": ".*"})
+    uri = there.url.replace("guest:guest", "mover:mover")
+    here.shovel(src_queue="from", dest_uri=uri, dest_queue="to")
+    here.until(
+        lambda: (
+            "user_id property set to 'guest' but authenticated user was 'mover'"
+            in here.status().get("reason", "")
+        )
+    )
+    assert there.count("to") == 0
+    other.call(lambda server: server.core.add_user("mover", "mover", ("impersonator",)))
+    here.until(lambda: there.count("to") == 1)
+    with there.channel() as channel:
+        assert channel.basic_get("to")[1].user_id == "guest"
 
 
 @pytest.mark.parametrize(
