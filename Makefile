@@ -71,6 +71,7 @@ setup: $(VENV)/.stamp-dev $(NODE_STAMPS)
 	@scripts/need "command -v mvn && command -v javac" "Kafka's message definitions and console tools" \
 		maven default-jdk-headless || test -z "$$CI"
 	@scripts/need "command -v kcat" "testing with kcat" kcat || test -z "$$CI"
+	@scripts/need "test -x /usr/sbin/slapd" "testing logins by LDAP" slapd || test -z "$$CI"
 	@scripts/need "command -v chromium" "testing the web page" chromium || test -z "$$CI"
 
 peers: setup

@@ -73,13 +73,14 @@ TLS_PAIRS = tuple(
 TLS_FILES = (
     *(name for pair in TLS_PAIRS for name in pair),
     *("tls_authorities", "oauth_tls_authorities", "auth_http_tls_authorities"),
+    "auth_ldap_tls_authorities",
 )
 """Options that name files of TLS."""
 
-AUTH_BACKENDS = ("internal", "oauth2", "http", "cache")
+AUTH_BACKENDS = ("internal", "oauth2", "http", "ldap", "cache")
 """What can be asked who somebody is, and what they may do."""
 
-CACHED_BACKENDS = ("internal", "http")
+CACHED_BACKENDS = ("internal", "http", "ldap")
 """What `cache` can stand before."""
 
 AUTH_MECHANISMS = ("PLAIN", "AMQPLAIN", "EXTERNAL", "ANONYMOUS")
@@ -90,6 +91,7 @@ MANAGEMENT = "Management"
 LOGINS = "Logins"
 OAUTH = "OAuth 2"
 HTTP_LOGINS = "Logins by HTTP"
+LDAP_LOGINS = "Logins by LDAP"
 STORAGE = "Data and durability"
 USERS = "First user"
 AMQP = "AMQP 0-9-1"
@@ -376,10 +378,11 @@ class Config(ProtocolOptions):
             NAMES,
             "What is asked who somebody is, one after the other until one knows, and then what they may do: "
             "`internal`, the users that the broker keeps; `oauth2`, a token as password (any user name) or "
-            "as HTTP's Bearer; `http`, a service that `auth_http_*` names; `cache`, what "
-            "`auth_cache_cached_backend` names, with a memory. `WHO:WHAT`, such as `http:internal`, asks one "
-            "who somebody is and the other what they may do. `oauth2` needs the extra `pip install "
-            '"pillarbox[oauth]"`, `oauth_resource_server_id`, and `oauth_keys` or `oauth_issuer`.',
+            "as HTTP's Bearer; `http`, a service that `auth_http_*` names; `ldap`, a directory that "
+            "`auth_ldap_*` names; `cache`, what `auth_cache_cached_backend` names, with a memory. "
+            "`WHO:WHAT`, such as `http:internal`, asks one who somebody is and the other what they may do. "
+            '`oauth2` needs the extra `pip install "pillarbox[oauth]"`, `oauth_resource_server_id`, and '
+            "`oauth_keys` or `oauth_issuer`.",
         ),
     ] = ("internal",)
     auth_cache_cached_backend: Annotated[
@@ -441,6 +444,115 @@ class Config(ProtocolOptions):
             "The authorities that are trusted when the service is asked, in PEM form. None: the system's.",
         ),
     ] = ""
+    auth_ldap_servers: Annotated[
+        tuple[str, ...],
+        Row(
+            LDAP_LOGINS,
+            NAMES,
+            "The hosts of the directory; the next one is asked where one does not accept connections. `ldap` "
+            'needs the extra `pip install "pillarbox[ldap]"`.',
+        ),
+    ] = ()
+    auth_ldap_port: Annotated[int, Row(LDAP_LOGINS, COUNT, "Their port.", minimum=1, maximum=PORT_MAX)] = 389
+    auth_ldap_use_ssl: Annotated[bool, Row(LDAP_LOGINS, FLAG, "TLS from the start (`ldaps`, port 636).")] = (
+        False
+    )
+    auth_ldap_use_starttls: Annotated[
+        bool, Row(LDAP_LOGINS, FLAG, "TLS by StartTLS, before anything else is said.")
+    ] = False
+    auth_ldap_tls_authorities: Annotated[
+        str,
+        Row(
+            LDAP_LOGINS,
+            FILE,
+            "The authorities that are trusted there, in PEM form. None: the system's.",
+        ),
+    ] = ""
+    auth_ldap_timeout_s: Annotated[
+        int,
+        Row(LDAP_LOGINS, SECONDS, "How long an answer of the directory may take.", minimum=1, maximum=300),
+    ] = 15
+    auth_ldap_user_dn_pattern: Annotated[
+        str,
+        Row(
+            LDAP_LOGINS,
+            TEXT,
+            "The name of a user's entry, with `${username}` in it, such as "
+            "`cn=${username},ou=people,dc=example,dc=com`; or what to look it up by.",
+        ),
+    ] = "${username}"
+    auth_ldap_user_bind_pattern: Annotated[
+        str,
+        Row(
+            LDAP_LOGINS,
+            NAME,
+            "As whom to bind with the user's password, where that is not the name of the entry, such as "
+            "`${username}@example.com`.",
+        ),
+    ] = ""
+    auth_ldap_dn_lookup_attribute: Annotated[
+        str,
+        Row(
+            LDAP_LOGINS,
+            NAME,
+            "The attribute by which the entry of a user is looked up, such as `uid` or `userPrincipalName`. "
+            "None: its name is what `auth_ldap_user_dn_pattern` says.",
+        ),
+    ] = ""
+    auth_ldap_dn_lookup_base: Annotated[
+        str, Row(LDAP_LOGINS, NAME, "Below which entry users are looked up.")
+    ] = ""
+    auth_ldap_dn_lookup_bind: Annotated[
+        str,
+        Row(
+            LDAP_LOGINS,
+            TEXT,
+            "As whom users are looked up: `as_user`, after the user's own bind; `anon`, as nobody; or the "
+            "name of an entry, whose password `auth_ldap_dn_lookup_bind_password` is.",
+        ),
+    ] = "as_user"
+    auth_ldap_dn_lookup_bind_password: Annotated[
+        str, Row(LDAP_LOGINS, NAME, "The password of that entry.", secret=True)
+    ] = ""
+    auth_ldap_other_bind: Annotated[
+        str,
+        Row(
+            LDAP_LOGINS,
+            TEXT,
+            "As whom queries look at the directory: `as_user`, `anon`, or the name of an entry, whose "
+            "password `auth_ldap_other_bind_password` is.",
+        ),
+    ] = "as_user"
+    auth_ldap_other_bind_password: Annotated[
+        str, Row(LDAP_LOGINS, NAME, "The password of that entry.", secret=True)
+    ] = ""
+    auth_ldap_group_lookup_base: Annotated[
+        str,
+        Row(
+            LDAP_LOGINS,
+            NAME,
+            "Below which entry `in_group_nested` looks for groups. None: `auth_ldap_dn_lookup_base`.",
+        ),
+    ] = ""
+    auth_ldap_vhost_access_query: Annotated[
+        str,
+        Row(
+            LDAP_LOGINS,
+            TEXT,
+            "Who may enter a virtual host: a query in the notation of RabbitMQ's `advanced.config`, such as "
+            '`{in_group, "cn=${vhost}-users,ou=vhosts,dc=example,dc=com"}`.',
+        ),
+    ] = "{constant, true}"
+    auth_ldap_resource_access_query: Annotated[
+        str, Row(LDAP_LOGINS, TEXT, "The same for who may configure, write or read what.")
+    ] = "{constant, true}"
+    auth_ldap_topic_access_query: Annotated[
+        str, Row(LDAP_LOGINS, TEXT, "The same for who may use which routing keys of a topic exchange.")
+    ] = "{constant, true}"
+    auth_ldap_tag_queries: Annotated[
+        str,
+        Row(LDAP_LOGINS, TEXT, "Who has which tag: `[{TAG, QUERY}, ...]`."),
+    ] = "[{administrator, {constant, false}}]"
     oauth_resource_server_id: Annotated[
         str,
         Row(
@@ -751,6 +863,11 @@ class Config(ProtocolOptions):
             url = getattr(self, f"auth_http_{field}_path")
             if not url.startswith(("http://", "https://")):
                 raise ConfigError(f'auth_http_{field}_path must be a URL, not "{url}"')
+        entries = (*self.auth_backends, self.auth_cache_cached_backend)
+        if any("ldap" in backend_pair(entry) for entry in entries) and not self.auth_ldap_servers:
+            raise ConfigError('auth_backends "ldap" needs auth_ldap_servers')
+        if self.auth_ldap_use_ssl and self.auth_ldap_use_starttls:
+            raise ConfigError("auth_ldap_use_ssl and auth_ldap_use_starttls exclude each other")
         if "oauth2" in self.auth_backends:
             if not self.oauth_resource_server_id:
                 raise ConfigError('auth_backends "oauth2" needs oauth_resource_server_id')

@@ -196,7 +196,7 @@ _LEVELS = {
 
 _BACKENDS = {
     name: ours
-    for ours in ("internal", "oauth2", "http", "cache")
+    for ours in ("internal", "oauth2", "http", "ldap", "cache")
     for name in (ours, f"rabbit_auth_backend_{ours}")
 }
 
@@ -270,6 +270,22 @@ def _nothing(*words: str) -> Convert:
     return convert
 
 
+_BINDS = {word: word for word in ("as_user", "anon")}
+
+
+def _unless_none(option: str) -> Convert:
+    return lambda value, name: {option: "" if value == "none" else value}
+
+
+def _ldap_timeout(value: str, name: str) -> Mapping[str, str]:
+    """RabbitMQ waits for ever if it is not told otherwise; here that is the longest time there is."""
+    return (
+        {"auth_ldap_timeout": "300s"}
+        if value == "infinity"
+        else _milliseconds("auth_ldap_timeout")(value, name)
+    )
+
+
 _STAMP = {"true": "overwrite", "false": "keep"}
 
 
@@ -327,6 +343,24 @@ KEYS: dict[str, Convert] = {
     "auth_http.connection_timeout": _milliseconds("auth_http_connection_timeout"),
     "auth_http.ssl_options.cacertfile": _to("auth_http_tls_authorities"),
     "auth_http.ssl_options.verify": _nothing("verify_peer"),
+    "auth_ldap.servers.*": _to("auth_ldap_servers"),
+    "auth_ldap.port": _to("auth_ldap_port"),
+    "auth_ldap.timeout": _ldap_timeout,
+    "auth_ldap.use_ssl": _flag("auth_ldap_use_ssl"),
+    "auth_ldap.use_starttls": _flag("auth_ldap_use_starttls"),
+    "auth_ldap.ssl_options.cacertfile": _to("auth_ldap_tls_authorities"),
+    "auth_ldap.ssl_options.verify": _nothing("verify_peer"),
+    "auth_ldap.user_dn_pattern": _to("auth_ldap_user_dn_pattern"),
+    "auth_ldap.user_bind_pattern": _to("auth_ldap_user_bind_pattern"),
+    "auth_ldap.dn_lookup_attribute": _unless_none("auth_ldap_dn_lookup_attribute"),
+    "auth_ldap.dn_lookup_base": _unless_none("auth_ldap_dn_lookup_base"),
+    "auth_ldap.dn_lookup_bind": _word("auth_ldap_dn_lookup_bind", _BINDS),
+    "auth_ldap.dn_lookup_bind.user_dn": _to("auth_ldap_dn_lookup_bind"),
+    "auth_ldap.dn_lookup_bind.password": _to("auth_ldap_dn_lookup_bind_password"),
+    "auth_ldap.other_bind": _word("auth_ldap_other_bind", _BINDS),
+    "auth_ldap.other_bind.user_dn": _to("auth_ldap_other_bind"),
+    "auth_ldap.other_bind.password": _to("auth_ldap_other_bind_password"),
+    "auth_ldap.group_lookup_base": _unless_none("auth_ldap_group_lookup_base"),
     "auth_oauth2.resource_server_id": _to("oauth_resource_server_id"),
     "auth_oauth2.scope_prefix": _to("oauth_scope_prefix"),
     "auth_oauth2.additional_scopes_key": _scope_claims,
@@ -363,6 +397,7 @@ LISTS = frozenset(
         "auth_mechanisms.*",
         "auth_backends.*",
         "auth_cache.cached_backend.*",
+        "auth_ldap.servers.*",
         "auth_oauth2.*",
         "auth_oauth2.preferred_username_claims.*",
         "auth_oauth2.signing_keys.*",
@@ -374,6 +409,7 @@ LISTS = frozenset(
 WITHOUT_EFFECT = (
     "auth_cache.*",
     "auth_http.*",
+    "auth_ldap.*",
     "auth_oauth2.*",
     "channel_max_per_node",
     "channel_operation_timeout",
