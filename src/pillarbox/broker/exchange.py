@@ -21,7 +21,7 @@ from pillarbox.broker.history import History, Remembered, is_kept
 from pillarbox.broker.index import NO_ENVELOPE, Destination, Envelope, Keys, Random
 from pillarbox.broker.policy import NOTHING_APPLIED
 from pillarbox.broker.routing import kind_of
-from pillarbox.broker.schedule_header import delay_of
+from pillarbox.broker.schedule_header import wait_of
 
 if TYPE_CHECKING:
     from pillarbox.broker.queue import Queue
@@ -188,7 +188,7 @@ class Exchange:
             per_message = per_message or exchange.per_message
             if exchange.history is not None and is_kept(envelope):
                 histories.append(exchange.history)
-            if exchange.schedule is not None and delay_of(envelope.headers):
+            if exchange.schedule is not None and wait_of(envelope.headers, 0):
                 # It is routed when its time has come; until then it counts as routed.
                 queues[exchange.schedule.queue] = None
                 continue

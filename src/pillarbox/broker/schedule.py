@@ -53,6 +53,8 @@ class Timetable(NamedTuple):
     """Counted from the moment at which the message was accepted."""
     fire: Callable[[Message, int], Fired]
     """What it is when it fires at this time."""
+    again: Callable[[Message, int], list[Message]]
+    """What waits after it, if it is to come again."""
 
 
 class ScheduleQueue(Queue):
@@ -130,7 +132,9 @@ class Schedule:
         now_ms = core.changes.now_ms
         taken, more = self.lane.take_due(now_ms, count_max)
         if taken:
-            self._publish([message for _, message in taken], now_ms)
+            messages = [message for _, message in taken]
+            self._publish(messages, now_ms)
+            self._wait_again(messages, now_ms)
             core.changes.note_move()
             self.lane.settle_fired(taken)
         if more:
@@ -165,6 +169,27 @@ class Schedule:
                 persistent=persistent,
                 expiring=expiring,
                 prioritized=any(message.priority for message in batch),
+                message_bytes=message_bytes_of(batch),
+            )
+
+    def _wait_again(self, messages: list[Message], now_ms: int) -> None:
+        """Have those wait once more that are to come again: in the group in which they have come."""
+        core = self._core
+        later = [
+            one
+            for message in messages
+            if (timetable := core.schedules.timetables.get(message.address.origin)) is not None
+            for one in timetable.again(message, now_ms)
+        ]
+        for persistent, group in groupby(later, lambda one: one.persistent):
+            batch = list(group)
+            core.publish(
+                (self.queue,),
+                batch,
+                body_bytes_of(batch),
+                persistent=persistent,
+                expiring=False,
+                prioritized=False,
                 message_bytes=message_bytes_of(batch),
             )
 

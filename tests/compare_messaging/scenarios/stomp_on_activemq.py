@@ -299,3 +299,32 @@ def browsing_what_is_out(case: Case) -> None:
     case.saw("seen", seen)
     other.leave()
     client.leave()
+
+
+@scenario("A35")
+def repeated_schedules(case: Case) -> None:
+    name = f"/queue/{case.name('r')}"
+    client = Client(case)
+    client.subscribe(name)
+    said = {"AMQ_SCHEDULED_DELAY": "200", "AMQ_SCHEDULED_PERIOD": "200", "AMQ_SCHEDULED_REPEAT": "2"}
+    client.send(name, "again", persistent="true", **said)
+    got = [client.message() for _ in range(3)]
+    case.saw("three", [body for _, body in got])
+    case.saw("its job", ["scheduledJobId" in headers for headers, _ in got])
+    case.saw("told", sorted(key for key in got[0][0] if key.startswith("AMQ_")))
+    client.send(name, "last")
+    case.saw("and no more", client.bodies(1))
+    client.leave()
+
+
+@scenario("A30")
+def prefetch_of_topics(case: Case) -> None:
+    topic = f"/topic/{case.name('p')}"
+    reader, writer = Client(case), Client(case)
+    reader.subscribe(topic, ack="client-individual")
+    for n in range(1200):
+        writer.connection.send(topic, str(n))
+    writer.send(topic, "end")
+    case.saw("more than a thousand", reader.bodies(1201)[-1])
+    reader.leave()
+    writer.leave()

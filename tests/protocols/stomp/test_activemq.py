@@ -160,3 +160,19 @@ def test_group_ends_with_the_message_that_says_so(
         client.done("SEND", headers | {"JMSXGroupSeq": number}, number)
     assert [readers[0].message().body for _ in range(3)] == [b"1", b"2", b"-1"]
     assert [readers[1].message().body for _ in range(2)] == [b"1", b"2"]
+
+
+@pytest.mark.row("A30")
+@pytest.mark.parametrize(("durable", "out"), [(False, 1100), (True, 100)])
+def test_default_of_prefetch_is_that_of_the_kind_of_subscription(
+    activemq: Broker, connected: Callable[..., Talking], name: str, durable: bool, out: int
+) -> None:
+    client = connected(to=activemq, client_id=name)
+    headers = {"id": "s", "destination": f"/topic/{name}", "ack": "client-individual"}
+    client.done("SUBSCRIBE", headers | ({"activemq.subscriptionName": "d"} if durable else {}))
+    sender = connected(to=activemq)
+    for _ in range(1100):
+        sender.send(f"/topic/{name}")
+    for _ in range(out):
+        client.message()
+    client.done("BEGIN", {"transaction": "nothing else comes before its receipt"})

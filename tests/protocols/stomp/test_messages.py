@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pika
 import pytest
@@ -464,12 +465,51 @@ def test_scheduled_message_comes_when_its_delay_is_over(name: str, kind: str) ->
         assert (got.body, got.headers["destination"]) == (b"late", f"/{kind}/{name}")
 
 
+@pytest.mark.row("A35", "A7")
+def test_scheduled_message_may_come_again(name: str) -> None:
+    with Broker(stomp_port=0, clock=ManualClock()) as broker, Talking(broker.stomp_address) as client:
+        client.connect()
+        client.done("SUBSCRIBE", {"id": "s", "destination": f"/queue/{name}"})
+        said = {"AMQ_SCHEDULED_DELAY": "10000", "AMQ_SCHEDULED_PERIOD": "2000", "AMQ_SCHEDULED_REPEAT": "2"}
+        client.done("SEND", {"destination": f"/queue/{name}"} | said, "again")
+        jobs = set()
+        for wait in ("11s", "3s", "3s"):
+            broker.advance(wait)
+            got = client.message()
+            jobs.add(got.headers["scheduledJobId"])
+            assert not [header for header in got.headers if header.startswith(("AMQ_", "x-delay-"))]
+        assert len(jobs) == 1
+        broker.advance("1h")
+        client.send(f"/queue/{name}", "no more")
+        assert client.message().body == b"no more"
+
+
+@pytest.mark.row("A35")
+def test_message_comes_at_the_minutes_of_a_cron_entry_also_after_a_restart(name: str, tmp_path: Path) -> None:
+    clock = ManualClock()
+    for turn in range(2):
+        with Broker(tmp_path, stomp_port=0, clock=clock) as broker, Talking(broker.stomp_address) as client:
+            client.connect()
+            client.done("SUBSCRIBE", {"id": "s", "destination": f"/queue/{name}"})
+            if not turn:
+                said = {"AMQ_SCHEDULED_CRON": "*/5 * * * *", "persistent": "true"}
+                client.done("SEND", {"destination": f"/queue/{name}"} | said, "tick")
+            for _ in range(3):
+                broker.advance("5m")
+                assert client.message().body == b"tick"
+                client.send(f"/queue/{name}", "nothing between")
+                assert client.message().body == b"nothing between"
+
+
 @pytest.mark.row("A35", "A10")
 @pytest.mark.parametrize(
     ("header", "value", "message"),
     [
         ("AMQ_SCHEDULED_DELAY", "soon", "Invalid header"),
-        ("AMQ_SCHEDULED_CRON", "* * * * *", "not_implemented"),
+        ("AMQ_SCHEDULED_CRON", "* * * *", "Invalid header"),
+        ("AMQ_SCHEDULED_CRON", "0 0 31 2 *", "Invalid header"),
+        ("AMQ_SCHEDULED_PERIOD", "-", "Invalid header"),
+        ("AMQ_SCHEDULED_REPEAT", "3", "Invalid header"),
     ],
 )
 def test_schedule_that_is_not_understood_is_refused(

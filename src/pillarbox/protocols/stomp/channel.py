@@ -27,7 +27,7 @@ from pillarbox.broker.transaction import Transaction
 from pillarbox.engine.base import NO_EXPIRATION, Address, Message
 from pillarbox.errors import BrokerError, Reason
 from pillarbox.protocols.stomp.declaring import (
-    DELAY,
+    JOB,
     composed,
     for_sending,
     keep_groups,
@@ -187,7 +187,7 @@ class Channel:
         text = headers.get("destination")
         if text is None:
             raise StompError("Missing destination", "\"SEND\" must include a 'destination' header")
-        read_schedule(headers)
+        read_schedule(self, headers)
         if "reply-to" in headers:
             headers["reply-to"] = reply_to(self, headers["reply-to"])
         parts = composed(self, text)
@@ -201,7 +201,7 @@ class Channel:
             self._send_alone(prepared, body, receipt, transaction)
             return None
         self._unshared_bytes += len(prepared.properties)
-        if len(head) <= HEAD_BYTES_MAX and EXPIRES not in headers:
+        if len(head) <= HEAD_BYTES_MAX and EXPIRES not in headers and JOB not in headers:
             if len(self._prepared) >= HEADS_MAX:
                 self._prepared.clear()
             self._prepared[head] = prepared
@@ -217,7 +217,7 @@ class Channel:
 
     def target(self, text: str, headers: Mapping[str, str]) -> Target:
         """Where a destination leads; a queue that is missing is made. Raises StompError."""
-        key = f"{text} later" if DELAY in headers else text
+        key = f"{text} later" if JOB in headers else text
         known = self._targets.get(key)
         if known is not None and known.is_valid:
             return known

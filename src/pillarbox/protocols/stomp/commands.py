@@ -34,7 +34,10 @@ Headers = Mapping[str, str]
 PREFETCH: Final = ("prefetch-count", "activemq.prefetchSize")
 PRIORITY: Final = ("x-priority", "activemq.priority")
 PREFETCH_OF_ACTIVEMQ: Final = 1000
-"""How many deliveries ActiveMQ lets a subscription have out that does not say it."""
+"""How many deliveries ActiveMQ lets a subscription to a queue have out that does not say it."""
+PREFETCH_OF_TOPICS: Final = 32_766
+PREFETCH_OF_DURABLE: Final = 100
+"""The same of subscriptions to topics, and of durable ones."""
 
 
 def _number(headers: Headers, names: tuple[str, ...], default: int) -> int:
@@ -71,7 +74,7 @@ def subscribe(channel: Channel, headers: Headers) -> None:
     if tag in channel.subscriptions:
         text = f"A subscription identified by '{tag}' already exists."
         raise StompError("Duplicated subscription identifier", text)
-    default = PREFETCH_OF_ACTIVEMQ if channel.settings.is_activemq else 0
+    default = _prefetch_of_activemq(channel, text, headers) if channel.settings.is_activemq else 0
     prefetch = _number(headers, PREFETCH, default)
     if prefetch < 0 or headers.get("activemq.prefetchSize") == "0":
         raise StompError("Invalid header", "a subscription that nothing is sent to cannot be had over STOMP")
@@ -92,6 +95,13 @@ def subscribe(channel: Channel, headers: Headers) -> None:
     )
     if "true" in (headers.get("activemq.noLocal"), headers.get("no-local")):
         channel.want_nothing_of_its_own(queue)
+
+
+def _prefetch_of_activemq(channel: Channel, text: str, headers: Headers) -> int:
+    """How many deliveries ActiveMQ lets a subscription have out that does not say it (A30)."""
+    if not has_queue_of_its_own(channel, text):
+        return PREFETCH_OF_ACTIVEMQ
+    return PREFETCH_OF_TOPICS if subscription_name(headers) is None else PREFETCH_OF_DURABLE
 
 
 def _stream_arguments(headers: Headers) -> dict[str, object]:

@@ -17,7 +17,13 @@ from collections.abc import Callable, Mapping
 from hashlib import md5
 from typing import TYPE_CHECKING, Any, Final
 
-from pillarbox.broker.schedule_header import DELAY_HEADER
+from pillarbox.broker.cron import read_cron
+from pillarbox.broker.schedule_header import (
+    CRON_HEADER,
+    DELAY_HEADER,
+    PERIOD_HEADER,
+    REPEAT_HEADER,
+)
 from pillarbox.protocols.stomp import destinations
 from pillarbox.protocols.stomp.destinations import (
     AMQ_QUEUE,
@@ -48,7 +54,16 @@ COMPOSED_MAX: Final = 100
 """Destinations in one SEND, each of which is published to by itself."""
 
 DELAY: Final = "AMQ_SCHEDULED_DELAY"
-OTHER_SCHEDULES: Final = ("AMQ_SCHEDULED_PERIOD", "AMQ_SCHEDULED_REPEAT", "AMQ_SCHEDULED_CRON")
+PERIOD, REPEAT, CRON = "AMQ_SCHEDULED_PERIOD", "AMQ_SCHEDULED_REPEAT", "AMQ_SCHEDULED_CRON"
+SCHEDULES: Final = {
+    DELAY: DELAY_HEADER,
+    PERIOD: PERIOD_HEADER,
+    REPEAT: REPEAT_HEADER,
+    CRON: CRON_HEADER,
+}
+"""ActiveMQ's words for when a message comes, and those of the domain."""
+JOB: Final = "scheduledJobId"
+"""By which a message that waits is known; a message that comes again keeps it."""
 
 
 def _truth(text: str) -> bool:
@@ -144,7 +159,7 @@ def for_sending(channel: Channel, text: str, headers: Mapping[str, str]) -> Dest
         found = found._replace(key=ensure_temporary(channel, found.key))
     elif found.kind == TEMP_TOPIC:
         found = _temporary_topic(channel, found)
-    return _scheduled(channel, found) if DELAY_HEADER in headers and DELAY in headers else found
+    return _scheduled(channel, found) if JOB in headers and DELAY_HEADER in headers else found
 
 
 def composed(channel: Channel, text: str) -> list[str]:
@@ -188,17 +203,31 @@ def reply_to(channel: Channel, text: str) -> str:
     return f"/{REPLY_QUEUE}/{real}"
 
 
-def read_schedule(headers: dict[str, str]) -> None:
-    """Put ActiveMQ's delay into the header that delays. Raises StompError for what is not there yet."""
-    for name in OTHER_SCHEDULES:
-        if name in headers:
-            raise StompError("not_implemented", f"{name} is not supported: messages are delayed once")
-    delay = headers.get(DELAY)
-    if delay is not None:
-        if not (delay.isascii() and delay.isdigit()):
-            text = f"header '{DELAY}' is '{delay}': it must be a number of milliseconds"
-            raise StompError("Invalid header", text)
-        headers[DELAY_HEADER] = delay
+def read_schedule(channel: Channel, headers: dict[str, str]) -> None:
+    """Put ActiveMQ's words for a delay and for repetition into those of the domain. Raises StompError."""
+    if not headers.keys() & SCHEDULES.keys():
+        # Of a message that was passed on.
+        headers.pop(JOB, None)
+        return
+    for name, own in SCHEDULES.items():
+        text = headers.pop(name, None)
+        if text is None:
+            continue
+        try:
+            if name == CRON:
+                read_cron(text)
+            elif not (text.isascii() and text.removeprefix("-").isdigit()) or len(text) > 18:
+                raise ValueError("it must be a number")
+        except ValueError as fault:
+            raise StompError("Invalid header", f"header '{name}' is '{text}': {fault}") from None
+        headers[own] = text
+    period = headers.get(PERIOD_HEADER, "0")
+    if headers.get(REPEAT_HEADER, "0") != "0" and int(period) < 1:
+        raise StompError("Invalid header", f"header '{REPEAT}' needs a '{PERIOD}' of at least a millisecond")
+    if int(headers.get(DELAY_HEADER, "0")) < 1:
+        # As with ActiveMQ, what comes periodically comes a period later for the first time.
+        headers[DELAY_HEADER] = period
+    headers[JOB] = channel.core.unique_name("ID:")
 
 
 def _scheduled(channel: Channel, found: Destination) -> Destination:
