@@ -123,6 +123,15 @@ def _age(value: Any) -> str | None:
     return None if re.fullmatch(r"0*[1-9][0-9]*[YMDhms]", value) else "invalid_max_age"
 
 
+def _multiplier(value: Any) -> str | None:
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and 1 <= value <= MULTIPLIER_MAX:
+        return None
+    return "invalid_redelivery_multiplier"
+
+
+MULTIPLIER_MAX = 1000
+"""How much longer a redelivery takes each time, at most."""
+
 # Argument → a function that says in words what is wrong with a value, or None.
 QUEUE_ARGUMENTS: dict[str, Callable[[Any], str | None]] = {
     "x-queue-type": _queue_type,
@@ -141,6 +150,10 @@ QUEUE_ARGUMENTS: dict[str, Callable[[Any], str | None]] = {
     "x-delayed-retry-type": _one_of(*RETRY_TYPES, fault="invalid_delayed_retry_type"),
     "x-delayed-retry-min": _positive_milliseconds,
     "x-delayed-retry-max": _positive_milliseconds,
+    "x-redelivery-max": _not_negative,
+    "x-redelivery-delay": _not_negative,
+    "x-redelivery-delay-max": _not_negative,
+    "x-redelivery-multiplier": _multiplier,
     "x-max-in-memory-length": _not_negative,
     "x-max-in-memory-bytes": _not_negative,
     "x-quorum-initial-group-size": _positive,

@@ -163,6 +163,7 @@ class Lane:
             # Given up while it was out: of its parts only the engine knows how many bytes they have.
             queue.estimated = True
         if queue.delivery_limit is not None:
+            failed = failed and not queue.redelivers
             take_back(self, self._changes, run, queue.delivery_limit, failed=failed)
         else:
             self.ready_again(run)
@@ -279,6 +280,12 @@ class Lane:
         """Drop delivered messages that their receiver does not want, or let them be dead letters."""
         queue = self.queue
         if queue.deleted:
+            return
+        if queue.redelivers and queue.delivery_limit is not None:
+            queue.unacked_count -= len(run.sequences)
+            queue.unacked_bytes -= run.body_bytes
+            queue.estimated = queue.estimated or run.messages is None
+            take_back(self, self._changes, run, queue.delivery_limit, failed=True)
             return
         queue.count_deaths(REJECTED, len(run.sequences))
         if queue.dead_letters is None:

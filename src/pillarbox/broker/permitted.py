@@ -63,7 +63,7 @@ def _deprecated(feature: Feature) -> BrokerError:
 
 def adapt(queue: Queue, settings: Mapping[str, Any], profile: Profile) -> None:
     """Let a queue that works by these settings behave as the profile says."""
-    queue.requeues_count = profile.requeues_count
+    queue.requeues_count = profile.requeues_count and not queue.redelivers
     if queue.kind != "quorum":
         if CLASSIC_CONSUMER_TIMEOUT in profile.refused:
             queue.ack_timeout_ms = 0

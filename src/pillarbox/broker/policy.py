@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from pillarbox.broker.arguments import MILLISECONDS_MAX, RETRY_TYPES, spelled
+from pillarbox.broker.arguments import MILLISECONDS_MAX, MULTIPLIER_MAX, RETRY_TYPES, spelled
 from pillarbox.broker.retry import retry_problem
 from pillarbox.errors import BrokerError, Reason
 from pillarbox.patterns import checked
@@ -104,6 +104,10 @@ def _age(value: Any) -> bool:
     return isinstance(value, str) and re.fullmatch(r"[0-9]+[YMDhms]", value) is not None
 
 
+def _factor(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 1 <= value <= MULTIPLIER_MAX
+
+
 def _anything(value: Any) -> bool:
     return True
 
@@ -171,6 +175,10 @@ KEYS: dict[str, Key] = {
     "queue-master-locator": Key(None, _MASTER, "queue-master-locator value"),
     "queue-mode": Key(None, _one_of("default", "lazy"), "queue-mode value"),
     "queue-version": Key(None, _one_of(1, 2), "queue-version value"),
+    "redelivery-delay": Key("x-redelivery-delay", _milliseconds, "redelivery delay"),
+    "redelivery-delay-max": Key("x-redelivery-delay-max", _milliseconds, "maximum redelivery delay"),
+    "redelivery-max": Key("x-redelivery-max", _count, "maximum of redeliveries"),
+    "redelivery-multiplier": Key("x-redelivery-multiplier", _factor, "redelivery multiplier"),
     "stream-filter-size-bytes": Key("x-stream-filter-size-bytes", _some, "stream filter size"),
     "stream-max-segment-size-bytes": Key("x-stream-max-segment-size-bytes", _some, "max segment size"),
 }

@@ -24,7 +24,7 @@ from pillarbox.broker.exchange import Stamp
 from pillarbox.broker.lane import READ_AHEAD_BYTES, READ_AHEAD_MESSAGES, Lane
 from pillarbox.broker.limits import delivery_limit_of, limits_of
 from pillarbox.broker.policy import NOTHING_APPLIED
-from pillarbox.broker.retry import Delayed, RetryRule, retry_rule_of
+from pillarbox.broker.retry import Delayed, RetryRule, redelivery_of, retry_rule_of
 from pillarbox.broker.run import Run
 
 if TYPE_CHECKING:
@@ -85,6 +85,7 @@ class Queue:
         "queued",
         "ready_bytes",
         "ready_count",
+        "redelivers",
         "requeues_count",
         "retry",
         "single_active",
@@ -139,6 +140,8 @@ class Queue:
         """How long a delivery may stay unanswered (R54); 0: for ever, None: as long as in other queues."""
         self.requeues_count = True
         """Does every return count? Otherwise only those of deliveries that failed."""
+        self.redelivers = False
+        """What a receiver rejects comes back (A34); only that counts."""
         self.retry: RetryRule | None = None
         """Which messages that come back are held for a while, and how long (R53)."""
         self.delayed: Delayed | None = None
@@ -204,6 +207,10 @@ class Queue:
         self.dead_letters = dead_letters
         self.delivery_limit = delivery_limit_of(settings)
         self.retry = retry_rule_of(settings)
+        redelivery = redelivery_of(settings)
+        self.redelivers = redelivery is not None
+        if redelivery is not None:
+            self.delivery_limit, self.retry = redelivery
         self.set_ack_timeout(own_timeout_ms(settings))
         self.timed = self.timed or self.ttl_ms is not None
         self.wake()

@@ -4,6 +4,11 @@ The n-th time a message waits n times `x-delayed-retry-min`, at most `x-delayed-
 in its original place. While it waits it is neither ready nor unacknowledged: a queue counts such messages
 apart (`delayed_count`), its limits count them as if they were ready, and a purge drops them.
 
+A queue of another type has it by a *redelivery policy* (A34): what a receiver has rejected comes back, the
+n-th time after `x-redelivery-delay` times `x-redelivery-multiplier` to the power of n - 1, at most
+`x-redelivery-delay-max`, and dies when it was rejected more than `x-redelivery-max` times. What is merely
+given back is ready at once.
+
 Not here: which messages come back, and how often they did (`attempts`).
 
 Source: RabbitMQ 4.3, "Quorum Queues", delayed retry; the source of v4.3.5 for what it leaves open. Invariant:
@@ -38,6 +43,8 @@ class RetryRule(NamedTuple):
     """Those that were merely given back."""
     min_ms: int
     max_ms: int
+    multiplier: float = 0
+    """How much longer each time; 0: once, twice, three times as long."""
 
     def covers(self, *, failed: bool) -> bool:
         """Is a message held that comes back like that?"""
@@ -45,7 +52,30 @@ class RetryRule(NamedTuple):
 
     def delay_ms(self, attempts: int) -> int:
         """How long a message is held that has come back so often, as the queue counts it."""
-        return min(self.min_ms * max(1, attempts), self.max_ms)
+        times = max(1, attempts)
+        if not self.multiplier:
+            return min(self.min_ms * times, self.max_ms)
+        factor = self.multiplier ** min(times - 1, EXPONENT_MAX)
+        return int(min(self.min_ms * factor, self.max_ms))
+
+
+REDELIVERY = ("x-redelivery-max", "x-redelivery-delay", "x-redelivery-multiplier", "x-redelivery-delay-max")
+REDELIVERIES, REDELIVERY_DELAY_MS = 6, 1000
+"""ActiveMQ's policy where it does not say."""
+REDELIVERY_DELAY_MAX_MS = 86_400_000
+EXPONENT_MAX = 64
+"""Beyond it any delay is the longest."""
+
+
+def redelivery_of(settings: Mapping[str, Any]) -> tuple[int, RetryRule] | None:
+    """How often what is rejected comes back to a queue with these settings, and when; None: it does not."""
+    if settings.get("x-queue-type") in ("quorum", "stream") or not any(key in settings for key in REDELIVERY):
+        return None
+    delay_ms = int(settings.get("x-redelivery-delay", REDELIVERY_DELAY_MS))
+    longest = int(settings.get("x-redelivery-delay-max", REDELIVERY_DELAY_MAX_MS))
+    multiplier = float(settings.get("x-redelivery-multiplier", 1))
+    rule = RetryRule(True, False, delay_ms, longest, multiplier)
+    return int(settings.get("x-redelivery-max", REDELIVERIES)), rule
 
 
 def retry_rule_of(settings: Mapping[str, Any]) -> RetryRule | None:

@@ -377,6 +377,11 @@ class VHost:
             self._core.define("queue", str(queue.uid), definition)
         return queue
 
+    def has_dead_letter_policy(self, name: str) -> bool:
+        """Does a policy say where dead letters of a queue of this name go?"""
+        settings = effective({}, self._applied_to("classic", name))
+        return "x-dead-letter-exchange" in settings
+
     def keep_groups(self, queue: Queue) -> None:
         """Let the groups of a queue's messages count from now on, also after a restart (A28)."""
         choice = begin_choice(queue, self._core.dialects)

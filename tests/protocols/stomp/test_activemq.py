@@ -176,3 +176,20 @@ def test_default_of_prefetch_is_that_of_the_kind_of_subscription(
     for _ in range(out):
         client.message()
     client.done("BEGIN", {"transaction": "nothing else comes before its receipt"})
+
+
+@pytest.mark.row("A34")
+def test_refused_message_is_redelivered_where_the_queue_has_a_policy_for_it(
+    activemq: Broker, client: Talking, name: str
+) -> None:
+    headers = {"id": "s", "destination": f"/queue/{name}", "ack": "client-individual"}
+    client.say("SUBSCRIBE", headers | {"x-redelivery-max": "1", "x-redelivery-delay": "1"})
+    client.send(f"/queue/{name}", name, persistent="true")
+    for again in ("false", "true"):
+        got = client.message()
+        assert got.headers["redelivered"] == again
+        client.done("NACK", {"id": got.headers["ack"]})
+    client.say("SUBSCRIBE", {"id": "dead", "destination": f"/queue/{DLQ}"})
+    while (got := client.message()).body.decode() != name:
+        pass
+    assert got.headers["x-first-death-reason"] == "delivery_limit"

@@ -80,6 +80,10 @@ ARGUMENTS: Final[dict[str, Callable[[str], Any]]] = {
     "x-message-ttl": int,
     "x-overflow": str,
     "x-queue-type": str,
+    "x-redelivery-max": int,
+    "x-redelivery-delay": int,
+    "x-redelivery-delay-max": int,
+    "x-redelivery-multiplier": float,
     "x-single-active-consumer": _truth,
     "x-max-age": str,
     "x-stream-max-segment-size-bytes": int,
@@ -95,7 +99,7 @@ def arguments_of(headers: Mapping[str, str]) -> dict[str, Any]:
             try:
                 found[name] = read(headers[name])
             except ValueError:
-                text = f"header '{name}' is '{headers[name]}': it must be a whole number"
+                text = f"header '{name}' is '{headers[name]}': it must be a number"
                 raise StompError("Invalid header", text) from None
     return found
 
@@ -112,7 +116,7 @@ def ensure_queue(channel: Channel, name: str, headers: Mapping[str, str]) -> Non
     vhost = channel.session.vhost
     if name not in vhost.queues:
         arguments = arguments_of(headers)
-        if channel.settings.is_activemq and name != DEAD_LETTERS:
+        if channel.settings.is_activemq and name != DEAD_LETTERS and not vhost.has_dead_letter_policy(name):
             ensure_queue(channel, DEAD_LETTERS, {})
             arguments = {
                 "x-dead-letter-exchange": "",
