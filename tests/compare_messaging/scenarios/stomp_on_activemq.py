@@ -328,3 +328,38 @@ def prefetch_of_topics(case: Case) -> None:
     case.saw("more than a thousand", reader.bodies(1201)[-1])
     reader.leave()
     writer.leave()
+
+
+@scenario("A6")
+def headers_of_the_broker(case: Case) -> None:
+    name = f"/queue/{case.name('h')}"
+    client = Client(case)
+    client.subscribe(name)
+    client.send(name, "plain")
+    headers, _ = client.message()
+    names = ("destination", "expires", "message-id", "priority", "subscription", "timestamp")
+    case.saw("plain", [each in headers for each in names], headers["priority"], headers["expires"])
+    case.saw("a moment", len(headers["timestamp"]) == 13)
+    client.send(name, "said", timestamp="5", priority="7", expires="0", persistent="true", type="t")
+    headers, _ = client.message()
+    case.saw("said", len(headers["timestamp"]), headers.get("priority"), headers.get("persistent"))
+    case.saw("moment", headers["timestamp"], headers["type"])
+    client.leave()
+
+
+@scenario("A33")
+def why_it_is_dead(case: Case) -> None:
+    name = f"/queue/{case.name('d')}"
+    dead = Client(case)
+    dead.subscribe("/queue/ActiveMQ.DLQ", "dead")
+    client = Client(case)
+    client.subscribe(name, ack="client-individual")
+    client.send(name, "poison", persistent="true", mine="yes")
+    headers, _ = client.message()
+    client.answer(headers, "nack")
+    headers, body = dead.message()
+    case.saw("dead", body, headers["mine"])
+    case.saw("where from", headers["original-destination"] == name)
+    case.saw("why", headers.get("dlqDeliveryFailureCause", "")[:60])
+    client.leave()
+    dead.leave()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pika
 import pytest
 
 from pillarbox import Broker
@@ -193,3 +194,35 @@ def test_refused_message_is_redelivered_where_the_queue_has_a_policy_for_it(
     while (got := client.message()).body.decode() != name:
         pass
     assert got.headers["x-first-death-reason"] == "delivery_limit"
+
+
+@pytest.mark.row("A33", "A6")
+def test_dead_letter_tells_where_it_comes_from_and_why(activemq: Broker, client: Talking, name: str) -> None:
+    said = {
+        "destination": f"/queue/{name}",
+        "expires": "1",
+        "persistent": "true",
+        "timestamp": "1700000000123",
+    }
+    client.done("SEND", said | {"persistent": "true"}, name)
+    client.say("SUBSCRIBE", {"id": "dead", "destination": f"/queue/{DLQ}"})
+    while (got := client.message()).body.decode() != name:
+        pass
+    assert got.headers["original-destination"] == f"/queue/{name}"
+    assert got.headers["dlqDeliveryFailureCause"] == "Message Expired."
+    assert (got.headers["timestamp"], got.headers["expires"]) == ("1700000000123", "0")
+
+
+@pytest.mark.row("A33")
+def test_policy_for_dead_letters_goes_before_the_shared_queue(
+    activemq: Broker, client: Talking, name: str
+) -> None:
+    with pika.BlockingConnection(pika.URLParameters(activemq.amqp_url)) as connection:
+        connection.channel().queue_declare(f"DLQ.{name}", durable=True)
+    definition = {"dead-letter-exchange": "", "dead-letter-routing-key": f"DLQ.{name}"}
+    activemq.set_policy(name, f"^{name}$", definition)
+    client.say("SUBSCRIBE", {"id": "s", "destination": f"/queue/{name}", "ack": "client-individual"})
+    client.send(f"/queue/{name}", name, persistent="true")
+    client.done("NACK", {"id": client.message().headers["ack"]})
+    client.say("SUBSCRIBE", {"id": "dead", "destination": f"/queue/DLQ.{name}"})
+    assert client.message().body.decode() == name

@@ -35,6 +35,7 @@ from pillarbox.protocols.stomp.declaring import (
     reply_to,
 )
 from pillarbox.protocols.stomp.errors import REJECTED, StompError, from_broker_error
+from pillarbox.protocols.stomp.headers import keep_milliseconds, moments
 from pillarbox.protocols.stomp.sending import (
     EXPIRES,
     HEAD_BYTES_MAX,
@@ -188,6 +189,8 @@ class Channel:
         if text is None:
             raise StompError("Missing destination", "\"SEND\" must include a 'destination' header")
         read_schedule(self, headers)
+        if self.settings.is_activemq:
+            keep_milliseconds(headers)
         if "reply-to" in headers:
             headers["reply-to"] = reply_to(self, headers["reply-to"])
         parts = composed(self, text)
@@ -350,6 +353,7 @@ class Channel:
         tag = tag_first
         assert run.messages is not None
         selects = subscription.selector is not None
+        tells_moments = subscription.is_activemq
         for message in run.messages:
             if selects and not subscription.wants(message, dialects):
                 if not consumer.no_ack:
@@ -365,7 +369,7 @@ class Channel:
                 before,
                 number,
                 acks + number + redelivered if acks else redelivered,
-                own,
+                own + moments(message, own) if tells_moments else own,
                 b"content-length:%d\n\n" % len(body),
                 body,
                 b"\0\n",
@@ -438,7 +442,13 @@ class Channel:
             arguments=arguments,
             on_end=lambda: self._all_was_shown(subscription),
         )
-        subscription.begin(consumer, self.connection.session_name, self.connection.version)
+        connection = self.connection
+        subscription.begin(
+            consumer,
+            connection.session_name,
+            connection.version,
+            is_activemq=self.settings.is_activemq,
+        )
         consumer.head = subscription
         self.subscriptions[subscription.tag] = subscription
         self.consumers[subscription.tag] = consumer

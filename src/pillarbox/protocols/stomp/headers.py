@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 from pillarbox.broker.dialects import Neutral
-from pillarbox.engine.base import NO_EXPIRATION
+from pillarbox.engine.base import NO_EXPIRATION, Message
 from pillarbox.protocols.stomp.destinations import TOPICS, shown
 from pillarbox.protocols.stomp.errors import StompError
 
@@ -122,6 +122,51 @@ def from_neutral(said: Neutral, expiration_ms: int = NO_EXPIRATION) -> Iterator[
         form = _shown(value)
         if form is not None and name and name not in FIELDS and name not in OF_THE_DELIVERY:
             yield name, form
+
+
+STAMP: Final = "timestamp_in_ms"
+"""The header that keeps a timestamp in milliseconds, under RabbitMQ's name; a field of AMQP has seconds."""
+PRIORITY_OF_JMS: Final = "4"
+
+CAUSES: Final = {
+    "expired": "Message Expired.",
+    "delivery_limit": "Exceeded redelivery policy max redelivery limit.",
+}
+"""What ActiveMQ says of why a message died; of one that a STOMP client has refused it says nothing."""
+
+
+def keep_milliseconds(headers: dict[str, str]) -> None:
+    """Let the timestamp of a SEND be in milliseconds, as with ActiveMQ. What is no number is none."""
+    text = headers.get("timestamp", "")
+    if text.isascii() and text.isdigit() and len(text) < 18:
+        headers[STAMP] = text
+        headers["timestamp"] = str(int(text) // 1000)
+
+
+def as_activemq(pairs: Iterator[tuple[str, str]], said: Neutral) -> Iterator[tuple[str, str]]:
+    """The same headers of MESSAGE as ActiveMQ has them, but for those that differ from message to message."""
+    stamp = said.headers.get(STAMP)
+    for name, text in pairs:
+        if name == "timestamp":
+            yield name, str(stamp) if stamp is not None else f"{text}000"
+        elif name not in (STAMP, "original-destination", "expires"):
+            yield name, text
+    if said.priority is None:
+        yield "priority", PRIORITY_OF_JMS
+    origin = said.headers.get("x-first-death-queue")
+    if isinstance(origin, str):
+        yield "original-destination", shown("", origin)
+        cause = CAUSES.get(str(said.headers.get("x-first-death-reason")))
+        if cause is not None:
+            yield "dlqDeliveryFailureCause", cause
+
+
+def moments(message: Message, head: bytes) -> bytes:
+    """Headers of ActiveMQ's MESSAGE that differ from message to message; `head`: those that do not."""
+    expires = 0 if message.expiration_ms == NO_EXPIRATION else message.accepted_ms + message.expiration_ms
+    if head.startswith(b"timestamp:") or b"\ntimestamp:" in head:
+        return b"expires:%d\n" % expires
+    return b"timestamp:%d\nexpires:%d\n" % (message.accepted_ms, expires)
 
 
 def _shown(value: Any) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from pillarbox.protocols.stomp.destinations import shown
-from pillarbox.protocols.stomp.headers import from_neutral
+from pillarbox.protocols.stomp.headers import as_activemq, from_neutral
 from pillarbox.protocols.stomp.wire import V12, write_headers
 
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ class Subscription:
         self.acks = b""
         """What stands in front of a delivery's number in the header by which STOMP 1.2 acknowledges."""
         self._before_number = b""
+        self.is_activemq = False
+        """Its messages have the headers of ActiveMQ's."""
         self.browses = False
         """It is shown messages and takes none."""
         self.selector: Selector | None = None
@@ -62,8 +64,9 @@ class Subscription:
         assert self.selector is not None
         return self.selector(lookup_of(dialects.said(message)))
 
-    def begin(self, consumer: Consumer, session: str, version: str) -> None:
+    def begin(self, consumer: Consumer, session: str, version: str, *, is_activemq: bool) -> None:
         """Take the consumer over, under this name of the session."""
+        self.is_activemq = is_activemq
         self.consumer = consumer
         self.version = version
         id_start = f"{self.tag}{SEPARATOR}{session}{SEPARATOR}"
@@ -82,7 +85,8 @@ class Subscription:
         if self.identity is not None:
             told.insert(0, ("subscription", self.identity))
         said = dialects.said(message)
-        own = write_headers(from_neutral(said, message.expiration_ms), self.version)
+        pairs = from_neutral(said, message.expiration_ms)
+        own = write_headers(as_activemq(pairs, said) if self.is_activemq else pairs, self.version)
         head = b"MESSAGE\n" + write_headers(told, self.version) + self._before_number, own
         if len(own) <= HEAD_BYTES_MAX:
             if len(self._heads) >= HEADS_MAX:
