@@ -267,3 +267,33 @@ def test_confirms_of_one_sync_are_ranges_in_order_of_ticks() -> None:
     confirms.synced(2)
     confirms.synced(3)
     assert receiver.confirms == [(1, 3), (4, 5), (6, 9)]
+
+
+@pytest.mark.row("R61", "A4")
+def test_answer_that_waits_for_a_group_is_given_also_if_that_is_durable_before_the_turn_ends() -> None:
+    """What brings no fact itself waits for the last group, which may be synced before the tick comes."""
+    domain = Domain()
+    receiver = Receiver()
+    publisher = Publisher(receiver)
+    domain.vhost.declare_queue(None, "durable", durable=True)
+    domain.tick()
+    core = domain.core
+    assert core.synced_ticket < core.journal_ticket
+    core.confirms.accept(publisher, 1, stored=True)
+    domain.journal.sync()
+    domain.tick()
+    assert receiver.confirms == [(1, 1)]
+
+
+@pytest.mark.row("R61")
+def test_answer_is_not_given_when_storage_has_failed() -> None:
+    domain = Domain()
+    receiver = Receiver()
+    publisher = Publisher(receiver)
+    domain.vhost.declare_queue(None, "durable", durable=True)
+    domain.tick()
+    domain.journal.sync()
+    domain.core.failed("the disk is gone")
+    domain.core.confirms.accept(publisher, 1, stored=True)
+    domain.tick()
+    assert receiver.confirms == []

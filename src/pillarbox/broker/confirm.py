@@ -47,6 +47,8 @@ class Confirms:
         """Some of that goes to the journal: somebody will wait for its group."""
         self._sealed: deque[tuple[int, Publisher, int, int, bool]] = deque()
         """(ticket, publisher, first number, last number, whether they were refused)"""
+        self._synced = -1
+        """The last ticket whose group is durable: what waited for it and is sealed later waits no more."""
 
     @property
     def waiting(self) -> int:
@@ -76,16 +78,17 @@ class Confirms:
             publisher.listed = False
             if publisher.refused:
                 self._seal_refused(ticket, publisher, first, last)
-            elif publisher.stored or publisher.waiting:
+            elif (publisher.stored and ticket > self._synced) or publisher.waiting:
                 publisher.stored = False
                 publisher.waiting += 1
                 self._sealed.append((ticket, publisher, first, last, False))
             else:
+                publisher.stored = False
                 publisher.sink.confirm(first, last)
 
     def _seal_refused(self, ticket: int, publisher: Publisher, first: int, last: int) -> None:
         numbers, publisher.refused = publisher.refused, []
-        wait = publisher.stored or publisher.waiting > 0
+        wait = (publisher.stored and ticket > self._synced) or publisher.waiting > 0
         publisher.stored = False
         for start, stop, refused in _stretches(first, last, numbers):
             if wait:
@@ -99,6 +102,7 @@ class Confirms:
         waiting = dict.fromkeys([publisher for _, publisher, _, _, _ in self._sealed])
         waiting |= dict.fromkeys([publisher for publisher in self.listed if publisher.stored])
         self._sealed.clear()
+        self._synced = -1
         self.listed = [publisher for publisher in self.listed if publisher not in waiting]
         for publisher in waiting:
             publisher.sealed = publisher.published
@@ -109,6 +113,7 @@ class Confirms:
 
     def synced(self, ticket: int) -> None:
         """Confirm everything that is tied to groups up to this one."""
+        self._synced = ticket
         sealed = self._sealed
         while sealed and sealed[0][0] <= ticket:
             _, publisher, first, last, refused = sealed.popleft()
