@@ -8,12 +8,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from confluent_kafka import KafkaException, Producer
+
 from bench.kafka_peer import USERS
 from tests.compare_kafka.case import Case
 from tests.compare_kafka.scenarios.java_tools import missing, run, saw, written
 from tests.transcripts.registry import scenario
 
 __all__ = ["missing"]
+
+CLIENT_TIMEOUT_S = 15
 
 SHOW_ALL = [
     word
@@ -240,6 +244,40 @@ def transactions(case: Case) -> None:
     case.saw("listed", [line.split()[-1] for line in listed if line.split()[0] == case.shorten(named)])
     described = written(case, "transactions", "describe", "--transactional-id", named)
     case.saw("described", described[0].split()[:2], described[1].split()[:1])
+
+
+@scenario("K64", "K77")
+def aborted_transaction(case: Case) -> None:
+    """What a producer has open is found in its partition, and ended there."""
+    name, named = case.name("t"), case.name("id")
+    producer = Producer({"bootstrap.servers": case.bootstrap, "transactional.id": named, "log_level": 0})
+    producer.init_transactions(CLIENT_TIMEOUT_S)
+    producer.begin_transaction()
+    producer.produce(name, b"open", partition=0)
+    producer.flush(CLIENT_TIMEOUT_S)
+    place = ("--topic", name, "--partition", "0")
+
+    def producers() -> None:
+        """Without the producer's id and the time of its last batch."""
+        for line in written(case, "transactions", "describe-producers", *place):
+            case.saw("producer", [word for at, word in enumerate(line.split()) if at not in (0, 4)])
+
+    producers()
+    saw(case, "transactions", "find-hanging", *place)
+    saw(case, "transactions", "abort", *place, "--start-offset", "7")
+    saw(case, "transactions", "abort", *place, "--start-offset", "0")
+    producers()
+    options = ("--from-beginning", "--command-property", "isolation.level=read_committed")
+    case.saw("read", written(case, "console-consumer", "--topic", name, "--timeout-ms", "500", *options))
+    saw(case, "transactions", "abort", *place, "--start-offset", "0")
+    saw(case, "transactions", "forceTerminateTransaction", "--transactionalId", named)
+    listed = [line.split() for line in written(case, "transactions", "list")]
+    case.saw("listed", [words[-1] for words in listed if words[0] == case.shorten(named)])
+    try:
+        producer.commit_transaction(CLIENT_TIMEOUT_S)
+        case.saw("commit", "done")
+    except KafkaException as error:
+        case.saw("commit", error.args[0].name())
 
 
 @scenario("K70", "K71", "K77")

@@ -43,8 +43,9 @@ NO_PRODUCER: Final = -1
 NO_EPOCH: Final = -1
 TIMEOUT_MS_MAX: Final = 900_000
 """Kafka's `transaction.max.timeout.ms`."""
-LOOK_MS: Final = 10_000
-"""How often transactions are looked at whose time is over."""
+LOOK_MS: Final = 1000
+"""How often transactions are looked at, at most, to abort those whose time is over. Kafka looks every ten
+seconds, and so is later."""
 EXPIRY_LOOK_MS: Final = 3_600_000
 """How often ids are looked at that nobody uses: Kafka's
 `transaction.remove.expired.transaction.cleanup.interval.ms`."""
@@ -284,14 +285,17 @@ class Transactions:
             return ErrorCode.CONCURRENT_TRANSACTIONS
         now_ms = transaction.used_ms = self._head.core.changes.now_ms
         if transaction.state is not State.ONGOING:
-            transaction.state = State.ONGOING
-            transaction.started_ms = now_ms
-            self._watch(now_ms + LOOK_MS)
+            self._open(transaction, now_ms)
         for topic, index, partition in places:
             transaction.partitions[partition] = topic, index
         if group is not None:
             transaction.groups.add(group)
         return ErrorCode.NONE
+
+    def _open(self, transaction: Transaction, now_ms: int) -> None:
+        transaction.state = State.ONGOING
+        transaction.started_ms = now_ms
+        self._watch(now_ms + max(LOOK_MS, transaction.timeout_ms))
 
     def has_joined(self, name: str, place: Partition | str) -> bool:
         """Whether a partition, or a group, takes part in the transaction that is open under this id."""
@@ -409,10 +413,11 @@ class Transactions:
         expired_ms = now_ms - self._head.settings.transactional_id_expiration_ms
         for transaction in self.all():
             if transaction.state is State.ONGOING:
-                if now_ms - transaction.started_ms >= transaction.timeout_ms:
+                due_ms = transaction.started_ms + transaction.timeout_ms
+                if now_ms >= due_ms:
                     self._abort(transaction)
                 else:
-                    self._watch(now_ms + LOOK_MS)
+                    self._watch(max(now_ms + LOOK_MS, due_ms))
             elif not transaction.is_ending and transaction.used_ms <= expired_ms:
                 del self._by_name[transaction.name]
                 self._head.core.keep(PREFIX + key_of(transaction.name), None)
@@ -466,9 +471,7 @@ class Transactions:
         if transaction.is_restored and (
             transaction.partitions or transaction.producer_id in self._head.groups.in_transactions()
         ):
-            transaction.state = State.ONGOING
-            transaction.started_ms = self._head.core.changes.now_ms
-            self._watch(transaction.started_ms + LOOK_MS)
+            self._open(transaction, self._head.core.changes.now_ms)
 
 
 encode: Final = msgspec.msgpack.Encoder().encode
