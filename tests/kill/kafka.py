@@ -4,6 +4,8 @@ An idempotent producer fills the topic `in`; a copier moves it to `out`, record 
 with them, in transactions of some records, of which it aborts every third on purpose. After each SIGKILL and
 restart: every acknowledged record is in `in`, once, and in order; what `out` shows to readers of committed
 records is the beginning of `in`, up to the copier's offset, and nothing twice; that offset has not gone back.
+A second transactional producer has an epoch for each transaction (`second_kind`): readers see exactly what it
+was told that it has committed.
 
 Everything that the clients keep in memory dies with the round, as if their processes had been killed, too.
 """
@@ -24,7 +26,9 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, Topi
 
 from bench.peers import HOST
 
+from . import second_kind
 from .rounds import LAUNCHER, Broker, Wrong
+from .second_kind import SecondKind
 
 SMALL = {"SMALL_SEGMENT": "20000", "SMALL_CHECKPOINT": "100000", "SMALL_RECORDS": "100"}
 PATIENCE_S = 20.0
@@ -58,6 +62,9 @@ class KafkaRounds:
         """Something was committed in this round: a kill before that would show nothing."""
         self._next = 0
         self._offset = 0
+        self._second = SecondKind()
+        self._faults: list[Wrong] = []
+        """What threads have found."""
 
     # --- a round -------------------------------------------------------------------------------------
 
@@ -66,11 +73,13 @@ class KafkaRounds:
         with self._broker:
             copier = self._producer(**TRANSACTION)
             self._eventually(lambda: copier.init_transactions(PATIENCE_S))
+            self._second.settle(self._bootstrap)
             self._look()
             stop = threading.Event()
             threads = [
                 threading.Thread(target=self._fill, args=(stop,), daemon=True),
                 threading.Thread(target=self._copy, args=(copier, stop), daemon=True),
+                threading.Thread(target=self._run_second, args=(stop,), daemon=True),
             ]
             for thread in threads:
                 thread.start()
@@ -82,12 +91,15 @@ class KafkaRounds:
             for thread in threads:
                 # librdkafka may wait for ever for a coordinator that is dead; it finds no other on its port.
                 thread.join(JOIN_S)
+        if self._faults:
+            raise self._faults[0]
         self.counts["kills"] += 1
 
     def finish(self) -> None:
         """Look once more, after the last kill."""
         with self._broker:
             self._eventually(lambda: self._producer(**TRANSACTION).init_transactions(PATIENCE_S))
+            self._second.settle(self._bootstrap)
             self._look()
 
     def _eventually(self, attempt: Any) -> None:
@@ -102,12 +114,16 @@ class KafkaRounds:
             else:
                 return
 
+    @property
+    def _bootstrap(self) -> str:
+        return f"{HOST}:{self._broker.ports['kafka']}"
+
     # --- load ----------------------------------------------------------------------------------------
 
     def _producer(self, **more: Any) -> Producer:
         return Producer(
             {
-                "bootstrap.servers": f"{HOST}:{self._broker.ports['kafka']}",
+                "bootstrap.servers": self._bootstrap,
                 "enable.idempotence": True,
                 "linger.ms": 1,
                 **HASTY,
@@ -118,7 +134,7 @@ class KafkaRounds:
     def _consumer(self, **more: Any) -> Consumer:
         return Consumer(
             {
-                "bootstrap.servers": f"{HOST}:{self._broker.ports['kafka']}",
+                "bootstrap.servers": self._bootstrap,
                 "group.id": GROUP,
                 "enable.auto.commit": False,
                 "isolation.level": "read_committed",
@@ -175,6 +191,12 @@ class KafkaRounds:
             producer.purge()
             consumer.close()
 
+    def _run_second(self, stop: threading.Event) -> None:
+        try:
+            self._second.run(self._bootstrap, stop)
+        except Wrong as wrong:
+            self._faults.append(wrong)
+
     # --- looking -------------------------------------------------------------------------------------
 
     def _read(self, topic: str) -> list[int]:
@@ -221,6 +243,12 @@ class KafkaRounds:
             target == source[:offset],
             f"`out` has {len(target)} records, the group has read {offset}; different are {different[:5]}",
         )
+        second = self._read(second_kind.TOPIC)
+        due = self._second.committed
+        sentence = f"of the second kind are {len(second)} records, and {len(due)} were committed"
+        self._demand(second == due, sentence)
+        self.counts["of the second kind"] = len(second)
+        self.counts["ends asked for again"] = self._second.asked_again
         self._offset = offset
         self.counts["records"], self.counts["copied"] = len(source), len(target)
 

@@ -11,7 +11,7 @@ from .kafka import KafkaRounds
 ROUNDS = 4
 
 
-@pytest.mark.row("K7", "K60")
+@pytest.mark.row("K7", "K60", "K62")
 def test_broker_killed_under_transactions_shows_each_of_them_whole_or_not_at_all(tmp_path: Path) -> None:
     rounds = KafkaRounds(tmp_path, seed=60)
     for _ in range(ROUNDS):

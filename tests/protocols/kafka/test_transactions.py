@@ -14,93 +14,12 @@ from pillarbox import Broker
 from pillarbox.clock import ManualClock
 from pillarbox.protocols.kafka.errors import ErrorCode as Code
 from pillarbox.protocols.kafka.transactions import EPOCH_LAST
-from pillarbox.store.batch import TRANSACTIONAL, Record, encode_records, read_header
+from pillarbox.store.batch import read_header
+from pillarbox.store.producers import ProducerRefused, Refusal
 from tests.protocols.kafka.asking import Asking
+from tests.protocols.kafka.party import GROUP, NAME, NEW, OLD, TOPIC, WAIT_S, Party
 
-NAME, GROUP, TOPIC = "mover", "readers", "t"
 COMMITTED, UNCOMMITTED = 1, 0
-WAIT_S = 10.0
-OLD, NEW = 3, 5
-"""Versions of EndTxn of clients that go on in one epoch, and of those that get another with each end."""
-
-
-class Party:
-    """A transactional producer that says exactly what it is told to."""
-
-    def __init__(self, client: Asking, name: str = NAME) -> None:
-        self.client = client
-        self.name = name
-        self.id = self.epoch = -1
-        self._sequence = 0
-
-    @property
-    def who(self) -> dict[str, Any]:
-        return {"transactional_id": self.name, "producer_id": self.id, "producer_epoch": self.epoch}
-
-    def begin(self, *, timeout_ms: int = 60_000, go_on: bool = False) -> Code:
-        """Ask for an id until what was open before has ended. `go_on`: as the producer that it is."""
-        who = (self.id, self.epoch) if go_on else (-1, -1)
-        deadline = time.monotonic() + WAIT_S
-        while time.monotonic() < deadline:
-            found = self.client.ask(
-                "InitProducerId",
-                4,
-                transactional_id=self.name,
-                transaction_timeout=timeout_ms,
-                producer_id=who[0],
-                producer_epoch=who[1],
-            )
-            if found.error_code.value != Code.CONCURRENT_TRANSACTIONS:
-                break
-        self.id, self.epoch, self._sequence = found.producer_id, found.producer_epoch, 0
-        return Code(found.error_code.value)
-
-    def join(self, topic: str = TOPIC, index: int = 0) -> Code:
-        wanted = [{"name": topic, "partitions": [index]}]
-        values = {f"v3_and_below_{name}": value for name, value in self.who.items()}
-        found = self.client.ask("AddPartitionsToTxn", 3, v3_and_below_topics=wanted, **values)
-        result = found.results_by_topic_v3_and_below[0].results_by_partition[0]
-        return Code(result.partition_error_code.value)
-
-    def send(self, value: bytes, *, version: int = 9) -> Code:
-        batch = encode_records(
-            [Record(0, self.client_ms, None, value, [])],
-            attributes=TRANSACTIONAL,
-            producer_id=self.id,
-            producer_epoch=self.epoch,
-            base_sequence=self._sequence,
-        )
-        partition = {"index": 0, "records": b"".join(batch.chunks)}
-        topics = [{"name": TOPIC, "partition_data": [partition]}]
-        answered = self.client.ask(
-            "Produce", version, transactional_id=self.name, acks=-1, timeout=1000, topic_data=topics
-        )
-        code = Code(answered.responses[0].partition_responses[0].error_code.value)
-        self._sequence += code == Code.NONE
-        return code
-
-    client_ms = 0
-
-    def join_group(self) -> Code:
-        joined = self.client.ask("AddOffsetsToTxn", 3, group_id=GROUP, **self.who)
-        return Code(joined.error_code.value)
-
-    def hold(self, offset: int) -> Code:
-        """Let the group have read so far when the transaction commits."""
-        return self.join_group() or self.commit(offset, version=2)
-
-    def commit(self, offset: int, *, version: int) -> Code:
-        one = {"partition_index": 0, "committed_offset": offset, "committed_leader_epoch": -1}
-        topics = [{"name": TOPIC, "partitions": [one]}]
-        found = self.client.ask("TxnOffsetCommit", version, group_id=GROUP, topics=topics, **self.who)
-        return Code(found.topics[0].partitions[0].error_code.value)
-
-    def end(self, *, commit: bool = True, version: int = OLD) -> Code:
-        found = self.client.ask("EndTxn", version, committed=commit, **self.who)
-        if version >= NEW and not found.error_code.value:
-            self.id, self.epoch = found.producer_id, found.producer_epoch
-            self._sequence = 0
-        return Code(found.error_code.value)
 
 
 @pytest.fixture
@@ -118,13 +37,13 @@ def party(broker: Broker) -> Iterator[Party]:
         yield party
 
 
-def seen(client: Asking, isolation: int) -> tuple[int, int, list[int]]:
+def seen(client: Asking, isolation: int, index: int = 0) -> tuple[int, int, list[int]]:
     """What a reader gets: how many batches, up to which offset it may read, whose records are aborted."""
     values = {"max_wait": 0, "min_bytes": 1, "max_bytes": 1 << 20, "session_epoch": -1}
     offset = batches = 0
     aborted: dict[int, None] = {}
     while True:
-        partition = {"partition": 0, "fetch_offset": offset, "partition_max_bytes": 1 << 20}
+        partition = {"partition": index, "fetch_offset": offset, "partition_max_bytes": 1 << 20}
         partition |= {"current_leader_epoch": -1, "last_fetched_epoch": -1}
         topics = [{"topic": TOPIC, "partitions": [partition]}]
         response = client.ask("Fetch", 12, isolation_level=isolation, topics=topics, **values)
@@ -474,6 +393,43 @@ def test_an_end_whose_answer_a_crash_has_lost_is_answered_with_the_next_epoch(
         assert party.end(version=NEW) == Code.NONE
         assert party.epoch == epoch + 2
         assert seen(client, COMMITTED) == (4, 4, aborted)
+
+
+@pytest.mark.row("K60", "K62")
+@pytest.mark.parametrize("version", [OLD, NEW])
+def test_a_marker_that_is_missing_is_written_again_and_the_next_transaction_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: int
+) -> None:
+    """As after a power cut, which takes a marker from one partition and leaves what came later in another."""
+    from pillarbox.broker.partition import Partition
+
+    with Broker(str(tmp_path), kafka_port=0) as broker, Asking(broker.kafka_bootstrap) as client:
+        wanted = {"name": TOPIC, "num_partitions": 2, "replication_factor": -1}
+        client.ask("CreateTopics", 7, topics=[wanted], timeout=1000)
+        party = Party(client)
+        party.begin()
+        for index in (0, 1):
+            party.join(index=index)
+            assert party.send(b"first", index=index) == Code.NONE
+        append_marker = Partition.append_marker
+
+        def lose_one(partition: Partition, *arguments: Any, **named: Any) -> int:
+            if partition.name.endswith("-0"):
+                raise ProducerRefused(Refusal.OLD_EPOCH, "it is lost")
+            return append_marker(partition, *arguments, **named)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Partition, "append_marker", lose_one)
+            assert party.end(version=version) == Code.NONE
+        party.join(index=1)
+        assert party.send(b"second", index=1) == Code.NONE
+    with Broker(str(tmp_path), kafka_port=0) as broker, Asking(broker.kafka_bootstrap) as client:
+        assert seen_at_last(client, 2) == (2, 2, [])
+        assert seen(client, COMMITTED, 1) == (2, 2, [])
+        party.client = client
+        assert party.end(version=version, commit=False) == Code.NONE
+        assert seen(client, COMMITTED) == (2, 2, [])
+        assert seen(client, COMMITTED, 1)[:2] == (4, 4)
 
 
 # --- the last epoch of a producer id ----------------------------------------------------------------------
