@@ -16,6 +16,7 @@ import pytest
 
 from bench import peers
 from pillarbox.protocols.kafka.api.fetch import BYTES_MAX
+from pillarbox.protocols.kafka.head import UNTAKEN_BYTES
 from pillarbox.store.batch import Record, encode_records
 from tests.protocols.kafka.asking import KEYS, Asking, built
 from tests.protocols.kafka.oracle import encoded, kio_class
@@ -174,6 +175,25 @@ def test_fetches_of_what_is_on_disk_only_cost_no_more() -> None:
             expect_answers(client, 4)
             grown = most(peer) - before
             assert grown < BOUND, f"{grown / MIB:.0f} MiB for {REQUESTS} requests"
+
+
+@pytest.mark.row("K10")
+def test_many_clients_that_do_not_read_share_what_they_may_cost() -> None:
+    """The first of them have large answers waiting, the others a batch at a time, which is half as much."""
+    clients = 100
+    bound = BOUND + UNTAKEN_BYTES + clients * 5 * BODY_BYTES
+    with served() as (peer, bootstrap), contextlib.ExitStack() as stack:
+        make(bootstrap)
+        fill(bootstrap)
+        before = most(peer)
+        deaf_ones = [stack.enter_context(deaf(bootstrap)) for _ in range(clients)]
+        for client in deaf_ones:
+            client.sendall(b"".join(fetch(number) for number in range(5)))
+        for client in deaf_ones:
+            read(client, 4)
+        rounds(bootstrap)
+        grown = most(peer) - before
+        assert grown < bound < clients * BYTES_MAX, f"{grown / MIB:.0f} MiB for {clients} clients"
 
 
 @pytest.mark.row("K1")

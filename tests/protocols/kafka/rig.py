@@ -151,5 +151,6 @@ class Rig:
         self.turn()
         assert not self.head.parked
         assert not self.head.connections
+        assert not self.head.untaken_bytes
         assert not self.core.sessions
         assert self.core.failure is None

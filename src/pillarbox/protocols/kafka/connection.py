@@ -113,6 +113,8 @@ class Connection(BaseConnection):
         self._calls_bytes = 0
         self.bodies_out_bytes = 0
         """Of answers that are ready and not written yet."""
+        self._untaken_bytes = 0
+        """The same, with what the socket has not taken yet."""
         self._carrying = 0
         """Calls under way whose answers carry records."""
         self._paused = False
@@ -334,6 +336,8 @@ class Connection(BaseConnection):
     def ready(self, size: int) -> None:
         """A call has an answer of so many bytes; after enough of them the client has to read first."""
         self.bodies_out_bytes += size
+        self._untaken_bytes += size
+        self.head.untaken_bytes += size
         if self.bodies_out_bytes >= ANSWERS_BYTES:
             self.writable = False
 
@@ -363,6 +367,7 @@ class Connection(BaseConnection):
                 out.append(_SIZE.pack(sum(map(len, pieces))))
                 out += pieces
         if self.writable:
+            self._let_go()
             self._go_on()
         else:
             # The driver wakes it when it has written that, and has said whether it was too much.
@@ -381,12 +386,20 @@ class Connection(BaseConnection):
 
     def unpause(self) -> None:
         self._paused = False
+        self._let_go()
         self.writable = self._has_room
         self.wake_consumers()
 
     def wake_consumers(self) -> None:
         """What it has asked for and was left where it is goes on, if there is room."""
+        if not self._paused:
+            self._let_go()
         self._go_on()
+
+    def _let_go(self) -> None:
+        """Its socket has taken what was written, or nearly all of it."""
+        self.head.untaken_bytes += self.bodies_out_bytes - self._untaken_bytes
+        self._untaken_bytes = self.bodies_out_bytes
 
     def tick(self, now_ms: int) -> None:
         """Close a connection that has been silent for too long, unless something of it is under way."""
@@ -418,6 +431,8 @@ class Connection(BaseConnection):
             if call.gone is not None:
                 call.gone()
         self._calls.clear()
+        self.bodies_out_bytes = 0
+        self._let_go()
         self._input.clear()
         self.head.forget(self)
         if self.session is not None:

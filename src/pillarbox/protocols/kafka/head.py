@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
 
 MEMORY = "/memory"
+UNTAKEN_BYTES = 64 << 20
+"""Answers that wait for their clients, of all connections together: beyond it the next ones are small."""
 SECRET_BYTES = 32
 NO_ACLS = "No Authorizer is configured: what users may do is set by the permissions of the broker."
 ACL = "acl"
@@ -107,6 +109,8 @@ class Head:
         self.parked: dict[object, None] = {}
         """Fetches that wait: timers keep nothing alive."""
         self.connections: dict[Connection, None] = {}
+        self.untaken_bytes = 0
+        """Of answers to all clients that are made, or read for, and that their sockets have not taken yet."""
         if settings.vhost in core.vhosts and next(core.kept(TRANSACTIONS), None) is not None:
             # What a restart has found open ends by its time, whether anybody asks for it or not.
             self.transactions = Transactions(self)
@@ -190,6 +194,11 @@ class Head:
     def address_for(self, connection: Connection) -> tuple[str, int]:
         """Host and port under which this client reaches the broker (T16)."""
         return connection.advertised or self.settings.advertised or connection.addresses[2:]
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether so much waits for clients that the next answers have to be small."""
+        return self.untaken_bytes >= UNTAKEN_BYTES
 
     def forget(self, connection: Connection) -> None:
         """A connection is gone."""

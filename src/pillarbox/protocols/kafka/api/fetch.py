@@ -53,6 +53,9 @@ BYTES_MAX: Final = 8 << 20
 """Of one answer, unless its first batch is larger: what a client costs that does not read. Clients ask again
 for the rest. Kafka's `fetch.max.bytes` is 55 MiB, which it need not hold in memory."""
 
+BYTES_CROWDED: Final = 256 << 10
+"""The same while much waits for clients that do not read, so that what they cost together is bounded."""
+
 LOAD_BYTES_MIN: Final = 1 << 20
 """A partition counts for no less while the disk is read: one batch comes, however little was asked for."""
 
@@ -79,15 +82,18 @@ class Fetching:
     def __init__(self, call: Call, request: FetchRequest, session: Session | None = None) -> None:
         self._call = call
         self._request = request
-        self._size_max = min(request.max_bytes, BYTES_MAX)
+        size_max = BYTES_CROWDED if call.head.is_crowded else BYTES_MAX
+        self._size_max = min(request.max_bytes, size_max)
         self._committed_only = request.isolation_level == READ_COMMITTED
-        self._enough = min(request.min_bytes, BYTES_MAX // 2)
+        self._enough = min(request.min_bytes, size_max // 2)
         """How much it waits for: no more than an answer of whole batches can have."""
         self._size = 0
         self._loading = 0
         """Partitions that the disk was asked for."""
         self._loading_bytes = 0
         """How much they may bring: room that nothing else can have."""
+        self._held_bytes = 0
+        """What is counted of it as waiting for its client, before there is an answer."""
         self._behind: list[int] = []
         """Partitions that had no room beside those, and are read when that has come."""
         self._at_once = False
@@ -131,6 +137,7 @@ class Fetching:
         if self._is_enough():
             return self._result()
         self._parked = True
+        self._hold(self._size + self._loading_bytes)
         self._call.head.parked[self] = None
         self._call.gone = self._look
         if not self._at_once:
@@ -284,9 +291,13 @@ class Fetching:
     def _look(self) -> None:
         """Answer if there is enough by now."""
         call = self._call
-        if not self._parked or not (self._is_enough() or not call.is_open):
+        if not self._parked:
+            return
+        if call.is_open and not self._is_enough():
+            self._hold(self._size + self._loading_bytes)
             return
         self._parked = False
+        self._hold(0)
         call.head.parked.pop(self, None)
         for partition, watcher in self._watching:
             partition.watchers.pop(watcher, None)
@@ -334,6 +345,11 @@ class Fetching:
         ]
         call = self._call
         self._response.session_id = call.head.fetch_sessions.begin(parts, call.now_ms, by_id=by_id)
+
+    def _hold(self, size: int) -> None:
+        """So many bytes wait for the client, or will."""
+        self._call.head.untaken_bytes += size - self._held_bytes
+        self._held_bytes = size
 
     def _count(self) -> None:
         """Note what is handed out; what was asked for in vain counts as well."""
