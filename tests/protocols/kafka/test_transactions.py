@@ -16,7 +16,7 @@ from pillarbox.protocols.kafka.errors import ErrorCode as Code
 from pillarbox.protocols.kafka.transactions import EPOCH_LAST
 from pillarbox.store.batch import read_header
 from pillarbox.store.producers import ProducerRefused, Refusal
-from tests.protocols.kafka.asking import Asking
+from tests.protocols.kafka.asking import KEYS, Asking
 from tests.protocols.kafka.party import GROUP, NAME, NEW, OLD, TOPIC, WAIT_S, Party
 
 COMMITTED, UNCOMMITTED = 1, 0
@@ -144,6 +144,28 @@ def test_a_second_producer_of_the_name_fences_the_first_and_aborts_what_it_has_o
     assert second.join() == Code.NONE
     assert second.send(b"c") == Code.NONE
     assert second.end() == Code.NONE
+
+
+@pytest.mark.row("K61")
+def test_two_producers_that_begin_in_one_moment_are_told_apart(tmp_path: Path) -> None:
+    """Both are answered when what they have changed is durable, each with its own epoch."""
+    with (
+        Broker(str(tmp_path), kafka_port=0) as broker,
+        Asking(broker.kafka_bootstrap) as one,
+        Asking(broker.kafka_bootstrap) as other,
+    ):
+        assert Party(one).begin() == Code.NONE
+        values = {"transaction_timeout": 60_000, "producer_id": -1, "producer_epoch": -1}
+
+        def both(server: Any) -> None:
+            """While the broker can read neither."""
+            for client in (one, other):
+                client.tell("InitProducerId", 4, transactional_id=NAME, **values)
+
+        broker.call(both)
+        found = [client.take(KEYS["InitProducerId"], 4) for client in (one, other)]
+        assert [each.error_code.value for each in found] == [0, 0]
+        assert {each.producer_epoch for each in found} == {1, 2}
 
 
 @pytest.mark.row("K61")

@@ -52,7 +52,8 @@ EXPIRY_LOOK_MS: Final = 3_600_000
 COORDINATOR_EPOCH: Final = 0
 """There is one coordinator, and it never moves."""
 
-Then = Callable[[ErrorCode], None]
+Then = Callable[[ErrorCode, int, int], None]
+"""Gets an error, or NONE with the producer id and epoch by which the client goes on."""
 
 
 class State(enum.Enum):
@@ -215,12 +216,11 @@ class Transactions:
         timeout_ms: int,
         producer_id: int,
         epoch: int,
-        then: Callable[[ErrorCode, int, int], None],
+        then: Then,
     ) -> None:
         """Make somebody the only producer under this id; what another one has open is aborted.
 
         `producer_id` and `epoch`: who it says it is, to go on with another epoch (KIP-360); -1: it is new.
-        `then` gets an error, or NONE with the producer id and epoch.
         """
         core = self._head.core
         transaction = self._by_name.get(name)
@@ -248,11 +248,15 @@ class Transactions:
         transaction.state = State.EMPTY
         transaction.timeout_ms = timeout_ms
         self._keep(transaction)
-        begun = transaction
+        self._tell_when_durable(transaction, then)
+
+    def _tell_when_durable(self, transaction: Transaction, then: Then) -> None:
+        """Answer with what is so now: until it is durable, somebody else may be the producer."""
+        producer_id, epoch = transaction.producer_id, transaction.epoch
 
         def durable(failure: str | None) -> None:
             error = ErrorCode.NONE if failure is None else ErrorCode.COORDINATOR_NOT_AVAILABLE
-            then(error, begun.producer_id, begun.epoch)
+            then(error, producer_id, epoch)
 
         self._head.promises.when_durable(durable)
 
@@ -321,29 +325,27 @@ class Transactions:
         late = bump and transaction is not None and transaction.is_late(producer_id, epoch)
         error = ErrorCode.NONE if late else self.check(name, producer_id, epoch)
         if transaction is None or error:
-            then(error)
+            then(error, -1, -1)
         elif transaction.is_ending:
             again = transaction.state is PREPARING[commit]
-            then(ErrorCode.CONCURRENT_TRANSACTIONS if again else ErrorCode.INVALID_TXN_STATE)
+            then(ErrorCode.CONCURRENT_TRANSACTIONS if again else ErrorCode.INVALID_TXN_STATE, -1, -1)
         elif late and transaction.state not in COMPLETE.values():
-            then(ErrorCode.PRODUCER_FENCED)
+            then(ErrorCode.PRODUCER_FENCED, -1, -1)
         elif transaction.state is State.ONGOING or (bump and not late and not commit):
             self._decide(transaction, commit=commit, then=then, bump=bump)
         elif transaction.state is COMPLETE[PREPARING[commit]] and late:
             transaction.catch_up(self._head.core)
             self._keep(transaction)
-            self._head.promises.when_durable(
-                lambda failure: then(ErrorCode.COORDINATOR_NOT_AVAILABLE if failure else ErrorCode.NONE)
-            )
+            self._tell_when_durable(transaction, then)
         elif transaction.state is COMPLETE[PREPARING[commit]] and not bump:
-            then(ErrorCode.NONE)
+            then(ErrorCode.NONE, transaction.producer_id, transaction.epoch)
         else:
-            then(ErrorCode.INVALID_TXN_STATE)
+            then(ErrorCode.INVALID_TXN_STATE, -1, -1)
 
     def _abort(self, transaction: Transaction) -> None:
         """End a transaction against the will of its producer, who is fenced."""
         transaction.fence()
-        self._decide(transaction, commit=False, then=lambda error: None)
+        self._decide(transaction, commit=False, then=_nothing)
 
     def _decide(self, transaction: Transaction, *, commit: bool, then: Then, bump: bool = False) -> None:
         """Keep what was decided, and tell the partitions when that is durable."""
@@ -365,7 +367,7 @@ class Transactions:
 
         def durable(failure: str | None) -> None:
             if failure is not None:
-                then(ErrorCode.COORDINATOR_NOT_AVAILABLE)
+                then(ErrorCode.COORDINATOR_NOT_AVAILABLE, -1, -1)
                 return
             transaction.partitions = {}
             self._mark(transaction, places, then)
@@ -392,7 +394,8 @@ class Transactions:
         def committed(lost: Sequence[int]) -> None:
             transaction.state = COMPLETE[PREPARING[commit]]
             self._go_on(transaction)
-            then(ErrorCode.KAFKA_STORAGE_ERROR if lost else ErrorCode.NONE)
+            error = ErrorCode.KAFKA_STORAGE_ERROR if lost else ErrorCode.NONE
+            then(error, transaction.producer_id, transaction.epoch)
 
         Committing(wanted, committed)
 
@@ -462,7 +465,7 @@ class Transactions:
         for transaction in self._by_name.values():
             if transaction.decided is not None and transaction in decided:
                 transaction.state = transaction.decided
-                self._mark(transaction, decided[transaction], lambda error: None)
+                self._mark(transaction, decided[transaction], _nothing)
             else:
                 self._go_on(transaction)
 
@@ -472,6 +475,10 @@ class Transactions:
             transaction.partitions or transaction.producer_id in self._head.groups.in_transactions()
         ):
             self._open(transaction, self._head.core.changes.now_ms)
+
+
+def _nothing(error: ErrorCode, producer_id: int, epoch: int) -> None:
+    """Nobody waits for the end."""
 
 
 encode: Final = msgspec.msgpack.Encoder().encode

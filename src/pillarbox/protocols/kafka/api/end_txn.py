@@ -21,17 +21,15 @@ def answer(call: Call, request: EndTxnRequest) -> EndTxnResponse | None:
     name = request.transactional_id
     if not call.allows(WRITE_TRANSACTION, name):
         return EndTxnResponse(error_code=ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED)
-    transactions = call.head.transactions
 
-    def ended(error: ErrorCode) -> None:
+    def ended(error: ErrorCode, producer_id: int, epoch: int) -> None:
         response = EndTxnResponse(error_code=fenced(error, known=call.version >= FENCED_FROM))
-        transaction = transactions.get(name)
-        if not error and transaction is not None:
-            response.producer_id, response.producer_epoch = transaction.producer_id, transaction.epoch
+        if not error:
+            response.producer_id, response.producer_epoch = producer_id, epoch
         if call.is_open:
             call.reply(response)
 
-    transactions.end(
+    call.head.transactions.end(
         name,
         request.producer_id,
         request.producer_epoch,
