@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
+import tempfile
+from hashlib import sha256
 from pathlib import Path
 
 from bench import kafka_peer
@@ -20,15 +23,19 @@ def missing() -> str:
 
 
 def built() -> list[str]:
-    """Compile the program, if its source has changed, and return the command that starts it."""
-    classes = Path(sys.prefix) / "kafka-java-client"
+    """Compile the program, unless that was done for this source, and return the command that starts it."""
     path = kafka_peer.class_path()
     sources = sorted(SOURCE.glob("*.java"))
-    main = classes / "Main.class"
-    if not main.exists() or main.stat().st_mtime < max(each.stat().st_mtime for each in sources):
-        command = ["javac", "-d", str(classes), "-cp", path, *map(str, sources)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=BUILD_TIMEOUT_S)
-        assert done.returncode == 0, done.stderr
+    digest = sha256(b"".join(each.read_bytes() for each in sources)).hexdigest()
+    classes = Path(sys.prefix) / f"kafka-java-client-{digest[:16]}"
+    if not classes.exists():
+        with tempfile.TemporaryDirectory(dir=sys.prefix) as folder:
+            fresh = Path(folder) / "classes"
+            command = ["javac", "-d", str(fresh), "-cp", path, *map(str, sources)]
+            done = subprocess.run(command, capture_output=True, text=True, timeout=BUILD_TIMEOUT_S)
+            assert done.returncode == 0, done.stderr
+            with contextlib.suppress(OSError):  # Another process was quicker.
+                fresh.rename(classes)
     quiet = "-Dorg.slf4j.simpleLogger.defaultLogLevel=off"
     return ["java", *kafka_peer.SMALL_JVM, quiet, "-cp", os.pathsep.join((str(classes), path)), "Main"]
 
