@@ -380,6 +380,22 @@ def test_records_are_sent_in_the_batches_that_hold_them(member: Member) -> None:
     assert rest.startswith(first), "the batch that is half somebody's is sent to both"
 
 
+def test_what_is_more_than_one_piece_of_the_log_is_handed_out_at_once(client: Asking) -> None:
+    make_topic(client)
+    configure(client, share_auto_offset_reset="earliest")
+    for _ in range(10):
+        batch = b"".join(encode_batch([(None, bytes(60_000))], timestamp_ms=NOW_MS).chunks)
+        data = [{"name": TOPIC, "partition_data": [{"index": 0, "records": batch}]}]
+        client.ask("Produce", 9, acks=-1, timeout=1000, topic_data=data)
+    member = Member(client)
+    answer = member.fetch(max_bytes=300_000)
+    assert acquired(answer) == [(0, 4, 1)], "no more bytes than are wanted"
+    assert len(told(answer).records) == 5 * len(batch)
+    answer = member.fetch()
+    assert acquired(answer) == [(5, 9, 1)]
+    assert len(told(answer).records) == 5 * len(batch)
+
+
 def test_no_more_than_two_thousand_are_in_flight(member: Member) -> None:
     send(member.client, *[500] * 6)
     last = 0

@@ -39,13 +39,15 @@ if TYPE_CHECKING:
     from pillarbox.engine.logs import PartitionLog, Slice
     from pillarbox.protocols.kafka.groups.assignors import Part
     from pillarbox.protocols.kafka.groups.share_partition import SharePartition
+    from pillarbox.protocols.kafka.groups.share_state import Given
 
 EXACT: Final = 1
 """The acquire mode in which no more than the wanted number of records is handed out."""
 BYTES_MAX: Final = 57_671_680
 """Kafka's `fetch.max.bytes` of a broker."""
-LOOKED_BYTES: Final = 1 << 20
-"""How much of one partition is read at once: its batches are looked at one by one."""
+LOOKED_BYTES: Final = 128 << 10
+"""How much of one partition is read at once: a usual number of usual records, and no more than can be looked
+at in a turn, batch by batch. Whoever wants more gets it in several such pieces."""
 
 LAST_DELTA_AT: Final = 23
 """Where a batch says how far its last offset is from its first."""
@@ -101,6 +103,7 @@ class ShareFetching:
         self._request = request
         self._sharing = sharing
         self._told: dict[Part, PartitionData] = {}
+        self._records: dict[Part, list[bytes]] = {}
         self._queue: deque[Part] = deque()
         """Partitions that are still to be looked at."""
         self._count = 0
@@ -253,14 +256,17 @@ class ShareFetching:
             if state.next_offset != offset:
                 self._queue.appendleft(part)  # What there was is aborted, or was taken meanwhile.
             return
+        records = data[: batches.end(given[-1].last)]
         told = self._about(part)
-        told.acquired_records = [AcquiredRecords(*one) for one in given]
-        told.records = data[: batches.end(given[-1].last)]
+        _add(told.acquired_records, given)
+        self._records.setdefault(part, []).append(records)
         self._count += sum(one.last - one.first + 1 for one in given)
-        self._size += len(told.records)
+        self._size += len(records)
         for traffic in (partition.traffic, partition.all_traffic):
             traffic.fetch += 1
-            traffic.bytes_out += len(told.records)
+            traffic.bytes_out += len(records)
+        if state.next_offset >= found.offset_next and len(records) == found.size >= LOOKED_BYTES // 2:
+            self._queue.appendleft(part)  # There was room for so much only.
 
     # --- waiting -------------------------------------------------------------------------------------
 
@@ -310,6 +316,8 @@ class ShareFetching:
             call.reply(self._response())
 
     def _response(self) -> ShareFetchResponse:
+        for part, records in self._records.items():
+            self._told[part].records = b"".join(records)
         by_topic: dict[bytes, list[PartitionData]] = {}
         for (topic_id, _), data in self._told.items():
             by_topic.setdefault(topic_id, []).append(data)
@@ -321,6 +329,16 @@ class ShareFetching:
 
 def _same(offset: int) -> int:
     return offset
+
+
+def _add(acquired: list[AcquiredRecords], given: list[Given]) -> None:
+    """Tell these too; what goes on where the last one ends, as one."""
+    for first, last, deliveries in given:
+        before = acquired[-1] if acquired else None
+        if before is not None and (before.last_offset + 1, before.delivery_count) == (first, deliveries):
+            before.last_offset = last
+        else:
+            acquired.append(AcquiredRecords(first, last, deliveries))
 
 
 def _aborted(data: bytes, log: PartitionLog, found: Slice) -> list[tuple[int, int]]:
