@@ -396,7 +396,7 @@ def many_records(case: Case) -> None:
     case.saw("offsets", [line.split()[-1] for line in offsets(case, group)])
 
 
-@scenario("K34", "K56")
+@scenario("K35", "K56")
 def gaps(case: Case) -> None:
     """Records that were removed from the beginning are no gap, and nobody waits for them."""
     name, group = filled(case, *"abcdef"), earliest(case)

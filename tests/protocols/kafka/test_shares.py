@@ -252,6 +252,19 @@ def test_a_session_that_begins_anew_leaves_its_member_what_it_holds(member: Memb
     assert member.settle((0, 4, [1])) == Code.NONE
 
 
+def test_a_request_of_a_session_that_is_over_gets_nothing_more(broker: Broker, member: Member) -> None:
+    assert member.got() == [(0, 4, 1)]
+    member.tell(max_wait=60_000)
+    with Asking(broker.kafka_bootstrap) as client:
+        again = Member(client)
+        again.epoch = member.epoch
+        assert again.got() == []
+        send(client, 1)
+        assert again.got() == [(5, 5, 1)]
+    broker.advance(60_000)
+    assert acquired(member.take()) == []
+
+
 def test_first_request_of_a_session_has_no_acknowledgements(member: Member) -> None:
     assert member.fetch((0, 0, [1])).error_code.value == Code.INVALID_REQUEST
 

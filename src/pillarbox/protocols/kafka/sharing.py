@@ -70,6 +70,11 @@ class Sharing:
         self._sessions.end(self._key)
 
     @property
+    def is_over(self) -> bool:
+        """Whether the session has ended since: its member is to get nothing more by this request."""
+        return not self._sessions.has(self.session)
+
+    @property
     def lock_ms(self) -> int:
         return 0 if self.group is None else self.group.lock_ms
 

@@ -179,7 +179,7 @@ class ShareFetching:
 
     def _go_on(self) -> None:
         while self._queue and not self._loading:
-            if self._count >= self._request.max_records or not self._call.is_open:
+            if self._count >= self._request.max_records or not self._call.is_open or self._sharing.is_over:
                 self._queue.clear()
                 return
             self._read(self._queue.popleft())
@@ -219,7 +219,8 @@ class ShareFetching:
     ) -> None:
         self._loading = False
         group = self._sharing.group
-        if not self._answered and group is not None and group.parts.get(part) is share:
+        is_there = group is not None and group.parts.get(part) is share
+        if is_there and not self._answered and not self._sharing.is_over:
             self._take(part, share, partition, offset, found)
         self._go_on()
         self._finish_if_enough()

@@ -72,6 +72,10 @@ class ShareSessions:
             session.epoch = 1 if epoch == EPOCH_MAX else epoch + 1
         return session
 
+    def has(self, session: ShareSession) -> bool:
+        """Whether this one has neither ended nor begun anew."""
+        return self._sessions.get(session.key) is session
+
     def end(self, key: Key) -> None:
         """End a session, if there is one; whatever its member holds is free."""
         if self._sessions.pop(key, None) is not None:
