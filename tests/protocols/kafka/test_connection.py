@@ -203,3 +203,22 @@ def test_clients_are_told_the_address_that_accepted_them_unless_another_is_set()
     assert head.address_for(head.connect("[::1]:5 -> [::1]:9093")) == ("::1", 9093)
     told = connected(advertised=("kafka.example", 19092)).head
     assert told.address_for(seen) == ("kafka.example", 19092)
+
+
+@pytest.mark.row("K1", "K71")
+@pytest.mark.parametrize(("anonymous", "is_closed"), [("guest", False), ("", True)])
+def test_who_has_asked_for_versions_alone_may_wait_if_nobody_has_to_log_in(
+    anonymous: str, is_closed: bool
+) -> None:
+    """librdkafka keeps a connection to the coordinator of its group so, though it may never use it."""
+    connection = connected(anonymous=anonymous)
+    connection.receive(request(API_VERSIONS, 0, 1))
+    assert len(answers(connection)) == 1
+    connection.tick(NOW_MS + 10_000)
+    assert connection.want_close == is_closed
+
+
+def test_who_asks_for_nothing_is_closed_after_the_time_for_a_login() -> None:
+    connection = connected()
+    connection.tick(NOW_MS + 10_000)
+    assert connection.want_close

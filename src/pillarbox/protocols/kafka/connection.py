@@ -411,12 +411,18 @@ class Connection(BaseConnection):
         idle_ms = self.head.settings.idle_ms
         if not self._calls and now_ms - self._received_ms >= idle_ms:
             self._end()
-        elif (
-            self.session is None
-            and self._asking is None
-            and now_ms - self._started_ms >= self.head.settings.login_ms
-        ):
+        elif self.session is None and self._asking is None and self._is_late(now_ms):
             self.refuse("nobody has logged in in time")
+
+    def _is_late(self, now_ms: int) -> bool:
+        """Whether its client should have come in by now.
+
+        Who need not log in may have asked for versions alone: librdkafka keeps a connection to a coordinator
+        so.
+        """
+        settings = self.head.settings
+        is_strange = settings.sasl or self.client_id is None
+        return is_strange and now_ms - self._started_ms >= settings.login_ms
 
     def shut_down(self, text: str) -> None:
         """Close it from the broker's side. Clients look for another connection without being told why."""
