@@ -305,3 +305,65 @@ def test_limits_outlive_a_restart(tmp_path: Path) -> None:
         assert alter(client, entry(producer_byte_rate=9)) == [Code.NONE]
     with Broker(data=tmp_path, kafka_port=0) as running, Asking(running.kafka_bootstrap) as client:
         assert described(client) == [({"user": "guest"}, {"producer_byte_rate": 9.0})]
+
+
+# --- changes of topics ----------------------------------------------------------------------------------
+
+MUTATIONS_A_SECOND = 2
+AT_ONCE = MUTATIONS_A_SECOND * 11
+
+
+@pytest.fixture
+def limited() -> Iterator[Broker]:
+    """With a clock that stands, so that what is used up stays so."""
+    with Broker(kafka_port=0, clock=ManualClock()) as broker:
+        with Asking(broker.kafka_bootstrap) as admin:
+            entity = [{"entity_type": "user", "entity_name": "guest"}]
+            ops = [{"key": "controller_mutation_rate", "value": MUTATIONS_A_SECOND, "remove": False}]
+            entries = [{"entity": entity, "ops": ops}]
+            answer = admin.ask("AlterClientQuotas", 1, entries=entries, validate_only=False)
+            assert answer.entries[0].error_code == Code.NONE
+        yield broker
+
+
+def creating(client: Asking, version: int, **topics: int) -> tuple[list[int], int]:
+    """The errors, and how long to pause."""
+    wanted = [
+        {"name": name, "num_partitions": count, "replication_factor": 1} for name, count in topics.items()
+    ]
+    answer = client.ask("CreateTopics", version, topics=wanted, timeout=5000)
+    return [made.error_code.value for made in answer.topics], ms(answer.throttle_time)
+
+
+@pytest.mark.row("K74", "K75")
+def test_who_changes_too_much_is_refused_and_told_when_to_come_back(limited: Broker) -> None:
+    with Asking(limited.kafka_bootstrap) as client:
+        assert creating(client, 7, a=AT_ONCE) == ([Code.NONE], 0)
+        codes, pause_ms = creating(client, 7, b=3, c=1)
+        assert codes == [Code.NONE, Code.THROTTLING_QUOTA_EXCEEDED]
+        assert pause_ms == 1500
+    with Asking(limited.kafka_bootstrap) as client:
+        topics = [{"name": "b", "count": 5, "assignments": None}]
+        (grown,) = client.ask("CreatePartitions", 3, topics=topics, timeout=5000).results
+        assert grown.error_code.value == Code.THROTTLING_QUOTA_EXCEEDED
+    with Asking(limited.kafka_bootstrap) as client:
+        states = [{"name": "a"}]
+        (gone,) = client.ask("DeleteTopics", 6, topics=states, timeout=5000).responses
+        assert gone.error_code.value == Code.THROTTLING_QUOTA_EXCEEDED
+
+
+@pytest.mark.row("K74")
+def test_older_clients_are_served_and_paused(limited: Broker) -> None:
+    with Asking(limited.kafka_bootstrap) as client:
+        assert creating(client, 5, a=AT_ONCE + 1, b=1) == ([Code.NONE, Code.NONE], 1000)
+
+
+@pytest.mark.row("K74")
+def test_changes_of_others_are_not_limited(limited: Broker) -> None:
+    """Nor is what was never limited: another kind of limit does not count for it."""
+    with Asking(limited.kafka_bootstrap) as admin:
+        for key, value, remove in (("controller_mutation_rate", 0, True), ("producer_byte_rate", 9, False)):
+            entity = [{"entity_type": "user", "entity_name": "guest"}]
+            ops = [{"key": key, "value": value, "remove": remove}]
+            admin.ask("AlterClientQuotas", 1, entries=[{"entity": entity, "ops": ops}], validate_only=False)
+        assert creating(admin, 7, a=AT_ONCE, b=AT_ONCE, c=1) == ([Code.NONE] * 3, 0)

@@ -1,14 +1,16 @@
-"""Quotas: how many bytes a second clients may produce and fetch, by user and client id.
+"""Quotas: how many bytes a second clients may produce and fetch, and how many partitions make and delete.
 
 A limit stands for an entity: a user, a client id, or both, each by name or for all that have no limit of
 their own. Of the limits that fit a client the most exact one counts. Clients that share a limit share a
 bucket, which holds what is allowed in ten seconds: who takes more out than there is has to pause, and its
-connection is not read meanwhile. The answer goes out at once and names the pause.
+connection is not read meanwhile. The answer goes out at once and names the pause. Changes of topics are
+refused while something is missing, to clients that know that answer (`mutations`).
 
 Limits are kept by the head (`Core.keep`). Not here: requests and answers (`api`), what a pause does to a
 connection (`connection`).
 
-Source: KIP-13, KIP-55 (order of the entities), KIP-219 (answers are not held back), KIP-546; row K74.
+Source: KIP-13, KIP-55 (order of the entities), KIP-219 (answers are not held back), KIP-546, KIP-599; row
+K74.
 """
 
 from __future__ import annotations
@@ -28,15 +30,19 @@ if TYPE_CHECKING:
 KEPT: Final = "kafka/quota/"
 PRODUCED: Final = "producer_byte_rate"
 FETCHED: Final = "consumer_byte_rate"
-RATES: Final = (PRODUCED, FETCHED)
-"""What can be limited, in bytes a second."""
+MUTATIONS: Final = "controller_mutation_rate"
+RATES: Final = (PRODUCED, FETCHED, MUTATIONS)
+"""What can be limited: bytes a second, and partitions made or deleted a second."""
 
-NOT_MEASURED: Final = ("request_percentage", "controller_mutation_rate", "connection_creation_rate")
+NOT_MEASURED: Final = ("request_percentage", "connection_creation_rate")
 """Kafka's other limits: one that nobody keeps would be a lie."""
 
 WINDOW_S: Final = 10
 """How much of a limit may be used at once, after a pause: the ten whole samples of a second each over which
 Kafka takes the mean by default."""
+
+MUTATIONS_WINDOW_S: Final = 11
+"""The same of changes of topics: Kafka's `controller.quota.window.num`."""
 
 PAUSE_MS_MAX: Final = 60_000
 """Of one pause: a client that has gone is not noticed in it. What is still missing then, the next request
@@ -69,19 +75,19 @@ def entities(user: str, client_id: str) -> tuple[Entity, ...]:
 
 
 class Bucket:
-    """What may still be used of a limit. Invariant: never more than that of `WINDOW_S`."""
+    """What may still be used of a limit. Invariant: never more than that of its window."""
 
-    __slots__ = ("_left", "_now_ms", "_rate")
+    __slots__ = ("_left", "_most", "_now_ms", "_rate")
 
-    def __init__(self, rate: float, now_ms: int) -> None:
+    def __init__(self, rate: float, now_ms: int, *, window_s: int = WINDOW_S) -> None:
         self._rate = rate
-        self._left = rate * WINDOW_S
+        self._left = self._most = rate * window_s
         self._now_ms = now_ms
 
     def take(self, size: int, now_ms: int) -> int:
         """Take out so many bytes; return how many milliseconds it takes until nothing is missing."""
         passed_ms, self._now_ms = now_ms - self._now_ms, now_ms
-        self._left = min(self._left + self._rate * passed_ms / 1000, self._rate * WINDOW_S) - size
+        self._left = min(self._left + self._rate * passed_ms / 1000, self._most) - size
         return max(0, ceil(-self._left * 1000 / self._rate))
 
 
@@ -113,7 +119,7 @@ class Quotas:
         self._buckets.clear()
 
     def charge(self, what: str, user: str, client_id: str, size: int) -> int:
-        """A client has produced or fetched so many bytes; return how many milliseconds it has to pause."""
+        """A client has used so much of a limit; return how many milliseconds it has to pause."""
         for user_limit, client_limit in entities(user, client_id):
             rate = self.limits.get((user_limit, client_limit), {}).get(what)
             if rate is not None:
@@ -127,7 +133,8 @@ class Quotas:
         if bucket is None:
             if len(self._buckets) >= BUCKETS_MAX:
                 self._buckets.clear()
-            bucket = self._buckets[what, sharing] = Bucket(rate, self._core.changes.now_ms)
+            window_s = MUTATIONS_WINDOW_S if what == MUTATIONS else WINDOW_S
+            bucket = self._buckets[what, sharing] = Bucket(rate, self._core.changes.now_ms, window_s=window_s)
         return bucket
 
 
@@ -139,7 +146,7 @@ def demand_limit(name: str, value: float) -> None:
         raise Refused(ErrorCode.INVALID_REQUEST, f"Invalid configuration key {name}")
     if not value > 0:
         raise Refused(ErrorCode.INVALID_REQUEST, f"Quota {name} must be greater than 0")
-    if value >= 1 << 63 or value != int(value):
+    if name != MUTATIONS and (value >= 1 << 63 or value != int(value)):
         raise Refused(ErrorCode.INVALID_REQUEST, f"Quota {name} must be a whole number of bytes")
 
 

@@ -7,6 +7,7 @@ Source: KIP-195; row K31.
 from __future__ import annotations
 
 from collections import Counter
+from typing import Final
 
 from pillarbox.errors import BrokerError, Reason
 from pillarbox.protocols.kafka.call import Call
@@ -18,23 +19,28 @@ from pillarbox.protocols.kafka.messages.create_partitions import (
     CreatePartitionsTopic,
     CreatePartitionsTopicResult,
 )
+from pillarbox.protocols.kafka.mutations import Mutations
 from pillarbox.protocols.kafka.rights import ALTER_TOPIC
+
+STRICT_FROM: Final = 3
+"""The first version that knows of too many changes (KIP-599)."""
 
 
 def answer(call: Call, request: CreatePartitionsRequest) -> None:
     times = Counter(wanted.name for wanted in request.topics)
-    call.reply_when_durable(
-        CreatePartitionsResponse(
-            results=[
-                _grown(call, wanted, times[wanted.name], validate_only=request.validate_only)
-                for wanted in request.topics
-            ]
-        )
+    mutations = Mutations(call, STRICT_FROM)
+    response = CreatePartitionsResponse(
+        results=[
+            _grown(call, wanted, mutations, times[wanted.name], validate_only=request.validate_only)
+            for wanted in request.topics
+        ]
     )
+    mutations.tell(response)
+    call.reply_when_durable(response)
 
 
 def _grown(
-    call: Call, wanted: CreatePartitionsTopic, times: int, *, validate_only: bool
+    call: Call, wanted: CreatePartitionsTopic, mutations: Mutations, times: int, *, validate_only: bool
 ) -> CreatePartitionsTopicResult:
     """What became of one topic."""
     try:
@@ -42,13 +48,13 @@ def _grown(
             raise Refused(ErrorCode.INVALID_REQUEST, "Duplicate topic name.")
         if not call.allows(ALTER_TOPIC, wanted.name):
             raise Refused(ErrorCode.TOPIC_AUTHORIZATION_FAILED)
-        _grow(call, wanted, validate_only=validate_only)
+        _grow(call, wanted, mutations, validate_only=validate_only)
     except Refused as refused:
         return CreatePartitionsTopicResult(wanted.name, refused.code, refused.text)
     return CreatePartitionsTopicResult(wanted.name)
 
 
-def _grow(call: Call, wanted: CreatePartitionsTopic, *, validate_only: bool) -> None:
+def _grow(call: Call, wanted: CreatePartitionsTopic, mutations: Mutations, *, validate_only: bool) -> None:
     topics = call.head.topics
     topic = topics.get(wanted.name)
     if topic is None:
@@ -64,6 +70,7 @@ def _grow(call: Call, wanted: CreatePartitionsTopic, *, validate_only: bool) -> 
             raise Refused(ErrorCode.INVALID_REPLICA_ASSIGNMENT, text)
         for assignment in wanted.assignments:
             demand_replicas(call.head, assignment.broker_ids)
+    mutations.demand(wanted.count - len(topic.partitions))
     try:
         if validate_only:
             topics.demand_room(topic, wanted.count)

@@ -35,10 +35,13 @@ from pillarbox.protocols.kafka.messages.create_topics import (
     CreateTopicsRequest,
     CreateTopicsResponse,
 )
+from pillarbox.protocols.kafka.mutations import Mutations
 from pillarbox.protocols.kafka.rights import may_create
 from pillarbox.protocols.kafka.wire import NO_UUID
 
 REPLICAS: Final = 1
+STRICT_FROM: Final = 6
+"""The first version that knows of too many changes (KIP-599)."""
 
 PART_PARTITIONS: Final = 16
 """Made at a stretch, about a millisecond's work, unless one topic has more."""
@@ -55,30 +58,47 @@ def _making(
     call: Call, request: CreateTopicsRequest, times: Mapping[str, int], allowed: Container[str]
 ) -> Iterator[None]:
     """Make one topic after another, some partitions in a part, and answer."""
-    results, partitions = [], 0
+    mutations = Mutations(call, STRICT_FROM)
+    response = CreateTopicsResponse(topics=[])
+    partitions = 0
     for name, wanted in {wanted.name: wanted for wanted in request.topics}.items():
         if partitions >= PART_PARTITIONS:
             partitions = 0
             yield
-        result = _made(call, wanted, times[name], name in allowed, validate_only=request.validate_only)
-        results.append(result)
+        result = _made(
+            call,
+            wanted,
+            mutations,
+            is_allowed=name in allowed,
+            is_repeated=times[name] > 1,
+            validate_only=request.validate_only,
+        )
+        response.topics.append(result)
         partitions += max(1, result.num_partitions)
-    call.reply_when_durable(CreateTopicsResponse(topics=results))
+    mutations.tell(response)
+    call.reply_when_durable(response)
 
 
 def _made(
-    call: Call, wanted: CreatableTopic, times: int, is_allowed: bool, *, validate_only: bool
+    call: Call,
+    wanted: CreatableTopic,
+    mutations: Mutations,
+    *,
+    is_allowed: bool,
+    is_repeated: bool,
+    validate_only: bool,
 ) -> CreatableTopicResult:
     """What became of one topic."""
     head = call.head
     try:
-        if times > 1:
+        if is_repeated:
             raise Refused(ErrorCode.INVALID_REQUEST, "Duplicate topic name.")
         if not is_allowed:
             raise Refused(ErrorCode.TOPIC_AUTHORIZATION_FAILED, "Authorization failed.")
         demand_name(head, wanted.name)
         settings = checked((config.name, config.value) for config in wanted.configs)
         partitions = _partitions(call, wanted)
+        mutations.demand(partitions)
         identity = NO_UUID
         if validate_only:
             demand_free(head, wanted.name, partitions)

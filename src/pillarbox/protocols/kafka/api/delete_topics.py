@@ -9,6 +9,7 @@ Source: KIP-4, KIP-516; rows K12, K31.
 from __future__ import annotations
 
 from collections import Counter
+from typing import Final
 
 from pillarbox.errors import BrokerError
 from pillarbox.protocols.kafka.call import Call
@@ -19,21 +20,26 @@ from pillarbox.protocols.kafka.messages.delete_topics import (
     DeleteTopicsResponse,
     DeleteTopicState,
 )
+from pillarbox.protocols.kafka.mutations import Mutations
 from pillarbox.protocols.kafka.rights import DELETE_TOPIC, SEE_TOPIC
 from pillarbox.protocols.kafka.wire import NO_UUID
+
+STRICT_FROM: Final = 5
+"""The first version that knows of too many changes (KIP-599)."""
 
 
 def answer(call: Call, request: DeleteTopicsRequest) -> None:
     wanted = [*request.topics, *(DeleteTopicState(name) for name in request.topic_names)]
     times = Counter((state.name, state.topic_id) for state in wanted)
-    call.reply_when_durable(
-        DeleteTopicsResponse(
-            responses=[_deleted(call, state, times[state.name, state.topic_id]) for state in wanted]
-        )
+    mutations = Mutations(call, STRICT_FROM)
+    response = DeleteTopicsResponse(
+        responses=[_deleted(call, state, mutations, times[state.name, state.topic_id]) for state in wanted]
     )
+    mutations.tell(response)
+    call.reply_when_durable(response)
 
 
-def _deleted(call: Call, state: DeleteTopicState, times: int) -> DeletableTopicResult:
+def _deleted(call: Call, state: DeleteTopicState, mutations: Mutations, times: int) -> DeletableTopicResult:
     """What became of one topic. Who may not see it does not learn its name from its id."""
     topics = call.head.topics
     name, identity = state.name, state.topic_id
@@ -54,6 +60,7 @@ def _deleted(call: Call, state: DeleteTopicState, times: int) -> DeletableTopicR
             raise Refused(ErrorCode.TOPIC_AUTHORIZATION_FAILED)
         if topic is None:
             raise Refused(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
+        mutations.demand(len(topic.partitions))
         identity = topic.id
         try:
             topics.delete(topic)
