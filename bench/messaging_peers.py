@@ -90,7 +90,7 @@ class ActiveMQ(Peer):
         self.version = self._asked_version()
 
     def _asked_version(self) -> str:
-        with socket.create_connection((HOST, self.port), timeout=5) as peer:
+        with socket.create_connection((HOST, self.port), timeout=30) as peer:
             peer.sendall(b"CONNECT\naccept-version:1.2\nhost:localhost\n\n\0")
             found = re.search(rb"server:ActiveMQ/([\d.]+)", peer.recv(4096))
         return found[1].decode() if found else "?"

@@ -136,6 +136,7 @@ class Server:
         self.prometheus_addresses: list[tuple[str, int]] = []
         self.management_tls_addresses: list[tuple[str, int]] = []
         self.prometheus_tls_addresses: list[tuple[str, int]] = []
+        self.activemq_http_addresses: list[tuple[str, int]] = []
         self._engine: Engine
         self._listeners: list[Listener] = []
         self._http: list[HttpServer] = []
@@ -425,7 +426,7 @@ class Server:
         )
 
     async def _listen_for_operators(self, loop: asyncio.AbstractEventLoop, settings: Settings) -> None:
-        """Management API and page, and metrics: each on a port of its own."""
+        """Management API and page, metrics, ActiveMQ's API: each on a port of its own."""
         from pillarbox.ops.management.node import Bound, Node
         from pillarbox.ops.management.samples import Sampler
         from pillarbox.ops.pace import Pace
@@ -462,12 +463,18 @@ class Server:
             source = Source(core, node, sampler, lambda: ticker.longest_ns / 1e9, lambda: ticker.turns)
             return Metrics(source, begin, pace)
 
-        makers = {"management": make_site, "prometheus": make_metrics}
+        def make_activemq(stopping: asyncio.Event) -> Any:
+            from pillarbox.ops.activemq.application import ActiveMq
+
+            return ActiveMq(core, node, begin, pace, stopping)
+
+        makers = {"management": make_site, "prometheus": make_metrics, "activemq": make_activemq}
         found = (
             self.management_addresses,
             self.prometheus_addresses,
             self.management_tls_addresses,
             self.prometheus_tls_addresses,
+            self.activemq_http_addresses,
         )
         for each, addresses in zip(operator_ports(config), found, strict=True):
             if each.is_open:
@@ -478,6 +485,7 @@ class Server:
             ("https", self.management_tls_addresses),
             ("http/prometheus", self.prometheus_addresses),
             ("https/prometheus", self.prometheus_tls_addresses),
+            ("http/activemq", self.activemq_http_addresses),
         ):
             node.listeners += [Bound(protocol, *address) for address in addresses]
 
@@ -770,6 +778,7 @@ async def _serve(config: Config, announce: Callable[..., None]) -> int:
         *(f"management-tls {_shown(*address)}" for address in server.management_tls_addresses),
         *(f"prometheus {_shown(*address)}" for address in server.prometheus_addresses),
         *(f"prometheus-tls {_shown(*address)}" for address in server.prometheus_tls_addresses),
+        *(f"activemq-http {_shown(*address)}" for address in server.activemq_http_addresses),
     )
     await stopped.wait()
     log.info("stopping")

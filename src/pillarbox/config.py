@@ -263,6 +263,13 @@ class Config(ProtocolOptions):
         str,
         Row(MANAGEMENT, FILE, "The private key of that certificate, in PEM form, without a password."),
     ] = ""
+    activemq_http_port: Annotated[
+        int,
+        port_row(
+            MANAGEMENT,
+            "The TCP port of what ActiveMQ has on 8161 for programs: Jolokia, and messages over HTTP.",
+        ),
+    ] = OFF
     management_host: Annotated[
         str,
         Row(

@@ -1,4 +1,4 @@
-"""The ports for operators: management and metrics, each without TLS and with it."""
+"""The ports for operators: management and metrics, each without TLS and with it, and ActiveMQ's."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from pillarbox.config_values import OFF
 
 
 class OperatorPort(NamedTuple):
-    """A port with something for operators: `management` or `prometheus`; without a certificate, no TLS."""
+    """A port with something for operators: `management`, `prometheus` or `activemq`; without a certificate,
+    no TLS."""
 
     kind: str
     port: int
@@ -23,7 +24,7 @@ class OperatorPort(NamedTuple):
 
 
 def operator_ports(config: Config) -> tuple[OperatorPort, ...]:
-    """Management and metrics without TLS, and both with it."""
+    """Management and metrics without TLS, and both with it; ActiveMQ's API."""
     return (
         OperatorPort("management", config.management_port, "", "", False),
         OperatorPort("prometheus", config.prometheus_port, "", "", False),
@@ -41,4 +42,5 @@ def operator_ports(config: Config) -> tuple[OperatorPort, ...]:
             config.prometheus_tls_key,
             True,
         ),
+        OperatorPort("activemq", config.activemq_http_port, "", "", False),
     )

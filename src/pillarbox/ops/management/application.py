@@ -135,7 +135,7 @@ class Api:
             raise HttpError(403, "forbidden", "a page of another site may not do this")
         body = None
         if method not in SAFE:
-            body = _decoded(route, await _read(receive, headers))
+            body = _decoded(route, await read_body(receive, headers))
 
         def begin() -> None:
             self._begin()
@@ -168,9 +168,9 @@ class Api:
         user = access.log_in(
             self._core,
             headers.get("authorization"),
-            loopback=_is_loopback(scope),
+            loopback=is_loopback(scope),
             loopback_users=self._node.loopback_users,
-            caller=Caller(_host(scope), path.get("vhost", "")),
+            caller=Caller(peer_host(scope), path.get("vhost", "")),
         )
         access.demand(self._core, user, route.right, path)
         if route.method == "GET" and "vhost" not in path:
@@ -198,16 +198,16 @@ def _allowed(routes: Mapping[str, Route]) -> str:
     return ", ".join((*also, *routes))
 
 
-def _host(scope: Scope) -> str:
+def peer_host(scope: Scope) -> str:
     return scope["client"][0] if scope.get("client") else ""
 
 
-def _is_loopback(scope: Scope) -> bool:
-    host = _host(scope)
+def is_loopback(scope: Scope) -> bool:
+    host = peer_host(scope)
     return not host or host.startswith("127.") or host in ("::1", "::ffff:127.0.0.1")
 
 
-async def _read(receive: Receive, headers: Mapping[str, str]) -> bytes | bytearray:
+async def read_body(receive: Receive, headers: Mapping[str, str]) -> bytes | bytearray:
     """The whole body, not copied once more.
 
     Raises 413 as soon as it is known to be too large; the server sees to its time.

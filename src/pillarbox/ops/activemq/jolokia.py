@@ -1,0 +1,195 @@
+"""Jolokia's requests and answers: read, exec, search, list and version, by path or in JSON, one or many.
+
+Whatever is wrong with one request is said in its document; HTTP's status is 200. Source: Jolokia 1.7's
+reference, "Jolokia Protocol"; words measured.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from pillarbox.errors import BrokerError
+from pillarbox.ops.activemq import beans, names
+from pillarbox.ops.activemq.beans import Bean, attributes, operation, operations
+from pillarbox.ops.activemq.errors import (
+    ILLEGAL_ARGUMENT,
+    JMS,
+    NO_ATTRIBUTE,
+    NO_INSTANCE,
+    SECURITY,
+    JolokiaError,
+)
+from pillarbox.ops.activemq.view import View
+
+AGENT: Final = "1.7.1"
+PROTOCOL: Final = "7.2"
+REQUESTS_MAX: Final = 1_000
+"""Of one POST."""
+ADMINISTRATOR: Final = "administrator"
+TOLD_AGAIN: Final = ("mbean", "attribute", "operation", "arguments", "path")
+"""Of a request."""
+
+_PART = re.compile(r"(?:[^!/]|![\s\S])+")
+_ESCAPED = re.compile(r"!(.)")
+
+Ask = dict[str, Any]
+
+
+def by_path(path: str) -> Ask:
+    """A request that was written as a path, with `/` between its parts; `!/` is none. Raises JolokiaError."""
+    kind, *parts = [_ESCAPED.sub(r"\1", part) for part in _PART.findall(path)] or ["version"]
+    ask: Ask = {"type": kind}
+    if kind in ("read", "exec", "search", "write") and not parts:
+        raise JolokiaError(
+            400, ILLEGAL_ARGUMENT, f"Invalid arguments in pathinfo {kind} for command {kind.upper()}"
+        )
+    if kind == "list":
+        return ask | ({"path": "/".join(parts)} if parts else {})
+    if parts:
+        ask["mbean"] = parts[0]
+    if kind == "read" and len(parts) > 1:
+        several = parts[1].split(",")
+        ask["attribute"] = several if len(several) > 1 else parts[1]
+    if kind == "exec":
+        ask["operation"] = parts[1] if len(parts) > 1 else ""
+        ask["arguments"] = [{"[null]": None, '""': ""}.get(part, part) for part in parts[2:]]
+    return ask
+
+
+async def answer(view: View, asked: Any) -> Any:
+    """The answer to what a client asks: a document, or a list of them."""
+    try:
+        if not isinstance(asked, list):
+            return await _answer(view, asked)
+        if len(asked) > REQUESTS_MAX:
+            raise JolokiaError(400, ILLEGAL_ARGUMENT, f"more than {REQUESTS_MAX} requests at once")
+        for one in asked:
+            _handler(one)
+    except JolokiaError as error:
+        return error.document
+    return [await _answer(view, one) for one in asked]
+
+
+async def _answer(view: View, ask: Any) -> dict[str, Any]:
+    shown: Ask = {}
+    try:
+        handler = _handler(ask)
+        if "mbean" in ask:
+            shown = {"mbean": names.parse(str(ask["mbean"])).canonical}
+        # What is asked is told again, but for what does not say anything.
+        said = {name: each for name, each in ask.items() if each not in ([], None) and name in TOLD_AGAIN}
+        shown = {**said, "type": str(ask["type"]).lower(), **shown}
+        value = await handler(view, ask)
+    except JolokiaError as error:
+        return {"request": shown, **error.document} if shown else error.document
+    except BrokerError as error:
+        return {"request": shown, **JolokiaError(500, JMS, error.text).document}
+    return {"request": shown, "value": value, "timestamp": view.core.changes.now_ms // 1000, "status": 200}
+
+
+def _handler(ask: Any) -> Callable[[View, Ask], Awaitable[Any]]:
+    kind = ask.get("type") if isinstance(ask, dict) else None
+    found = KINDS.get(str(kind).lower())
+    if found is None:
+        raise JolokiaError(400, ILLEGAL_ARGUMENT, f"No type with name '{kind}' exists")
+    return found
+
+
+def _one(view: View, name: names.BeanName) -> Bean:
+    """The bean of a name. Raises JolokiaError if there is none."""
+    found = beans.find(view, name)
+    if found is None:
+        raise JolokiaError(404, NO_INSTANCE, name.plain)
+    return found
+
+
+async def _read(view: View, ask: Ask) -> Any:
+    name = names.parse(str(ask.get("mbean", "")))
+    wanted = ask.get("attribute")
+    if not name.is_pattern:
+        return _values(view, _one(view, name), wanted)
+    several = [wanted] if isinstance(wanted, str) else wanted
+    found = {
+        each.name.canonical: _values(view, each, several)
+        async for each in beans.paced(view)
+        if name.takes(each.name)
+    }
+    if not found:
+        raise JolokiaError(404, NO_INSTANCE, name.plain)
+    return found
+
+
+def _values(view: View, bean: Bean, wanted: Any) -> Any:
+    there = attributes(view, bean)
+    if not wanted:
+        return {name: value() for name, value in there.items()}
+    if not isinstance(wanted, str | list):
+        raise JolokiaError(400, ILLEGAL_ARGUMENT, "attribute must be a name or a list of names")
+    if isinstance(wanted, str):
+        if wanted not in there:
+            raise JolokiaError(404, NO_ATTRIBUTE, f"No such attribute: {wanted}")
+        return there[wanted]()
+    return {name: there[name]() for name in map(str, wanted) if name in there}
+
+
+async def _exec(view: View, ask: Ask) -> Any:
+    if ADMINISTRATOR not in view.user.tags:
+        raise JolokiaError(403, SECURITY, f"User {view.user.name} is no administrator")
+    bean = _one(view, names.parse(str(ask.get("mbean", ""))))
+    arguments = ask.get("arguments") or []
+    if not isinstance(arguments, list):
+        raise JolokiaError(400, ILLEGAL_ARGUMENT, "arguments must be a list")
+    chosen = operation(bean, str(ask.get("operation", "")), arguments)
+    return await chosen.call(view, bean, *arguments)
+
+
+async def _search(view: View, ask: Ask) -> list[str]:
+    pattern = ask.get("mbean", "")
+    domain, _, rest = str(pattern).partition(":")
+    name = names.BeanName(domain, {}, True) if rest == "*" else names.parse(str(pattern))
+    return [each.name.canonical async for each in beans.paced(view) if name.takes(each.name)]
+
+
+async def _list(view: View, ask: Ask) -> Any:
+    """What there is, by domain and name; a path leads into it. Raises JolokiaError."""
+    tree: Any = {beans.DOMAIN: {}}
+    async for bean in beans.paced(view):
+        below: dict[str, Any] = {}
+        for each in operations(bean):
+            below.setdefault(each.name, []).append(
+                {"args": [{"name": f"p{at}", "type": kind, "desc": ""} for at, kind in enumerate(each.types)]}
+            )
+        tree[beans.DOMAIN][bean.name.canonical.partition(":")[2]] = {
+            "attr": {
+                name: {"rw": False, "type": "java.lang.Object", "desc": ""} for name in attributes(view, bean)
+            },
+            "op": {name: each[0] if len(each) == 1 else each for name, each in below.items()},
+            "desc": "",
+        }
+    for step in filter(None, str(ask.get("path") or "").split("/")):
+        if "=" in step:
+            step = names.parse(f"{beans.DOMAIN}:{step}").canonical.partition(":")[2]
+        if not isinstance(tree, dict) or step not in tree:
+            raise JolokiaError(404, NO_INSTANCE, step)
+        tree = tree[step]
+    return tree
+
+
+async def _version(view: View, ask: Ask) -> dict[str, Any]:
+    return {
+        "agent": AGENT,
+        "protocol": PROTOCOL,
+        "config": {"agentContext": "/api/jolokia", "mimeType": "text/plain"},
+        "info": {"product": "activemq", "vendor": "Apache", "version": beans.VERSION},
+    }
+
+
+KINDS: Final[dict[str, Callable[[View, Ask], Awaitable[Any]]]] = {
+    "read": _read,
+    "exec": _exec,
+    "search": _search,
+    "list": _list,
+    "version": _version,
+}

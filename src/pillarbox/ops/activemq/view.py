@@ -1,0 +1,155 @@
+"""What a request sees of the broker, and what it does to messages, by a client without a socket.
+
+So users' permissions, limits and confirms are those of any client.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator, Callable
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from pillarbox.broker.dialects import Neutral
+from pillarbox.broker.selectors import compile_selector, lookup_of
+from pillarbox.engine.base import NO_EXPIRATION, Address, Message
+from pillarbox.errors import BrokerError
+from pillarbox.ops.activemq.errors import BAD_SELECTOR, JMS, JolokiaError
+from pillarbox.ops.management.local_client import Got, LocalClient
+from pillarbox.ops.management.request import HttpError
+from pillarbox.protocols.amqp091 import methods, wire
+from pillarbox.protocols.amqp091.publishing import ORIGIN
+
+if TYPE_CHECKING:
+    from pillarbox.broker.auth import Principal
+    from pillarbox.broker.core import Core
+    from pillarbox.broker.queue import Queue
+    from pillarbox.ops.management.node import Node
+    from pillarbox.ops.pace import Pace
+
+LOOKED_AT_MAX: Final = 10_000
+"""Messages that a selector is tried on in one request, and that one request may move."""
+LOOKED_AT_BYTES_MAX: Final = 64 << 20
+TOPICS: Final = "amq.topic"
+
+
+class Found(NamedTuple):
+    """A message of a queue, and what it says."""
+
+    got: Got
+    said: Neutral
+
+
+class View(NamedTuple):
+    """See the module."""
+
+    core: Core
+    node: Node
+    begin: Callable[[], None]
+    pace: Pace
+    user: Principal
+
+    @property
+    def vhost(self) -> str:
+        return self.node.config.default_vhost
+
+    @property
+    def queues(self) -> dict[str, Queue]:
+        host = self.core.vhosts.get(self.vhost)
+        return {} if host is None else host.queues
+
+    def client(self) -> LocalClient:
+        return LocalClient(self.node.connect, self.begin, self.user, self.vhost)
+
+    async def call(self, method: int, *arguments: Any, answer: int) -> bool:
+        """Call a method of AMQP; False: what it is about is not there."""
+        with self.client() as client:
+            try:
+                await client.call(method, *arguments, answer=answer)
+            except HttpError as error:
+                if error.status == 404:
+                    return False
+                raise JolokiaError(500, JMS, str(error)) from None
+        return True
+
+    async def send(self, queue: str, body: str, said: wire.Properties) -> str:
+        """Send a persistent message to a queue; return its name when it is safe."""
+        name = f"ID:pillarbox-{secrets.token_hex(8)}"
+        properties = said._replace(message_id=name, delivery_mode=2)
+        with self.client() as client:
+            try:
+                await client.call(methods.CONFIRM_SELECT, False, answer=methods.CONFIRM_SELECT_OK)
+                client.publish("", queue, wire.encode_properties(properties), body.encode())
+                taken = await client.confirmed()
+            except HttpError as error:
+                raise JolokiaError(500, JMS, str(error)) from None
+        if not taken:
+            raise JolokiaError(500, JMS, f"queue {queue} has refused the message")
+        return name
+
+    def _said(self, got: Got) -> Neutral:
+        address = Address(ORIGIN, got.exchange, got.routing_key)
+        message = Message(address, got.properties, got.body, self.core.changes.now_ms, NO_EXPIRATION, True)
+        return self.core.dialects.said(message)
+
+    async def look(self, queue: str, selector: str, count_max: int) -> list[Found]:
+        """Messages at the head of a queue, which stay there."""
+        wants = _wants(selector)
+        chosen: list[Found] = []
+        with self.client() as client:
+            async for found in _heads(self, client, queue):
+                if wants(found.said):
+                    chosen.append(found)
+                    if len(chosen) == count_max:
+                        break
+        return chosen
+
+    async def take(
+        self, queue: str, selector: str, count_max: int, *, to: str | None = None, keep: bool = False
+    ) -> int:
+        """Remove messages that meet a selector, or move or copy them; return how many. The others stay."""
+        wants = _wants(selector)
+        chosen: list[Got] = []
+        with self.client() as client:
+            if to is not None:
+                await client.call(methods.CONFIRM_SELECT, False, answer=methods.CONFIRM_SELECT_OK)
+            async for found in _heads(self, client, queue):
+                if len(chosen) == count_max:
+                    break
+                if wants(found.said):
+                    chosen.append(found.got)
+            if to is not None:
+                for got in chosen:
+                    client.publish("", to, got.properties, got.body)
+                if not await client.confirmed():
+                    raise JolokiaError(500, JMS, f"queue {to} has refused some of the messages")
+            if not keep:
+                for got in chosen:
+                    client.cast(methods.BASIC_ACK, got.tag, False)
+        return len(chosen)
+
+
+async def _heads(view: View, client: LocalClient, queue: str) -> AsyncIterator[Found]:
+    """Get messages one by one; whoever leaves the client gives them back to their places."""
+    size = 0
+    for _ in range(LOOKED_AT_MAX):
+        try:
+            got = await client.get(queue)
+        except HttpError as error:
+            raise JolokiaError(500, JMS, str(error)) from None
+        if got is None:
+            return
+        yield Found(got, view._said(got))
+        size += len(got.body)
+        if size > LOOKED_AT_BYTES_MAX:
+            return
+
+
+def _wants(selector: str) -> Callable[[Neutral], bool]:
+    """What a selector says of a message; the empty one wants all. Raises JolokiaError."""
+    if not selector:
+        return lambda said: True
+    try:
+        wants = compile_selector(selector)
+    except BrokerError:
+        raise JolokiaError(500, BAD_SELECTOR, selector) from None
+    return lambda said: wants(lookup_of(said))
