@@ -87,7 +87,11 @@ class ActiveMQ(Peer):
         command += ["-jar", str(self.JAR), "start", f"broker:(stomp://{HOST}:{self.port})?{said}"]
         self._spawn(command)
         self._await_ready(lambda: accepts(self.port))
-        self.version = self._asked_version()
+        try:
+            self.version = self._asked_version()
+        except BaseException:
+            self.kill()
+            raise
 
     def _asked_version(self) -> str:
         with socket.create_connection((HOST, self.port), timeout=30) as peer:

@@ -244,12 +244,15 @@ for each in pkgutil.walk_packages(pillarbox.__path__, "pillarbox."):
 
 ONE_ROUND = """
 import sys
+import urllib.request
 import pika
 from pillarbox.config import OPTIONS, Config
 from pillarbox.embedded import Broker
 assert not [each.field for each in OPTIONS if each.field.startswith(sys.argv[1] + "_")]
 others = {each.field: 0 for each in OPTIONS if each.field in ("mqtt_port", "stomp_port", "kafka_port")}
-with Broker(**others) as broker:
+with Broker(management_port=0, **others) as broker:
+    api = urllib.request.urlopen(f"{broker.management_url}/api/openapi.json").read().decode()
+    assert f'"/api/{sys.argv[1]}/' not in api and '"/api/queues' in api
     connection = pika.BlockingConnection(pika.URLParameters(broker.amqp_url))
     channel = connection.channel()
     channel.confirm_delivery()

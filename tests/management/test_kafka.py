@@ -5,8 +5,6 @@ Unmodified clients (confluent-kafka) make what is looked at.
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -634,25 +632,6 @@ def test_nobody_loads_kafka_by_looking_at_everything_else() -> None:
         for path in ("overview", "queues", "connections"):
             api.get(path)
         assert not broker.call(lambda server: server.spoken["kafka"].is_loaded)
-
-
-WITHOUT = """
-import sys
-sys.modules["pillarbox.protocols.kafka"] = sys.modules["pillarbox.ops.kafka"] = None
-from pillarbox.protocols import registry
-registry.PROTOCOLS = registry.PROTOCOLS[:1]
-from pillarbox import Broker
-from tests.management.http import client
-with Broker(management_port=0, prometheus_port=0) as broker, client(broker) as api:
-    assert api.request("GET", "kafka/topics").status == 404
-    assert not [path for path in api.get("openapi.json")["paths"] if "kafka" in path]
-    assert api.get("overview")["product_name"]
-"""
-
-
-@pytest.mark.row("R110")
-def test_without_the_protocols_folder_and_its_row_the_rest_works() -> None:
-    subprocess.run([sys.executable, "-c", WITHOUT], check=True, timeout=60)
 
 
 @pytest.mark.row("K57")
