@@ -331,6 +331,7 @@ class Server:
             spoken = Spoken(protocol, self.core, config)
             if endpoints:
                 self.spoken[protocol.name] = spoken
+                self.ticker.begin()
                 spoken.load_what_is_kept()
             await self._listen_for_clients(loop, spoken, endpoints, context)
         if any(each.is_open for each in operator_ports(config)):

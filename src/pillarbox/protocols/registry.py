@@ -39,8 +39,9 @@ class Protocol(NamedTuple):
     origins: tuple[str, ...] = ()
     """Of such messages (see `engine.base.Address`)."""
     keeps: str = ""
-    """How the keys begin of what it keeps of its own. Where there is any, the head is made at the start, when
-    nobody waits: a million retained messages take seconds. Empty: it is made for the first client."""
+    """How the keys begin of what it keeps of its own. Where there is any, the head is made at the start: when
+    nobody waits, since a million retained messages take seconds, and whether a client comes or not, since open
+    transactions end by their time. Empty: it is made for the first client."""
     operators: str = ""
     """Where routes and metrics are that concern this protocol alone, if there are any; loaded with the HTTP
     stack. What `load` returns has a `view` then, for the questions that operators ask."""
@@ -74,16 +75,11 @@ class Spoken:
     def _connect(self) -> Callable[..., Any]:
         return self.protocol.load(self._core, self._config)
 
-    @property
-    def is_loaded(self) -> bool:
-        """Whether anybody has needed it."""
-        return "_connect" in self.__dict__
-
     def load_what_is_kept(self) -> None:
         """Make the head now, if there is something that it has kept."""
         keeps = self.protocol.keeps
-        if keeps and any(True for _ in self._core.kept(keeps)):
-            assert self._connect is not None
+        if keeps and next(self._core.kept(keeps), None) is not None:
+            _ = self._connect
 
     def connect(
         self, peer: str, loopback: bool, on_output: Callable[[], None], **told: tuple[str, int]
@@ -114,6 +110,7 @@ PROTOCOLS: Final = (
         "kafka",
         kafka.listeners,
         "pillarbox.protocols.kafka.head",
+        keeps="kafka/transaction/",
         operators="pillarbox.ops.kafka",
     ),
     Protocol(

@@ -593,6 +593,28 @@ def test_what_a_restart_has_left_open_ends_by_its_time_although_nobody_asks_for_
         assert seen_at_last(client, 2) == (2, 2, [party.id])
 
 
+@pytest.mark.row("K63", "K60")
+def test_it_ends_by_its_time_although_no_client_of_kafka_comes_back(tmp_path: Path) -> None:
+    """Others who read the stream would wait for it for ever."""
+    clock = ManualClock()
+    with Broker(str(tmp_path), kafka_port=0, clock=clock) as broker, Asking(broker.kafka_bootstrap) as client:
+        client.ask("Metadata", 9, topics=[{"name": TOPIC}], allow_auto_topic_creation=True)
+        party = Party(client)
+        party.client_ms = clock.now_ms()
+        party.begin(timeout_ms=30_000)
+        party.send(b"a", version=12)
+    with Broker(str(tmp_path), kafka_port=0, clock=clock) as broker:
+
+        def last_stable(server: Any) -> int:
+            return int(server.core.vhosts["/"].queues[TOPIC].log.last_stable)
+
+        assert broker.call(last_stable) == 0
+        broker.advance("41s")
+        deadline = time.monotonic() + WAIT_S
+        while broker.call(last_stable) < 2:
+            assert time.monotonic() < deadline
+
+
 # --- an administrator -------------------------------------------------------------------------------------
 
 

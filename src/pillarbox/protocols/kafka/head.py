@@ -112,7 +112,8 @@ class Head:
         self.untaken_bytes = 0
         """Of answers to all clients that are made, or read for, and that their sockets have not taken yet."""
         if settings.vhost in core.vhosts and next(core.kept(TRANSACTIONS), None) is not None:
-            # What a restart has found open ends by its time, whether anybody asks for it or not.
+            # What a restart has found open ends by its time, whether anybody asks for it or not (and see
+            # `Protocol.keeps`): readers of other protocols wait for it, too.
             self.transactions = Transactions(self)
 
     def __repr__(self) -> str:
