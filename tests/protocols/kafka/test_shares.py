@@ -550,6 +550,23 @@ def test_configs_of_groups_are_listed_and_survive_a_restart(tmp_path: Path) -> N
         assert not client.ask("ListConfigResources", 1, resource_types=[32]).config_resources
 
 
+@pytest.mark.row("K32")
+def test_a_session_is_longer_than_the_time_between_two_heartbeats(client: Asking) -> None:
+    def refused(**configs: str) -> str | None:
+        given = [{"name": name.replace("_", "."), "value": value} for name, value in configs.items()]
+        resource = {"resource_type": 32, "resource_name": "g", "configs": given}
+        (answer,) = client.ask("AlterConfigs", 2, resources=[resource]).responses
+        text: str | None = answer.error_message
+        return text
+
+    for kind in ("share", "consumer"):
+        session, heartbeat = f"{kind}_session_timeout_ms", f"{kind}_heartbeat_interval_ms"
+        text = f"{kind}.session.timeout.ms must be greater than {kind}.heartbeat.interval.ms"
+        assert refused(**{session: "5000"}) == text
+        assert refused(**{session: "9000", heartbeat: "9000"}) == text
+        assert refused(**{session: "9000", heartbeat: "3000"}) is None
+
+
 # --- administration -----------------------------------------------------------------------------------------
 
 

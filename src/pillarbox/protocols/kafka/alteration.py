@@ -86,6 +86,7 @@ def _alter(call: Call, resource: Resource, change: Change, *, validate_only: boo
         name, configs = resource.resource_name, call.head.groups.configs
         demand_group_name(name, permitted=call.allows(ALTER_GROUP_CONFIGS, name))
         settings = change(configs.given(name), resource)
+        configs.demand_sense(settings)
         if not validate_only:
             configs.configure(name, settings)
     elif resource.resource_type == BROKER:

@@ -215,6 +215,19 @@ class GroupConfigs:
         value = self.given(group).get(name)
         return int(self.default(GROUP_CONFIGS[name]) if value is None else value)
 
+    def demand_sense(self, given: Mapping[str, str]) -> None:
+        """Refuse what does not fit together, with what the broker has where nothing was given.
+
+        Raises Refused.
+        """
+        for kind in ("consumer", "share"):
+            names = f"{kind}.session.timeout.ms", f"{kind}.heartbeat.interval.ms"
+            session_ms, heartbeat_ms = (
+                int(given.get(name) or self.default(GROUP_CONFIGS[name])) for name in names
+            )
+            if session_ms <= heartbeat_ms and given.keys() & set(names):
+                raise Refused(ErrorCode.INVALID_CONFIG, f"{names[0]} must be greater than {names[1]}")
+
     def configure(self, name: str, configs: Mapping[str, str]) -> None:
         """Give a group these and no others."""
         self._shares.pop(name, None)
