@@ -75,6 +75,11 @@ class Spoken:
     def _connect(self) -> Callable[..., Any]:
         return self.protocol.load(self._core, self._config)
 
+    @property
+    def is_loaded(self) -> bool:
+        """Whether anybody has needed it."""
+        return "_connect" in self.__dict__
+
     def load_what_is_kept(self) -> None:
         """Make the head now, if there is something that it has kept."""
         keeps = self.protocol.keeps
