@@ -16,6 +16,7 @@ from pika.exceptions import (
 )
 
 from pillarbox import Broker
+from pillarbox.broker.outside import QUESTIONS_MAX
 from pillarbox.config import Config, ConfigError
 from tests.logins.conftest import Connect
 from tests.logins.service import Service, password_of
@@ -232,6 +233,28 @@ def test_name_that_the_broker_chooses_is_asked_about_once(service: Service, conn
     again = channel.queue_declare("", arguments={"x-dead-letter-exchange": "dlx"}).method.queue
     assert again != name
     assert [asked[1]["name"] for asked in service.take()] == [again, again, "dlx"]
+
+
+def test_channel_may_publish_with_many_keys_in_one_go(service: Service, connect: Connect) -> None:
+    """More than there may be questions of one operation: each publish is one of its own."""
+    channel = connect().channel()
+    channel.queue_declare("q")
+    channel.queue_bind("q", "amq.topic", "#")
+    count = QUESTIONS_MAX + 50
+    for number in range(count):
+        channel.basic_publish("amq.topic", f"key.{number}", b"%d" % number)
+    got = [channel.basic_get("q", auto_ack=True)[2] for _ in range(count)]
+    assert got == [b"%d" % number for number in range(count)]
+
+
+def test_publish_with_too_many_keys_to_ask_about_is_refused(service: Service, connect: Connect) -> None:
+    """Keys in a CC header: there is an end to what one message may cost a service."""
+    channel = connect().channel()
+    properties = pika.BasicProperties(headers={"CC": [f"key.{number}" for number in range(QUESTIONS_MAX)]})
+    channel.confirm_delivery()
+    with pytest.raises(ChannelClosedByBroker, match="one operation has too many questions"):
+        channel.basic_publish("amq.topic", "key", b"x", properties)
+    assert service.count("topic") < QUESTIONS_MAX
 
 
 def test_transaction_waits_for_the_answer(service: Service, connect: Connect) -> None:

@@ -11,11 +11,13 @@ import pytest
 from confluent_kafka import Consumer, KafkaException, Producer
 
 from pillarbox import Broker
+from pillarbox.broker.outside import QUESTIONS_MAX
 from pillarbox.protocols.mqtt.packets import Publish, Will
 from tests.logins.conftest import Connect
 from tests.logins.service import Service, password_of
 from tests.logins.test_http import in_thread
 from tests.management.http import Client
+from tests.protocols.mqtt import peer
 from tests.protocols.mqtt.talker import Talker
 from tests.protocols.stomp.talking import Talking
 
@@ -138,6 +140,17 @@ def test_mqtt_messages_keep_their_order_while_the_service_is_asked(broker: Broke
         client.loop_stop()
     assert got == [b"%d" % number for number in range(30)]
     assert service.count("topic", permission="write") == 4
+
+
+def test_mqtt_client_may_publish_to_many_topics_in_one_go(service: Service, talker: Talker) -> None:
+    """More than there may be questions of one operation: each packet is one of its own."""
+    log_in(talker)
+    talker.subscribe("many/#", qos=0)
+    count = QUESTIONS_MAX + 50
+    publishes = (Publish(topic=f"many/{number}", payload=b"x") for number in range(count))
+    talker.write(b"".join(peer.encode(publish, 5) for publish in publishes))
+    topics = [talker.hear().fields["topic"] for _ in range(count)]
+    assert topics == [f"many/{number}" for number in range(count)]
 
 
 def test_mqtt_publish_that_is_denied_is_answered_so(service: Service, talker: Talker) -> None:
@@ -333,10 +346,10 @@ def settings(broker: Broker, user: str, password: str | None = None, **more: Any
 def produce(broker: Broker, user: str, topic: str, values: list[bytes], **more: Any) -> list[str]:
     """Send them and return the names of errors."""
     failed: list[str] = []
-    producer = Producer(settings(broker, user, **{"message.timeout.ms": 5000, **more}))
+    producer = Producer(settings(broker, user, **{"message.timeout.ms": 60_000, **more}))
     for value in values:
         producer.produce(topic, value, on_delivery=lambda error, _: error and failed.append(error.name()))
-    assert producer.flush(15) == 0
+    assert producer.flush(60) == 0
     return failed
 
 
@@ -347,7 +360,7 @@ def test_kafka_clients_produce_and_consume_what_the_service_allows(kafka: Broker
     consumer.subscribe(["open"])
     got: list[bytes] = []
     while len(got) < len(values):
-        message = consumer.poll(10)
+        message = consumer.poll(60)
         assert message is not None
         assert message.error() is None
         got.append(message.value())

@@ -253,6 +253,14 @@ class Outside:
         try:
             again()
         finally:
+            self.over()
+
+    def over(self) -> None:
+        """The operation that was done again is over: what comes next is another one, and begins anew.
+
+        For whoever goes on with something else before it returns.
+        """
+        if self._known:
             self._known, self.names = {}, []
 
     def _keyed(self, question: Question) -> Question:

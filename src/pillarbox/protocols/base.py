@@ -91,6 +91,7 @@ class BaseConnection:
         def answered() -> None:
             self._asking = None
             again()
+            self.core.users.outside.over()
             if self._asking is None:
                 self.go_on_reading()
 

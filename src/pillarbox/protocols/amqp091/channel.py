@@ -308,6 +308,8 @@ class Channel:
                 if error.hard:
                     raise
                 self.fail(error)
+            finally:
+                self.core.users.outside.over()
 
         self.stall()
         self.connection.ask(undecided, lambda: self.go_on(done_again))

@@ -291,6 +291,7 @@ class Connection:
             again()
         except AmqpError as error:
             self.fail(error)
+        self.core.users.outside.over()
         self.receive(b"")
         self.on_output()
 

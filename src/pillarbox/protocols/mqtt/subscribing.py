@@ -59,6 +59,7 @@ def _one_by_one(
     try:
         for item in asked[len(reasons) :]:
             reasons.append(act(item))
+            connection.core.users.outside.over()
         answer(reasons)
     except Undecided as undecided:
         connection.ask(undecided, lambda: _one_by_one(connection, asked, act, reasons, answer))
