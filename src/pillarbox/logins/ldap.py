@@ -178,6 +178,8 @@ class LdapBackend:
         directory = _Directory(self._servers, self._settings)
         try:
             yield directory
+        except LDAPSocketOpenError as error:
+            raise BackendError(f"LDAP: {error}", "ldap_connect_error") from None
         except LDAPException as error:
             raise BackendError(f"LDAP: {error}", "ldap_error") from None
         finally:
