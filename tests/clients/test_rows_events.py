@@ -97,6 +97,22 @@ def test_who_asked_is_told_of_what_is_done_in_parts(broker: Broker) -> None:
 
 
 @pytest.mark.row("R75")
+def test_who_deletes_a_topic_is_told(broker: Broker) -> None:
+    watcher = Watcher(broker, "queue.deleted")
+
+    def deeds(server: Any) -> None:
+        server.core.events.acting = "operator"
+        topics = server.core.vhosts["/"].topics
+        for name, partitions in (("alone", 1), ("many", 3)):
+            topics.delete(topics.create(name, partitions, {}, {}))
+
+    broker.call(deeds)
+    told = watcher.told()
+    assert [headers["name"] for _, headers in told] == ["alone", "many-0", "many-1", "many-2"]
+    assert {headers["user_who_performed_action"] for _, headers in told} == {"operator"}
+
+
+@pytest.mark.row("R75")
 @pytest.mark.parametrize(
     "value", [1 << 63, 1e300, {"k" * 300: 1}, "x" * 100_000, [[]] * 200, {"a": {"b": [None, {}]}}]
 )

@@ -11,6 +11,7 @@ import json
 import platform
 import re
 import socket
+import ssl
 import time
 from typing import Any
 from urllib.parse import quote
@@ -59,15 +60,21 @@ class Case(case.Case):
     # --- doing ---------------------------------------------------------------------------------------
 
     def connect(
-        self, user: str = "guest", password: str = "guest", vhost: str = "/", name: str | None = None
+        self,
+        user: str = "guest",
+        password: str = "guest",
+        vhost: str = "/",
+        name: str | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> pika.BlockingConnection:
         """A connection whose port the transcript shows as a word."""
         parameters = pika.ConnectionParameters(
             HOST,
-            self.target.port,
+            self.target.port if tls is None else self.target.ports["amqps"],
             vhost,
             pika.PlainCredentials(user, password),
             heartbeat=0,
+            ssl_options=None if tls is None else pika.SSLOptions(tls),
             client_properties={"connection_name": name} if name else None,
         )
         connection = pika.BlockingConnection(parameters)

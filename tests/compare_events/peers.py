@@ -7,13 +7,14 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pika
 
 import pillarbox as ours
-from bench.peers import RabbitMQ, free_ports
+from bench.peers import RabbitMQ, free_ports, make_certificate
 from pillarbox.broker.client import NODE_NAME
 from tests.compare_events.watcher import Told, Watcher
 
@@ -37,7 +38,7 @@ class Target:
     quiet_s: float
     set_alarm: Callable[[bool], None]
     ports: Mapping[str, int]
-    """Of MQTT and STOMP."""
+    """Of MQTT, STOMP and AMQP over TLS."""
 
     left: list[Any] = field(default_factory=list)
     """Clients of the scenario before, to be closed."""
@@ -83,7 +84,7 @@ def rabbitmq() -> Iterator[Target]:
         "rabbitmq_mqtt",
         "rabbitmq_stomp",
     )
-    peer = RabbitMQ(plugins=plugins, config=["collect_statistics_interval = 1000"])
+    peer = RabbitMQ(plugins=plugins, config=["collect_statistics_interval = 1000"], tls=True)
     traces = f'[{{rabbitmq_tracing, [{{directory, "{peer.data}/traces"}}]}}].'
     (peer.data / "advanced.config").write_text(traces)
 
@@ -92,7 +93,7 @@ def rabbitmq() -> Iterator[Target]:
 
     with peer:
         ports = (peer.amqp_port, peer.management_port)
-        others = {"mqtt": peer.mqtt_port, "stomp": peer.stomp_port}
+        others = {"mqtt": peer.mqtt_port, "stomp": peer.stomp_port, "amqps": peer.amqps_port}
         with _watched(f"RabbitMQ {peer.version}", peer.node, ports, QUIET_S, set_alarm, others) as target:
             yield target
 
@@ -100,18 +101,24 @@ def rabbitmq() -> Iterator[Target]:
 @contextlib.contextmanager
 def pillarbox() -> Iterator[Target]:
     """Run Pillarbox here. All that one input causes is told before it is answered."""
-    mqtt_port, stomp_port = free_ports(2)
-    spoken = {"mqtt_port": mqtt_port, "stomp_port": stomp_port}
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        ours.Broker(folder, event_exchange=True, management_port=0, **spoken) as broker,
-    ):
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        others = dict(zip(("mqtt", "stomp", "amqps"), free_ports(3), strict=True))
+        certificate, key = make_certificate(folder)
+        options = {
+            "mqtt_port": others["mqtt"],
+            "stomp_port": others["stomp"],
+            "tls_port": others["amqps"],
+            "tls_certificate": str(certificate),
+            "tls_key": str(key),
+        }
+        broker = ours.Broker(str(folder / "data"), event_exchange=True, management_port=0, **options)
+        stack.enter_context(broker)
 
         def set_alarm(on: bool) -> None:
             broker.call(lambda server: server.core.set_alarm("memory", on))
 
         ports = [urlsplit(url).port or 0 for url in (broker.amqp_url, broker.management_url)]
         name = f"Pillarbox {ours.__version__}"
-        others = {"mqtt": mqtt_port, "stomp": stomp_port}
         with _watched(name, NODE_NAME, (ports[0], ports[1]), 0.0, set_alarm, others) as target:
             yield target

@@ -6,6 +6,7 @@ that publishes and receives under one ledger).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 
 NODE_NAME = "pillarbox@localhost"
 """What clients and messages are told that this broker is called; it does not depend on the machine."""
+
+
+_BITS = re.compile(r"(aes|camellia)(\d)")
+"""What OpenSSL writes together in the older names of ciphers."""
 
 
 class Tls(msgspec.Struct, frozen=True):
@@ -40,7 +45,7 @@ class Tls(msgspec.Struct, frozen=True):
     @property
     def suite(self) -> tuple[str, str, str]:
         """Key exchange, cipher and hash of OpenSSL's name for them, in RabbitMQ's words."""
-        name = self.cipher.lower().replace("-", "_")
+        name = _BITS.sub(r"\1_\2", self.cipher.lower().replace("-", "_"))
         if name.startswith("tls_"):
             cipher, _, digest = name.removeprefix("tls_").rpartition("_")
             return "any", cipher, "aead" if "gcm" in cipher or "poly" in cipher or "ccm" in cipher else digest

@@ -110,7 +110,7 @@ def _removal(vhost: VHost, exchange: Exchange, partitions: Sequence[Queue]) -> G
     """Remove what is still there of them, a step each; the exchange last."""
     for partition in partitions:
         if vhost.queues.get(partition.name) is partition:
-            vhost.remove_queue(partition)
+            vhost.remove_queue(partition, asked=True)
             yield
     if vhost.exchanges.get(exchange.name) is exchange:
         vhost.delete_exchange(exchange.name)

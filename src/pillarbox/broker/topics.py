@@ -198,7 +198,7 @@ class Topics:
         if exchange is not None and is_super_stream(exchange):
             delete_super_stream(vhost, name)
         else:
-            vhost.remove_queue(topic.partitions[0])
+            vhost.remove_queue(topic.partitions[0], asked=True)
 
     def look_at(self, name: str) -> None:
         """A stream or a super stream of this name has come or gone, or is bound otherwise."""

@@ -122,7 +122,7 @@ class VHost:
             if self.queues:
                 queue = next(iter(self.queues.values()))
                 done += STREAM_WEIGHT if queue.in_log else 1 + len(self.inbound.get(queue, ()))
-                self.remove_queue(queue, by=self._core.events.acting)
+                self.remove_queue(queue, asked=True)
             else:
                 exchange = next(iter(self.exchanges.values()))
                 done += 1 + len(exchange.bindings)
@@ -498,11 +498,11 @@ class VHost:
                 text = f"queue '{name}' in vhost '{self.name}' {fault}"
                 raise BrokerError(Reason.PRECONDITION_FAILED, text)
         count = queue.ready_count
-        self.remove_queue(queue, by=self._core.events.acting)
+        self.remove_queue(queue, asked=True)
         return count
 
-    def remove_queue(self, queue: Queue, *, by: str = INTERNAL) -> None:
-        """Delete a queue, its bindings, and tell its consumers. `by`: the user who has asked for it."""
+    def remove_queue(self, queue: Queue, *, asked: bool = False) -> None:
+        """Delete a queue, its bindings, and tell its consumers. `asked`: whoever acts has asked for it."""
         if queue.dead_letters is not None:
             # What has died by now does not die with it.
             self._core.dead_letters.forward_all(queue)
@@ -517,7 +517,7 @@ class VHost:
             self._core.undefine("queue", str(queue.uid))
             for lane in queue.lanes:
                 self._core.undefine("lane", str(lane.uid))
-        self._core.events.tell("queue.deleted", self.name, queue.name, by=by)
+        self._core.events.tell("queue.deleted", self.name, queue.name, by=None if asked else INTERNAL)
         for consumer in dismissed:
             consumer.sink.consumer_cancelled(consumer)
         if queue.in_log:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ssl
 from typing import Any
 
 from pamqp import commands
@@ -162,6 +163,19 @@ def logged_in_by_amqplain(case: Case) -> None:
     case.told("logged in", "user.authentication.success")
     client.socket.close()
     case.told("cut before it was opened", "connection.closed")
+
+
+@scenario("R5", "R75")
+def over_tls(case: Case) -> None:
+    for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        context.minimum_version = context.maximum_version = version
+        context.set_ciphers("ECDHE-RSA-AES256-GCM-SHA384")
+        connection = case.connect(tls=context)
+        case.told(f"connected by {version.name}", "connection.created")
+        connection.close()
+        case.pass_over("connection.closed")
 
 
 @scenario("R75")

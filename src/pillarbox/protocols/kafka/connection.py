@@ -240,8 +240,10 @@ class Connection(BaseConnection):
         try:
             if self.session is None and call.key not in BEFORE_LOGIN and not self._enter():
                 return
-            if self.session is not None and isinstance(self.session.user, Vouched):
-                ask_first(call, request)
+            if self.session is not None:
+                self.core.events.acting = self.session.user.name
+                if isinstance(self.session.user, Vouched):
+                    ask_first(call, request)
             response = handler(call.key)(call, request)
         except Undecided as undecided:
             self.ask(undecided, lambda: self._act(call, request))
