@@ -84,6 +84,8 @@ class VHost:
         """It is being removed, over some ticks: nobody enters it, and none of its name can be made."""
         self.tracing = False
         """Copies of messages are published (R75); set by `Core.set_tracing`."""
+        self.watchers: list[Callable[[Queue], None]] = []
+        """Who wants to hear of each new queue, which is not complete yet."""
         self.queues: dict[str, Queue] = {}
         self.topics = Topics(core, self)
         """Its streams, as those see them who know topics."""
@@ -405,6 +407,8 @@ class VHost:
         self.queues[name] = queue
         if queue.in_log:
             self.topics.look_at(name)
+        for watch in self.watchers:
+            watch(queue)
         self._govern_queue(queue, self._applied_to(queue.kind, name))
         if queue.arguments.get(MESSAGE_GROUPS) and not queue.in_log:
             begin_choice(queue, self._core.dialects).keeps_groups = True

@@ -40,7 +40,7 @@ class Protocol(NamedTuple):
     """Of such messages (see `engine.base.Address`)."""
     keeps: str = ""
     """How the keys begin of what it keeps of its own. Where there is any, the head is made at the start: when
-    nobody waits, since a million retained messages take seconds, and whether a client comes or not, since open
+    nobody waits, as a million retained messages take seconds, and whether a client comes or not, since open
     transactions end by their time. Empty: it is made for the first client."""
     operators: str = ""
     """Where routes and metrics are that concern this protocol alone, if there are any; loaded with the HTTP

@@ -363,3 +363,17 @@ def why_it_is_dead(case: Case) -> None:
     case.saw("why", headers.get("dlqDeliveryFailureCause", "")[:60])
     client.leave()
     dead.leave()
+
+
+@scenario("A24")
+def wildcards_on_queues(case: Case) -> None:
+    root = case.name("w").replace("-", "")
+    client = Client(case)
+    client.send(f"/queue/{root}.a", "before")
+    client.subscribe(f"/queue/{root}.*", "all")
+    client.send(f"/queue/{root}.a", "after")
+    client.send(f"/queue/{root}.b", "made later")
+    client.send(f"/queue/{root}.b.c", "another")
+    got = [client.message() for _ in range(3)]
+    case.saw("got", sorted((body, headers["destination"].rpartition(".")[2]) for headers, body in got))
+    client.leave()

@@ -226,3 +226,50 @@ def test_policy_for_dead_letters_goes_before_the_shared_queue(
     client.done("NACK", {"id": client.message().headers["ack"]})
     client.say("SUBSCRIBE", {"id": "dead", "destination": f"/queue/DLQ.{name}"})
     assert client.message().body.decode() == name
+
+
+@pytest.mark.row("A24")
+@pytest.mark.parametrize("ack", ["auto", "client", "client-individual"])
+def test_subscription_may_stand_for_several_queues(
+    activemq: Broker, client: Talking, connected: Callable[..., Talking], name: str, ack: str
+) -> None:
+    sender = connected(to=activemq)
+    sender.done("SEND", {"destination": f"/queue/{name}.a"}, "a")
+    client.done("SUBSCRIBE", {"id": "topic", "destination": f"/topic/{name}.t"})
+    client.say("SUBSCRIBE", {"id": "s", "destination": f"/queue/{name}.>", "ack": ack})
+    got = [client.message()]
+    for queue in ("b", "b.c"):
+        sender.done("SEND", {"destination": f"/queue/{name}.{queue}"}, queue)
+        got.append(client.message())
+    assert [one.body for one in got] == [b"a", b"b", b"b.c"]
+    assert [one.headers["destination"].rpartition("/")[2] for one in got] == [
+        f"{name}.{queue}" for queue in ("a", "b", "b.c")
+    ]
+    for one in got if ack == "client-individual" else got[-1:]:
+        if ack != "auto":
+            client.done("ACK", {"id": one.headers["ack"]})
+    states = [activemq.queue(f"{name}.{queue}") for queue in ("a", "b", "b.c")]
+    assert [(state.ready, state.unacknowledged, state.consumers) for state in states] == [(0, 0, 1)] * 3
+    client.done("UNSUBSCRIBE", {"id": "s"})
+    sender.done("SEND", {"destination": f"/queue/{name}.d"}, "nobody's")
+    sender.done("SEND", {"destination": f"/queue/{name}.a"}, "nobody's")
+    assert [activemq.queue(f"{name}.{queue}").ready for queue in "ad"] == [1, 1]
+
+
+@pytest.mark.row("A24")
+def test_queue_of_a_topics_subscription_is_none_of_those_that_a_pattern_names(
+    activemq: Broker, connected: Callable[..., Talking], name: str
+) -> None:
+    reader, client = connected(to=activemq), connected(to=activemq, client_id=name)
+    reader.done("SUBSCRIBE", {"id": "s", "destination": f"/queue/{name}.>"})
+    durable = {"id": "d", "destination": f"/topic/{name}.t", "activemq.subscriptionName": "news"}
+    client.done("SUBSCRIBE", durable)
+    client.done("UNSUBSCRIBE", {"id": "d"})
+    client.done("SEND", {"destination": f"/topic/{name}.t"}, "kept")
+    assert (activemq.queue(f"{name}.news").ready, activemq.queue(f"{name}.news").consumers) == (1, 0)
+
+
+@pytest.mark.row("A24", "A10")
+def test_several_queues_are_not_browsed_at_once(client: Talking, name: str) -> None:
+    headers = {"id": "s", "destination": f"/queue/{name}.*", "browser": "true"}
+    assert client.ask("SUBSCRIBE", headers).headers["message"] == "not_implemented"

@@ -30,6 +30,7 @@ from pillarbox.protocols.stomp.declaring import (
     JOB,
     composed,
     for_sending,
+    is_of_a_topic,
     keep_groups,
     read_schedule,
     reply_to,
@@ -48,7 +49,7 @@ from pillarbox.protocols.stomp.subscription import AUTO, CLIENT, SEPARATOR, Subs
 from pillarbox.protocols.stomp.wire import RECEIPT, cut_receipt, read_head, write_frame
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from pillarbox.broker.chores import Parts
     from pillarbox.broker.ledger import Entry
@@ -96,6 +97,8 @@ class Channel:
         """Temporary queues, by the client's names, that are read because a message asks for a reply there."""
         self._not_own: set[str] = set()
         """Queues of subscriptions that do not want what this client itself sends."""
+        self._watches: dict[Subscription, Callable[[Queue], None]] = {}
+        """Of subscriptions that stand for several queues: what hears of new ones."""
         self._unwanted: list[int] = []
         """Deliveries that did not meet the selector of their subscription and are not settled yet."""
         self._acknowledging = 0
@@ -392,6 +395,9 @@ class Channel:
     def consumer_cancelled(self, consumer: Consumer) -> None:
         """See `Sink`: its queue is gone, which ends the connection as with RabbitMQ."""
         subscription: Subscription = consumer.head
+        if subscription.matches is not None:
+            self.consumers.pop(f"{subscription.tag} {consumer.queue.name}", None)
+            return
         self.consumers.pop(subscription.tag, None)
         self.subscriptions.pop(subscription.tag, None)
         detail = (
@@ -454,6 +460,64 @@ class Channel:
         self.consumers[subscription.tag] = consumer
         self._acknowledging += not consumer.no_ack
 
+    def read_all(
+        self,
+        subscription: Subscription,
+        *,
+        prefetch: int,
+        priority: int,
+        arguments: Mapping[str, object],
+    ) -> None:
+        """Begin a subscription to all queues that it stands for, also those that are made later (A24)."""
+        connection, vhost = self.connection, self.session.vhost
+        subscription.start(connection.session_name, connection.version, is_activemq=self.settings.is_activemq)
+        self.subscriptions[subscription.tag] = subscription
+        self._acknowledging += subscription.ack != AUTO
+        pool = Pool(prefetch) if prefetch else Pool()
+
+        def begin(queue: Queue) -> None:
+            matches = subscription.matches
+            if (
+                self.subscriptions.get(subscription.tag) is not subscription
+                or queue.deleted
+                or queue.in_log
+                or queue.owner is not None
+                or matches is None
+                or not matches(queue.name)
+                or is_of_a_topic(self, queue)
+            ):
+                return
+            # What the client may not read is none of its queues.
+            with contextlib.suppress(BrokerError):
+                consumer = self.session.consume(
+                    queue.name,
+                    self,
+                    self.ledger,
+                    tag=subscription.tag,
+                    no_ack=subscription.ack == AUTO or subscription.browses,
+                    exclusive=False,
+                    prefetch=prefetch,
+                    pool=pool,
+                    priority=priority,
+                    arguments=arguments,
+                )
+                consumer.head = subscription
+                self.consumers[f"{subscription.tag} {queue.name}"] = consumer
+
+        def watch(queue: Queue) -> None:
+            # When what made it has done everything else: a subscription's queue is to be bound.
+            self.core.chores.in_turn(lambda: begin(queue))
+
+        self._watches[subscription] = watch
+        vhost.watchers.append(watch)
+        for queue in list(vhost.queues.values()):
+            begin(queue)
+
+    def _stop_watching(self, subscription: Subscription) -> None:
+        watch = self._watches.pop(subscription, None)
+        if watch is not None:
+            self.session.vhost.watchers.remove(watch)
+
     def _all_was_shown(self, subscription: Subscription) -> None:
         """Tell a client that browses that there is nothing more, as ActiveMQ does (A37)."""
         parts = (subscription.tag, self.connection.session_name, str(self.ledger.skip(1)))
@@ -469,7 +533,9 @@ class Channel:
     def cancel(self, subscription: Subscription) -> None:
         """End a subscription. What it has out may still be acknowledged."""
         del self.subscriptions[subscription.tag]
-        self.session.cancel(self.consumers.pop(subscription.tag))
+        self._stop_watching(subscription)
+        tags = [tag for tag, consumer in self.consumers.items() if consumer.head is subscription]
+        self.session.cancel_all([self.consumers.pop(tag) for tag in tags])
 
     # --- answers ---------------------------------------------------------------------------------------
 
@@ -508,7 +574,7 @@ class Channel:
         for entry in self.ledger.entries():
             if entry.tag_first > tag:
                 break
-            if entry.consumer is subscription.consumer:
+            if entry.consumer is not None and entry.consumer.head is subscription:
                 last = min(tag, entry.base + entry.stop - 1)
                 yield entry.tag_first, last
         if last != tag:
@@ -535,6 +601,8 @@ class Channel:
             transaction.rollback()
         self.transactions.clear()
         consumers, self.consumers = self.consumers, {}
+        for subscription in list(self._watches):
+            self._stop_watching(subscription)
         self.subscriptions.clear()
         give_back(self.core.chores, self.ledger)
         self.session.cancel_all(consumers.values())

@@ -20,8 +20,10 @@ from pillarbox.protocols.stomp.declaring import (
     durable_name,
     for_subscribing,
     has_queue_of_its_own,
+    pattern_of,
     subscription_name,
 )
+from pillarbox.protocols.stomp.destinations import matcher
 from pillarbox.protocols.stomp.errors import REJECTED, StompError
 from pillarbox.protocols.stomp.subscription import ACK_MODES, AUTO, SEPARATOR, Subscription
 from pillarbox.protocols.stomp.wire import V12
@@ -78,11 +80,14 @@ def subscribe(channel: Channel, headers: Headers) -> None:
     prefetch = _number(headers, PREFETCH, default)
     if prefetch < 0 or headers.get("activemq.prefetchSize") == "0":
         raise StompError("Invalid header", "a subscription that nothing is sent to cannot be had over STOMP")
-    queue = for_subscribing(channel, text, headers)
+    pattern = pattern_of(channel, text)
+    queue = for_subscribing(channel, text, headers) if pattern is None else None
     subscription = Subscription(tag, headers.get("id"), text, ack)
     arguments = _stream_arguments(headers)
     if headers.get("selector"):
-        if has_queue_of_its_own(channel, text) or channel.session.vhost.queue(queue).in_log:
+        if queue is not None and (
+            has_queue_of_its_own(channel, text) or channel.session.vhost.queue(queue).in_log
+        ):
             subscription.select(headers["selector"])
         else:
             arguments[SELECTOR] = headers["selector"]
@@ -90,9 +95,15 @@ def subscribe(channel: Channel, headers: Headers) -> None:
         arguments[EXCLUSIVE] = True
     if headers.get("browser") == "true" and not has_queue_of_its_own(channel, text):
         arguments[BROWSE] = subscription.browses = True
-    channel.read(
-        subscription, queue, prefetch=prefetch, priority=_number(headers, PRIORITY, 0), arguments=arguments
-    )
+    priority = _number(headers, PRIORITY, 0)
+    if queue is None:
+        assert pattern is not None
+        if subscription.browses:
+            raise StompError("not_implemented", "one queue is browsed at a time")
+        subscription.matches = matcher(pattern)
+        channel.read_all(subscription, prefetch=prefetch, priority=priority, arguments=arguments)
+        return
+    channel.read(subscription, queue, prefetch=prefetch, priority=priority, arguments=arguments)
     if "true" in (headers.get("activemq.noLocal"), headers.get("no-local")):
         channel.want_nothing_of_its_own(queue)
 

@@ -41,6 +41,7 @@ from pillarbox.protocols.stomp.errors import StompError
 from pillarbox.protocols.stomp.subscription import AUTO, Subscription
 
 if TYPE_CHECKING:
+    from pillarbox.broker.queue import Queue
     from pillarbox.broker.target import Target
     from pillarbox.protocols.stomp.channel import Channel
 
@@ -273,6 +274,22 @@ def for_subscribing(channel: Channel, text: str, headers: Mapping[str, str]) -> 
         found = _temporary_topic(channel, found)
     assert found.kind in (TOPIC, EXCHANGE)
     return _subscription_queue(channel, text, found, headers)
+
+
+def pattern_of(channel: Channel, text: str) -> str | None:
+    """The pattern of the queues for which a destination of ActiveMQ stands; None: it is one (A24)."""
+    if not channel.settings.is_activemq:
+        return None
+    found = destinations.parse(text, slashes=True)
+    return found.key if found.kind == QUEUE and destinations.is_pattern(found.key) else None
+
+
+def is_of_a_topic(channel: Channel, queue: Queue) -> bool:
+    """Is it the queue of a subscription to a topic, which others do not know as a queue?"""
+    if queue.name.startswith(VIRTUAL_CONSUMER):
+        return False
+    bindings = channel.session.vhost.bindings_to(queue)
+    return any(binding.source.name == destinations.TOPICS for binding in bindings)
 
 
 def has_queue_of_its_own(channel: Channel, text: str) -> bool:

@@ -11,6 +11,8 @@ Source: rows A2, A24, R142; RabbitMQ's "STOMP Plugin: Destinations".
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from typing import Final, NamedTuple
 from urllib.parse import quote, unquote
 
@@ -87,6 +89,20 @@ def _invalid(kind: str, content: str) -> StompError:
 def pattern(name: str) -> str:
     """The topic pattern of AMQP for one of STOMP or JMS."""
     return f"{name[:-1]}#" if name == ">" or name.endswith(".>") else name
+
+
+def is_pattern(name: str) -> bool:
+    """Does the name of a queue stand for several, as with ActiveMQ?"""
+    words = name.split(".")
+    return "*" in words or words[-1] == ">"
+
+
+def matcher(name: str) -> Callable[[str], object]:
+    """Whether a name meets a pattern: `*` is one word, `>` at the end any number of them."""
+    words = [r"[^.]+" if word == "*" else re.escape(word) for word in name.split(".")]
+    if name.split(".")[-1] == ">":
+        words[-1] = ".+"
+    return re.compile(r"\.".join(words), re.DOTALL).fullmatch
 
 
 def shown(exchange: str, key: str) -> str:

@@ -9,6 +9,8 @@ from pillarbox.protocols.stomp.headers import as_activemq, from_neutral
 from pillarbox.protocols.stomp.wire import V12, write_headers
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pillarbox.broker.consumer import Consumer
     from pillarbox.broker.dialects import Dialects
     from pillarbox.broker.selectors import Selector
@@ -40,6 +42,8 @@ class Subscription:
         self.acks = b""
         """What stands in front of a delivery's number in the header by which STOMP 1.2 acknowledges."""
         self._before_number = b""
+        self.matches: Callable[[str], object] | None = None
+        """Whether a queue is one of those that it reads, if its destination stands for several."""
         self.is_activemq = False
         """Its messages have the headers of ActiveMQ's."""
         self.browses = False
@@ -66,8 +70,12 @@ class Subscription:
 
     def begin(self, consumer: Consumer, session: str, version: str, *, is_activemq: bool) -> None:
         """Take the consumer over, under this name of the session."""
-        self.is_activemq = is_activemq
         self.consumer = consumer
+        self.start(session, version, is_activemq=is_activemq)
+
+    def start(self, session: str, version: str, *, is_activemq: bool) -> None:
+        """Get ready to write MESSAGE frames."""
+        self.is_activemq = is_activemq
         self.version = version
         id_start = f"{self.tag}{SEPARATOR}{session}{SEPARATOR}"
         self._before_number = write_headers((("message-id", id_start),), version).removesuffix(b"\n")
