@@ -144,7 +144,7 @@ def _module(path: Path, tree: Path) -> str:
 
 @functools.cache
 def _imports(path: Path, tree: Path) -> set[str]:
-    """The modules that a file imports, and what it takes out of packages."""
+    """The modules that a file imports, the packages that they are in, and what it takes out of them."""
     found: set[str] = set()
     package = _module(path.parent / "__init__.py", tree)
     for node in ast.walk(ast.parse(path.read_text())):
@@ -154,7 +154,8 @@ def _imports(path: Path, tree: Path) -> set[str]:
             base = ".".join(package.split(".")[: -node.level + 1 or None]) if node.level else ""
             name = ".".join(filter(None, (base, node.module)))
             found |= {name, *(f"{name}.{alias.name}" for alias in node.names)}
-    return found
+    parents = {name[:at] for name in found for at, char in enumerate(name) if char == "."}
+    return found | parents
 
 
 def _without_links(text: str, protocol: str) -> str:
