@@ -285,6 +285,20 @@ def channel_prefetch_is_given_back_with_a_requeue() -> Sequence:
     ]
 
 
+@transcript("R65", "R71")
+def one_answer_frees_several_consumers() -> Sequence:
+    """One answer gives several consumers of a channel their credit back while messages wait."""
+    return [
+        declare("q1"),
+        qos(2),
+        consume("q1", "c2"),
+        consume("q1", "c1"),
+        publish("q1", count=4),
+        publish("q1", count=4),
+        ack(3, multiple=True),
+    ]
+
+
 @transcript("R69", "R71")
 def consumer_priorities() -> Sequence:
     """The highest priority is served first while it has credit; equals take turns."""
