@@ -105,11 +105,12 @@ def matcher(name: str) -> Callable[[str], object]:
     return re.compile(r"\.".join(words), re.DOTALL).fullmatch
 
 
-def shown(exchange: str, key: str) -> str:
-    """The destination that a message tells which was published so."""
+def shown(exchange: str, key: str, *, slashes: bool = False) -> str:
+    """The destination that a message tells which was published so; `slashes`: as for `parse`."""
+    name = key if slashes else quote(key, safe=SAFE)
     if exchange in ("", SCHEDULED_QUEUES):
-        return f"/queue/{quote(key, safe=SAFE)}"
+        return f"/queue/{name}"
     if exchange in (TOPICS, SCHEDULED_TOPICS):
-        return f"/topic/{quote(key, safe=SAFE)}"
-    name = f"/exchange/{quote(exchange, safe=SAFE)}"
-    return f"{name}/{quote(key, safe=SAFE)}" if key else name
+        return f"/topic/{name}"
+    found = f"/exchange/{quote(exchange, safe=SAFE)}"
+    return f"{found}/{quote(key, safe=SAFE)}" if key else found

@@ -155,7 +155,7 @@ def as_activemq(pairs: Iterator[tuple[str, str]], said: Neutral) -> Iterator[tup
         yield "priority", PRIORITY_OF_JMS
     origin = said.headers.get("x-first-death-queue")
     if isinstance(origin, str):
-        yield "original-destination", shown("", origin)
+        yield "original-destination", shown("", origin, slashes=True)
         cause = CAUSES.get(str(said.headers.get("x-first-death-reason")))
         if cause is not None:
             yield "dlqDeliveryFailureCause", cause

@@ -89,7 +89,8 @@ class Subscription:
         if known is not None:
             return known
         address = message.address
-        told = [("destination", shown(address.exchange, address.routing_key))]
+        destination = shown(address.exchange, address.routing_key, slashes=self.is_activemq)
+        told = [("destination", destination)]
         if self.identity is not None:
             told.insert(0, ("subscription", self.identity))
         said = dialects.said(message)
