@@ -547,7 +547,7 @@ class Config(ProtocolOptions):
             LDAP_LOGINS,
             TEXT,
             "Who may enter a virtual host: a query in the notation of RabbitMQ's `advanced.config`, such as "
-            '`{in_group, "cn=${vhost}-users,ou=vhosts,dc=example,dc=com"}`.',
+            '`{in_group, "cn=${vhost},dc=example"}`.',
         ),
     ] = "{constant, true}"
     auth_ldap_resource_access_query: Annotated[

@@ -131,6 +131,9 @@ class Model:
         """How many messages may be out at once, by identity."""
         self.errors: list[str] = []
         """What was wrong while the broker was running."""
+        self._settled_before: list[tuple[str, tuple[int, int] | None]] = []
+        """What came although somebody had settled it: words, and who had at which position."""
+        self._closed: set[int] = set()
         self.counts = dict.fromkeys(("published", "confirmed", "delivered", "settled", "defined"), 0)
         self._fresh: dict[tuple[str, int, int], int] = {}
 
@@ -182,7 +185,8 @@ class Model:
             self.errors.append(f"{named(key)} was delivered from {identity} and never published there")
             return
         if flags & SETTLED:
-            self.errors.append(f"{named(key)} was delivered from {identity} after it was settled")
+            text = f"{named(key)} was delivered from {identity} after it was settled"
+            self._settled_before.append((text, self._settler(identity, key)))
         if not redelivered:
             if flags & (THIS_LIFE | DELIVERED_PROVEN):
                 self.errors.append(f"{named(key)} came from {identity} again, not marked redelivered")
@@ -202,6 +206,18 @@ class Model:
         for key in keys:
             entries[key] |= SETTLED
         self._publisher(publisher).operations.append(Operation(position, "settle", identity, keys))
+
+    def _settler(self, identity: str, key: int) -> tuple[int, int] | None:
+        """Who has settled a message, and at which position, if that is not proven."""
+        for number, publisher in self.publishers.items():
+            for operation in publisher.operations:
+                if operation.kind == "settle" and operation.subject == identity and key in operation.keys:
+                    return number, operation.position
+        return None
+
+    def on_close(self, publisher: int) -> None:
+        """The broker has closed the connection: what it had not processed by then it never has."""
+        self._closed.add(publisher)
 
     def on_define(self, publisher: int, position: int, after: Definitions) -> None:
         """A queue, exchange or binding of the publisher's own is being made or removed."""
@@ -247,6 +263,9 @@ class Model:
     def check(self, state: State) -> list[str]:
         """Everything that is wrong with what was found."""
         errors = list(self.errors)
+        for text, settler in self._settled_before:
+            if settler is None or not self._is_cut_off(*settler):
+                errors.append(text)
         for name in self.fixed:
             if name in state.queues:
                 errors += self._queue_errors(name, state.queues[name])
@@ -257,6 +276,10 @@ class Model:
             errors += self._explained(number, publisher, state)[1]
             known |= _own(number, state)
         return errors + [f"the queue {name} should not be there" for name in state.queues.keys() - known]
+
+    def _is_cut_off(self, number: int, position: int) -> bool:
+        """Whether the broker may have closed a connection before it came to this position."""
+        return number in self._closed and position > self.publishers[number].processed
 
     def _explained(self, number: int, publisher: Publisher, state: State) -> tuple[Definitions, list[str]]:
         """The definitions that explain best what was found of a publisher, and what they leave open."""

@@ -311,6 +311,9 @@ def test_fault_at_any_moment_of_a_load_loses_nothing_confirmed(operation: str, s
         whole.turn()
         assert model.counts["confirmed"] == confirmed
 
+    for actor in actors:
+        if actor.closed is not None:
+            model.on_close(actor.publisher)
     files.heal()
     again = Whole(SimulatedFiles(simulated.image()), InlineScheduler(), chance)
     drain = Drain(0, 1 << 20, chance, lambda event: None, range(1, 4))

@@ -41,8 +41,8 @@ def error(code: int) -> bytes:
 LATEST, EARLIEST = -1, -2
 NAMED = text(TOPIC)
 PLACE = number(0)
-EPOCH = number(1)
-"""The first one; Kafka begins with 0."""
+EPOCH = number(0)
+"""The first one."""
 
 
 def listing(timestamp: int, count: int) -> bytes:

@@ -337,6 +337,8 @@ class Connection(BaseConnection):
 
     def ready(self, size: int) -> None:
         """A call has an answer of so many bytes; after enough of them the client has to read first."""
+        if self.is_closed:
+            return
         self.bodies_out_bytes += size
         self._untaken_bytes += size
         self.head.untaken_bytes += size
