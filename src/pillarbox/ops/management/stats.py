@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+import msgspec
+
 from pillarbox.ops.management.fields import ABSENT, INTEGER, NUMBER, Absent, Schema, array
 from pillarbox.ops.management.request import bad_request
 
@@ -60,6 +62,13 @@ QUEUE_TOTALS: Final = _measures("messages", "messages_ready", "messages_unacknow
 BYTES: Final = _measures("recv_oct", "send_oct")
 
 
+class Sample(msgspec.Struct, gc=False):
+    """A value at some moment. A chart of everything has thousands: nothing for the garbage collector."""
+
+    sample: int
+    timestamp: int
+
+
 def details(measure: Measure, counters: Sequence[Counters], kind: str, request: Request) -> dict[str, Any]:
     """The `..._details` of something that is counted by these together."""
     sampler = request.sampler
@@ -88,9 +97,7 @@ def details(measure: Measure, counters: Sequence[Counters], kind: str, request: 
         "avg": sum(values) / len(values),
         "avg_rate": (values[0] - values[-1]) / max(1, (len(values) - 1) * incr_s),
         "rate": rate,
-        "samples": [
-            {"sample": value, "timestamp": when_ms} for value, when_ms in zip(values, times, strict=True)
-        ],
+        "samples": list(map(Sample, values, times)),
     }
 
 
