@@ -264,6 +264,8 @@ class Broker:
             raise TypeError("only a broker with a ManualClock can be moved in time")
 
         def move(server: Server) -> None:
+            # A turn that has begun is of the time before, and so would be what it ends with.
+            server.ticker.turn()
             clock.advance(duration)
             server.ticker.check_deadlines()
             server.ticker.turn()
