@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
-import os
 import sys
 import time
 
@@ -12,11 +10,10 @@ from tests.compare_kafka.brokers import kafka, pillarbox
 from tests.compare_kafka.case import Broker, Case
 from tests.compare_kafka.differences import DIFFERENCES, NOT_BUILT
 from tests.compare_kafka.suite import RECORDINGS, SCENARIOS
+from tests.transcripts import command
 from tests.transcripts.case import Line
 from tests.transcripts.registry import Scenario, chosen
-from tests.transcripts.report import RUNS_TO_TRUST, difference, expected, stable
-
-NICENESS = 5  # A comparison can wait; brokers and clients inherit this.
+from tests.transcripts.report import difference, expected
 
 
 def runnable(words: list[str]) -> list[Scenario]:
@@ -31,27 +28,17 @@ def runnable(words: list[str]) -> list[Scenario]:
 
 def record(words: list[str]) -> int:
     """Run scenarios on Kafka and write the recordings."""
-    scenarios = runnable(words)
+    demand_kafka()
     dropped = 0
     with kafka() as broker:
-        for file in sorted({each.file for each in scenarios}):
-            transcripts = RECORDINGS.load(file)[1]
-            for scenario in (each for each in scenarios if each.file == file):
-                began = time.monotonic()
-                lines = stable(scenario, lambda: Case(broker))
-                if lines is None:
-                    dropped += 1
-                else:
-                    transcripts[scenario.name] = lines
-                print(f"{scenario.id}: {(time.monotonic() - began) / RUNS_TO_TRUST:.1f} s", flush=True)
-            there = [each.name for each in SCENARIOS if each.file == file]
-            kept = {name: transcripts[name] for name in there if name in transcripts}
-            RECORDINGS.save(file, broker.name, kept)
+        for of_file in command.by_file(runnable(words)):
+            dropped += command.record_file(RECORDINGS, SCENARIOS, of_file, broker.name, lambda: Case(broker))
     return 1 if dropped else 0
 
 
 def run(words: list[str]) -> int:
     """Run scenarios on both brokers now; print what differs."""
+    demand_kafka()
     found = 0
     scenarios = runnable(words)
     with kafka() as peer, pillarbox() as ours:
@@ -94,20 +81,11 @@ def closing(count: int, found: int) -> int:
     return 1 if found else 0
 
 
-COMMANDS = {"record": record, "run": run, "replay": replay}
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.compare_kafka", description=__doc__)
-    parser.add_argument("command", choices=COMMANDS)
-    parser.add_argument("words", nargs="*", help="parts of scenarios' names (default: all)")
-    arguments = parser.parse_args()
-    if arguments.command != "replay" and (reason := kafka_peer.missing()):
-        print(reason, file=sys.stderr)
-        return 1
-    os.nice(NICENESS)
-    return COMMANDS[arguments.command](arguments.words)
+def demand_kafka() -> None:
+    """End the program where there is no Kafka to compare with."""
+    if reason := kafka_peer.missing():
+        sys.exit(reason)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command.main("tests.compare_kafka", __doc__, {"record": record, "run": run, "replay": replay}))

@@ -2,36 +2,24 @@
 
 from __future__ import annotations
 
-import argparse
-import os
 import sys
+from functools import partial
 
 from tests.compare_messaging.case import Case
 from tests.compare_messaging.differences import DIFFERENCES
 from tests.compare_messaging.peers import PEERS, pillarbox
 from tests.compare_messaging.suite import RECORDINGS, SCENARIOS
+from tests.transcripts import command
 from tests.transcripts.registry import chosen
-from tests.transcripts.report import difference, expected, stable
+from tests.transcripts.report import expected
 
 
 def record(words: list[str]) -> int:
     """Run scenarios on their peers and write the recordings."""
     dropped = 0
-    scenarios = chosen(SCENARIOS, words)
-    for file in sorted({each.file for each in scenarios}):
-        transcripts = RECORDINGS.load(file)[1]
-        of_file = [each for each in scenarios if each.file == file]
+    for of_file in command.by_file(chosen(SCENARIOS, words)):
         with PEERS[of_file[0].module.PEER]() as target:
-            for scenario in of_file:
-                lines = stable(scenario, lambda target=target: Case(target))  # type: ignore[misc]
-                dropped += lines is None
-                if lines is not None:
-                    transcripts[scenario.name] = lines
-                    print(f"{scenario.id}: {len(lines)} lines", flush=True)
-            there = [each.name for each in SCENARIOS if each.file == file]
-            RECORDINGS.save(
-                file, target.name, {name: transcripts[name] for name in there if name in transcripts}
-            )
+            dropped += command.record_file(RECORDINGS, SCENARIOS, of_file, target.name, partial(Case, target))
     return 1 if dropped else 0
 
 
@@ -39,29 +27,15 @@ def replay(words: list[str]) -> int:
     """Run scenarios on Pillarbox; print what differs from the recordings."""
     found = 0
     scenarios = chosen(SCENARIOS, words)
+    meant = partial(expected, DIFFERENCES)
     for protocol in sorted({each.module.PROTOCOL for each in scenarios}):
         with pillarbox(protocol) as target:
-            for scenario in (each for each in scenarios if protocol == each.module.PROTOCOL):
-                peer, transcripts = RECORDINGS.load(scenario.file)
-                lines = expected(DIFFERENCES, scenario.id, transcripts.get(scenario.name, []))
-                text = difference(scenario.id, peer, lines, target.name, scenario.transcript(Case(target)))
-                found += bool(text)
-                print(text or f"{scenario.id}: the same", flush=True)
+            for each in scenarios:
+                if protocol == each.module.PROTOCOL:
+                    found += command.replay(RECORDINGS, each, meant, target.name, Case(target))
     print(f"{len(scenarios)} scenarios, {found} differ")
     return 1 if found else 0
 
 
-COMMANDS = {"record": record, "replay": replay}
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.compare_messaging", description=__doc__)
-    parser.add_argument("command", choices=COMMANDS)
-    parser.add_argument("words", nargs="*", help="parts of scenarios' names (default: all)")
-    arguments = parser.parse_args()
-    os.nice(5)
-    return COMMANDS[arguments.command](arguments.words)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command.main("tests.compare_messaging", __doc__, {"record": record, "replay": replay}))

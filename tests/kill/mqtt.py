@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import random
-import select
 import socket
 import sys
 import tempfile
@@ -22,8 +21,9 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from bench.peers import HOST, Pillarbox, free_ports
+from bench.peers import HOST
 from pillarbox.protocols.mqtt.packets import Answer, Connect, Packet, Publish, Subscribe, Subscription
+from tests.kill.pair import Pair
 from tests.protocols.mqtt import peer
 
 WINDOW = 20
@@ -156,45 +156,13 @@ class Reader(Peer):
             self.say(Answer(PUBCOMP, packet_id))
 
 
-class MqttRounds:
-    """A broker that is killed over and over, and its two clients."""
+class MqttRounds(Pair[Writer, Reader]):
+    """See `Pair`."""
 
     def __init__(self, folder: Path, seed: int, qos: int = 2) -> None:
         self.qos = qos
-        self.random = random.Random(seed)
-        (self.port,) = free_ports(1)
-        self.broker = Pillarbox(
-            options=("--port", "off"), env={"PILLARBOX_MQTT_PORT": str(self.port)}, data=folder
-        )
-        self.writer, self.reader = Writer(qos), Reader(qos)
-        self.kills = 0
-        self.broker.start()
-        self._connect()
+        super().__init__(folder, "mqtt", random.Random(seed), Writer(qos), Reader(qos), ROUND_S)
         self.reader.say(Subscribe(1, [Subscription(TOPIC, qos)], {}))
-
-    def _connect(self) -> None:
-        self.reader.connect(self.port)
-        self.writer.connect(self.port)
-
-    def _pump(self, seconds: float) -> None:
-        """Let the clients do what they do."""
-        until = time.monotonic() + seconds
-        sockets = {each.socket: each for each in (self.reader, self.writer)}
-        while (left := until - time.monotonic()) > 0:
-            readable, _, _ = select.select(list(sockets), [], [], left)
-            for each in readable:
-                sockets[each].act()
-
-    def round(self) -> None:
-        """Publish until the broker is killed; start it again, and go on."""
-        until = time.monotonic() + self.random.uniform(*ROUND_S)
-        while time.monotonic() < until:
-            self.writer.publish()
-            self._pump(0.002)
-        self.broker.kill()
-        self.kills += 1
-        self.broker.start()
-        self._connect()
 
     def finish(self) -> None:
         """See everything through, and count. Raises AssertionError."""

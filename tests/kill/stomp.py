@@ -25,8 +25,9 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from bench.peers import HOST, Pillarbox, free_ports
+from bench.peers import HOST
 from pillarbox.protocols.stomp.wire import Scanner, read_head
+from tests.kill.pair import Pair
 
 WINDOW = 30
 """Sends that have no receipt yet."""
@@ -169,46 +170,14 @@ class Reader(Peer):
             self.say("ACK", {"id": headers["ack"], "receipt": str(number)})
 
 
-class StompRounds:
-    """A broker that is killed over and over, and its two clients."""
+class StompRounds(Pair[Writer, Reader]):
+    """See `Pair`."""
 
     def __init__(self, folder: Path, seed: int) -> None:
-        self.random = random.Random(seed)
-        (self.port,) = free_ports(1)
-        self.broker = Pillarbox(
-            options=("--port", "off"), env={"PILLARBOX_STOMP_PORT": str(self.port)}, data=folder
-        )
-        self.writer, self.reader = Writer(self.random), Reader(self.random)
-        self.kills = 0
-        self.broker.start()
-        self._connect()
+        chance = random.Random(seed)
+        super().__init__(folder, "stomp", chance, Writer(chance), Reader(chance), ROUND_S)
 
-    def _connect(self) -> None:
-        self.reader.connect(self.port)
-        self.writer.connect(self.port)
-
-    def _pump(self, seconds: float) -> None:
-        """Let the clients do what they do."""
-        until = time.monotonic() + seconds
-        sockets = {each.socket: each for each in (self.reader, self.writer)}
-        while (left := until - time.monotonic()) > 0:
-            readable, _, _ = select.select(list(sockets), [], [], left)
-            for each in readable:
-                sockets[each].act()
-
-    def round(self) -> None:
-        """Send until the broker is killed; start it again, and go on."""
-        until = time.monotonic() + self.random.uniform(*ROUND_S)
-        while time.monotonic() < until:
-            self.writer.publish()
-            self._pump(0.002)
-        self.broker.kill()
-        self.kills += 1
-        self._read_rest()
-        self.broker.start()
-        self._connect()
-
-    def _read_rest(self) -> None:
+    def _take_rest(self) -> None:
         """What the broker had sent before it died counts."""
         for each in (self.reader, self.writer):
             assert each.socket is not None

@@ -1,0 +1,87 @@
+"""A broker that is killed over and over, and its two clients: one sends, the other reads.
+
+What MQTT's and STOMP's rounds share. Not here: what is said, and what was promised (`mqtt`, `stomp`).
+"""
+
+from __future__ import annotations
+
+import random
+import select
+import socket
+import time
+from pathlib import Path
+from typing import Generic, Protocol, TypeVar
+
+from bench.peers import Pillarbox, free_ports
+
+
+class Reader(Protocol):
+    """A client that logs in again and again."""
+
+    socket: socket.socket | None
+
+    def connect(self, port: int) -> None: ...
+
+    def act(self) -> None:
+        """Take what has come."""
+
+
+class Writer(Reader, Protocol):
+    """One that sends as well."""
+
+    def publish(self) -> None: ...
+
+
+W = TypeVar("W", bound=Writer)
+R = TypeVar("R", bound=Reader)
+
+
+class Pair(Generic[W, R]):
+    """See the module. The two speak `protocol`; a round takes `round_s` until the kill."""
+
+    def __init__(
+        self,
+        folder: Path,
+        protocol: str,
+        chance: random.Random,
+        writer: W,
+        reader: R,
+        round_s: tuple[float, float],
+    ) -> None:
+        self.random = chance
+        self.writer, self.reader = writer, reader
+        self.kills = 0
+        self._round_s = round_s
+        (self.port,) = free_ports(1)
+        port = {f"PILLARBOX_{protocol.upper()}_PORT": str(self.port)}
+        self.broker = Pillarbox(options=("--port", "off"), env=port, data=folder)
+        self.broker.start()
+        self._connect()
+
+    def _connect(self) -> None:
+        self.reader.connect(self.port)
+        self.writer.connect(self.port)
+
+    def _pump(self, seconds: float) -> None:
+        """Let the clients do what they do."""
+        until = time.monotonic() + seconds
+        sockets = {each.socket: each for each in (self.reader, self.writer)}
+        while (left := until - time.monotonic()) > 0:
+            readable, _, _ = select.select(list(sockets), [], [], left)
+            for each in readable:
+                sockets[each].act()
+
+    def round(self) -> None:
+        """Send until the broker is killed; start it again, and go on."""
+        until = time.monotonic() + self.random.uniform(*self._round_s)
+        while time.monotonic() < until:
+            self.writer.publish()
+            self._pump(0.002)
+        self.broker.kill()
+        self.kills += 1
+        self._take_rest()
+        self.broker.start()
+        self._connect()
+
+    def _take_rest(self) -> None:
+        """Before it comes back: what the broker had sent before it died, where that counts."""
