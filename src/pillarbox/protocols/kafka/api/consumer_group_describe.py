@@ -5,10 +5,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from pillarbox.protocols.kafka.call import Call
-from pillarbox.protocols.kafka.errors import ErrorCode
+from pillarbox.protocols.kafka.errors import ErrorCode, Refused
 from pillarbox.protocols.kafka.groups.assignors import Parts
-from pillarbox.protocols.kafka.groups.consumer import ConsumerGroup, ConsumerMember, topics_by_id
+from pillarbox.protocols.kafka.groups.consumer import ConsumerGroup, ConsumerMember
+from pillarbox.protocols.kafka.groups.describing import by_topic, demand_visible
 from pillarbox.protocols.kafka.messages.consumer_group_describe import (
     Assignment,
     ConsumerGroupDescribeRequest,
@@ -17,7 +20,7 @@ from pillarbox.protocols.kafka.messages.consumer_group_describe import (
     Member,
     TopicPartitions,
 )
-from pillarbox.protocols.kafka.rights import SEE_GROUP, SEE_TOPIC, UNASKED, group_operations
+from pillarbox.protocols.kafka.rights import UNASKED, group_operations
 
 SPEAKS_CLASSIC, SPEAKS_CONSUMER = 0, 1
 
@@ -30,23 +33,12 @@ def answer(call: Call, request: ConsumerGroupDescribeRequest) -> ConsumerGroupDe
 
 
 def _describe(call: Call, name: str, *, asked: bool) -> DescribedGroup:
-    groups = call.head.groups
     if not call.head.release.consumer_groups:
         return DescribedGroup(error_code=ErrorCode.UNSUPPORTED_VERSION, group_id=name)
-    if not call.allows(SEE_GROUP, name):
-        return DescribedGroup(error_code=ErrorCode.GROUP_AUTHORIZATION_FAILED, group_id=name)
-    if not name:
-        return DescribedGroup(error_code=ErrorCode.INVALID_GROUP_ID, group_id=name)
-    group = groups.consumers(name)
-    if group is None:
-        other = groups.get(name) is not None
-        text = f"Group {name} is not a consumer group." if other else f"Group {name} not found."
-        return DescribedGroup(error_code=ErrorCode.GROUP_ID_NOT_FOUND, error_message=text, group_id=name)
-    if not all(call.allows(SEE_TOPIC, topic) for one in group.members.values() for topic in one.topics):
-        text = "The group has described topic(s) that the client is not authorized to describe."
-        return DescribedGroup(
-            error_code=ErrorCode.TOPIC_AUTHORIZATION_FAILED, error_message=text, group_id=name
-        )
+    try:
+        group = demand_visible(call, name, call.head.groups.consumers(name), "consumer", _topics)
+    except Refused as refused:
+        return DescribedGroup(error_code=refused.code, error_message=refused.text, group_id=name)
     return _described(call, group, group_operations(call, name) if asked else UNASKED)
 
 
@@ -60,6 +52,10 @@ def _described(call: Call, group: ConsumerGroup, operations: int) -> DescribedGr
         members=[_member(call, member) for member in group.members.values()],
         authorized_operations=operations,
     )
+
+
+def _topics(group: ConsumerGroup) -> Iterator[str]:
+    return (topic for member in group.members.values() for topic in member.topics)
 
 
 def _member(call: Call, member: ConsumerMember) -> Member:
@@ -79,11 +75,9 @@ def _member(call: Call, member: ConsumerMember) -> Member:
 
 
 def _assignment(call: Call, parts: Parts) -> Assignment:
-    found = ((call.head.topics.by_id(topic_id), numbers) for topic_id, numbers in topics_by_id(parts).items())
     return Assignment(
         topic_partitions=[
             TopicPartitions(topic_id=topic.id, topic_name=topic.name, partitions=numbers)
-            for topic, numbers in found
-            if topic is not None
+            for topic, numbers in by_topic(call, parts)
         ]
     )

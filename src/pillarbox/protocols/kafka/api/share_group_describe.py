@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from pillarbox.protocols.kafka.call import Call
-from pillarbox.protocols.kafka.errors import ErrorCode
-from pillarbox.protocols.kafka.groups.consumer import topics_by_id
-from pillarbox.protocols.kafka.groups.share import ShareMember
+from pillarbox.protocols.kafka.errors import Refused
+from pillarbox.protocols.kafka.groups.describing import by_topic, demand_visible
+from pillarbox.protocols.kafka.groups.share import ShareGroup, ShareMember
 from pillarbox.protocols.kafka.messages.share_group_describe import (
     Assignment,
     DescribedGroup,
@@ -17,7 +19,7 @@ from pillarbox.protocols.kafka.messages.share_group_describe import (
     ShareGroupDescribeResponse,
     TopicPartitions,
 )
-from pillarbox.protocols.kafka.rights import SEE_GROUP, SEE_TOPIC, UNASKED, group_operations
+from pillarbox.protocols.kafka.rights import UNASKED, group_operations
 
 
 def answer(call: Call, request: ShareGroupDescribeRequest) -> ShareGroupDescribeResponse:
@@ -28,21 +30,10 @@ def answer(call: Call, request: ShareGroupDescribeRequest) -> ShareGroupDescribe
 
 
 def _describe(call: Call, name: str, *, asked: bool) -> DescribedGroup:
-    groups = call.head.groups
-    if not call.allows(SEE_GROUP, name):
-        return DescribedGroup(error_code=ErrorCode.GROUP_AUTHORIZATION_FAILED, group_id=name)
-    if not name:
-        return DescribedGroup(error_code=ErrorCode.INVALID_GROUP_ID, group_id=name)
-    group = groups.shares(name)
-    if group is None:
-        other = groups.get(name) is not None
-        text = f"Group {name} is not a share group." if other else f"Group {name} not found."
-        return DescribedGroup(error_code=ErrorCode.GROUP_ID_NOT_FOUND, error_message=text, group_id=name)
-    if not all(call.allows(SEE_TOPIC, topic) for one in group.members.values() for topic in one.names):
-        text = "The group has described topic(s) that the client is not authorized to describe."
-        return DescribedGroup(
-            error_code=ErrorCode.TOPIC_AUTHORIZATION_FAILED, error_message=text, group_id=name
-        )
+    try:
+        group = demand_visible(call, name, call.head.groups.shares(name), "share", _topics)
+    except Refused as refused:
+        return DescribedGroup(error_code=refused.code, error_message=refused.text, group_id=name)
     return DescribedGroup(
         group_id=group.name,
         group_state=group.state_name,
@@ -54,9 +45,11 @@ def _describe(call: Call, name: str, *, asked: bool) -> DescribedGroup:
     )
 
 
+def _topics(group: ShareGroup) -> Iterator[str]:
+    return (topic for member in group.members.values() for topic in member.names)
+
+
 def _member(call: Call, member: ShareMember) -> Member:
-    parts = topics_by_id(member.assigned).items()
-    found = ((call.head.topics.by_id(topic_id), numbers) for topic_id, numbers in parts)
     return Member(
         member_id=member.id,
         rack_id=member.rack_id,
@@ -67,8 +60,7 @@ def _member(call: Call, member: ShareMember) -> Member:
         assignment=Assignment(
             topic_partitions=[
                 TopicPartitions(topic_id=topic.id, topic_name=topic.name, partitions=numbers)
-                for topic, numbers in found
-                if topic is not None
+                for topic, numbers in by_topic(call, member.assigned)
             ]
         ),
     )
