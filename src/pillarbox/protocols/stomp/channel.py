@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -61,6 +61,15 @@ if TYPE_CHECKING:
 
 TRANSACTIONS_MAX = 16
 """Transactions of one connection that are open at a time, as with RabbitMQ."""
+
+
+class Wanted(NamedTuple):
+    """What a subscription asks of the queues that it reads."""
+
+    prefetch: int
+    pool: Pool
+    priority: int
+    arguments: Mapping[str, object]
 
 
 class Channel:
@@ -435,18 +444,9 @@ class Channel:
         arguments: Mapping[str, object] = NO_ARGUMENTS,
     ) -> None:
         """Begin a subscription, which reads this queue. Raises BrokerError."""
-        consumer = self.session.consume(
-            queue,
-            self,
-            self.ledger,
-            tag=subscription.tag,
-            no_ack=subscription.ack == AUTO or subscription.browses,
-            exclusive=False,
-            prefetch=prefetch,
-            pool=self.pool,
-            priority=priority,
-            arguments=arguments,
-            on_end=lambda: self._all_was_shown(subscription),
+        wanted = Wanted(prefetch, self.pool, priority, arguments)
+        consumer = self._consume(
+            subscription, queue, wanted, on_end=lambda: self._all_was_shown(subscription)
         )
         connection = self.connection
         subscription.begin(
@@ -455,10 +455,33 @@ class Channel:
             connection.version,
             is_activemq=self.settings.is_activemq,
         )
-        consumer.head = subscription
         self.subscriptions[subscription.tag] = subscription
         self.consumers[subscription.tag] = consumer
         self._acknowledging += not consumer.no_ack
+
+    def _consume(
+        self,
+        subscription: Subscription,
+        queue: str,
+        wanted: Wanted,
+        on_end: Callable[[], None] | None = None,
+    ) -> Consumer:
+        """A consumer of this queue for a subscription. Raises BrokerError."""
+        consumer = self.session.consume(
+            queue,
+            self,
+            self.ledger,
+            tag=subscription.tag,
+            no_ack=subscription.ack == AUTO or subscription.browses,
+            exclusive=False,
+            prefetch=wanted.prefetch,
+            pool=wanted.pool,
+            priority=wanted.priority,
+            arguments=wanted.arguments,
+            on_end=on_end,
+        )
+        consumer.head = subscription
+        return consumer
 
     def read_all(
         self,
@@ -473,7 +496,7 @@ class Channel:
         subscription.start(connection.session_name, connection.version, is_activemq=self.settings.is_activemq)
         self.subscriptions[subscription.tag] = subscription
         self._acknowledging += subscription.ack != AUTO
-        pool = Pool(prefetch) if prefetch else Pool()
+        wanted = Wanted(prefetch, Pool(prefetch) if prefetch else Pool(), priority, arguments)
 
         def begin(queue: Queue) -> None:
             matches = subscription.matches
@@ -489,19 +512,7 @@ class Channel:
                 return
             # What the client may not read is none of its queues.
             with contextlib.suppress(BrokerError):
-                consumer = self.session.consume(
-                    queue.name,
-                    self,
-                    self.ledger,
-                    tag=subscription.tag,
-                    no_ack=subscription.ack == AUTO or subscription.browses,
-                    exclusive=False,
-                    prefetch=prefetch,
-                    pool=pool,
-                    priority=priority,
-                    arguments=arguments,
-                )
-                consumer.head = subscription
+                consumer = self._consume(subscription, queue.name, wanted)
                 self.consumers[f"{subscription.tag} {queue.name}"] = consumer
 
         def watch(queue: Queue) -> None:
