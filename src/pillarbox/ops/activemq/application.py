@@ -15,13 +15,11 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import msgspec
 
-from pillarbox.broker.outside import Caller
 from pillarbox.errors import BrokerError
 from pillarbox.ops.activemq import jolokia, messages
 from pillarbox.ops.activemq.errors import JolokiaError
 from pillarbox.ops.activemq.view import View
-from pillarbox.ops.management import access
-from pillarbox.ops.management.application import is_loopback, peer_host, read_body
+from pillarbox.ops.management.application import log_in, read_body
 from pillarbox.ops.management.deciding import Deciding
 from pillarbox.ops.management.request import Answer, HttpError, decode, not_found
 from pillarbox.ops.management.sending import Receive, Scope, Send, send_answer
@@ -76,15 +74,7 @@ class ActiveMq:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         path = unquote(scope["raw_path"].decode("ascii", "replace"))
         self._begin()
-        user = await self._deciding.do(
-            lambda: access.log_in(
-                self._core,
-                headers.get("authorization"),
-                loopback=is_loopback(scope),
-                loopback_users=self._node.loopback_users,
-                caller=Caller(peer_host(scope)),
-            )
-        )
+        user = await self._deciding.do(lambda: log_in(self._core, self._node, scope, headers))
         if _is_cross_site(headers):
             raise HttpError(403, "forbidden", "a page of another site may not do this")
         view = View(self._core, self._node, self._begin, self._pace, user)

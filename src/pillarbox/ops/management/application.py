@@ -165,13 +165,7 @@ class Api:
         self, scope: Scope, headers: Mapping[str, str], route: Route, path: Mapping[str, str]
     ) -> Principal:
         """Who asks, if they may. Raises 401, and Undecided."""
-        user = access.log_in(
-            self._core,
-            headers.get("authorization"),
-            loopback=is_loopback(scope),
-            loopback_users=self._node.loopback_users,
-            caller=Caller(peer_host(scope), path.get("vhost", "")),
-        )
+        user = log_in(self._core, self._node, scope, headers, path.get("vhost", ""))
         access.demand(self._core, user, route.right, path)
         if route.method == "GET" and "vhost" not in path:
             self._deciding.look_around(user)
@@ -198,12 +192,23 @@ def _allowed(routes: Mapping[str, Route]) -> str:
     return ", ".join((*also, *routes))
 
 
-def peer_host(scope: Scope) -> str:
+def log_in(core: Core, node: Node, scope: Scope, headers: Mapping[str, str], vhost: str = "") -> Principal:
+    """The user of a request, on its way to this virtual host if to any. Raises 401, and Undecided."""
+    return access.log_in(
+        core,
+        headers.get("authorization"),
+        loopback=_is_loopback(scope),
+        loopback_users=node.loopback_users,
+        caller=Caller(_host(scope), vhost),
+    )
+
+
+def _host(scope: Scope) -> str:
     return scope["client"][0] if scope.get("client") else ""
 
 
-def is_loopback(scope: Scope) -> bool:
-    host = peer_host(scope)
+def _is_loopback(scope: Scope) -> bool:
+    host = _host(scope)
     return not host or host.startswith("127.") or host in ("::1", "::ffff:127.0.0.1")
 
 

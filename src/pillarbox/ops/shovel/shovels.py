@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from pillarbox.broker.bearer import Bearer, scopes_of
+from pillarbox.broker.client import NODE_NAME
 from pillarbox.errors import BrokerError, Reason
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from pillarbox.ops.shovel.worker import Context, Worker
 
 COMPONENT = "shovel"
-CLUSTER_NAME = "pillarbox@localhost"
 
 ITSELF = Bearer(
     "rmq-shovel",
@@ -133,7 +133,7 @@ class Shovels:
         core = self._core
 
         def cluster_name() -> str:
-            return str(core.global_parameters.get("cluster_name", CLUSTER_NAME))
+            return str(core.global_parameters.get("cluster_name", NODE_NAME))
 
         return Context(self._network, self._who, self._now_ms, cluster_name)
 
