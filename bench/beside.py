@@ -1,13 +1,15 @@
 """Loads played on several brokers in turn, in interleaved rounds, and the page that says what was seen.
 
-What MQTT's and STOMP's benchmarks share. Not here: the loads (`mqtt_load`, `stomp_load`), who the peers are.
+What MQTT's and STOMP's benchmarks share, and in part Kafka's. Not here: the loads (`mqtt_load`,
+`stomp_load`), who the peers are.
 """
 
 from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 FIGURES = ("publish_per_s", "consume_per_s", "cpu_s_per_million", "rss_peak_mb")
 Figures = dict[str, float]
@@ -32,6 +34,28 @@ class Peer(NamedTuple):
     pid: int
 
 
+class Named(Protocol):
+    @property
+    def name(self) -> str: ...
+
+
+P = TypeVar("P", bound=Named)
+F = TypeVar("F")
+
+
+def take_turns(peers: Sequence[P], rounds: int, play: Callable[[P], F]) -> dict[str, list[F]]:
+    """Let the peers play one after the other, so many times; return what each has shown, by its name."""
+    seen: dict[str, list[F]] = {peer.name: [] for peer in peers}
+    for _ in range(rounds):
+        for peer in peers:
+            seen[peer.name].append(play(peer))
+    return seen
+
+
+def _play(measure: Callable[[Any, int, int], Figures], load: Any, peer: Peer) -> Figures:
+    return measure(load, peer.port, peer.pid)
+
+
 def compare(
     rows: Iterable[Row], running: Sequence[Peer], measure: Callable[[Any, int, int], Figures], rounds: int
 ) -> Results:
@@ -39,10 +63,7 @@ def compare(
     results: Results = {}
     for row in rows:
         able = [peer for peer in running if not row.without or not peer.name.startswith(row.without)]
-        seen: dict[str, list[Figures]] = {peer.name: [] for peer in able}
-        for _ in range(rounds):
-            for peer in able:
-                seen[peer.name].append(measure(row.load, peer.port, peer.pid))
+        seen = take_turns(able, rounds, partial(_play, measure, row.load))
         results[row.title] = {
             name: {figure: statistics.median(one[figure] for one in found) for figure in FIGURES}
             for name, found in seen.items()

@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 from confluent_kafka.admin import AdminClient
 
 from bench import machine
+from bench.beside import take_turns
 from bench.kafka_load import TIMEOUT_S, Broker, Row, bootstrap, measure, measure_latency, measure_topics
 from bench.kafka_peer import USUAL_JVM, Kafka, missing
 from bench.peers import Pillarbox
@@ -70,11 +71,7 @@ def makers() -> list[Broker]:
 
 def medians(peers: Sequence[Broker], rounds: int, act: Callable[[Broker, str], tuple[float, ...]]) -> Medians:
     """Let the peers take turns, each time with another name for a topic; the median of each figure."""
-    found: dict[str, list[tuple[float, ...]]] = {peer.name: [] for peer in peers}
-    for _ in range(rounds):
-        name = f"bench-{next(_numbers)}"
-        for peer in peers:
-            found[peer.name].append(act(peer, name))
+    found = take_turns(peers, rounds, lambda peer: act(peer, f"bench-{next(_numbers)}"))
     result = {name: tuple(map(statistics.median, zip(*turns, strict=True))) for name, turns in found.items()}
     print(", ".join(f"{name} {[round(one, 2) for one in each]}" for name, each in result.items()), flush=True)
     return result
