@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 INTERVAL_MS = 5000
 """How often: as RabbitMQ does (`collect_statistics_interval`)."""
 
-SLICE_NS = 500_000
-"""How long the sampler works at a stretch."""
+SLICE_NS = 250_000
+"""How long the sampler works at a stretch: within turns in which messages move as well."""
 
 STEP_ITEMS = 50
 
