@@ -19,10 +19,10 @@ MESSAGE_SIZE_MAX = 300_000  # Small, so that "too large" can be shown.
 
 # RabbitMQ's queues, channels and writers are processes of their own: what one causes in another shows a
 # round later at the earliest, the end of a channel with unsettled messages later still. Pillarbox answers
-# all that a tick caused by the end of that tick.
+# all that a tick caused by the end of that tick, but for what a thread reads from a log.
 QUIET_ROUNDS_RABBITMQ = 4
 QUIET_ROUNDS_PILLARBOX = 1
-REPLICATED_FACTOR = 10  # Every answer of RabbitMQ's quorum queues and streams has been to their disks before.
+REPLICATED_FACTOR = 10  # Answers of quorum queues and streams, RabbitMQ's at least, have been to disks before.
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Broker:
 
     def run(self, sequence: Sequence) -> list[Step]:
         rounds = self.quiet_rounds
-        if rounds > 1 and any(kind in str(each) for each in sequence for kind in ("'quorum'", "'stream'")):
+        if any(kind in str(each) for each in sequence for kind in ("'quorum'", "'stream'")):
             rounds *= REPLICATED_FACTOR
         runner = Runner(HOST, self.port, management_port=self.management_port, quiet_rounds=rounds)
         return without_stream_counts(sequence, runner.run(sequence))
