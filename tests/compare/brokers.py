@@ -22,7 +22,7 @@ MESSAGE_SIZE_MAX = 300_000  # Small, so that "too large" can be shown.
 # all that a tick caused by the end of that tick, but for what a thread reads from a log.
 QUIET_ROUNDS_RABBITMQ = 4
 QUIET_ROUNDS_PILLARBOX = 1
-REPLICATED_FACTOR = 10  # Answers of quorum queues and streams, RabbitMQ's at least, have been to disks before.
+REPLICATED_FACTOR = 10  # Answers of quorum queues and streams have been to a disk before, or from one.
 
 
 @dataclass(frozen=True)
