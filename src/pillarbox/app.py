@@ -23,10 +23,11 @@ from pillarbox.broker.auth import INTERNAL, OAUTH2, Permission, Principal
 from pillarbox.broker.core import Core, CoreSnapshot
 from pillarbox.broker.outside import Backend
 from pillarbox.clock import Clock, SystemClock
-from pillarbox.config import Config, backend_pair, sni_files
+from pillarbox.config import Config, sni_files
 from pillarbox.engine.base import Journal, JournalListener, Recovery, Snapshot
 from pillarbox.engine.logs import Logs
 from pillarbox.errors import StartupError
+from pillarbox.logins.options import backend_pair
 from pillarbox.net.driver import Driver
 from pillarbox.net.outgoing import Dialer
 from pillarbox.net.ticker import Ticker

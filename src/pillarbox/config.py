@@ -5,8 +5,8 @@ value is written, its limits and one paragraph of help. From it follow the TOML 
 variable, the command-line flag and `docs/configuration.md`; a new option is one new row and nothing else.
 
 Not here: what protocols beside AMQP may be told (`options` in their folders, collected in
-`protocols.options`), what an option does, how its value is written (`config_values`), where it is read from
-(`config_sources`).
+`protocols.options`) and those who decide logins (`logins.options`, `oauth.options`); what an option does, how
+its value is written (`config_values`), where it is read from (`config_sources`).
 
 Invariants: a `Config` that exists is valid, however it was made; every error is one sentence that names
 where the value stands, what is expected there and what was found. No password appears in a repr.
@@ -30,7 +30,6 @@ from pillarbox.config_values import (
     FILE,
     FLAG,
     FOLDER,
-    NAME,
     NAMES,
     OFF,
     PORT,
@@ -41,6 +40,8 @@ from pillarbox.config_values import (
     WATERMARK,
 )
 from pillarbox.endpoints import Endpoint, plain_and_tls
+from pillarbox.logins import options as logins
+from pillarbox.oauth import options as oauth
 from pillarbox.profiles import DEFAULT, PRODUCTS, PROFILES, RELEASES, release
 from pillarbox.protocols.options import TABLES, ProtocolOptions
 
@@ -72,26 +73,17 @@ TLS_PAIRS = tuple(
 
 TLS_FILES = (
     *(name for pair in TLS_PAIRS for name in pair),
-    *("tls_authorities", "oauth_tls_authorities", "auth_http_tls_authorities"),
-    "auth_ldap_tls_authorities",
+    "tls_authorities",
+    *logins.FILES,
+    *oauth.FILES,
 )
 """Options that name files of TLS."""
-
-AUTH_BACKENDS = ("internal", "oauth2", "http", "ldap", "cache")
-"""What can be asked who somebody is, and what they may do."""
-
-CACHED_BACKENDS = ("internal", "http", "ldap")
-"""What `cache` can stand before."""
 
 AUTH_MECHANISMS = ("PLAIN", "AMQPLAIN", "EXTERNAL", "ANONYMOUS")
 """How clients can log in at all."""
 
 LISTENING = "Listening"
 MANAGEMENT = "Management"
-LOGINS = "Logins"
-OAUTH = "OAuth 2"
-HTTP_LOGINS = "Logins by HTTP"
-LDAP_LOGINS = "Logins by LDAP"
 STORAGE = "Data and durability"
 USERS = "First user"
 AMQP = "AMQP 0-9-1"
@@ -99,7 +91,7 @@ LIMITS = "Limits"
 LOGGING = "Logging"
 
 SECTIONS = (
-    *(LISTENING, MANAGEMENT, STORAGE, USERS, LOGINS, OAUTH, HTTP_LOGINS, LDAP_LOGINS, AMQP),
+    *(LISTENING, MANAGEMENT, STORAGE, USERS, *logins.SECTIONS, oauth.SECTION, AMQP),
     *(table.section for table in TABLES),
     *(LIMITS, LOGGING),
 )
@@ -107,7 +99,7 @@ SECTIONS = (
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class Config(ProtocolOptions):
+class Config(ProtocolOptions, logins.LoginOptions, oauth.OAuthOptions):
     """All settings of one broker. Raises ConfigError if one is out of its range."""
 
     host: Annotated[
@@ -378,247 +370,6 @@ class Config(ProtocolOptions):
         ),
     ] = ""
 
-    auth_backends: Annotated[
-        tuple[str, ...],
-        Row(
-            LOGINS,
-            NAMES,
-            "What is asked who somebody is, one after the other until one knows, and then what they may do: "
-            "`internal`, the users that the broker keeps; `oauth2`, a token as password (any user name) or "
-            "as HTTP's Bearer; `http`, a service that `auth_http_*` names; `ldap`, a directory that "
-            "`auth_ldap_*` names; `cache`, what `auth_cache_cached_backend` names, with a memory. "
-            "`WHO:WHAT`, such as `http:internal`, asks one who somebody is and the other what they may do. "
-            '`oauth2` needs the extra `pip install "pillarbox[oauth]"`, `oauth_resource_server_id`, and '
-            "`oauth_keys` or `oauth_issuer`.",
-        ),
-    ] = ("internal",)
-    auth_cache_cached_backend: Annotated[
-        str,
-        Row(
-            LOGINS,
-            TEXT,
-            "Whose answers the backend `cache` keeps, as a word of `auth_backends`, or two: `WHO:WHAT`.",
-        ),
-    ] = "internal"
-    auth_cache_ttl_s: Annotated[
-        int, Row(LOGINS, SECONDS, "How long the backend `cache` keeps an answer.", minimum=1, maximum=86_400)
-    ] = 15
-    auth_cache_refusals: Annotated[
-        bool, Row(LOGINS, FLAG, "Whether the backend `cache` keeps refusals too.")
-    ] = False
-    auth_http_method: Annotated[
-        str,
-        Row(HTTP_LOGINS, CHOICE, "How the service is asked.", choices=("get", "post")),
-    ] = "get"
-    auth_http_user_path: Annotated[
-        str,
-        Row(
-            HTTP_LOGINS,
-            TEXT,
-            "The URL that says who somebody is. It is asked as RabbitMQ asks it, and answers `allow` with "
-            "the user's tags behind, or `deny`. Passwords travel as they are: across a network it should "
-            "begin with `https://`.",
-        ),
-    ] = "http://localhost:8000/auth/user"
-    auth_http_vhost_path: Annotated[
-        str, Row(HTTP_LOGINS, TEXT, "The URL that says who may enter a virtual host.")
-    ] = "http://localhost:8000/auth/vhost"
-    auth_http_resource_path: Annotated[
-        str, Row(HTTP_LOGINS, TEXT, "The URL that says who may configure, write or read what.")
-    ] = "http://localhost:8000/auth/resource"
-    auth_http_topic_path: Annotated[
-        str, Row(HTTP_LOGINS, TEXT, "The URL that says who may use which routing keys of a topic exchange.")
-    ] = "http://localhost:8000/auth/topic"
-    auth_http_connection_timeout_s: Annotated[
-        int,
-        Row(HTTP_LOGINS, SECONDS, "How long the service may take to accept.", minimum=1, maximum=300),
-    ] = 15
-    auth_http_request_timeout_s: Annotated[
-        int,
-        Row(
-            HTTP_LOGINS,
-            SECONDS,
-            "How long it may take to answer, once it has accepted.",
-            minimum=1,
-            maximum=300,
-        ),
-    ] = 15
-    auth_http_tls_authorities: Annotated[
-        str,
-        Row(
-            HTTP_LOGINS,
-            FILE,
-            "The authorities that are trusted when the service is asked, in PEM form. None: the system's.",
-        ),
-    ] = ""
-    auth_ldap_servers: Annotated[
-        tuple[str, ...],
-        Row(
-            LDAP_LOGINS,
-            NAMES,
-            "The hosts of the directory; the next one is asked where one does not accept connections. `ldap` "
-            'needs the extra `pip install "pillarbox[ldap]"`.',
-        ),
-    ] = ()
-    auth_ldap_port: Annotated[int, Row(LDAP_LOGINS, COUNT, "Their port.", minimum=1, maximum=PORT_MAX)] = 389
-    auth_ldap_use_ssl: Annotated[bool, Row(LDAP_LOGINS, FLAG, "TLS from the start (`ldaps`, port 636).")] = (
-        False
-    )
-    auth_ldap_use_starttls: Annotated[
-        bool, Row(LDAP_LOGINS, FLAG, "TLS by StartTLS, before anything else is said.")
-    ] = False
-    auth_ldap_tls_authorities: Annotated[
-        str,
-        Row(
-            LDAP_LOGINS,
-            FILE,
-            "The authorities that are trusted there, in PEM form. None: the system's.",
-        ),
-    ] = ""
-    auth_ldap_timeout_s: Annotated[
-        int,
-        Row(LDAP_LOGINS, SECONDS, "How long an answer of the directory may take.", minimum=1, maximum=300),
-    ] = 15
-    auth_ldap_user_dn_pattern: Annotated[
-        str,
-        Row(
-            LDAP_LOGINS,
-            TEXT,
-            "The name of a user's entry, with `${username}` in it, such as "
-            "`cn=${username},ou=people,dc=example,dc=com`; or what to look it up by.",
-        ),
-    ] = "${username}"
-    auth_ldap_user_bind_pattern: Annotated[
-        str,
-        Row(
-            LDAP_LOGINS,
-            NAME,
-            "As whom to bind with the user's password, where that is not the name of the entry, such as "
-            "`${username}@example.com`.",
-        ),
-    ] = ""
-    auth_ldap_dn_lookup_attribute: Annotated[
-        str,
-        Row(
-            LDAP_LOGINS,
-            NAME,
-            "The attribute by which the entry of a user is looked up, such as `uid` or `userPrincipalName`. "
-            "None: its name is what `auth_ldap_user_dn_pattern` says.",
-        ),
-    ] = ""
-    auth_ldap_dn_lookup_base: Annotated[
-        str, Row(LDAP_LOGINS, NAME, "Below which entry users are looked up.")
-    ] = ""
-    auth_ldap_dn_lookup_bind: Annotated[
-        str,
-        Row(
-            LDAP_LOGINS,
-            TEXT,
-            "As whom users are looked up: `as_user`, after the user's own bind; `anon`, as nobody; or the "
-            "name of an entry, whose password `auth_ldap_dn_lookup_bind_password` is.",
-        ),
-    ] = "as_user"
-    auth_ldap_dn_lookup_bind_password: Annotated[
-        str, Row(LDAP_LOGINS, NAME, "The password of that entry.", secret=True)
-    ] = ""
-    auth_ldap_other_bind: Annotated[
-        str,
-        Row(
-            LDAP_LOGINS,
-            TEXT,
-            "As whom queries look at the directory: `as_user`, `anon`, or the name of an entry, whose "
-            "password `auth_ldap_other_bind_password` is.",
-        ),
-    ] = "as_user"
-    auth_ldap_other_bind_password: Annotated[
-        str, Row(LDAP_LOGINS, NAME, "The password of that entry.", secret=True)
-    ] = ""
-    auth_ldap_group_lookup_base: Annotated[
-        str,
-        Row(
-            LDAP_LOGINS,
-            NAME,
-            "Below which entry `in_group_nested` looks for groups. None: `auth_ldap_dn_lookup_base`.",
-        ),
-    ] = ""
-    auth_ldap_vhost_access_query: Annotated[
-        str,
-        Row(
-            LDAP_LOGINS,
-            TEXT,
-            "Who may enter a virtual host: a query in the notation of RabbitMQ's `advanced.config`, such as "
-            '`{in_group, "cn=${vhost},dc=example"}`.',
-        ),
-    ] = "{constant, true}"
-    auth_ldap_resource_access_query: Annotated[
-        str, Row(LDAP_LOGINS, TEXT, "The same for who may configure, write or read what.")
-    ] = "{constant, true}"
-    auth_ldap_topic_access_query: Annotated[
-        str, Row(LDAP_LOGINS, TEXT, "The same for who may use which routing keys of a topic exchange.")
-    ] = "{constant, true}"
-    auth_ldap_tag_queries: Annotated[
-        str,
-        Row(LDAP_LOGINS, TEXT, "Who has which tag: `[{TAG, QUERY}, ...]`."),
-    ] = "[{administrator, {constant, false}}]"
-    oauth_resource_server_id: Annotated[
-        str,
-        Row(
-            OAUTH,
-            NAME,
-            "What tokens for this broker have as audience (`aud`), and what their scopes begin with.",
-        ),
-    ] = ""
-    oauth_keys: Annotated[
-        tuple[str, ...],
-        Row(
-            OAUTH,
-            NAMES,
-            "The public keys of who signs tokens: files that hold a JWK set (JSON) or one key (PEM; "
-            "`ID=FILE` gives it the key id that tokens name), or `https://` URLs of JWK sets, which are "
-            "fetched at the start, every five minutes, and half a minute after a token names an unknown key.",
-        ),
-    ] = ()
-    oauth_issuer: Annotated[
-        str,
-        Row(
-            OAUTH,
-            NAME,
-            "The URL of the issuer, which tokens must have as `iss`. Where there are no `oauth_keys`, it is "
-            "asked for them (OpenID Connect Discovery).",
-        ),
-    ] = ""
-    oauth_scope_prefix: Annotated[
-        str,
-        Row(
-            OAUTH,
-            NAME,
-            "What scopes for this broker begin with. None: `oauth_resource_server_id` and a dot.",
-        ),
-    ] = ""
-    oauth_additional_scopes_key: Annotated[
-        tuple[str, ...],
-        Row(OAUTH, NAMES, "Further claims with scopes; dots lead into objects (`realm_access.roles`)."),
-    ] = ()
-    oauth_preferred_username_claims: Annotated[
-        tuple[str, ...],
-        Row(
-            OAUTH,
-            NAMES,
-            "Claims with the name of the user, the best one first; after them `sub`, `client_id`.",
-        ),
-    ] = ()
-    oauth_verify_aud: Annotated[
-        bool, Row(OAUTH, FLAG, "Demand that a token is meant for `oauth_resource_server_id`.")
-    ] = True
-    oauth_tls_authorities: Annotated[
-        str,
-        Row(
-            OAUTH,
-            FILE,
-            "The authorities that are trusted when keys are fetched, in PEM form. None: those of the system.",
-        ),
-    ] = ""
-
     profile: Annotated[
         str,
         Row(
@@ -861,25 +612,9 @@ class Config(ProtocolOptions):
             raise ConfigError(
                 f"auth_mechanisms must be of {', '.join(AUTH_MECHANISMS)}, not {', '.join(sorted(unknown))}"
             )
-        if not self.auth_backends:
-            raise ConfigError("auth_backends must name one at least")
-        for entry in self.auth_backends:
-            _demand_backend("auth_backends", entry, AUTH_BACKENDS)
-        _demand_backend("auth_cache_cached_backend", self.auth_cache_cached_backend, CACHED_BACKENDS)
-        for field in ("user", "vhost", "resource", "topic"):
-            url = getattr(self, f"auth_http_{field}_path")
-            if not url.startswith(("http://", "https://")):
-                raise ConfigError(f'auth_http_{field}_path must be a URL, not "{url}"')
-        entries = (*self.auth_backends, self.auth_cache_cached_backend)
-        if any("ldap" in backend_pair(entry) for entry in entries) and not self.auth_ldap_servers:
-            raise ConfigError('auth_backends "ldap" needs auth_ldap_servers')
-        if self.auth_ldap_use_ssl and self.auth_ldap_use_starttls:
-            raise ConfigError("auth_ldap_use_ssl and auth_ldap_use_starttls exclude each other")
+        logins.check(self)
         if "oauth2" in self.auth_backends:
-            if not self.oauth_resource_server_id:
-                raise ConfigError('auth_backends "oauth2" needs oauth_resource_server_id')
-            if not (self.oauth_keys or self.oauth_issuer):
-                raise ConfigError('auth_backends "oauth2" needs oauth_keys or oauth_issuer')
+            oauth.check(self)
         sni_files(self.tls_sni)
         for field in ("data", "load_definitions", "log_file", *TLS_FILES):
             if path := getattr(self, field):
@@ -898,22 +633,6 @@ class Config(ProtocolOptions):
             if getattr(self, option.field) != getattr(DEFAULTS, option.field)
         )
         return f"<Config {' '.join(shown) or 'all defaults'}>"
-
-
-def backend_pair(entry: str) -> tuple[str, str]:
-    """Who is asked who somebody is, and who what they may do, from `WHO` or `WHO:WHAT`."""
-    authn, colon, authz = entry.partition(":")
-    return authn, authz if colon else authn
-
-
-def _demand_backend(field: str, entry: str, known: tuple[str, ...]) -> None:
-    pair = backend_pair(entry)
-    for name in pair:
-        if name not in known:
-            raise ConfigError(f"{field} must be of {', '.join(known)}, not {name}")
-    for whole in ("oauth2", "cache"):
-        if whole in pair and entry != whole:
-            raise ConfigError(f'{field}: "{whole}" decides both or nothing, so "{entry}" cannot be')
 
 
 def sni_files(entries: Iterable[str]) -> dict[str, tuple[str, str]]:

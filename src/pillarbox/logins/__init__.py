@@ -8,5 +8,5 @@ rabbitmq_auth_backend_ldap does (with ldap3, the extra `pillarbox[ldap]`) and re
 
 What they share: every question is answered, in the end with an error, which is no; nobody is let in because a
 backend cannot be reached. To add one: a module with such an object, a row in `backends.BACKENDS`, its name in
-`config.AUTH_BACKENDS`.
+`options.AUTH_BACKENDS`.
 """
