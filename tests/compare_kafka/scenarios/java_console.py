@@ -195,6 +195,22 @@ def quotas(case: Case) -> None:
     saw(case, "configs", "--describe", *of_both)
 
 
+@scenario("K74", "K77")
+def quotas_of_time_and_addresses(case: Case) -> None:
+    """`request_percentage`, and `connection_creation_rate` of an address and of all others."""
+    user = ("--entity-type", "users", "--entity-name", case.name("user"))
+    saw(case, "configs", "--alter", *user, "--add-config", "request_percentage=150.5")
+    saw(case, "configs", "--describe", *user)
+    saw(case, "configs", "--alter", *user, "--delete-config", "request_percentage")
+    address = ("--entity-type", "ips", "--entity-name", "192.0.2.1")
+    for entity in (address, ("--entity-type", "ips", "--entity-default")):
+        saw(case, "configs", "--alter", *entity, "--add-config", "connection_creation_rate=5000")
+        saw(case, "configs", "--describe", *entity)
+        saw(case, "configs", "--alter", *entity, "--delete-config", "connection_creation_rate")
+    saw(case, "configs", "--alter", *address, "--add-config", "connection_creation_rate=0")
+    saw(case, "configs", "--describe", *address)
+
+
 @scenario("K15", "K77")
 def get_offsets(case: Case) -> None:
     name = case.name("t")

@@ -10,7 +10,7 @@ What cannot arise on one node, or only by chance:
 - 51 CONCURRENT_TRANSACTIONS: while markers are being written, which is over when the answer could be seen.
 - 74 FENCED_LEADER_EPOCH: Kafka's first epoch is 0, and none is before it.
 - 81 GROUP_MAX_SIZE_REACHED: Kafka has no limit unless it is set (tests/protocols/kafka/test_groups.py).
-- 89 THROTTLING_QUOTA_EXCEEDED: of a rate of changes that is not limited here.
+- 89 THROTTLING_QUOTA_EXCEEDED: of a rate of changes, which nobody limits here (`raw_quotas` has others).
 - 29, 30: `confluent_acls`. 120 TRANSACTION_ABORTABLE: of transactions whose parts are verified.
 """
 

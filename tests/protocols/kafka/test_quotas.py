@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,25 +13,33 @@ import pytest
 from pillarbox import Broker
 from pillarbox.broker.core import Core
 from pillarbox.clock import ManualClock
+from pillarbox.protocols.kafka.connection import Connection
 from pillarbox.protocols.kafka.errors import ErrorCode as Code
+from pillarbox.protocols.kafka.errors import Refused
+from pillarbox.protocols.kafka.ip_quotas import IpQuotas
 from pillarbox.protocols.kafka.quotas import (
     BUCKETS_MAX,
+    CONNECTIONS,
     DEFAULT,
     FETCHED,
-    PAUSE_MS_MAX,
+    IP_LIMITS,
+    KINDS,
     PRODUCED,
-    WINDOW_S,
+    REQUESTS,
     Bucket,
     Entity,
     Quotas,
+    demand_limit,
 )
 from pillarbox.store.batch import encode_batch
 from pillarbox.testing.memory_journal import MemoryJournal
 from tests.protocols.kafka.asking import Asking, ms
-from tests.protocols.kafka.test_connection import API_VERSIONS, NOW_MS, answers, connected, request
+from tests.protocols.kafka.test_connection import API_VERSIONS, METADATA, NOW_MS, answers, connected, request
 
+BYTES = KINDS[PRODUCED]
+PAUSE_MS_MAX = BYTES.pause_ms_max
 RATE = 1000
-FULL = RATE * WINDOW_S
+FULL = RATE * BYTES.window_s
 
 
 @pytest.fixture
@@ -42,13 +52,13 @@ def core() -> Core:
 
 @pytest.mark.row("K74")
 def test_nobody_pauses_who_stays_below_the_mean() -> None:
-    bucket = Bucket(RATE, 0)
+    bucket = Bucket(RATE, 0, BYTES)
     assert [bucket.take(RATE, second * 1000) for second in range(100)] == [0] * 100
 
 
 @pytest.mark.row("K74")
 def test_what_is_taken_beyond_ten_seconds_is_paused_for_as_long_as_it_takes_to_come_in() -> None:
-    bucket = Bucket(RATE, 0)
+    bucket = Bucket(RATE, 0, BYTES)
     assert bucket.take(FULL, 0) == 0
     assert bucket.take(500, 0) == 500
     assert bucket.take(500, 500) == 500
@@ -57,7 +67,7 @@ def test_what_is_taken_beyond_ten_seconds_is_paused_for_as_long_as_it_takes_to_c
 
 @pytest.mark.row("K74")
 def test_a_long_silence_fills_a_bucket_and_no_more() -> None:
-    bucket = Bucket(RATE, 0)
+    bucket = Bucket(RATE, 0, BYTES)
     assert bucket.take(FULL, 1_000_000) == 0
     assert bucket.take(1, 1_000_000) == 1
 
@@ -111,6 +121,15 @@ def test_one_pause_has_an_end_and_the_rest_is_paid_later(core: Core) -> None:
     quotas.change(("u", None), {PRODUCED: 1})
     assert quotas.charge(PRODUCED, "u", "", 1_000_000) == PAUSE_MS_MAX
     assert quotas.charge(PRODUCED, "u", "", 1) == PAUSE_MS_MAX
+
+
+@pytest.mark.row("K74")
+@pytest.mark.parametrize("rate", [5e-324, 1e-300, 1e300])
+def test_the_smallest_and_the_largest_limits_are_kept_too(rate: float) -> None:
+    bucket = Bucket(rate, 0, BYTES)
+    assert bucket.take(rate * BYTES.window_s, 0) == 0
+    assert bucket.take(rate, 1000) == 0
+    assert bucket.take(rate * 100, 1000) == PAUSE_MS_MAX
 
 
 @pytest.mark.row("K74")
@@ -173,6 +192,10 @@ def alone() -> Iterator[Asking]:
 def entry(user: str | None = "guest", remove: bool = False, **values: float) -> dict[str, Any]:
     ops = [{"key": key, "value": value, "remove": remove} for key, value in values.items()]
     return {"entity": [{"entity_type": "user", "entity_name": user}], "ops": ops}
+
+
+def of_ip(address: str | None, remove: bool = False, **values: float) -> dict[str, Any]:
+    return {**entry(remove=remove, **values), "entity": [{"entity_type": "ip", "entity_name": address}]}
 
 
 def alter(client: Asking, *entries: dict[str, Any], version: int = 1, **more: Any) -> list[int]:
@@ -268,6 +291,8 @@ def test_limits_are_found_by_filters(alone: Asking) -> None:
         ([("planet", exact, "x")], Code.UNSUPPORTED_VERSION),
         ([("user", exact, "x"), ("user", anything, None)], Code.INVALID_REQUEST),
         ([("user", 9, "x")], Code.INVALID_REQUEST),
+        ([("", exact, "x")], Code.INVALID_REQUEST),
+        ([("user", exact, "x"), ("ip", exact, "10.0.0.1")], Code.INVALID_REQUEST),
     ):
         parts = [{"entity_type": kind, "match_type": how, "match": name} for kind, how, name in wanted]
         answer = alone.ask("DescribeClientQuotas", 1, components=parts)
@@ -279,10 +304,18 @@ def test_limits_are_found_by_filters(alone: Asking) -> None:
     "wrong",
     [
         {"entity": [], "ops": []},
-        {"entity": [{"entity_type": "ip", "entity_name": "10.0.0.1"}], "ops": []},
+        {"entity": [{"entity_type": "planet", "entity_name": "x"}], "ops": []},
+        {"entity": [{"entity_type": "ip", "entity_name": "not an address"}], "ops": []},
+        {"entity": [{"entity_type": kind, "entity_name": "10.0.0.1"} for kind in ("ip", "user")], "ops": []},
+        of_ip("10.0.0.1", producer_byte_rate=1),
+        of_ip("10.0.0.1", connection_creation_rate=1.5),
+        of_ip(None, connection_creation_rate=2**31),
+        entry(connection_creation_rate=1),
+        entry(request_percentage=0),
+        entry(request_percentage=float("inf")),
+        entry(controller_mutation_rate=float("nan")),
         {"entity": [{"entity_type": "user", "entity_name": ""}], "ops": []},
         {"entity": [{"entity_type": "user", "entity_name": name} for name in "ab"], "ops": []},
-        entry(request_percentage=50),
         entry(no_such_rate=1),
         entry(producer_byte_rate=0),
         entry(producer_byte_rate=1.5),
@@ -305,6 +338,144 @@ def test_limits_outlive_a_restart(tmp_path: Path) -> None:
         assert alter(client, entry(producer_byte_rate=9)) == [Code.NONE]
     with Broker(data=tmp_path, kafka_port=0) as running, Asking(running.kafka_bootstrap) as client:
         assert described(client) == [({"user": "guest"}, {"producer_byte_rate": 9.0})]
+
+
+# --- time of requests ----------------------------------------------------------------------------------
+
+MS = 1_000_000
+
+
+def timed(took_ms: int) -> Connection:
+    """A connection to a broker where every look at the clock finds it moved on by so much, and whose user may
+    have a tenth of a second's time a second."""
+    connection = connected()
+    times = itertools.count(0, took_ms * MS)
+    connection.head.steady_ns = lambda: next(times)
+    connection.head.quotas.change(("guest", None), {REQUESTS: 10.0})
+    return connection
+
+
+def pauses(connection: Connection, count: int) -> list[int]:
+    """How long to pause, as so many answers to Metadata say."""
+    told = []
+    for number in range(count):
+        connection.receive(request(METADATA, 3, number, struct.pack(">i", 0)))
+        told += [struct.unpack_from(">i", data)[0] for _, data in answers(connection)]
+    return told
+
+
+@pytest.mark.row("K74")
+def test_who_takes_more_than_its_share_of_the_time_pauses_for_a_second_at_most() -> None:
+    """A share of ten seconds' time can be used at once: here that is a second."""
+    connection = timed(250)
+    assert pauses(connection, 5) == [0, 0, 0, 0, 1000]
+    core = connection.head.core
+    assert pauses(connection, 1) == []
+    core.set_time(NOW_MS + 1000)
+    core.tick(NOW_MS + 1000)
+    ((_, late),) = answers(connection)
+    assert struct.unpack_from(">i", late) == (1000,)
+
+
+@pytest.mark.row("K74")
+def test_a_pause_for_time_is_as_long_as_it_takes_to_come_in() -> None:
+    connection = timed(1010)
+    assert pauses(connection, 1) == [100]
+
+
+@pytest.mark.row("K74")
+def test_time_is_not_looked_at_where_nobody_limits_it() -> None:
+    connection = connected()
+    connection.head.quotas.change(("guest", None), {PRODUCED: 10.0})
+
+    def steady_ns() -> int:
+        raise AssertionError("nobody wants to know")
+
+    connection.head.steady_ns = steady_ns
+    assert pauses(connection, 3) == [0, 0, 0]
+
+
+@pytest.mark.row("K74", "K18")
+def test_the_time_of_what_waits_is_that_of_its_work(broker: Broker) -> None:
+    """A fetch that waits for a second has not worked for one; an answer without a word for it has none."""
+    with Asking(broker.kafka_bootstrap) as client:
+        client.ask("Metadata", 12, topics=[{"name": "slow"}], allow_auto_topic_creation=True)
+        assert alter(client, entry(request_percentage=10)) == [Code.NONE]
+        part = {"fetch_offset": 0, "partition_max_bytes": 1, "current_leader_epoch": -1}
+        topic = {"topic": "slow", "partitions": [{**part, "last_fetched_epoch": -1}]}
+        limits = {"max_bytes": 1, "session_epoch": -1, "min_bytes": 1, "max_wait": 5000}
+        client.tell("Fetch", 12, replica_id=-1, topics=[topic], **limits)
+        with Asking(broker.kafka_bootstrap) as other:
+            assert other.ask("Metadata", 12, topics=()).brokers
+        broker.call(lambda server: server.clock.advance(5000))
+        assert ms(client.take(1, 12).throttle_time) == 0
+        assert alter(client, entry(request_percentage=1e-9)) == [Code.NONE]
+        broker.call(lambda server: server.clock.advance(1000))
+        answer = client.ask("DescribeQuorum", 1, topics=())
+        assert answer.error_code.value == Code.NONE
+        client.tell("Metadata", 12, topics=())
+        broker.call(lambda server: server.clock.advance(1000))
+        assert ms(client.take(3, 12).throttle_time) == 1000
+    broker.call(lambda server: server.clock.advance(1000))
+    with Asking(broker.kafka_bootstrap) as other:
+        other.tell("AlterClientQuotas", 1, entries=[entry(request_percentage=0, remove=True)])
+        broker.call(lambda server: server.clock.advance(1000))
+        assert other.take(49, 1).entries[0].error_code.value == Code.NONE
+
+
+# --- connections of an address -------------------------------------------------------------------------
+
+
+@pytest.mark.row("K74")
+def test_an_address_may_connect_as_often_as_ten_seconds_allow(core: Core) -> None:
+    quotas = IpQuotas(core)
+    quotas.change("10.0.0.1", {CONNECTIONS: 2.0})
+    quotas.change(DEFAULT, {CONNECTIONS: 1.0})
+    assert [quotas.admit("10.0.0.1") for _ in range(22)] == [0] * 20 + [500] * 2
+    for host in ("10.0.0.2", "::1"):
+        assert [quotas.admit(host) for _ in range(12)] == [0] * 10 + [1000] * 2
+    core.set_time(NOW_MS + 500)
+    assert [quotas.admit("::ffff:10.0.0.1") for _ in range(2)] == [0, 500]
+
+
+@pytest.mark.row("K74")
+def test_limits_of_addresses_outlive_a_restart_until_they_are_lifted(
+    core: Core,
+) -> None:
+    quotas = IpQuotas(core)
+    for name in ("10.0.0.1", DEFAULT, "::1"):
+        quotas.change(name, {CONNECTIONS: 3.0})
+    quotas.change("::1", {CONNECTIONS: None})
+    assert list(IpQuotas(core)) == [("10.0.0.1", {CONNECTIONS: 3.0}), (DEFAULT, {CONNECTIONS: 3.0})]
+    assert IpQuotas(core).admit("::1") == 0
+    quotas.change(DEFAULT, {CONNECTIONS: None})
+    assert [quotas.admit("::1") for _ in range(100)] == [0] * 100
+
+
+@pytest.mark.row("K74")
+def test_who_connects_too_often_is_not_acted_on_and_closed_when_there_would_be_room(limited: Broker) -> None:
+    with Asking(limited.kafka_bootstrap) as admin:
+        assert alter(admin, of_ip("127.0.0.1", connection_creation_rate=1)) == [Code.NONE]
+        for _ in range(10):
+            with Asking(limited.kafka_bootstrap) as client:
+                assert client.ask("Metadata", 12, topics=()).brokers
+        with Asking(limited.kafka_bootstrap) as client:
+            client.tell("Metadata", 12, topics=())
+            assert admin.ask("Metadata", 12, topics=()).brokers
+            limited.call(lambda server: server.clock.advance(1000))
+            assert client.is_closed
+        assert described(admin, ("ip", 2, None)) == [({"ip": "127.0.0.1"}, {"connection_creation_rate": 1.0})]
+        assert alter(admin, of_ip("127.0.0.1", connection_creation_rate=0, remove=True)) == [Code.NONE]
+        assert described(admin, ("ip", 2, None)) == []
+        with Asking(limited.kafka_bootstrap) as client:
+            assert client.ask("Metadata", 12, topics=()).brokers
+
+
+@pytest.mark.row("K74")
+def test_a_limit_of_connections_is_a_whole_number() -> None:
+    demand_limit(IP_LIMITS, CONNECTIONS, 7.0)
+    with pytest.raises(Refused, match="connection_creation_rate cannot be a fractional value"):
+        demand_limit(IP_LIMITS, CONNECTIONS, 7.5)
 
 
 # --- changes of topics ----------------------------------------------------------------------------------

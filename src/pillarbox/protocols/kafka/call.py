@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 from pillarbox.broker.outside import Undecided
 from pillarbox.protocols.kafka.codec import RequestHeader, encode_response
 from pillarbox.protocols.kafka.errors import Refused
-from pillarbox.protocols.kafka.quotas import FETCHED, PRODUCED
+from pillarbox.protocols.kafka.quotas import FETCHED, NS_PER_PERCENT, PRODUCED, REQUESTS
 from pillarbox.protocols.kafka.rights import CLUSTER_NAME, REFUSALS
-from pillarbox.protocols.kafka.versions import FETCH, PRODUCE, SHARE_FETCH
+from pillarbox.protocols.kafka.versions import FETCH, PRODUCE, SHARE_FETCH, WRITE_TXN_MARKERS
 
 if TYPE_CHECKING:
     from pillarbox.broker.auth import Principal
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 CHARGED: Final = {PRODUCE: (PRODUCED, False), FETCH: (FETCHED, True), SHARE_FETCH: (FETCHED, True)}
 """What counts against a quota: which, and whether by the size of the answer or of the request."""
+FREE: Final = frozenset((WRITE_TXN_MARKERS,))
+"""Keys whose time is limited for nobody: Kafka's are those that brokers ask each other."""
 
 
 class Call:
@@ -33,6 +35,7 @@ class Call:
 
     __slots__ = (
         "answer_size",
+        "began_ns",
         "client_id",
         "connection",
         "correlation_id",
@@ -42,6 +45,7 @@ class Call:
         "pieces",
         "size",
         "version",
+        "work_ns",
     )
 
     def __init__(self, connection: Connection, header: RequestHeader, size: int) -> None:
@@ -55,6 +59,10 @@ class Call:
         self.pieces: list[bytes] | None = None
         self.answer_size = 0
         """Bytes of the response that the connection counts as waiting."""
+        self.began_ns: int | None = None
+        """Since when it is being worked on, if that is measured (K74)."""
+        self.work_ns = 0
+        """How long it was worked on before."""
 
     def __repr__(self) -> str:
         return f"<Call key={self.key} version={self.version} id={self.correlation_id}>"
@@ -109,21 +117,41 @@ class Call:
     def reply(self, response: Any) -> None:
         """Answer; for a closed connection without effect."""
         assert self.pieces is None, f"{self!r} is answered twice"
+        if self.head.quotas.times_requests and self.began_ns is None:
+            self.work_begins()
         self.pieces = encode_response(self.key, self.version, self.correlation_id, response)
-        if self.head.quotas.limits and (pause_ms := self._pause()):
+        pause_ms = self._pause() if self.head.quotas.limits else 0
+        # Some answers have no word for it.
+        if pause_ms and pause_ms > getattr(response, "throttle_time_ms", pause_ms):
             response.throttle_time_ms = pause_ms
             self.pieces = encode_response(self.key, self.version, self.correlation_id, response)
         self.answer_size = sum(map(len, self.pieces))
         self.connection.ready(self.answer_size)
         self.connection.answered()
 
+    def work_begins(self) -> None:
+        self.began_ns = self.head.steady_ns()
+
+    def work_rests(self) -> None:
+        """It waits for something, or is over."""
+        if self.began_ns is not None:
+            self.work_ns += self.head.steady_ns() - self.began_ns
+            self.began_ns = None
+
     def _pause(self) -> int:
         """Have the client pause, if it has had more than it may (K74); return for how many milliseconds."""
-        if self.key not in CHARGED or self.connection.session is None:
+        if self.connection.session is None:
             return 0
-        what, by_answer = CHARGED[self.key]
-        size = sum(map(len, self.pieces or ())) if by_answer else self.size
-        pause_ms = self.head.quotas.charge(what, self.principal.name, self.client_id or "", size)
+        quotas = self.head.quotas
+        user, client_id = self.principal.name, self.client_id or ""
+        pause_ms = 0
+        if self.key in CHARGED:
+            what, by_answer = CHARGED[self.key]
+            size = sum(map(len, self.pieces or ())) if by_answer else self.size
+            pause_ms = quotas.charge(what, user, client_id, size)
+        if quotas.times_requests and self.key not in FREE:
+            self.work_rests()
+            pause_ms = max(pause_ms, quotas.charge(REQUESTS, user, client_id, self.work_ns / NS_PER_PERCENT))
         if pause_ms:
             self.connection.mute(pause_ms)
         return pause_ms

@@ -122,6 +122,7 @@ class Connection(BaseConnection):
         self._scanning = False
         self._muted_ms = 0
         """Up to when nothing of it is acted on."""
+        self._turned_away = False
         self._over_ms: int | None = None
         """When its login ends."""
         self._frame_bytes = 0
@@ -237,6 +238,9 @@ class Connection(BaseConnection):
     def _act(self, call: Call, request: Any) -> None:
         """Have a request answered, now or when somebody outside has said that it may be (R8)."""
         self.decides = True
+        is_timed = self.head.quotas.times_requests
+        if is_timed:
+            call.work_begins()
         try:
             if self.session is None and call.key not in BEFORE_LOGIN and not self._enter():
                 return
@@ -252,6 +256,8 @@ class Connection(BaseConnection):
             self.decides = False
         if response is not None:
             call.reply(response)
+        elif is_timed:
+            call.work_rests()
 
     def go_on_reading(self) -> None:
         self._go_on()
@@ -325,11 +331,20 @@ class Connection(BaseConnection):
 
     def mute(self, pause_ms: int) -> None:
         """Act on nothing of it for so long (K74); what is under way is answered."""
-        self._muted_ms = self.core.changes.now_ms + pause_ms
+        self._muted_ms = max(self._muted_ms, self.core.changes.now_ms + pause_ms)
         self.core.scheduler.at(self._muted_ms, self)
+
+    def turn_away(self, pause_ms: int) -> None:
+        """Act on nothing of it, and close it then: too many come from there (K74). No word of it in the log,
+        which would grow by each."""
+        self._turned_away = True
+        self.mute(pause_ms)
 
     def on_timer(self, now_ms: int) -> None:
         """A pause is over, unless another one has begun meanwhile."""
+        if self._turned_away:
+            self._end()
+            return
         self._go_on()
         self.on_output()
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pillarbox.broker.promises import Promises
+from pillarbox.clock import monotonic_ns
 from pillarbox.endpoints import Endpoint
 from pillarbox.profiles import release
 from pillarbox.protocols.kafka.acls import Acls
@@ -22,6 +23,7 @@ from pillarbox.protocols.kafka.connection import Connection
 from pillarbox.protocols.kafka.errors import ErrorCode, Refused
 from pillarbox.protocols.kafka.fetch_sessions import SLOTS, FetchSessions
 from pillarbox.protocols.kafka.groups.coordinator import Groups, GroupSettings
+from pillarbox.protocols.kafka.ip_quotas import IpQuotas
 from pillarbox.protocols.kafka.options import advertised_address, named_listeners
 from pillarbox.protocols.kafka.permissions import Permissions
 from pillarbox.protocols.kafka.quotas import Quotas
@@ -92,7 +94,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 class Head:
     """See the module."""
 
-    def __init__(self, core: Core, settings: Settings) -> None:
+    def __init__(
+        self, core: Core, settings: Settings, *, steady_ns: Callable[[], int] = monotonic_ns
+    ) -> None:
         self.core = core
         self.settings: Settings = settings
         self.release = RELEASES[settings.profile]
@@ -103,6 +107,9 @@ class Head:
         """The levels of each feature that clients can rely on: first and last, and the last counts."""
         self.cluster_id = _cluster_id(settings)
         self.quotas = Quotas(core)
+        self.ip_quotas = IpQuotas(core)
+        self.steady_ns = steady_ns
+        """Measures how long something took; what time it is only the core knows."""
         self.secret = core.random(SECRET_BYTES)
         """Of this run: unknown users are asked by it as if they were there."""
         self.promises = Promises(core)
@@ -190,6 +197,8 @@ class Head:
         connection = Connection(self, peer=peer, loopback=loopback, on_output=on_output)
         connection.advertised = advertised
         self.connections[connection] = None
+        if self.ip_quotas.limits and (pause_ms := self.ip_quotas.admit(connection.client_host)):
+            connection.turn_away(pause_ms)
         return connection
 
     def address_for(self, connection: Connection) -> tuple[str, int]:

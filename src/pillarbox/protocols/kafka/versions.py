@@ -16,6 +16,7 @@ from pillarbox.protocols.kafka.messages import APIS
 
 PRODUCE: Final = 0
 FETCH: Final = 1
+WRITE_TXN_MARKERS: Final = 27
 SHARE_FETCH: Final = 78
 CLIENT_TELEMETRY: Final = frozenset((71, 72))
 """Keys that a broker has only with a plugin that takes metrics of clients."""

@@ -1,7 +1,8 @@
 """AlterClientQuotas (49): limits of an entity set or lifted, each entity as a whole or not at all.
 
-Versions: 0-1. Behaviour: answered when it is durable. Only rates of bytes can be limited, of users and client
-ids. Source: KIP-546; Kafka's `ClientQuotaControlManager`; row K74.
+Versions: 0-1. Behaviour: answered when it is durable. An address has to be one: names, which Kafka looks up,
+are refused as if they had none. To lift what is no limit changes nothing. Source: KIP-546, KIP-612; Kafka's
+`ClientQuotaControlManager`; row K74.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from typing import Final
 
 from pillarbox.protocols.kafka.call import Call
 from pillarbox.protocols.kafka.errors import ErrorCode, Refused
+from pillarbox.protocols.kafka.ip_quotas import plain
 from pillarbox.protocols.kafka.messages.alter_client_quotas import (
     AlterClientQuotasRequest,
     AlterClientQuotasResponse,
@@ -18,11 +20,12 @@ from pillarbox.protocols.kafka.messages.alter_client_quotas import (
     ResponseEntityData,
     ResponseEntryData,
 )
-from pillarbox.protocols.kafka.quotas import DEFAULT, Entity, demand_limit
+from pillarbox.protocols.kafka.quotas import DEFAULT, IP_LIMITS, USER_LIMITS, demand_limit
 from pillarbox.protocols.kafka.rights import ALTER_CLUSTER_CONFIGS
 
 USER: Final = "user"
 CLIENT_ID: Final = "client-id"
+IP: Final = "ip"
 
 
 def answer(call: Call, request: AlterClientQuotasRequest) -> None:
@@ -37,30 +40,46 @@ def _altered(call: Call, entry: RequestEntryData, *, validate_only: bool) -> Res
     told = [ResponseEntityData(each.entity_type, each.entity_name) for each in entry.entity]
     try:
         call.demand(ALTER_CLUSTER_CONFIGS)
-        entity = _entity(entry.entity)
+        names = _names(entry.entity)
         for change in entry.ops:
-            demand_limit(change.key, 1 if change.remove else change.value)
+            if not change.remove:
+                demand_limit(IP_LIMITS if IP in names else USER_LIMITS, change.key, change.value)
     except Refused as refused:
         return ResponseEntryData(refused.code, refused.text, told)
     if not validate_only:
         changes = {change.key: None if change.remove else change.value for change in entry.ops}
-        call.head.quotas.change(entity, changes)
+        if IP in names:
+            call.head.ip_quotas.change(names[IP], changes)
+        else:
+            call.head.quotas.change((names.get(USER), names.get(CLIENT_ID)), changes)
     return ResponseEntryData(error_message=None, entity=told)
 
 
-def _entity(parts: list[RequestEntityData]) -> Entity:
-    """Raises Refused (INVALID_REQUEST) for what is none."""
+def _names(parts: list[RequestEntityData]) -> dict[str, str]:
+    """The names of an entity by type. Raises Refused (INVALID_REQUEST) for what is none."""
     names: dict[str, str] = {}
     for part in parts:
-        if part.entity_type not in (USER, CLIENT_ID):
+        if part.entity_type not in (USER, CLIENT_ID, IP):
             text = f"Unhandled client quota entity type: {part.entity_type}"
             raise Refused(ErrorCode.INVALID_REQUEST, text)
         if part.entity_type in names:
-            text = f"Invalid client quota entity, contains duplicate entity type: {part.entity_type}"
+            text = f"Invalid client quota entity, duplicate entity entry {part.entity_type}"
             raise Refused(ErrorCode.INVALID_REQUEST, text)
         if part.entity_name == "":
             raise Refused(ErrorCode.INVALID_REQUEST, f"Empty {part.entity_type} not supported")
         names[part.entity_type] = DEFAULT if part.entity_name is None else part.entity_name
     if not names:
         raise Refused(ErrorCode.INVALID_REQUEST, "Invalid empty client quota entity")
-    return names.get(USER), names.get(CLIENT_ID)
+    if IP in names:
+        _demand_address(names)
+    return names
+
+
+def _demand_address(names: dict[str, str]) -> None:
+    if len(names) > 1:
+        # The slip is Kafka's own.
+        text = "Invalid quota entity combination, IP entity shouldnot be combined with User or ClientId"
+        raise Refused(ErrorCode.INVALID_REQUEST, text)
+    name = names[IP]
+    if name != DEFAULT and not plain(name):
+        raise Refused(ErrorCode.INVALID_REQUEST, f"{name} is not a valid IP or resolvable host.")
