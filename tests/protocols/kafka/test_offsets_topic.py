@@ -10,8 +10,9 @@ import pytest
 
 from pillarbox import Broker
 from pillarbox.protocols.kafka.errors import ErrorCode as Code
-from pillarbox.protocols.kafka.groups.records import Committed
-from pillarbox.protocols.kafka.offsets_topic import BATCH_RECORDS_MAX, OFFSETS, java_hash, record
+from pillarbox.protocols.kafka.groups.records import Committed, GroupRecord, MemberRecord
+from pillarbox.protocols.kafka.internal_topics import BATCH_RECORDS_MAX, OFFSETS, java_hash
+from pillarbox.protocols.kafka.offsets_topic import GROUP_KEY, OFFSET_KEY, group_record, offset_record
 from pillarbox.store.batch import HEADER_SIZE, decode_records, encode_batch, read_header
 from tests.protocols.kafka.asking import Asking
 
@@ -50,11 +51,12 @@ def listed(client: Asking) -> dict[str, bool]:
     return {topic.name: topic.is_internal for topic in client.ask("Metadata", 12, topics=None).topics}
 
 
-def committed(client: Asking, at_least: int) -> dict[tuple[str, str, int], int | None]:
-    """What a reader of the topic knows in the end, of so many offsets at least."""
-    known: dict[tuple[str, str, int], int | None] = {}
-    offset = 0
-    while len(known) < at_least:
+def records_of(client: Asking, name: str, count: int) -> list[tuple[bytes, bytes | None]]:
+    """So many records of a topic at least, from its beginning."""
+    found: list[tuple[bytes, bytes | None]] = []
+    while len(found) < count:
+        place = {"partition": 0, "fetch_offset": len(found), "partition_max_bytes": 1 << 20}
+        epochs = {"current_leader_epoch": -1, "last_fetched_epoch": -1}
         (topic,) = client.ask(
             "Fetch",
             12,
@@ -63,27 +65,24 @@ def committed(client: Asking, at_least: int) -> dict[tuple[str, str, int], int |
             min_bytes=1,
             max_bytes=1 << 20,
             session_epoch=-1,
-            topics=[
-                {
-                    "topic": OFFSETS,
-                    "partitions": [
-                        {
-                            "partition": 0,
-                            "current_leader_epoch": -1,
-                            "last_fetched_epoch": -1,
-                            "fetch_offset": offset,
-                            "partition_max_bytes": 1 << 20,
-                        }
-                    ],
-                }
-            ],
+            topics=[{"topic": name, "partitions": [{**place, **epochs}]}],
         ).responses
         (part,) = topic.partitions
         assert part.error_code.value == Code.NONE
         for batch in batches(bytes(part.records or b"")):
-            for key, value in batch:
+            found += batch
+    return found
+
+
+def committed(client: Asking, at_least: int) -> dict[tuple[str, str, int], int | None]:
+    """What a reader of the topic knows in the end, of so many offsets at least."""
+    known: dict[tuple[str, str, int], int | None] = {}
+    count = at_least
+    while len(known) < at_least:
+        for key, value in records_of(client, OFFSETS, count):
+            if key[:2] == OFFSET_KEY:
                 known[key_of(key)] = value and unpack_from(">q", value, 2)[0]
-                offset += 1
+        count += 1
     return known
 
 
@@ -186,11 +185,72 @@ def test_many_offsets_are_batches_of_a_bounded_size() -> None:
 
 @pytest.mark.row("K38")
 def test_key_and_value_are_laid_out_as_kafka_does_it() -> None:
-    key, value = record("g", "t", 3, Committed(5, 2, "m", 1_000))
+    key, value = offset_record("g", "t", 3, Committed(5, 2, "m", 1_000))
     assert key.hex() == "0001" + "0001" + b"g".hex() + "0001" + b"t".hex() + "00000003"
     assert value is not None
     assert value.hex() == "0003" + "0000000000000005" + "00000002" + "0001" + b"m".hex() + f"{1000:016x}"
-    assert record("g", "t", 3, None) == (key, None)
+    assert offset_record("g", "t", 3, None) == (key, None)
+
+
+@pytest.mark.row("K38")
+def test_a_group_and_its_members_are_laid_out_as_kafka_does_it() -> None:
+    member = MemberRecord("m", None, "c", "/h", 7, 8, [("x", b"X"), ("r", b"AB")], b"CDE")
+    key, value = group_record("g", GroupRecord("consumer", 2, "r", "m", 1000, [member]))
+    assert key.hex() == "0002" + "0001" + b"g".hex()
+    assert value is not None
+    assert value.hex() == "".join(
+        (
+            "0003" + "0008" + b"consumer".hex() + "00000002",
+            "0001" + b"r".hex() + "0001" + b"m".hex() + f"{1000:016x}",
+            "00000001" + "0001" + b"m".hex() + "ffff" + "0001" + b"c".hex() + "0002" + b"/h".hex(),
+            "00000008" + "00000007" + "00000002" + b"AB".hex() + "00000003" + b"CDE".hex(),
+        )
+    )
+    assert group_record("g", None) == (key, None)
+
+
+@pytest.mark.row("K38")
+def test_a_group_is_in_the_topic_after_each_round_and_gone_when_it_is_deleted(tmp_path: Path) -> None:
+    """One that has no members but commits is not: Kafka does not have it either."""
+    with Broker(data=tmp_path, kafka_port=0) as broker, Asking(broker.kafka_bootstrap) as client:
+        make(client, "t")
+        commit(client, "g", "t", 5)
+        commit(client, "other", "t", 5)
+        listed(client)
+        member = joined(client, "g")
+        found = [(key, value) for key, value in records_of(client, OFFSETS, 3) if key[:2] == GROUP_KEY]
+        assert [key[4:] for key, _ in found] == [b"g"]
+        assert found[0][1] is not None
+        assert member.encode() in found[0][1]
+    with Broker(data=tmp_path, kafka_port=0) as broker, Asking(broker.kafka_bootstrap) as client:
+        listed(client)
+        again = [value for key, value in records_of(client, OFFSETS, 6)[3:] if key[:2] == GROUP_KEY]
+        assert again == [found[0][1]]
+        client.ask("LeaveGroup", 3, group_id="g", members=[{"member_id": member, "group_instance_id": None}])
+        client.ask("DeleteGroups", 2, groups_names=("g",))
+        *_, empty, _, gone = records_of(client, OFFSETS, 9)
+        assert empty[0] == gone[0] == found[0][0]
+        assert empty[1] is not None
+        assert empty[1].endswith(bytes(4))
+        assert gone[1] is None
+
+
+def joined(client: Asking, group: str) -> str:
+    """Be the one member of a group; return its id."""
+    words = {"group_id": group, "session_timeout": 10_000, "rebalance_timeout": 10_000}
+    words |= {"protocol_type": "consumer", "protocols": [{"name": "range", "metadata": b"me"}]}
+    member = client.ask("JoinGroup", 5, member_id="", group_instance_id=None, **words).member_id
+    answer = client.ask("JoinGroup", 5, member_id=member, group_instance_id=None, **words)
+    client.ask(
+        "SyncGroup",
+        3,
+        group_id=group,
+        generation_id=answer.generation_id,
+        member_id=member,
+        group_instance_id=None,
+        assignments=[{"member_id": member, "assignment": b"all"}],
+    )
+    return str(member)
 
 
 @pytest.mark.row("K38")

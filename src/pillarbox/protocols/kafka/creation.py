@@ -16,7 +16,6 @@ from pillarbox.broker.super_stream import PARTITIONS_MAX
 from pillarbox.errors import BrokerError, Reason
 from pillarbox.protocols.kafka.configs import options_of
 from pillarbox.protocols.kafka.errors import ErrorCode, Refused
-from pillarbox.protocols.kafka.offsets_topic import OFFSETS
 from pillarbox.protocols.kafka.topic_names import is_valid_name
 
 if TYPE_CHECKING:
@@ -65,8 +64,7 @@ def demand_name(head: Head, name: str) -> None:
     if name == CLUSTER_METADATA:
         text = f"Creation of internal topic {name} is prohibited."
         raise Refused(ErrorCode.INVALID_TOPIC_EXCEPTION, text)
-    if name == OFFSETS:
-        head.groups.show_offsets()
+    head.show_internal([name])
     if head.topics.get(name) is not None:
         raise Refused(ErrorCode.TOPIC_ALREADY_EXISTS, f"Topic '{name}' already exists.")
     if "." in name or "_" in name:

@@ -6,7 +6,7 @@ Made when the first Kafka client connects. Not here: bytes (`connection`), what 
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cached_property
 from hashlib import sha256
 from typing import TYPE_CHECKING
@@ -23,6 +23,7 @@ from pillarbox.protocols.kafka.connection import Connection
 from pillarbox.protocols.kafka.errors import ErrorCode, Refused
 from pillarbox.protocols.kafka.fetch_sessions import SLOTS, FetchSessions
 from pillarbox.protocols.kafka.groups.coordinator import Groups, GroupSettings
+from pillarbox.protocols.kafka.internal_topics import INTERNAL
 from pillarbox.protocols.kafka.ip_quotas import IpQuotas
 from pillarbox.protocols.kafka.options import advertised_address, named_listeners
 from pillarbox.protocols.kafka.permissions import Permissions
@@ -156,6 +157,15 @@ class Head:
     def groups(self) -> Groups:
         """All consumer groups, with what is kept of them; made when somebody first asks for one."""
         return Groups(self.core, self.topics, self.settings.groups)
+
+    def show_internal(self, names: Iterable[str] | None = None) -> None:
+        """A client looks for topics, or (None) for all: those of Kafka's own are there if there is something
+        to show (K38)."""
+        if names is not None and INTERNAL.isdisjoint(names):
+            return
+        self.groups.offsets_topic.show()
+        if "transactions" in self.__dict__:
+            self.transactions.topic.show()
 
     @cached_property
     def fetch_sessions(self) -> FetchSessions:

@@ -21,7 +21,7 @@ after the decision for it is durable.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -29,6 +29,8 @@ import msgspec
 from pillarbox.broker.definitions import key_of
 from pillarbox.protocols.kafka.committing import Committing
 from pillarbox.protocols.kafka.errors import ErrorCode
+from pillarbox.protocols.kafka.internal_topics import TRANSACTIONS, InternalTopic, Owned
+from pillarbox.protocols.kafka.transactions_topic import SETTINGS, Shown, transaction_record
 from pillarbox.store.producers import ProducerRefused
 
 if TYPE_CHECKING:
@@ -142,6 +144,26 @@ class Transaction:
             )
         )
 
+    def shown(self) -> Shown:
+        """As its record in Kafka's topic says it: while it ends, that is about who is to be marked."""
+        producer_id, epoch, following = self.producer_id, self.epoch, None
+        if self.is_ending:
+            producer_id, epoch = self.marker_id, self.marker_epoch
+            if producer_id != self.producer_id:
+                following = self.producer_id, self.epoch
+        places = self.partitions.values()
+        started_ms = 0 if self.state is State.EMPTY else self.started_ms
+        return Shown(
+            producer_id,
+            epoch,
+            self.timeout_ms,
+            self.state.value,
+            places,
+            self.used_ms,
+            started_ms,
+            following,
+        )
+
     @classmethod
     def restored(cls, name: str, kept: Kept, now_ms: int) -> Transaction:
         """What was kept of it."""
@@ -197,7 +219,10 @@ class Transactions:
         self._by_name: dict[str, Transaction] = {}
         self._due_ms: int | None = None
         """When it looks at all of them next."""
+        self.topic = InternalTopic(head.core, head.topics, TRANSACTIONS, SETTINGS, self._all_shown)
+        """What clients see of all this as records (K38)."""
         self._restore()
+        self.topic.restored()
 
     def __repr__(self) -> str:
         return f"<Transactions {len(self._by_name)}>"
@@ -288,10 +313,14 @@ class Transactions:
         if transaction.is_ending:
             return ErrorCode.CONCURRENT_TRANSACTIONS
         now_ms = transaction.used_ms = self._head.core.changes.now_ms
-        if transaction.state is not State.ONGOING:
+        is_new = transaction.state is not State.ONGOING
+        if is_new:
             self._open(transaction, now_ms)
         for topic, index, partition in places:
+            is_new |= partition not in transaction.partitions
             transaction.partitions[partition] = topic, index
+        if is_new:
+            self._note(transaction)
         if group is not None:
             transaction.groups.add(group)
         return ErrorCode.NONE
@@ -393,6 +422,7 @@ class Transactions:
 
         def committed(lost: Sequence[int]) -> None:
             transaction.state = COMPLETE[PREPARING[commit]]
+            self._note(transaction)
             self._go_on(transaction)
             error = ErrorCode.KAFKA_STORAGE_ERROR if lost else ErrorCode.NONE
             then(error, transaction.producer_id, transaction.epoch)
@@ -424,6 +454,8 @@ class Transactions:
             elif not transaction.is_ending and transaction.used_ms <= expired_ms:
                 del self._by_name[transaction.name]
                 self._head.core.keep(PREFIX + key_of(transaction.name), None)
+                if self.topic.is_there:
+                    self.topic.note(transaction.name, transaction_record(transaction.name, None))
         if self._by_name:
             self._watch(now_ms + EXPIRY_LOOK_MS)
 
@@ -432,6 +464,15 @@ class Transactions:
     def _keep(self, transaction: Transaction) -> None:
         transaction.used_ms = self._head.core.changes.now_ms
         self._head.core.keep(PREFIX + key_of(transaction.name), transaction.kept())
+        self._note(transaction)
+
+    def _note(self, transaction: Transaction) -> None:
+        if self.topic.is_there:
+            self.topic.note(transaction.name, transaction_record(transaction.name, transaction.shown()))
+
+    def _all_shown(self) -> Iterator[Owned]:
+        for transaction in self.all():
+            yield transaction.name, transaction_record(transaction.name, transaction.shown())
 
     def _restore(self) -> None:
         """Take over what was kept, and what the logs say is open."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from pillarbox.protocols.kafka.call import Call
 from pillarbox.protocols.kafka.errors import ErrorCode
+from pillarbox.protocols.kafka.internal_topics import INTERNAL
 from pillarbox.protocols.kafka.messages.describe_topic_partitions import (
     DescribeTopicPartitionsRequest,
     DescribeTopicPartitionsResponse,
@@ -21,7 +22,6 @@ from pillarbox.protocols.kafka.messages.describe_topic_partitions import (
     DescribeTopicPartitionsResponseTopic,
     ResponseCursor,
 )
-from pillarbox.protocols.kafka.offsets_topic import INTERNAL, OFFSETS
 from pillarbox.protocols.kafka.rights import SEE_TOPIC, topic_operations
 from pillarbox.protocols.kafka.topic_names import is_valid_name
 
@@ -41,8 +41,7 @@ def answer(call: Call, request: DescribeTopicPartitionsRequest) -> DescribeTopic
         return DescribeTopicPartitionsResponse(
             topics=[_faulty(name, ErrorCode.INVALID_REQUEST) for name in sorted(asked)]
         )
-    if not asked or OFFSETS in asked:
-        call.head.groups.show_offsets()
+    call.head.show_internal(asked or None)
     names = sorted(asked) if asked else [topic.name for topic in call.head.topics.all()]
     response = DescribeTopicPartitionsResponse(topics=[])
     left = max(1, min(PARTITIONS_MAX, request.response_partition_limit))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from pillarbox.protocols.kafka.call import Call
 from pillarbox.protocols.kafka.creation import create_topic, demand_name
 from pillarbox.protocols.kafka.errors import ErrorCode, Refused
+from pillarbox.protocols.kafka.internal_topics import INTERNAL
 from pillarbox.protocols.kafka.messages.metadata import (
     MetadataRequest,
     MetadataRequestTopic,
@@ -19,7 +20,6 @@ from pillarbox.protocols.kafka.messages.metadata import (
     MetadataResponsePartition,
     MetadataResponseTopic,
 )
-from pillarbox.protocols.kafka.offsets_topic import INTERNAL, OFFSETS
 from pillarbox.protocols.kafka.rights import (
     SEE_TOPIC,
     UNASKED,
@@ -40,8 +40,7 @@ NONE_ASKED_FROM = 1
 def answer(call: Call, request: MetadataRequest) -> MetadataResponse:
     head = call.head
     wanted = request.topics
-    if not wanted or any(each.name == OFFSETS for each in wanted):
-        head.groups.show_offsets()
+    head.show_internal([each.name or "" for each in wanted] if wanted else None)
     if wanted is None or (not wanted and call.version < NONE_ASKED_FROM):
         topics = [
             _described(call, topic) for topic in head.topics.all() if call.allows(SEE_TOPIC, topic.name)

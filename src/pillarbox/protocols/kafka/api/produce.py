@@ -22,6 +22,7 @@ from pillarbox.protocols.kafka.errors import (
     fenced,
     not_joined,
 )
+from pillarbox.protocols.kafka.internal_topics import INTERNAL
 from pillarbox.protocols.kafka.message_sets import as_batch, is_message_set
 from pillarbox.protocols.kafka.messages.produce import (
     BatchIndexAndErrorMessage,
@@ -32,7 +33,6 @@ from pillarbox.protocols.kafka.messages.produce import (
     TopicProduceData,
     TopicProduceResponse,
 )
-from pillarbox.protocols.kafka.offsets_topic import INTERNAL
 from pillarbox.protocols.kafka.rights import WRITE_TOPIC, WRITE_TRANSACTION
 from pillarbox.store.batch import BatchError, BatchHeader, read_header
 from pillarbox.store.codecs import open_records

@@ -62,7 +62,9 @@ from pillarbox.protocols.kafka.groups.subscription import (
     topics_of,
     version_of,
 )
-from pillarbox.protocols.kafka.offsets_topic import OffsetsTopic
+from pillarbox.protocols.kafka.internal_topics import OFFSETS as OFFSETS_TOPIC
+from pillarbox.protocols.kafka.internal_topics import InternalTopic, Owned
+from pillarbox.protocols.kafka.offsets_topic import SETTINGS, group_record, offset_record
 
 if TYPE_CHECKING:
     from pillarbox.broker.core import Core
@@ -138,11 +140,12 @@ class Groups:
         self.settings = settings or GroupSettings()
         self._groups: dict[str, Group] = {}
         self._offsets: dict[str, Offsets] = {}
-        self._offsets_topic = OffsetsTopic(core, topics)
+        self.offsets_topic = InternalTopic(core, topics, OFFSETS_TOPIC, SETTINGS, self._shown)
+        """What clients see of all this as records (K38)."""
         self.configs = GroupConfigs(core, self.settings)
         self.share_sessions = ShareSessions(self._release)
         self._restore()
-        self._offsets_topic.write(self.all_offsets())
+        self.offsets_topic.restored()
         core.scheduler.at(self.now_ms + self.settings.retention_check_ms, self)
 
     def __repr__(self) -> str:
@@ -163,7 +166,7 @@ class Groups:
         return self._new_offsets(name) if known is None else known
 
     def _new_offsets(self, name: str) -> Offsets:
-        return Offsets(name, self._core.keep, self._offsets_topic.note)
+        return Offsets(name, self._core.keep, self._note_offset)
 
     def all_offsets(self) -> Iterator[tuple[str, str, int, Committed]]:
         """Whatever any group has committed: group, topic, partition, and how far."""
@@ -171,10 +174,26 @@ class Groups:
             for topic, partition, committed in offsets:
                 yield name, topic, partition, committed
 
-    def show_offsets(self) -> None:
-        """A client looks for topics: what is committed shall be one (K38)."""
-        if self._offsets_topic.topic is None:
-            self._offsets_topic.make(self.all_offsets())
+    # --- what is shown of it as records --------------------------------------------------------------
+
+    def _shown(self) -> Iterator[Owned]:
+        for place in self.all_offsets():
+            yield place[0], offset_record(*place)
+        for group in self:
+            if isinstance(group, ClassicGroup) and group.protocol_type is not None:
+                yield group.name, group_record(group.name, group.record())
+
+    def _note_offset(self, group: str, topic: str, partition: int, committed: Committed | None) -> None:
+        if self.offsets_topic.is_there:
+            self.offsets_topic.note(group, offset_record(group, topic, partition, committed))
+
+    def _forget_classic(self, name: str) -> None:
+        """There is no classic group of this name any more."""
+        self._core.keep(group_key(name), None)
+        if self.offsets_topic.is_there:
+            self.offsets_topic.note(name, group_record(name, None))
+
+    # --- transactions --------------------------------------------------------------------------------
 
     def in_transactions(self) -> set[int]:
         """Producers whose open transactions hold offsets of any group."""
@@ -184,6 +203,8 @@ class Groups:
         """A transaction has ended, and with it what it holds for any group."""
         for offsets in self._offsets.values():
             offsets.end(producer_id, commit=commit)
+
+    # --- groups by name ------------------------------------------------------------------------------
 
     def classic(self, name: str, *, create: bool = False) -> ClassicGroup | None:
         """The classic group of this name, which may be made."""
@@ -206,7 +227,8 @@ class Groups:
         if create and isinstance(group, ClassicGroup) and can_turn_new(group):
             return self._turn_new(group)
         if create and (group is None or (isinstance(group, ClassicGroup) and group.is_idle)):
-            self._core.keep(group_key(name), None)
+            if group is not None:
+                self._forget_classic(name)
             epoch = group.generation if isinstance(group, ClassicGroup) else 0
             group = self._add(ConsumerGroup(name, self, epoch))
         return group if isinstance(group, ConsumerGroup) else None
@@ -222,7 +244,7 @@ class Groups:
     def _turn_new(self, old: ClassicGroup) -> ConsumerGroup:
         """Make a consumer group of a classic one: its members stay what they are, and have what they had."""
         group = self._add(ConsumerGroup(old.name, self, old.generation))
-        self._core.keep(group_key(old.name), None)
+        self._forget_classic(old.name)
         self.keep_consumers(group)
         for known in old.members.values():
             member = ConsumerMember(known.id, known.instance_id)
@@ -278,7 +300,9 @@ class Groups:
         group.delete()
         del self._groups[name]
         self._offsets.pop(name).forget_all()
-        for key in (group_key(name), consumers_key(name), shares_key(name)):
+        if isinstance(group, ClassicGroup):
+            self._forget_classic(name)
+        for key in (consumers_key(name), shares_key(name)):
             self._core.keep(key, None)
         return ErrorCode.NONE
 
@@ -323,7 +347,10 @@ class Groups:
         self._core.scheduler.at(due_ms, group)
 
     def keep(self, group: ClassicGroup) -> None:
-        self._core.keep(group_key(group.name), encode(group.record()))
+        record = group.record()
+        self._core.keep(group_key(group.name), encode(record))
+        if self.offsets_topic.is_there:
+            self.offsets_topic.note(group.name, group_record(group.name, record))
 
     def keep_consumers(self, group: ConsumerGroup) -> None:
         self._core.keep(consumers_key(group.name), encode(ConsumersRecord(group.epoch)))
