@@ -14,6 +14,8 @@ import pytest
 from pillarbox import Broker
 from pillarbox.clock import ManualClock
 from pillarbox.protocols.kafka.errors import ErrorCode as Code
+from pillarbox.protocols.kafka.groups.records import SHARE_PARTITIONS, SHARE_UPDATES
+from pillarbox.protocols.kafka.groups.share_partition import UPDATES_MAX
 from pillarbox.protocols.kafka.groups.share_state import Answer
 from pillarbox.store.batch import encode_batch
 from tests.protocols.kafka.asking import Asking
@@ -681,6 +683,83 @@ def test_a_crash_keeps_what_was_acknowledged(tmp_path: Path) -> None:
         shutil.copytree(tmp_path / "data", left, ignore=shutil.ignore_patterns("*lock*"))
     with Broker(str(left), kafka_port=0) as broker, Asking(broker.kafka_bootstrap) as client:
         assert Member(client, "two").got(max_wait=10_000) == LEFT
+
+
+SCATTERED = 400
+"""Records of which every other one is settled: as many stretches."""
+
+
+def scattered_group(client: Asking, more: int) -> Member:
+    """A member that has accepted every other record, and then so many of those between, one by one."""
+    make_topic(client)
+    configure(client, share_auto_offset_reset="earliest")
+    send(client, SCATTERED)
+    member = Member(client)
+    assert member.got() == [(0, SCATTERED - 1, 1)]
+    assert member.settle(*((at, at, [Answer.ACCEPT]) for at in range(1, SCATTERED, 2))) == Code.NONE
+    for number in range(more):
+        assert member.settle((4 + 4 * number, 4 + 4 * number, [Answer.ACCEPT])) == Code.NONE
+    return member
+
+
+def left_of(more: int) -> list[int]:
+    settled = {*range(1, SCATTERED, 2), *(4 + 4 * number for number in range(more))}
+    return [offset for offset in range(SCATTERED) if offset not in settled]
+
+
+def kept_of(broker: Broker) -> tuple[int, list[int]]:
+    """Bytes of the whole of the one partition, and of each change since."""
+
+    def look(server: Any) -> tuple[int, list[int]]:
+        wholes = [len(value) for _, value in server.core.kept(SHARE_PARTITIONS)]
+        return sum(wholes), [len(value) for _, value in server.core.kept(SHARE_UPDATES)]
+
+    return broker.call(look)
+
+
+def test_an_acknowledgement_writes_what_it_changes_and_now_and_then_the_whole(broker: Broker) -> None:
+    with Asking(broker.kafka_bootstrap) as client:
+        member = scattered_group(client, UPDATES_MAX)
+        whole, changes = kept_of(broker)
+        assert whole > 6 * SCATTERED / 2
+        assert len(changes) == UPDATES_MAX
+        assert max(changes) < 30
+        assert member.settle((2, 2, [Answer.ACCEPT])) == Code.NONE
+        again, changes = kept_of(broker)
+        assert again != whole
+        assert changes == []
+        client.ask("DeleteTopics", 6, topics=[{"name": TOPIC, "topic_id": None}])
+        member.beat()
+        assert kept_of(broker) == (0, [])
+
+
+@pytest.mark.parametrize("more", [0, 1, UPDATES_MAX, UPDATES_MAX + 1, UPDATES_MAX + 20])
+def test_changes_are_there_after_a_crash_and_after_a_restart_and_go_on(tmp_path: Path, more: int) -> None:
+    left = tmp_path / "left"
+    with Broker(str(tmp_path / "data"), kafka_port=0) as broker, Asking(broker.kafka_bootstrap) as client:
+        scattered_group(client, more)
+        shutil.copytree(tmp_path / "data", left, ignore=shutil.ignore_patterns("*lock*"))
+    for folder in (left, tmp_path / "data"):
+        with Broker(str(folder), kafka_port=0) as broker, Asking(broker.kafka_bootstrap) as client:
+            member = Member(client, "two")
+            found = [at for first, last, _ in member.got(max_wait=10_000) for at in range(first, last + 1)]
+            assert found == left_of(more)
+            assert member.settle((0, 0, [Answer.ACCEPT]), (398, 398, [Answer.ACCEPT])) == Code.NONE
+        with Broker(str(folder), kafka_port=0) as broker, Asking(broker.kafka_bootstrap) as client:
+            found = [at for first, last, _ in Member(client, "three").got() for at in range(first, last + 1)]
+            assert found == left_of(more)[1:-1]
+
+
+def test_a_topic_that_is_made_anew_has_nothing_of_the_changes_of_the_old_one(tmp_path: Path) -> None:
+    with Broker(str(tmp_path), kafka_port=0) as broker, Asking(broker.kafka_bootstrap) as client:
+        scattered_group(client, 3)
+        client.ask("DeleteTopics", 6, topics=[{"name": TOPIC, "topic_id": None}])
+        make_topic(client)
+        send(client, 5)
+        assert Member(client, "two").got(max_wait=10_000) == [(0, 4, 1)]
+        assert kept_of(broker)[1] == []
+    with Broker(str(tmp_path), kafka_port=0) as broker, Asking(broker.kafka_bootstrap) as client:
+        assert Member(client, "three").got(max_wait=10_000) == [(0, 4, 2)]
 
 
 def test_a_group_that_has_begun_at_the_end_goes_on_there_after_a_crash(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from pillarbox.protocols.kafka.groups.share_state import (
     AVAILABLE,
     Answer,
     Given,
+    Kept,
     NotFetched,
     NotHeld,
     Reply,
@@ -199,6 +200,26 @@ def test_restart_keeps_what_is_settled_and_counts_but_no_locks() -> None:
     assert acquire(again, "two") == [Given(0, 1, 1), Given(4, 4, 1), Given(5, 5, 2), Given(6, 9, 1)]
 
 
+def test_what_has_changed_is_told_once_and_alone() -> None:
+    """Neither what was changed before nor what a member only holds."""
+    records = state(deliveries=3)
+    records.acquire("a", 0, 100, 100, LOCK_MS)
+    records.settle("a", [Reply(first, first, Answer.ACCEPT) for first in range(1, 99, 2)], 0)
+    assert len(records.take_changes()) == 49
+    assert records.take_changes() == []
+    records.settle("a", [Reply(40, 40, Answer.RELEASE), Reply(50, 50, Answer.REJECT)], 0)
+    assert records.take_changes() == [Kept(40, 40, AVAILABLE, 1), Kept(50, 50, ARCHIVED, 0)]
+    records.acquire("b", 40, 41, 1, LOCK_MS)
+    assert records.take_changes() == []
+
+
+def test_changes_before_the_start_are_not_told() -> None:
+    records = state()
+    records.acquire("a", 0, 10, 10, LOCK_MS)
+    records.settle("a", [Reply(0, 4, Answer.ACCEPT), Reply(7, 7, Answer.ACCEPT)], 0)
+    assert (records.start, records.take_changes()) == (5, [Kept(7, 7, ACKNOWLEDGED, 0)])
+
+
 # --- the twin -----------------------------------------------------------------------------------------------
 
 
@@ -273,6 +294,9 @@ class ShareStateMachine(RuleBasedStateMachine):
         self.ours = state(deliveries=DELIVERIES, locks=LOCKS)
         self.twin = Twin()
         self.now = 0
+        self.whole: tuple[int, list[Kept]] = (0, [])
+        self.changes: list[tuple[int, list[Kept]]] = []
+        """What was kept last as a whole, and since then."""
 
     @rule(
         member=strategies.sampled_from(MEMBERS),
@@ -362,11 +386,24 @@ class ShareStateMachine(RuleBasedStateMachine):
             self.twin.entries.pop(offset, None)
         self.twin.start, self.twin.end = start, max(start, self.twin.end)
         self.twin.settle_down()
+        self.keep(whole=True)
+
+    @rule(whole=strategies.booleans())
+    def keep(self, whole: bool) -> None:
+        changes = self.ours.take_changes()
+        if whole:
+            self.whole, self.changes = (self.ours.start, self.ours.kept()), []
+        else:
+            self.changes.append((self.ours.start, changes))
 
     @rule()
     def restart(self) -> None:
-        again = state(self.ours.start, deliveries=DELIVERIES, locks=LOCKS)
-        again.restore(self.ours.kept())
+        self.keep(whole=False)
+        start, kept = self.whole
+        again = state(start, deliveries=DELIVERIES, locks=LOCKS)
+        again.restore(kept)
+        for change in self.changes:
+            again.amend(*change)
         self.ours = again
         for offset, one in list(self.twin.entries.items()):
             if one.state is ACQUIRED:

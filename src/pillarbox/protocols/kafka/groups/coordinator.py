@@ -29,6 +29,7 @@ from pillarbox.protocols.kafka.groups.records import (
     PENDING,
     SHARE_MEMBERS,
     SHARE_PARTITIONS,
+    SHARE_UPDATES,
     SHARES,
     Committed,
     ConsumersRecord,
@@ -36,6 +37,7 @@ from pillarbox.protocols.kafka.groups.records import (
     MemberRecord,
     SharePartitionRecord,
     SharesRecord,
+    ShareUpdateRecord,
     consumer_member_key,
     consumers_key,
     decode_committed,
@@ -44,12 +46,14 @@ from pillarbox.protocols.kafka.groups.records import (
     decode_group,
     decode_share_member,
     decode_share_partition,
+    decode_share_update,
     decode_shares,
     encode,
     group_key,
     parts_of,
     share_member_key,
     share_partition_key,
+    share_update_key,
     shares_key,
 )
 from pillarbox.protocols.kafka.groups.share import ShareGroup, ShareMember, ShareSettings
@@ -397,6 +401,12 @@ class Groups:
         value = None if kept is None else encode(kept)
         self._core.keep(share_partition_key(group.name, topic, number), value)
 
+    def keep_share_update(
+        self, group: ShareGroup, part: Part, number: int, kept: ShareUpdateRecord | None
+    ) -> None:
+        value = None if kept is None else encode(kept)
+        self._core.keep(share_update_key(group.name, *part, number), value)
+
     def left(self, group: ShareGroup, member_id: str) -> None:
         self.share_sessions.end((group.name, member_id))
 
@@ -465,6 +475,12 @@ class Groups:
             group = self.shares(str(owner))
             if group is not None:
                 group.restore_partition(str(topic), int(number), decode_share_partition(value))
+        for key, value in self._core.kept(SHARE_UPDATES):
+            owner, topic_id, number, update = parts_of(SHARE_UPDATES, key)
+            group = self.shares(str(owner))
+            if group is not None:
+                part = bytes.fromhex(str(topic_id)), int(number)
+                group.parts[part].amend(int(update), decode_share_update(value))
         for key, value in self._core.kept(SHARE_MEMBERS):
             group = self.shares(str(parts_of(SHARE_MEMBERS, key)[0]))
             if group is not None:

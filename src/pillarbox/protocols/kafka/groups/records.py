@@ -22,6 +22,8 @@ CONFIGS: Final = "kafka/group-config/"
 SHARES: Final = "kafka/share-group/"
 SHARE_MEMBERS: Final = "kafka/share-member/"
 SHARE_PARTITIONS: Final = "kafka/share-partition/"
+SHARE_UPDATES: Final = "kafka/share-update/"
+"""What has changed since then, in the order of their numbers."""
 
 
 class MemberRecord(msgspec.Struct, frozen=True, array_like=True):
@@ -120,6 +122,14 @@ class SharePartitionRecord(msgspec.Struct, frozen=True, array_like=True):
     """The beginning as administrators are told it: that before the last answers."""
 
 
+class ShareUpdateRecord(msgspec.Struct, frozen=True, array_like=True):
+    """What has changed in a partition of a share group."""
+
+    start: int
+    stretches: tuple[tuple[int, int, int, int], ...]
+    shown: int
+
+
 def group_key(group: str) -> str:
     return GROUPS + key_of(group)
 
@@ -156,6 +166,10 @@ def share_partition_key(group: str, topic: str, partition: int) -> str:
     return SHARE_PARTITIONS + key_of(group, topic, partition)
 
 
+def share_update_key(group: str, topic_id: bytes, partition: int, number: int) -> str:
+    return SHARE_UPDATES + key_of(group, topic_id.hex(), partition, number)
+
+
 def parts_of(prefix: str, key: str) -> list[str | int]:
     """What such a key was made of."""
     parts: list[str | int] = msgspec.json.decode(key[len(prefix) :])
@@ -171,3 +185,4 @@ decode_configs: Final = msgspec.msgpack.Decoder(dict[str, str]).decode
 decode_shares: Final = msgspec.msgpack.Decoder(SharesRecord).decode
 decode_share_member: Final = msgspec.msgpack.Decoder(ShareMemberRecord).decode
 decode_share_partition: Final = msgspec.msgpack.Decoder(SharePartitionRecord).decode
+decode_share_update: Final = msgspec.msgpack.Decoder(ShareUpdateRecord).decode

@@ -17,7 +17,12 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 from pillarbox.protocols.kafka.errors import ErrorCode
 from pillarbox.protocols.kafka.groups.assignors import NO_PARTS, Part, Parts, Wish, simple
 from pillarbox.protocols.kafka.groups.consumer import JOINS, LEAVES, Refused, Told, Topic
-from pillarbox.protocols.kafka.groups.records import Committed, ShareMemberRecord, SharePartitionRecord
+from pillarbox.protocols.kafka.groups.records import (
+    Committed,
+    ShareMemberRecord,
+    SharePartitionRecord,
+    ShareUpdateRecord,
+)
 from pillarbox.protocols.kafka.groups.share_partition import SharePartition
 
 if TYPE_CHECKING:
@@ -115,6 +120,11 @@ class SharingHost(Protocol):
         self, group: ShareGroup, topic: str, number: int, kept: SharePartitionRecord | None
     ) -> None:
         """The same for a partition."""
+
+    def keep_share_update(
+        self, group: ShareGroup, part: Part, number: int, kept: ShareUpdateRecord | None
+    ) -> None:
+        """A change of a partition, by its number."""
 
     def left(self, group: ShareGroup, member_id: str) -> None:
         """A member is gone: its session ends."""
@@ -333,6 +343,9 @@ class ShareGroup:
     def keep_partition(self, partition: SharePartition) -> None:
         self._host.keep_share_partition(self, partition.topic, partition.part[1], partition.record())
 
+    def keep_update(self, part: Part, number: int, kept: ShareUpdateRecord | None) -> None:
+        self._host.keep_share_update(self, part, number, kept)
+
     # --- administration ------------------------------------------------------------------------------
 
     def of_topic(self, name: str) -> list[SharePartition]:
@@ -344,6 +357,7 @@ class ShareGroup:
         """Forget all about a topic."""
         for one in self.of_topic(name):
             del self.parts[one.part]
+            one.forget_updates()
             self._host.keep_share_partition(self, name, one.part[1], None)
         self._topics.pop(name, None)
 
@@ -352,6 +366,7 @@ class ShareGroup:
         for one in list(self.parts.values()):
             if self._host.partition(one.part) is None:
                 del self.parts[one.part]
+                one.forget_updates()
                 again = self._host.topic(one.topic)
                 if again is None or (again.id, one.part[1]) not in self.parts:
                     self._host.keep_share_partition(self, one.topic, one.part[1], None)

@@ -2,8 +2,12 @@
 
 What becomes of each record says `share_state`; here it meets the log, the time and the journal. A group
 begins in a partition when somebody first asks it for records: at the end, at the beginning, or some time ago,
-as the group's configs say. What is settled, and delivery counts, are kept as one fact for each request that
-changes them; who holds what is not, since a restart ends all sessions.
+as the group's configs say. What is settled, and delivery counts, are kept; who holds what is not, since a
+restart ends all sessions.
+
+**What is kept** is a whole, and what has changed since: one fact for each request, of what it has changed
+alone, as long as the whole is not as small. Then comes a whole again, with which the changes are forgotten:
+that is one journal group, so a crash leaves the one or the other.
 
 Not here: members and what they are to read (`share`), requests (`api`). Source: KIP-932, "Share-partition
 persistence"; row K56. Invariant: what was told to a member as settled is kept.
@@ -15,12 +19,18 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Final, Protocol
 
 from pillarbox.engine.logs import NOT_FOUND
-from pillarbox.protocols.kafka.groups.records import SharePartitionRecord
+from pillarbox.protocols.kafka.groups.records import SharePartitionRecord, ShareUpdateRecord
 from pillarbox.protocols.kafka.groups.share_state import Given, NotHeld, Reply, ShareState
 
 if TYPE_CHECKING:
     from pillarbox.broker.partition import Partition
     from pillarbox.protocols.kafka.groups.assignors import Part
+
+UPDATES_MAX: Final = 64
+"""Changes behind a whole; Kafka has 500 (`share.coordinator.snapshot.update.records.per.snapshot`), but here
+each is in every checkpoint."""
+SMALL: Final = 8
+"""So many stretches are written as a whole: that is no more than a change with its key."""
 
 UNKNOWN: Final = -1
 """Where a group begins that has not begun; and its lag."""
@@ -45,6 +55,7 @@ class ShareHost(Protocol):
     def partition(self, part: Part) -> Partition | None: ...
     def alarm_partition(self, partition: SharePartition, due_ms: int) -> None: ...
     def keep_partition(self, partition: SharePartition) -> None: ...
+    def keep_update(self, part: Part, number: int, kept: ShareUpdateRecord | None) -> None: ...
 
 
 class SharePartition:
@@ -61,6 +72,8 @@ class SharePartition:
         self._host = host
         self._looking = False
         self._alarm_ms: int | None = None
+        self._updates = 0
+        """Changes that are kept behind the whole."""
 
     def __repr__(self) -> str:
         return f"<SharePartition {self.topic}-{self.part[1]} {self.state!r}>"
@@ -152,26 +165,26 @@ class SharePartition:
         self._look_later()
         if lasting:
             self.shown = begin
-            self._keep()
+            self._keep_changes(state)
             self._tell()  # Records have come back, or there is room for more.
         return lasting
 
     def release(self, member: str) -> None:
         """A member is gone: what it had is free for others."""
-        if self.state is not None:
-            self._freed(self.state.release(member))
+        if self.state is not None and self.state.release(member):
+            self._freed(self.state)
 
     def on_timer(self, now_ms: int) -> None:
         """Locks may be over."""
         self._alarm_ms = None
         if self.state is not None:
-            self._freed(self.state.expire(now_ms))
+            if self.state.expire(now_ms):
+                self._freed(self.state)
             self._look_later()
 
-    def _freed(self, changed: bool) -> None:
-        if changed:
-            self._keep()
-            self._tell()
+    def _freed(self, state: ShareState) -> None:
+        self._keep_changes(state)
+        self._tell()
 
     def _tell(self) -> None:
         for watcher in list(self.watchers):
@@ -214,5 +227,29 @@ class SharePartition:
             self.state = self._state(record.start)
             self.state.restore(record.stretches)
 
+    def amend(self, number: int, update: ShareUpdateRecord) -> None:
+        """Take in a change that was kept, in the order of their numbers."""
+        assert self.state is not None, "changes are of what has begun"
+        self.state.amend(update.start, update.stretches)
+        self.shown, self._updates = update.shown, number + 1
+
     def _keep(self) -> None:
+        """Keep the whole."""
+        if self.state is not None:
+            self.state.take_changes()
         self._host.keep_partition(self)
+        self.forget_updates()
+
+    def forget_updates(self) -> None:
+        for number in range(self._updates):
+            self._host.keep_update(self.part, number, None)
+        self._updates = 0
+
+    def _keep_changes(self, state: ShareState) -> None:
+        changes = state.take_changes()
+        if self._updates >= UPDATES_MAX or len(state) <= max(SMALL, 2 * len(changes)):
+            self._keep()
+            return
+        update = ShareUpdateRecord(state.start, tuple(changes), self.shown)
+        self._host.keep_update(self.part, self._updates, update)
+        self._updates += 1

@@ -5,8 +5,8 @@ acknowledged or archived, and has a delivery count. What comes from `end` on nob
 kept in stretches that are alike, so a thousand records that one member has taken cost as much as one.
 
 No log, clock, bytes or disk here: the time is passed in, which offsets exist is the caller's knowledge, and
-what has to survive is taken by `kept`. Not here: members, sessions (`share_sessions`), reading
-(`share_partition`).
+what has to survive is taken by `kept`, or what has changed of it by `take_changes`. Not here: members,
+sessions (`share_sessions`), reading (`share_partition`).
 
 Invariants: the stretches follow each other without gap or overlap from `start` to `end`; neighbours differ;
 the first is not settled, or there is none; a record is with one member at most.
@@ -140,12 +140,18 @@ class ShareState:
         """Deliveries after which records come in smaller and smaller numbers, so that one that kills its
         readers is alone in the end."""
         self._stretches: list[Stretch] = []
+        self._changed: list[tuple[int, int]] = []
+        """First and last offset of what has changed for good since `take_changes`."""
 
     def __repr__(self) -> str:
         return f"<ShareState {self.start}..{self.end} stretches={len(self._stretches)}>"
 
     def __iter__(self) -> Iterator[Stretch]:
         return iter(self._stretches)
+
+    def __len__(self) -> int:
+        """How many stretches there are."""
+        return len(self._stretches)
 
     # --- what there is -------------------------------------------------------------------------------
 
@@ -232,6 +238,7 @@ class ShareState:
         for one in self._between(first, last):
             if one.state is AVAILABLE:
                 one.become(ARCHIVED)
+                self._changed.append((one.first, one.last))
         self._tidy()
 
     def _take_in(self, end: int) -> None:
@@ -256,6 +263,7 @@ class ShareState:
                     one.until_ms = until_ms
                     continue
                 lasting = True
+                self._changed.append((one.first, one.last))
                 if answer == Answer.RELEASE:
                     self._give_back(one)
                 else:
@@ -290,6 +298,7 @@ class ShareState:
     def _free(self, found: Iterable[Stretch]) -> bool:
         stretches = list(found)
         for one in stretches:
+            self._changed.append((one.first, one.last))
             self._give_back(one)
         self._tidy()
         return bool(stretches)
@@ -332,13 +341,22 @@ class ShareState:
     def kept(self) -> list[Kept]:
         """What has to survive: what is settled beyond `start`, and delivery counts. A record that is with a
         member counts as if it had never been given to it."""
-        found = (
-            Kept(one.first, one.last, AVAILABLE, one.deliveries - 1)
-            if one.state is ACQUIRED
-            else Kept(one.first, one.last, one.state, one.deliveries)
-            for one in self._stretches
-        )
-        return [one for one in found if one.state != AVAILABLE or one.deliveries]
+        return [kept for one in self._stretches for kept in _kept(one, one.first, one.last)]
+
+    def take_changes(self) -> list[Kept]:
+        """What of `kept` has changed since this was asked last, unless `trim` or `cut` has changed
+        something. Cost: O(changes)."""
+        changed, self._changed = sorted(self._changed), []
+        found: list[Kept] = []
+        done = self.start
+        for first, last in changed:
+            first, last = max(first, done), min(last, self.end - 1)
+            if first <= last:
+                stretches = self._stretches[self._index(first) : self._index(last) + 1]
+                for one in stretches:
+                    found += _kept(one, max(first, one.first), min(last, one.last))
+                done = last + 1
+        return found
 
     def restore(self, kept: Iterable[Sequence[int]]) -> None:
         """Be as it was when `kept` said this; `start` is told beside."""
@@ -350,6 +368,16 @@ class ShareState:
             self._stretches.append(Stretch(self.end, last, RecordState(state), deliveries))
             self.end = last + 1
         self._tidy()
+
+    def amend(self, start: int, changes: Iterable[Sequence[int]]) -> None:
+        """Be as it was when `take_changes` said this, after it was as it was when that was asked before."""
+        for first, last, state, deliveries in changes:
+            if last >= self.end:
+                self._take_in(last + 1)
+            for one in self._between(max(first, self.start), last):
+                one.state, one.deliveries = RecordState(state), deliveries
+        if not self.trim(start):
+            self._tidy()
 
     # --- stretches -----------------------------------------------------------------------------------
 
@@ -389,6 +417,14 @@ class ShareState:
         self._stretches = joined
         if not joined:
             self.start = self.end
+
+
+def _kept(one: Stretch, first: int, last: int) -> list[Kept]:
+    """What has to survive of these offsets of a stretch: nothing, if they are as if nobody had had them."""
+    state, deliveries = one.state, one.deliveries
+    if state is ACQUIRED:
+        state, deliveries = AVAILABLE, deliveries - 1
+    return [Kept(first, last, state, deliveries)] if state or deliveries else []
 
 
 def _first(one: Stretch) -> int:
