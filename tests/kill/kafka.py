@@ -5,7 +5,8 @@ with them, in transactions of some records, of which it aborts every third on pu
 restart: every acknowledged record is in `in`, once, and in order; what `out` shows to readers of committed
 records is the beginning of `in`, up to the copier's offset, and nothing twice; that offset has not gone back.
 A second transactional producer has an epoch for each transaction (`second_kind`): readers see exactly what it
-was told that it has committed.
+was told that it has committed. Members of a share group (`shares`) never see again what they were told is
+settled, and in the end everything that was acknowledged to its producer has come to one of them.
 
 Everything that the clients keep in memory dies with the round, as if their processes had been killed, too.
 """
@@ -29,6 +30,7 @@ from bench.peers import HOST
 from . import second_kind
 from .rounds import LAUNCHER, Broker, Wrong
 from .second_kind import SecondKind
+from .shares import Shares
 
 SMALL = {"SMALL_SEGMENT": "20000", "SMALL_CHECKPOINT": "100000", "SMALL_RECORDS": "100"}
 PATIENCE_S = 20.0
@@ -63,6 +65,7 @@ class KafkaRounds:
         self._next = 0
         self._offset = 0
         self._second = SecondKind()
+        self._shares = Shares(self._chance.getrandbits(32))
         self._faults: list[Wrong] = []
         """What threads have found."""
 
@@ -74,12 +77,14 @@ class KafkaRounds:
             copier = self._producer(**TRANSACTION)
             self._eventually(lambda: copier.init_transactions(PATIENCE_S))
             self._second.settle(self._bootstrap)
+            self._shares.settle(self._bootstrap)
             self._look()
             stop = threading.Event()
             threads = [
                 threading.Thread(target=self._fill, args=(stop,), daemon=True),
                 threading.Thread(target=self._copy, args=(copier, stop), daemon=True),
-                threading.Thread(target=self._run_second, args=(stop,), daemon=True),
+                threading.Thread(target=self._run, args=(self._second, stop), daemon=True),
+                threading.Thread(target=self._run, args=(self._shares, stop), daemon=True),
             ]
             for thread in threads:
                 thread.start()
@@ -101,6 +106,8 @@ class KafkaRounds:
             self._eventually(lambda: self._producer(**TRANSACTION).init_transactions(PATIENCE_S))
             self._second.settle(self._bootstrap)
             self._look()
+            self._shares.finish(self._bootstrap)
+            self.counts.update(self._shares.counts)
 
     def _eventually(self, attempt: Any) -> None:
         """Try until it succeeds: what was open when the broker died has to end first."""
@@ -191,9 +198,9 @@ class KafkaRounds:
             producer.purge()
             consumer.close()
 
-    def _run_second(self, stop: threading.Event) -> None:
+    def _run(self, load: SecondKind | Shares, stop: threading.Event) -> None:
         try:
-            self._second.run(self._bootstrap, stop)
+            load.run(self._bootstrap, stop)
         except Wrong as wrong:
             self._faults.append(wrong)
 

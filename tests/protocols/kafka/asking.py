@@ -73,9 +73,11 @@ def _value(kafka_type: str, value: Any) -> Any:
 class Asking:
     """See the module. Closes with its `with` block."""
 
-    def __init__(self, bootstrap: str, *, client_id: str = "asking", context: Any = None) -> None:
+    def __init__(
+        self, bootstrap: str, *, client_id: str = "asking", context: Any = None, timeout_s: float = 10
+    ) -> None:
         host, _, port = bootstrap.rpartition(":")
-        self._socket = socket.create_connection((host.strip("[]"), int(port)), timeout=10)
+        self._socket = socket.create_connection((host.strip("[]"), int(port)), timeout=timeout_s)
         if context is not None:
             self._socket = context.wrap_socket(self._socket, server_hostname="localhost")
         self._client_id = client_id
