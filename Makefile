@@ -94,6 +94,7 @@ bench: peers
 	@$(BIN)/python -m bench.run --render
 	@$(BIN)/python -m bench.kafka_run
 	@$(BIN)/python -m bench.mqtt_run
+	@$(BIN)/python -m bench.mqtt_scale
 	@$(BIN)/python -m bench.stomp_run
 
 # FRESH random sequences besides the recorded ones, run on both brokers now.

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from bench import mqtt_load, mqtt_run, stomp_load, stomp_run
+from bench import mqtt_load, mqtt_run, mqtt_scale, stomp_load, stomp_run
 from bench.beside import Row, render
 from bench.peers import Pillarbox
 
@@ -41,6 +41,19 @@ def test_load_of_stomp_arrives_whole(row: Row, peer: Pillarbox) -> None:
     figures = stomp_load.measure(few(row).load, peer.ports["stomp"], peer.pid)
     assert figures["publish_per_s"] > 0
     assert figures["consume_per_s"] > 0
+
+
+@pytest.mark.parametrize(("what", "count"), [("retained", 1_000), ("sessions", 20)])
+@pytest.mark.parametrize("name", list(mqtt_scale.PEERS))
+def test_what_has_to_hold_of_many_holds_of_few(name: str, what: str, count: int) -> None:
+    """It raises where somebody does not get everything, also after a restart."""
+    peer_class = mqtt_scale.PEERS[name]
+    if reason := peer_class.missing():
+        pytest.skip(reason)
+    shown, figures = mqtt_scale.measured(what, peer_class, count)
+    assert figures["start, s"] > 0
+    page = mqtt_scale.page({"few": {shown: figures}}, {"cores": "2"})
+    assert f"| few | {shown} |" in page
 
 
 def test_page_shows_ratios_to_the_first_peer_and_who_cannot_do_a_row() -> None:

@@ -355,8 +355,8 @@ def test_a_snapshot_that_raises_gives_the_checkpoint_up_loudly() -> None:
     bench.idle()
 
     class Broken:
-        def definitions(self) -> dict[tuple[str, str], bytes]:
-            return {}
+        def definitions(self) -> list[tuple[str, str, bytes]]:
+            return []
 
         def queues(self) -> list[QueueState]:
             raise_it = [1 // 0]

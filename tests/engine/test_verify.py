@@ -84,8 +84,8 @@ def test_damaged_due_times_are_named() -> None:
     class Delayed:
         """A snapshot of one schedule with one key."""
 
-        def definitions(self) -> dict[tuple[str, str], bytes]:
-            return {("schedule", "1"): b""}
+        def definitions(self) -> list[tuple[str, str, bytes]]:
+            return [("schedule", "1", b"")]
 
         def queues(self) -> list[QueueState]:
             return [QueueState(1, 1, -1, [], due=[key], due_below=1)]

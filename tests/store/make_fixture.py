@@ -73,8 +73,8 @@ def main(folder: str) -> None:
     append([shared, large], [], {})
 
     class Snapshot:
-        def definitions(self) -> dict[tuple[str, str], bytes]:
-            return before
+        def definitions(self) -> list[tuple[str, str, bytes]]:
+            return [(kind, key, value) for (kind, key), value in before.items()]
 
         def queues(self) -> list[QueueState]:
             runs = [StoredRun(range(n, n + 1), singles[n].location, 6, NOW_MS + n) for n in range(3)]

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import groupby
+from itertools import chain, groupby
 from typing import Any
 
 import msgspec
@@ -118,6 +118,9 @@ class Core:
         self.sizes = MessageSizes()
         self.definitions: dict[tuple[str, str], bytes] = {}
         """Every durable definition as it is kept, in the order in which they were made."""
+        self.holders: list[Callable[[], Iterator[tuple[str, bytes]]]] = []
+        """Heads that keep much hold it themselves (see `note`). Each says all of it, with keys, as it is at
+        the moment of the call, however slowly it is taken: for a checkpoint."""
         self.alarms = Alarms()
         self.alarm: str | None = None
         """Why publishers are held up, in words; None while they are not."""
@@ -174,6 +177,19 @@ class Core:
         for (kind, key), value in self.definitions.items():
             if kind == kept.HEAD and key.startswith(prefix):
                 yield key, value
+
+    def note(self, key: str, value: bytes) -> None:
+        """Keep a head's bytes until the next checkpoint, which is told by one of the `holders`.
+
+        They are not held here; a restart finds them behind what the holder has said, if they came later.
+        """
+        self.changes.define(kept.HEAD, key, value)
+
+    def take_kept(self, prefix: str) -> Iterator[tuple[str, bytes]]:
+        """What is kept under keys that begin so, for a holder, who has it from now on."""
+        for key, value in list(self.kept(prefix)):
+            del self.definitions[kept.HEAD, key]
+            yield key, value
 
     def demand_storage(self) -> None:
         """Refuse what would have to be stored once storage has failed (INTERNAL_ERROR).
@@ -746,8 +762,15 @@ class CoreSnapshot:
     def __init__(self, core: Core) -> None:
         self._core = core
 
-    def definitions(self) -> dict[tuple[str, str], bytes]:
-        return dict(self._core.definitions)
+    def definitions(self) -> Iterator[tuple[str, str, bytes]]:
+        core = self._core
+        # Those of this moment; with a hundred thousand of them even a list of rows would take too long here.
+        definitions = dict(core.definitions)
+        held = [rows() for rows in core.holders]
+        return chain(
+            ((kind, key, value) for (kind, key), value in definitions.items()),
+            ((kept.HEAD, key, value) for rows in held for key, value in rows),
+        )
 
     def queues(self) -> Iterator[QueueState]:
         for queue in self._core.all_queues():

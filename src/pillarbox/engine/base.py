@@ -192,7 +192,9 @@ class Snapshot(Protocol):
     one queue to another was half seen.
     """
 
-    def definitions(self) -> dict[tuple[str, str], bytes]: ...
+    def definitions(self) -> Iterable[tuple[str, str, bytes]]:
+        """Kind, key and value of each, in order, as they are at the moment of the call: they may be taken
+        later and slowly. Values may be large."""
 
     def queues(self) -> Iterable[QueueState]:
         """Every queue with something to keep. A long queue may come in several pieces, one after the

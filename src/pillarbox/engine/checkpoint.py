@@ -100,9 +100,7 @@ class Checkpoint:
     def start(self, snapshot: Snapshot) -> None:
         self._segment, self._offset = self._host.rotate()
         self._backlog = _Backlog(self._files, self._folder, self._host.new_segment())
-        # Those of this moment; with a hundred thousand of them even a list of rows would take too long here.
-        definitions = snapshot.definitions().items()
-        self._definitions = ((kind, key, value) for (kind, key), value in definitions)
+        self._definitions = snapshot.definitions()
         self._drive(self._survey_steps(iter(snapshot.queues())), 1, self._surveyed)
 
     # --- driving -----------------------------------------------------------------------------------

@@ -58,7 +58,7 @@ SECTIONS = {
 SECTION_ITEMS = 500
 """Definitions, locations or queues per section: a fraction of a millisecond of work."""
 SECTION_BYTES = 64 << 10
-"""Packed runs per section, about."""
+"""Packed runs, or values of definitions, per section, about."""
 _SECTION = struct.Struct(">IIc")
 _RUN = struct.Struct(">6q")
 _LOCATION = struct.Struct(">4q")
@@ -203,7 +203,7 @@ def write_checkpoint(files: Files, folder: str, checkpoint: CheckpointFile) -> N
 def _sections(checkpoint: CheckpointFile) -> Iterator[bytes]:
     encode = msgspec.msgpack.encode
     yield _section(HEAD, encode((checkpoint.number, checkpoint.segment, checkpoint.offset)))
-    for definitions in _batches(checkpoint.definitions):
+    for definitions in _definition_batches(checkpoint.definitions):
         yield _section(DEFINITIONS, encode(definitions))
     for rows in _batches(checkpoint.locations):
         yield _section(LOCATIONS, b"".join([_LOCATION.pack(*row) for row in rows]))
@@ -226,6 +226,19 @@ def _sections(checkpoint: CheckpointFile) -> Iterator[bytes]:
 def _batches(items: Iterable[T]) -> Iterator[list[T]]:
     iterator = iter(items)
     while batch := list(islice(iterator, SECTION_ITEMS)):
+        yield batch
+
+
+def _definition_batches(items: Iterable[tuple[str, str, bytes]]) -> Iterator[list[tuple[str, str, bytes]]]:
+    batch: list[tuple[str, str, bytes]] = []
+    size = 0
+    for item in items:
+        batch.append(item)
+        size += len(item[2])
+        if len(batch) >= SECTION_ITEMS or size >= SECTION_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
         yield batch
 
 

@@ -317,9 +317,9 @@ class ModelDomain:
 
     # --- snapshot ----------------------------------------------------------------------------------
 
-    def definitions(self) -> dict[tuple[str, str], bytes]:
+    def definitions(self) -> list[tuple[str, str, bytes]]:
         self.commit()
-        return dict(self.definitions_now)
+        return [(kind, key, value) for (kind, key), value in self.definitions_now.items()]
 
     def queues_of_snapshot(self) -> Iterator[QueueState]:
         for uid in list(self.queues):
@@ -390,7 +390,7 @@ class ModelSnapshot:
     def __init__(self, domain: ModelDomain) -> None:
         self._domain = domain
 
-    def definitions(self) -> dict[tuple[str, str], bytes]:
+    def definitions(self) -> list[tuple[str, str, bytes]]:
         return self._domain.definitions()
 
     def queues(self) -> Iterator[QueueState]:

@@ -121,7 +121,8 @@ class MemoryJournal:
     def checkpoint(self, snapshot: Snapshot) -> None:
         if self._pending is None:
             self._checkpointed = len(self.groups)
-            self._pending = (len(self.groups), snapshot.definitions(), [])
+            definitions = {(kind, key): value for kind, key, value in snapshot.definitions()}
+            self._pending = (len(self.groups), definitions, [])
             self._states = iter(snapshot.queues())
 
     @property

@@ -1,8 +1,9 @@
 """Retained messages: the last one of each topic, which whoever subscribes is told first.
 
-A tree by the levels of topics, so that a filter costs as much as what it finds. Each is kept as a definition
-and so survives a restart; the tree has the very bytes of that, which are read when somebody is told. Where a
-topic is the only one below some level, the rest of it is no branch but one text: half of the memory.
+They are held as bytes, a few beside topic and payload (`topic_store`), and nowhere else: the journal is told
+of each change, under the topic's name, and a checkpoint has the blocks as they are held. After a restart
+what changed since the checkpoint goes on top of its blocks; so a message that is retained no more is told as
+an empty one.
 
 Source: MQTT 5.0, 3.3.1.3; row R141.
 """
@@ -10,23 +11,38 @@ Source: MQTT 5.0, 3.3.1.3; row R141.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from struct import Struct
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from pillarbox.broker.definitions import key_of
 from pillarbox.engine.base import NO_EXPIRATION
+from pillarbox.protocols.mqtt.primitives import Reader
+from pillarbox.protocols.mqtt.topic_store import Topics
 
 if TYPE_CHECKING:
     from pillarbox.broker.core import Core
 
-PREFIX: Final = '["mqtt","retained",'
-WORDS_MAX: Final = 10_000
-"""Different ones; further levels of topics have texts of their own."""
+PREFIX: Final = '["mqtt","retained'
+CHANGE: Final = "retained"
+"""Of keys with a topic: its message, or nothing."""
+BLOCK: Final = "retained-block"
+"""Of keys with the number of a block."""
+
+FOUND_AT_ONCE: Final = 100
+"""Messages that a filter finds in one part."""
+STEPS_AT_ONCE: Final = 500
+"""Steps on the way to them: a fraction of a millisecond."""
+
+_QOS: Final = 3
+_EXPIRING: Final = 4
+_HEAD = Struct(">BQ")
+_EXPIRATION = Struct(">Q")
 
 
 class Retained(msgspec.Struct, frozen=True, array_like=True):
-    """One message."""
+    """One message, and how a change is kept."""
 
     topic: str
     payload: bytes
@@ -41,18 +57,30 @@ class Retained(msgspec.Struct, frozen=True, array_like=True):
         return self.expiration_ms != NO_EXPIRATION and now_ms >= self.accepted_ms + self.expiration_ms
 
 
-Leaf = tuple[str | None, bytes]
-"""The rest of a topic that stands alone here, or None if it ends here, and its message as it is kept."""
+def packed(message: Retained) -> bytes:
+    """A message as it is held: flags, times, properties, which say their size, and payload."""
+    if message.expiration_ms == NO_EXPIRATION:
+        head = _HEAD.pack(message.qos, message.accepted_ms)
+    else:
+        head = _HEAD.pack(message.qos | _EXPIRING, message.accepted_ms)
+        head += _EXPIRATION.pack(message.expiration_ms)
+    return head + message.properties + message.payload
 
 
-class Node:
-    """One level of topics: the message of the one that ends here, and what is below."""
-
-    __slots__ = ("below", "value")
-
-    def __init__(self) -> None:
-        self.value: bytes | None = None
-        self.below: dict[str, Node | Leaf] = {}
+def unpacked(topic: bytes, held: bytes) -> Retained:
+    """The message of a topic."""
+    flags, accepted_ms = _HEAD.unpack_from(held)
+    at, expiration_ms = _HEAD.size, NO_EXPIRATION
+    if flags & _EXPIRING:
+        (expiration_ms,) = _EXPIRATION.unpack_from(held, at)
+        at += _EXPIRATION.size
+    if not held[at]:
+        end = at + 1
+    else:
+        reader = Reader(held, at)
+        size = reader.integer()
+        end = reader.at + size
+    return Retained(topic.decode(), held[end:], held[at:end], flags & _QOS, accepted_ms, expiration_ms)
 
 
 class RetainedMessages:
@@ -60,142 +88,83 @@ class RetainedMessages:
 
     def __init__(self, core: Core) -> None:
         self._core = core
-        self._roots: dict[str, Node] = {}
-        self._words: dict[str, str] = {}
-        """Levels, and ends of topics, that come again and again: one text for all of them."""
-        self.count = 0
-        for key, value in core.kept(PREFIX):
-            _, _, vhost, topic = msgspec.json.decode(key, type=list[str])
-            self._put(vhost, topic, value)
+        self._topics: dict[str, Topics] = {}
+        self._listings: list[set[tuple[str, bytes]]] = []
+        """For everybody who is being told, what has changed since that began."""
+        for key, value in core.take_kept(PREFIX):
+            self._restore(key, value)
+        core.holders.append(self._rows)
 
     def __repr__(self) -> str:
         return f"<RetainedMessages count={self.count}>"
 
+    @property
+    def count(self) -> int:
+        """How many there are; some may be over."""
+        return sum(topics.count for topics in self._topics.values())
+
     def put(self, vhost: str, message: Retained) -> None:
         """Retain a message in place of the last one of its topic; an empty one only takes that away."""
-        key = key_of("mqtt", "retained", vhost, message.topic)
+        key = key_of("mqtt", CHANGE, vhost, message.topic)
+        name = message.topic.encode()
+        topics = self._of(vhost)
         if message.payload:
-            value = msgspec.msgpack.encode(message)
-            self._core.keep(key, value)
-            self._put(vhost, message.topic, value)
-        else:
-            self._core.keep(key, None)
-            self._remove(vhost, message.topic)
+            topics.put(name, packed(message))
+            self._core.note(key, msgspec.msgpack.encode(message))
+        elif topics.remove(name):
+            self._core.note(key, b"")
+        for changed in self._listings:
+            changed.add((vhost, name))
 
-    def _put(self, vhost: str, topic: str, value: bytes) -> None:
-        node = self._roots.setdefault(vhost, Node())
-        rest: str | None = topic
-        while rest is not None:
-            level, rest = _cut(rest)
-            below = node.below.get(level)
-            if below is None:
-                node.below[self._word(level)] = (rest and self._word(rest), value)
-                self.count += 1
-                return
-            if isinstance(below, tuple):
-                if below[0] == rest:
-                    node.below[level] = (rest, value)
-                    return
-                below = node.below[level] = _opened(below)
-            node = below
-        self.count += node.value is None
-        node.value = value
+    def matching(self, vhost: str, pattern: str) -> Iterator[list[Retained]]:
+        """All whose topics a filter takes now, in parts of a fraction of a millisecond; some may be empty.
 
-    def _word(self, text: str) -> str:
-        words = self._words
-        return words.setdefault(text, text) if len(words) < WORDS_MAX else words.get(text, text)
-
-    def _remove(self, vhost: str, topic: str) -> None:
-        node = self._roots.get(vhost)
-        rest: str | None = topic
-        way: list[tuple[Node, str]] = []
-        while rest is not None:
-            if node is None:
-                return
-            level, rest = _cut(rest)
-            way.append((node, level))
-            below = node.below.get(level)
-            if isinstance(below, tuple):
-                if below[0] != rest:
-                    return
-                node = None
-                break
-            node = below
-            if node is None:
-                return
-        if node is not None:
-            if node.value is None:
-                return
-            node.value = None
-        self.count -= 1
-        for above, level in reversed(way):
-            if node is not None and (node.value is not None or node.below):
-                break
-            del above.below[level]
-            node = above
-
-    def matching(self, vhost: str, pattern: str) -> Iterator[bytes]:
-        """All whose topics a filter takes, as they are kept: `read` them. Some may be over."""
-        root = self._roots.get(vhost)
-        if root is None:
+        What changes meanwhile is left out: it was published to whoever has subscribed.
+        """
+        topics = self._topics.get(vhost)
+        if topics is None:
             return
-        wanted = pattern.split("/")
-        stack: list[tuple[Node | Leaf, int]] = [(root, 0)]
-        while stack:
-            node, depth = stack.pop()
-            if isinstance(node, tuple):
-                if _takes(wanted[depth:], node[0]):
-                    yield node[1]
-                continue
-            if depth == len(wanted) or wanted[depth] == "#":
-                if node.value is not None:
-                    yield node.value
-                if depth == len(wanted):
-                    continue
-            want = wanted[depth]
-            if want not in ("+", "#"):
-                below = node.below.get(want)
-                if below is not None:
-                    stack.append((below, depth + 1))
-                continue
-            following = depth + (want == "+")
-            # What begins with a $ is not for wildcards.
-            stack += [
-                (below, following)
-                for level, below in node.below.items()
-                if node is not root or not level.startswith("$")
-            ]
+        changed: set[tuple[str, bytes]] = set()
+        self._listings.append(changed)
+        part: list[Retained] = []
+        try:
+            for steps, found in enumerate(topics.matching(pattern), 1):
+                if found is not None and (not changed or (vhost, found[0]) not in changed):
+                    message = unpacked(*found)
+                    if not message.is_over(self._core.changes.now_ms):
+                        part.append(message)
+                if len(part) >= FOUND_AT_ONCE or steps % STEPS_AT_ONCE == 0:
+                    yield part
+                    # Of those that were found before the others were told, none has changed since.
+                    part = []
+            yield part
+        finally:
+            self._listings = [one for one in self._listings if one is not changed]
 
+    def _of(self, vhost: str) -> Topics:
+        topics = self._topics.get(vhost)
+        if topics is None:
+            topics = self._topics[vhost] = Topics()
+        return topics
 
-def read(value: bytes) -> Retained:
-    """A message as it is kept."""
-    return msgspec.msgpack.decode(value, type=Retained)
+    # --- what is kept ------------------------------------------------------------------------------
 
+    def _rows(self) -> Iterator[tuple[str, bytes]]:
+        """All blocks of this moment."""
+        lent = {vhost: topics.lend()[1] for vhost, topics in self._topics.items()}
+        return (
+            (key_of("mqtt", BLOCK, vhost, number), block)
+            for vhost, blocks in lent.items()
+            for number, block in enumerate(blocks)
+        )
 
-def _cut(topic: str) -> tuple[str, str | None]:
-    """The first level of a topic, and the rest, if there is any: it may be the empty text."""
-    level, more, rest = topic.partition("/")
-    return level, rest if more else None
-
-
-def _opened(leaf: Leaf) -> Node:
-    """A node in place of a leaf, for another topic that comes to stand beside it."""
-    node = Node()
-    rest, value = leaf
-    if rest is None:
-        node.value = value
-    else:
-        level, more = _cut(rest)
-        node.below[level] = (more, value)
-    return node
-
-
-def _takes(wanted: list[str], rest: str | None) -> bool:
-    """Does what is left of a filter take what is left of a topic?"""
-    levels = [] if rest is None else rest.split("/")
-    if wanted and wanted[-1] == "#":
-        wanted = wanted[:-1]
-        levels = levels[: len(wanted)]
-    return len(wanted) == len(levels) and all(
-        want in ("+", level) for want, level in zip(wanted, levels, strict=True)
-    )
+    def _restore(self, key: str, value: bytes) -> None:
+        _, what, vhost, which = msgspec.json.decode(key, type=tuple[str, str, str, str | int])
+        topics = self._of(vhost)
+        if what == BLOCK:
+            topics.append(value)
+        elif value:
+            message = msgspec.msgpack.decode(value, type=Retained)
+            topics.put(message.topic.encode(), packed(message))
+        else:
+            topics.remove(str(which).encode())

@@ -6,12 +6,15 @@ Source: MQTT 5.0, 3.8 to 3.11, 4.8.2; rows R141, R90, R93.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final, TypeVar
+from itertools import groupby
+from operator import attrgetter
+from typing import TYPE_CHECKING, TypeVar
 
 from pillarbox.broker.outside import Undecided
+from pillarbox.broker.run import body_bytes_of, message_bytes_of
 from pillarbox.engine.base import NO_EXPIRATION, Address, Message
 from pillarbox.errors import BrokerError
-from pillarbox.protocols.mqtt import packets, retained, stored, topics
+from pillarbox.protocols.mqtt import packets, stored, topics
 from pillarbox.protocols.mqtt.errors import reason_of
 from pillarbox.protocols.mqtt.inbound import EXCHANGE
 from pillarbox.protocols.mqtt.packets import Subscribe, Subscription, Unsubscribe
@@ -24,12 +27,10 @@ if TYPE_CHECKING:
     from pillarbox.broker.queue import Queue
     from pillarbox.protocols.mqtt.connection import Connection
     from pillarbox.protocols.mqtt.head import Head
+    from pillarbox.protocols.mqtt.retained import Retained
 
 ALWAYS, WHEN_NEW, NEVER = range(3)
 """Retain handling (3.8.3.1): when a subscriber is told what was retained."""
-
-RETAINED_AT_ONCE: Final = 100
-"""Retained messages that are handed over in one part."""
 
 Item = TypeVar("Item")
 
@@ -152,24 +153,33 @@ def _tell_retained(connection: Connection, pattern: str) -> None:
 
 def _retained_parts(head: Head, vhost: str, queue: Queue, pattern: str) -> Parts:
     core = head.core
-    # What is there now: the tree may change between two parts.
-    found = list(head.retained.matching(vhost, pattern))
-    for count, value in enumerate(found, 1):
-        if count % RETAINED_AT_ONCE == 0:
-            yield
+    for part in head.retained.matching(vhost, pattern):
         if queue.deleted or core.failure is not None:
             return
-        one = retained.read(value)
-        if one.is_over(core.changes.now_ms):
-            continue
-        address = Address(stored.ORIGIN, EXCHANGE, topics.routing_key(one.topic))
-        properties = stored.pack(one.qos, one.properties, retained=True)
-        message = Message(address, properties, one.payload, one.accepted_ms, one.expiration_ms, one.qos > 0)
-        core.publish(
-            (queue,),
-            [message],
-            len(one.payload),
-            persistent=one.qos > 0,
-            expiring=one.expiration_ms != NO_EXPIRATION,
-            prioritized=False,
-        )
+        for is_persistent, same in groupby(map(_message_of, part), _is_persistent):
+            messages = list(same)
+            core.publish(
+                (queue,),
+                messages,
+                body_bytes_of(messages),
+                persistent=is_persistent,
+                expiring=any(one.expiration_ms != NO_EXPIRATION for one in messages),
+                prioritized=False,
+                message_bytes=message_bytes_of(messages),
+            )
+        yield
+
+
+_is_persistent = attrgetter("persistent")
+
+
+def _message_of(one: Retained) -> Message:
+    """What is put into the queue of whoever is told."""
+    return Message(
+        Address(stored.ORIGIN, EXCHANGE, topics.routing_key(one.topic)),
+        stored.pack(one.qos, one.properties, retained=True),
+        one.payload,
+        one.accepted_ms,
+        one.expiration_ms,
+        one.qos > 0,
+    )
