@@ -32,6 +32,7 @@ COMPANIONS = {
 
 SHAPED = {
     "kafka_advertised": "broker.example:9092",
+    "auto_protocols": "amqp",
     "kafka_listeners": "inside://127.0.0.1:9092,outside://0.0.0.0:9094",
     "kafka_advertised_listeners": "outside://broker.example:9094",
     "tls_sni": "shop.example=a.pem:b.pem,*.example=c.pem:d.pem",

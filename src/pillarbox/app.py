@@ -14,7 +14,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -29,6 +29,7 @@ from pillarbox.engine.logs import Logs
 from pillarbox.errors import StartupError
 from pillarbox.logins.options import backend_pair
 from pillarbox.net.driver import Driver
+from pillarbox.net.lobby import Lobby
 from pillarbox.net.outgoing import Dialer
 from pillarbox.net.ticker import Ticker
 from pillarbox.ops.garbage import Collector
@@ -241,6 +242,13 @@ class Server:
             after=self._after_turn,
             failed=lambda: core.failed(DEFECT),
         )
+        self._lobby = Lobby(
+            self.ticker,
+            self.clock,
+            timeout_s=config.handshake_timeout_s,
+            has_room=lambda: not self._socket_max or self._socket_count < self._socket_max,
+        )
+        self._listeners.append(self._lobby)
         dialer = Dialer(self._make_local_driver)
         self.shovels = Shovels(core, self.ticker.begin, self.clock.now_ms, dialer)
         core.restore(recovery)
@@ -318,23 +326,29 @@ class Server:
             self._asker = Asker(backends, core.users.outside, begin=begin, warn=warn)
 
     async def _listen(self, loop: asyncio.AbstractEventLoop) -> None:
-        from pillarbox.protocols.registry import PROTOCOLS, Spoken
+        from pillarbox.protocols.registry import PROTOCOLS, Spoken, shared
 
         config = self.config
         self._socket_max = connections_possible()
         if config.connection_max:
             wanted = config.connection_max + CONNECTIONS_TOLD_MAX
             self._socket_max = min(wanted, self._socket_max or wanted)
-        by_protocol = [(protocol, protocol.endpoints(config)) for protocol in PROTOCOLS]
-        with_tls = any(each.tls for _, endpoints in by_protocol for each in endpoints)
+        by_protocol = {protocol: protocol.endpoints(config) for protocol in PROTOCOLS}
+        for_all = shared(config)
+        with_tls = any(each.tls for endpoints in (for_all, *by_protocol.values()) for each in endpoints)
         context = self._tls_context() if with_tls else None
-        for protocol, endpoints in by_protocol:
+        told_apart = []
+        for protocol, endpoints in by_protocol.items():
             spoken = Spoken(protocol, self.core, config)
-            if endpoints:
+            if for_all and (not config.auto_protocols or protocol.name in config.auto_protocols):
+                told_apart.append(spoken)
+            if endpoints or spoken in told_apart:
                 self.spoken[protocol.name] = spoken
                 self.ticker.begin()
                 spoken.load_what_is_kept()
             await self._listen_for_clients(loop, spoken, endpoints, context)
+        for endpoint in for_all:
+            await self._listen_for_all(loop, told_apart, endpoint, context)
         if any(each.is_open for each in operator_ports(config)):
             from pillarbox.protocols.amqp091.head import settings_of
 
@@ -348,31 +362,82 @@ class Server:
         context: ssl.SSLContext | None,
     ) -> None:
         """Open the ports of one protocol."""
-
-        def make_driver(
-            endpoint: Endpoint,
-            peer: tuple[str, int] | None = None,
-            identify: Callable[[Any], str | None] | None = None,
-        ) -> Driver:
-            told = endpoint.advertised
-            return Driver(
-                self.ticker,
-                partial(spoken.connect, advertised=told) if told else spoken.connect,
-                peer=peer,
-                identify=identify,
-                on_opened=self._driver_opened,
-                on_closed=self._driver_closed,
-            )
-
         for endpoint in endpoints:
-            make: Callable[..., Any] = partial(make_driver, endpoint)
-            if endpoint.tls:
-                make = partial(make, identify=self._identify())
+            make: Callable[..., Any] = partial(self._make_driver, spoken, endpoint.advertised)
             if endpoint.subprotocols:
-                make = _over_websocket(make, endpoint)
-            addresses = await self._bind_clients(loop, make, endpoint, context if endpoint.tls else None)
-            self.addresses[endpoint.name] = addresses
-            self.endpoints.append((endpoint, addresses))
+                make = self._over_websocket(dict.fromkeys(endpoint.subprotocols, make), endpoint.name)
+            await self._open_for_clients(loop, make, endpoint, context)
+            self.endpoints.append((endpoint, self.addresses[endpoint.name]))
+
+    async def _listen_for_all(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        spoken: Sequence[Spoken],
+        endpoint: Endpoint,
+        context: ssl.SSLContext | None,
+    ) -> None:
+        """Open a port on which these protocols are told apart (A67)."""
+        from pillarbox.net.sniff import Choice, Sniffer
+
+        choices: list[Choice] = []
+        over_websocket: dict[str, Callable[..., Driver]] = {}
+        for each in spoken:
+            make = partial(self._make_driver, each, None)
+            choices.append(Choice(each.protocol.name, each.protocol.begins, make))
+            over_websocket |= dict.fromkeys(each.protocol.subprotocols(self.config), make)
+        # Without the extra such clients are strangers here; a port for them alone would be refused.
+        with contextlib.suppress(ModuleNotFoundError):
+            if over_websocket:
+                from pillarbox.net import websocket
+
+                make_websocket = websocket.over_websocket(self._lobby, over_websocket)
+                choices.append(Choice("websocket", websocket.begins, make_websocket))
+        await self._open_for_clients(loop, partial(Sniffer, self._lobby, choices), endpoint, context)
+        for each in spoken:
+            # It is listened to here as at ports of its own.
+            here = [endpoint._replace(protocol=each.protocol.name)]
+            if len(choices) > len(spoken) and (web := each.protocol.subprotocols(self.config)):
+                here.append(here[0]._replace(subprotocols=web))
+            self.endpoints += [(one, self.addresses[endpoint.name]) for one in here]
+
+    async def _open_for_clients(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        make: Callable[..., Any],
+        endpoint: Endpoint,
+        context: ssl.SSLContext | None,
+    ) -> None:
+        if endpoint.tls:
+            make = partial(make, identify=self._identify())
+        self.addresses[endpoint.name] = await self._bind_clients(
+            loop, make, endpoint, context if endpoint.tls else None
+        )
+
+    def _make_driver(
+        self,
+        spoken: Spoken,
+        advertised: tuple[str, int] | None,
+        peer: tuple[str, int] | None = None,
+        identify: Callable[[Any], str | None] | None = None,
+    ) -> Driver:
+        """Our end of a client's socket."""
+        return Driver(
+            self.ticker,
+            partial(spoken.connect, advertised=advertised) if advertised else spoken.connect,
+            peer=peer,
+            identify=identify,
+            on_opened=self._driver_opened,
+            on_closed=self._driver_closed,
+        )
+
+    def _over_websocket(self, makers: Mapping[str, Callable[..., Driver]], name: str) -> Callable[..., Any]:
+        """Where clients come over WebSocket: with its library, which is an extra. Raises StartupError."""
+        try:
+            from pillarbox.net.websocket import over_websocket
+        except ModuleNotFoundError:
+            text = f"port {name} needs the extra websocket: pip install 'pillarbox[websocket]'"
+            raise StartupError(text) from None
+        return over_websocket(self._lobby, makers)
 
     def _identify(self) -> Callable[[Any], str | None]:
         """What tells whom a certificate speaks for."""
@@ -614,13 +679,18 @@ class Server:
         """A socket is there and, on a TLS port, has finished its handshake."""
         self._drivers[driver] = None
         limit, wanted = self._socket_max, self.config.connection_max
-        if limit and len(self._drivers) > limit:
+        if limit and self._socket_count > limit:
             whose = "above connection_max" if 0 < wanted < limit else "what the limit of open files allows"
             log.warning("connection refused: %d are open, which is %s", limit, whose)
             driver.refuse = True
         if self._all_closed is not None:
             # Accepted before the listeners closed, ready only now.
             driver.refuse = True
+
+    @property
+    def _socket_count(self) -> int:
+        """Sockets of clients that are open."""
+        return len(self._drivers) + len(self._lobby)
 
     def _driver_closed(self, driver: Driver) -> None:
         self._drivers.pop(driver, None)
@@ -676,16 +746,6 @@ def _backends(config: Config) -> tuple[Backend, ...]:
         else:
             found.append(Backend(*backend_pair(entry)))
     return tuple(found)
-
-
-def _over_websocket(make_driver: Callable[..., Driver], endpoint: Endpoint) -> Callable[..., Any]:
-    """Where clients come over WebSocket: with its library, which is an extra. Raises StartupError."""
-    try:
-        from pillarbox.net.websocket import over_websocket
-    except ModuleNotFoundError:
-        text = f"port {endpoint.name} needs the extra websocket: pip install 'pillarbox[websocket]'"
-        raise StartupError(text) from None
-    return over_websocket(make_driver, endpoint.subprotocols)
 
 
 def _record_codec(dialects: Dialects) -> StreamCodec:

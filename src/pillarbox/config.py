@@ -82,6 +82,9 @@ TLS_FILES = (
 AUTH_MECHANISMS = ("PLAIN", "AMQPLAIN", "EXTERNAL", "ANONYMOUS")
 """How clients can log in at all."""
 
+AUTO = "auto"
+"""Instead of a protocol: of a port on which it is told by the first bytes."""
+
 LISTENING = "Listening"
 MANAGEMENT = "Management"
 STORAGE = "Data and durability"
@@ -131,6 +134,27 @@ class Config(ProtocolOptions, logins.LoginOptions, oauth.OAuthOptions):
             "given.",
         ),
     ] = 5671
+    auto_port: Annotated[
+        int,
+        port_row(
+            LISTENING,
+            "A TCP port for clients of all protocols, 61616 with ActiveMQ (`auto://`): which one a client "
+            "speaks is told by its first bytes. Over WebSocket too, with the extra `websocket`.",
+        ),
+    ] = OFF
+    auto_tls_port: Annotated[
+        int,
+        port_row(LISTENING, "The same over TLS; it is opened when a `tls_certificate` is given."),
+    ] = OFF
+    auto_protocols: Annotated[
+        tuple[str, ...],
+        Row(
+            LISTENING,
+            NAMES,
+            "The protocols that are spoken on these two, such as `amqp,mqtt`; none named: all, also those "
+            "that have no port of their own.",
+        ),
+    ] = ()
     tls_certificate: Annotated[
         str,
         Row(
@@ -599,6 +623,10 @@ class Config(ProtocolOptions, logins.LoginOptions, oauth.OAuthOptions):
             raise ConfigError(f'tls_client_certificate "{asked}" needs tls_authorities to check against')
         for table in TABLES:
             table.check(self, bool(self.tls_certificate))
+        protocols = {each.protocol for each in self.listeners} - {AUTO}
+        if unknown := set(self.auto_protocols) - protocols:
+            known = ", ".join(sorted(protocols))
+            raise ConfigError(f"auto_protocols must be of {known}, not {', '.join(sorted(unknown))}")
         if not any(each.is_open(bool(self.tls_certificate)) for each in self.listeners):
             raise ConfigError("there is no port for clients: port is off, and so is the one with TLS")
         for field in ("configure", "write", "read"):
@@ -624,7 +652,8 @@ class Config(ProtocolOptions, logins.LoginOptions, oauth.OAuthOptions):
     def listeners(self) -> list[Endpoint]:
         """Where clients may connect, each protocol with TLS and without; not all are open."""
         others = (each for table in TABLES for each in table.listeners(self))
-        return [*plain_and_tls("amqp", self.port, self.tls_port), *others]
+        shared = plain_and_tls(AUTO, self.auto_port, self.auto_tls_port)
+        return [*plain_and_tls("amqp", self.port, self.tls_port), *others, *shared]
 
     def __repr__(self) -> str:
         shown = (

@@ -172,6 +172,11 @@ class Broker:
         return self.server.addresses["stomp"][0]
 
     @property
+    def auto_port(self) -> int:
+        """The port for clients of all protocols; `auto_port` has to have asked for it (0: any free one)."""
+        return self.server.addresses["auto"][0][1]
+
+    @property
     def management_url(self) -> str:
         """The URL of the management API, which `management_port` has to have asked for, without `/api`."""
         host, port = self.server.management_addresses[0]

@@ -159,9 +159,15 @@ class Net:
         self.drivers.append(driver)
         return driver
 
+    def driver_for(self, peer: tuple[str, int] | None = None) -> Driver:
+        """A driver that goes on with a socket of somebody else."""
+        return self._make_driver()
+
     @contextlib.asynccontextmanager
-    async def listening(self) -> AsyncIterator[int]:
-        server = await self.loop.create_server(self._make_driver, "127.0.0.1", 0)
+    async def listening(
+        self, make_protocol: Callable[[], asyncio.BaseProtocol] | None = None
+    ) -> AsyncIterator[int]:
+        server = await self.loop.create_server(make_protocol or self._make_driver, "127.0.0.1", 0)
         try:
             yield server.sockets[0].getsockname()[1]
         finally:
@@ -172,15 +178,15 @@ class Net:
                 await asyncio.sleep(0)
             self.ticker.stop()
 
-    async def connect(self, port: int, *, receive_bytes: int = 0) -> Peer:
-        """A client with a socket of its own, whose kernel buffer may be small."""
+    async def connect(self, port: int, *, receive_bytes: int = 0, wait: bool = True) -> Peer:
+        """A client with a socket of its own, whose kernel buffer may be small; `wait` until it has a head."""
         raw = socket.socket()
         raw.setblocking(False)
         if receive_bytes:
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
         self.accepted.clear()
         await self.loop.sock_connect(raw, ("127.0.0.1", port))
-        if not self.refuse:
+        if wait and not self.refuse:
             await self.accepted.wait()
         return Peer(self.loop, raw, self.heads[-1] if self.heads else None, self.drivers[-1:])
 

@@ -194,13 +194,18 @@ def test_stomp_is_spoken_over_websocket(broker: Broker) -> None:
 )
 def test_clients_of_the_browser(broker: Broker, client: str, name: str) -> None:
     """The npm clients, as they are used in web pages."""
+    node_client(client, port_of(broker, name))
+
+
+def node_client(client: str, port: int) -> None:
+    """Have a client of node publish something and get it; skips where it is not installed."""
     missing = "" if shutil.which("node") else "node is not installed (Debian: apt-get install nodejs npm)"
     if not missing and not (NODE / "node_modules" / client).is_dir():
         missing = f"{client} is not installed: run `npm ci` in tests/clients/node"
     if missing:
         (pytest.fail if os.environ.get("CI") else pytest.skip)(missing)
     done = subprocess.run(
-        ["node", "web.mjs", client, str(port_of(broker, name))],
+        ["node", "web.mjs", client, str(port)],
         cwd=NODE,
         capture_output=True,
         text=True,

@@ -163,7 +163,7 @@ class Driver(asyncio.BufferedProtocol):
         peer = self._peer or transport.get_extra_info("peername")
         host = peer[0] if isinstance(peer, tuple) else ""
         local = transport.get_extra_info("sockname")
-        name = f"{_shown(peer)} -> {_shown(local)}" if isinstance(peer, tuple) else "local"
+        name = f"{shown(peer)} -> {shown(local)}" if isinstance(peer, tuple) else "local"
         self._ticker.begin()
         self.connection = self._make_connection(name, _is_loopback(host), self._has_output)
         self.connection.unsent_bytes = self._transport.get_write_buffer_size
@@ -199,6 +199,21 @@ class Driver(asyncio.BufferedProtocol):
             if self._turn_bytes >= TURN_BYTES_MAX:
                 self._stop(STOP_TURN)
                 ticker.sated.append(self)
+
+    def take_over(self, transport: asyncio.BaseTransport, first: bytes) -> None:
+        """Go on with a socket of which somebody else has read the first bytes."""
+        self.connection_made(transport)
+        self.feed(first)
+
+    def feed(self, data: bytes) -> None:
+        """Take bytes that somebody else has read, as many at a time as there is room for."""
+        view = memoryview(data)
+        while view:
+            space = self.get_buffer(len(view))
+            part = view[: len(space)]
+            space[: len(part)] = part
+            self.buffer_updated(len(part))
+            view = view[len(part) :]
 
     def turn_ended(self) -> None:
         """Another share may be read."""
@@ -316,7 +331,8 @@ class Driver(asyncio.BufferedProtocol):
             self._transport.abort()
 
 
-def _shown(address: tuple[str, int]) -> str:
+def shown(address: tuple[str, int]) -> str:
+    """Host and port, as people write them."""
     host, port = address[:2]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 

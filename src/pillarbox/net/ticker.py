@@ -41,14 +41,18 @@ class ReadSpace:
         return self._large[:size]
 
 
-class Flushable(Protocol):
+class Watched(Protocol):
+    """Somebody who has deadlines."""
+
+    def housekeeping(self, now_ms: int) -> None: ...
+
+
+class Flushable(Watched, Protocol):
     """A driver, as the ticker sees it."""
 
     def flush(self) -> None: ...
 
     def turn_ended(self) -> None: ...
-
-    def housekeeping(self, now_ms: int) -> None: ...
 
 
 class Ticker:
@@ -85,8 +89,8 @@ class Ticker:
         """Drivers that have something to write; each appends itself once."""
         self.sated: list[Flushable] = []
         """Drivers that are not read again in this turn."""
-        self.drivers: dict[Flushable, None] = {}
-        """All drivers with a living connection."""
+        self.drivers: dict[Watched, None] = {}
+        """All drivers with a living connection, and whoever else looks at deadlines."""
         self.read_space = ReadSpace()
         self.longest_ns = 0
         """The longest turn so far: input, tick and writes, and whatever the loop did between them."""

@@ -2,7 +2,8 @@
 
 A `WebSocket` is the asyncio protocol of the accepted socket. It hands what messages carry to a driver, and
 gives it a transport that puts what it writes into messages, so that a driver does not know of any of this.
-Where messages begin and end means nothing: both MQTT and STOMP see a stream.
+Where messages begin and end means nothing: both MQTT and STOMP see a stream. Until the upgrade is done the
+lobby bounds its time; then there is a connection with deadlines of its own.
 
 Not here: framing and masking (wsproto), TLS, what is spoken. Source: RFC 6455; rows A66, R141, R142.
 """
@@ -10,7 +11,8 @@ Not here: framing and masking (wsproto), TLS, what is spoken. Source: RFC 6455; 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from wsproto import ConnectionType, WSConnection
@@ -25,11 +27,21 @@ from wsproto.events import (
 )
 from wsproto.utilities import ProtocolError, RemoteProtocolError
 
+from pillarbox.protocols.beginnings import begins_with
+
 if TYPE_CHECKING:
     from pillarbox.net.driver import Driver
+    from pillarbox.net.lobby import Lobby
 
 NORMAL = 1000
 """The close code for an end that is no error (RFC 6455, 7.4.1)."""
+
+MakeDriver = Callable[[], "Driver"]
+
+
+def begins(first: bytes) -> bool | None:
+    """Whether a client that begins so wants a WebSocket; see `protocols.beginnings`."""
+    return begins_with(first, b"GET ")
 
 
 class FramedTransport(asyncio.Transport):
@@ -79,18 +91,25 @@ class FramedTransport(asyncio.Transport):
 
 
 class WebSocket(asyncio.Protocol):
-    """See the module. `subprotocols`: those of which the client has to name one, in order of preference."""
+    """See the module. `subprotocols`: those of which the client has to name one, in order of preference, and
+    what makes the driver for each."""
 
-    def __init__(self, driver: Driver, subprotocols: Sequence[str]) -> None:
-        self._driver = driver
+    def __init__(self, lobby: Lobby, subprotocols: Mapping[str, MakeDriver]) -> None:
+        self._lobby = lobby
         self._subprotocols = subprotocols
         self._wire = WSConnection(ConnectionType.SERVER)
         self._transport: asyncio.Transport | None = None
-        self._open = False
-        """The upgrade is done: the driver has its transport."""
+        self._driver: Driver | None = None
+        """There is one when the upgrade is done."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        self._lobby.enter(self._transport)
+
+    def take_over(self, transport: asyncio.BaseTransport, first: bytes) -> None:
+        """Go on with a socket of which somebody else has read the first bytes."""
+        self.connection_made(transport)
+        self.data_received(first)
 
     def data_received(self, data: bytes) -> None:
         try:
@@ -106,7 +125,8 @@ class WebSocket(asyncio.Protocol):
             return
         if isinstance(event, (BytesMessage, TextMessage)):
             data = event.data
-            self._feed(data.encode() if isinstance(data, str) else bytes(data))
+            assert self._driver is not None, "no message comes before the upgrade"
+            self._driver.feed(data.encode() if isinstance(data, str) else bytes(data))
         elif isinstance(event, Request):
             self._upgrade(transport, event)
         elif isinstance(event, Ping):
@@ -123,18 +143,9 @@ class WebSocket(asyncio.Protocol):
             transport.close()
             return
         transport.write(self._wire.send(AcceptConnection(subprotocol=spoken[0])))
-        self._open = True
+        self._lobby.leave(transport)
+        self._driver = self._subprotocols[spoken[0]]()
         self._driver.connection_made(FramedTransport(transport, self._wire))
-
-    def _feed(self, data: bytes) -> None:
-        """Give bytes to the driver, as much at a time as it has room for."""
-        view = memoryview(data)
-        while view:
-            space = self._driver.get_buffer(len(view))
-            part = view[: len(space)]
-            space[: len(part)] = part
-            self._driver.buffer_updated(len(part))
-            view = view[len(part) :]
 
     def _refuse(self, error: ProtocolError) -> None:
         """The peer does not speak WebSocket."""
@@ -146,21 +157,23 @@ class WebSocket(asyncio.Protocol):
             transport.close()
 
     def pause_writing(self) -> None:
-        if self._open:
+        if self._driver is not None:
             self._driver.pause_writing()
 
     def resume_writing(self) -> None:
-        if self._open:
+        if self._driver is not None:
             self._driver.resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._transport = None
-        if self._open:
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            self._lobby.leave(transport)
+        if self._driver is not None:
             self._driver.connection_lost(exc)
 
 
-def over_websocket(
-    make_driver: Callable[..., Driver], subprotocols: Sequence[str]
-) -> Callable[..., WebSocket]:
-    """Make what makes drivers make WebSockets with drivers behind them."""
-    return lambda *arguments, **more: WebSocket(make_driver(*arguments, **more), subprotocols)
+def over_websocket(lobby: Lobby, makers: Mapping[str, Callable[..., Driver]]) -> Callable[..., WebSocket]:
+    """What makes WebSockets, with what `makers` has for the subprotocol behind them."""
+    return lambda *arguments, **more: WebSocket(
+        lobby, {name: partial(make, *arguments, **more) for name, make in makers.items()}
+    )

@@ -34,6 +34,8 @@ class Protocol(NamedTuple):
     """Where it may be spoken, with TLS and without."""
     module: str
     """Has `connections(core, config)`, which returns what makes a connection for each accepted socket."""
+    beginning: str
+    """Has `begins(first)`, which tells its clients from others on one port (see `protocols.beginnings`)."""
     dialect: str = ""
     """Has `DIALECT`, which reads and writes the messages that this protocol stores; empty: it stores none."""
     origins: tuple[str, ...] = ()
@@ -50,6 +52,16 @@ class Protocol(NamedTuple):
         """All ports on which it is to be spoken."""
         has_certificate = bool(config.tls_certificate)
         return [each for each in self.listeners(config) if each.is_open(has_certificate)]
+
+    @property
+    def begins(self) -> Callable[[bytes], bool | None]:
+        """Whether first bytes are those of a client of this protocol; None: more are needed."""
+        begins: Callable[[bytes], bool | None] = import_module(self.beginning).begins
+        return begins
+
+    def subprotocols(self, config: Config) -> tuple[str, ...]:
+        """What clients call it that come over WebSocket, if any do."""
+        return tuple(name for each in self.listeners(config) for name in each.subprotocols)
 
     def load(self, core: Core, config: Config) -> Callable[..., Any]:
         """Import the head; return what makes connections (see `net.driver.ConnectionFactory`).
@@ -108,6 +120,7 @@ PROTOCOLS: Final = (
         "amqp",
         lambda config: plain_and_tls("amqp", config.port, config.tls_port),
         "pillarbox.protocols.amqp091.head",
+        "pillarbox.protocols.amqp091.beginning",
         "pillarbox.protocols.amqp091.dialect",
         ("amqp091", "amqp091:own-deaths"),
     ),
@@ -115,6 +128,7 @@ PROTOCOLS: Final = (
         "kafka",
         kafka.listeners,
         "pillarbox.protocols.kafka.head",
+        "pillarbox.protocols.kafka.beginning",
         keeps="kafka/transaction/",
         operators="pillarbox.ops.kafka",
     ),
@@ -122,6 +136,7 @@ PROTOCOLS: Final = (
         "mqtt",
         mqtt.listeners,
         "pillarbox.protocols.mqtt.head",
+        "pillarbox.protocols.mqtt.beginning",
         "pillarbox.protocols.mqtt.dialect",
         ("mqtt",),
         keeps='["mqtt",',
@@ -130,12 +145,20 @@ PROTOCOLS: Final = (
         "stomp",
         stomp.listeners,
         "pillarbox.protocols.stomp.head",
+        "pillarbox.protocols.stomp.beginning",
     ),
 )
 
 COMMON: Final = "amqp091"
 """The origin whose dialect a message gets where its own protocol has no say: as a dead letter, or because its
 protocol has no encoding of its own to store."""
+
+
+def shared(config: Config) -> list[Endpoint]:
+    """All ports on which protocols are told apart."""
+    has_certificate = bool(config.tls_certificate)
+    pair = plain_and_tls("auto", config.auto_port, config.auto_tls_port)
+    return [each for each in pair if each.is_open(has_certificate)]
 
 
 def dialect(origin: str) -> Dialect | None:

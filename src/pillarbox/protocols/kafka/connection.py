@@ -29,6 +29,7 @@ from pillarbox.protocols.base import BaseConnection
 from pillarbox.protocols.kafka.api import handler
 from pillarbox.protocols.kafka.api.api_versions import unknown_version
 from pillarbox.protocols.kafka.asking import ask_first
+from pillarbox.protocols.kafka.beginning import REQUEST_BYTES_MIN, STRANGER_BYTES_MAX
 from pillarbox.protocols.kafka.call import Call
 from pillarbox.protocols.kafka.codec import API_VERSIONS, RequestHeader, decode_header, decode_request
 from pillarbox.protocols.kafka.login import Login
@@ -45,9 +46,6 @@ REQUEST_BYTES_MAX = 100 << 20
 
 PLAIN_BYTES_MAX = 4 << 20
 """Of any other request: what is decoded takes up to 25 times the memory of its bytes."""
-
-STRANGER_BYTES_MAX = 64 << 10
-"""Of any request before the client has said who it is."""
 
 CALLS_MAX = 64
 """Requests of one connection that wait for an answer; clients have five under way as a rule. What comes
@@ -159,7 +157,7 @@ class Connection(BaseConnection):
                 if self._is_full or (self._carrying and key in CARRYING_RECORDS):
                     self.waiting = True
                     break
-                if not 8 <= size <= self._size_max(key):
+                if not REQUEST_BYTES_MIN <= size <= self._size_max(key):
                     self.refuse(f"a request of key {key} and {size} bytes")
                     break
                 end = at + 4 + size
