@@ -1,13 +1,15 @@
-"""Loads of MQTT's and STOMP's benchmarks arrive whole; how fast is not looked at here."""
+"""Loads of MQTT's and STOMP's benchmarks arrive whole; how fast is not looked at here. What guards against
+regressions is the number of function calls for each message, compared with `bench/stomp_calls.json`."""
 
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Iterator
 
 import pytest
 
-from bench import mqtt_load, mqtt_run, mqtt_scale, stomp_load, stomp_run
+from bench import calls, mqtt_load, mqtt_run, mqtt_scale, stomp_calls, stomp_load, stomp_run
 from bench.beside import Row, render
 from bench.peers import Pillarbox
 
@@ -54,6 +56,14 @@ def test_what_has_to_hold_of_many_holds_of_few(name: str, what: str, count: int)
     assert figures["start, s"] > 0
     page = mqtt_scale.page({"few": {shown: figures}}, {"cores": "2"})
     assert f"| few | {shown} |" in page
+
+
+@pytest.mark.parametrize("step", stomp_calls.STEPS, ids=lambda step: step.name)
+def test_calls_per_message_of_stomp_stay_within_the_gate(step: stomp_calls.Step) -> None:
+    gate = json.loads(stomp_calls.GATE.read_text())
+    if gate["python"] != calls.python_version():
+        pytest.skip(f"the gate is for Python {gate['python']}, this is {calls.python_version()}")
+    assert calls.compare({step.name: stomp_calls.count(step)}, gate) == []
 
 
 def test_page_shows_ratios_to_the_first_peer_and_who_cannot_do_a_row() -> None:

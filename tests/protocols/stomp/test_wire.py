@@ -87,6 +87,60 @@ def test_any_split_of_nonsense_ends_alike(pieces: list[bytes]) -> None:
     assert bool(its_fault) == bool(fault)
 
 
+def scanned_alike(data: bytes) -> tuple[list[object], str]:
+    """The same as `scanned`, for bytes that come at once, with those that are alike taken together."""
+    scanner = Scanner()
+    scanner.body_bytes_max = 3
+    found: list[object] = []
+    try:
+        scanner.feed(data)
+        while (frame := scanner.next()) is not None:
+            found += [frame, *((frame[0], body) for body in scanner.alike())]
+    except WireError as error:
+        return found, str(error)
+    return found, ""
+
+
+PIECES = [
+    b"SEND\na:b\n\n",
+    b"SEND\na:b\ncontent-length:3\n\n",
+    b"SEND\na:b\r\n\r\n",
+    *(b"\0", b"\0", b"\0", b"abc\0", b"abc\0", b"a\0c\0", b"ab", b"abcd\0", b"\n", b"\r\n"),
+]
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=4), st.integers(1, 4))
+@example([b"SEND\na:b\n\n", b"abc\0"], 3)
+@pytest.mark.row("A1")
+def test_frames_that_are_alike_are_those_that_are_told_one_by_one(pieces: list[bytes], times: int) -> None:
+    for data in (b"".join(pieces) * times, b"".join([piece * times for piece in pieces])):
+        assert scanned_alike(data) == scanned(data, [], 3)
+
+
+@pytest.mark.parametrize(
+    ("following", "last"),
+    [
+        (["id:%@@9", "id:%@@10", "id:%@@11"], 11),
+        (["id:%@@9", "id:%@@11"], 9),
+        (["id:%@@9", "id:%@@9"], 9),
+        (["id:%@@9", "id:@@10"], 9),
+        (["id:%@@9", "id:%@@10\na:b"], 9),
+        (["id:%@@9", "id:%@@010"], 9),
+        (["id:%@@9\ncontent-length:0", "id:%@@10\ncontent-length:0"], 9),
+    ],
+)
+@pytest.mark.row("A1", "A3")
+def test_numbers_that_count_on_are_taken_together(following: list[str], last: int) -> None:
+    scanner = Scanner()
+    scanner.feed(b"".join([f"ACK\n{headers}\n\n\0".encode() for headers in following]))
+    first, _ = scanner.next() or (b"", b"")
+    assert scanner.count_on(first.index(b"9"), b"9") == last
+    left = 0
+    while scanner.next() is not None:
+        left += 1
+    assert 1 + last - 9 + left == len(following)
+
+
 @pytest.mark.row("A1")
 def test_body_with_a_length_may_hold_nul_and_line_ends() -> None:
     frame = b"SEND\ncontent-length:5\na:b\n\na\0\n\0b\0"

@@ -36,20 +36,21 @@ from pillarbox.protocols.stomp.declaring import (
     reply_to,
 )
 from pillarbox.protocols.stomp.errors import REJECTED, StompError, from_broker_error
-from pillarbox.protocols.stomp.headers import keep_milliseconds, moments
+from pillarbox.protocols.stomp.headers import keep_milliseconds
 from pillarbox.protocols.stomp.sending import (
     EXPIRES,
     HEAD_BYTES_MAX,
     HEADS_MAX,
     ROUTES_MAX,
+    Batch,
     Prepared,
     prepare,
 )
-from pillarbox.protocols.stomp.subscription import AUTO, CLIENT, SEPARATOR, Subscription
+from pillarbox.protocols.stomp.subscription import AUTO, CLIENT, DIGITS_MAX, SEPARATOR, Subscription
 from pillarbox.protocols.stomp.wire import RECEIPT, cut_receipt, read_head, write_frame
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from pillarbox.broker.chores import Parts
     from pillarbox.broker.ledger import Entry
@@ -58,6 +59,9 @@ if TYPE_CHECKING:
     from pillarbox.broker.session import Session
     from pillarbox.protocols.stomp.connection import Connection
     from pillarbox.protocols.stomp.head import Settings
+    from pillarbox.protocols.stomp.wire import Scanner
+
+_SEPARATOR = SEPARATOR.encode()
 
 TRANSACTIONS_MAX = 16
 """Transactions of one connection that are open at a time, as with RabbitMQ."""
@@ -110,16 +114,15 @@ class Channel:
         """Of subscriptions that stand for several queues: what hears of new ones."""
         self._unwanted: list[int] = []
         """Deliveries that did not meet the selector of their subscription and are not settled yet."""
+        self._ack_forms: dict[tuple[bytes, bytes], Subscription] = {}
+        """See `Subscription.ack_forms`."""
         self._acknowledging = 0
         """Subscriptions that there have been whose deliveries have to be answered."""
         self._prepared: dict[bytes, Prepared] = {}
         self._targets: dict[str, Target] = {}
         self._ack_timeout: AckTimeout | None = None
-        self._run: Prepared | None = None
-        self._messages: list[Message] = []
-        self._asked: list[bytes | None] = []
-        self._run_bytes = self._unshared_bytes = 0
-        self._run_expiring = self._run_prioritized = False
+        self._batch: Batch | None = None
+        """Messages that are not handed on yet."""
 
     def __repr__(self) -> str:
         return f"<Channel subscriptions={len(self.subscriptions)} out={self.ledger.count}>"
@@ -135,57 +138,45 @@ class Channel:
 
     # --- publishing ----------------------------------------------------------------------------------
 
-    def send(self, head: bytes, body: bytes) -> None:
-        """Take one SEND; those that go the same way are handed on together (`flush`). Raises StompError."""
+    def send(self, head: bytes, body: bytes) -> bool:
+        """Take one SEND; those that go the same way are handed on together (`flush`). Raises StompError.
+
+        Returns whether those that follow and have the same head may be taken by `send_alike`.
+        """
         receipt = None
         if RECEIPT in head:
             head, receipt = cut_receipt(head)
-        prepared = self._prepared.get(head)
-        if prepared is None or not prepared.target.is_valid:
-            prepared = self._prepare(head, body, receipt)
+        known = prepared = self._prepared.get(head)
+        if prepared is None or not prepared.target.route.stamp.valid:
+            known, prepared = None, self._prepare(head, body, receipt)
             if prepared is None:
-                return
-        run = self._run
-        if run is not prepared:
-            if run is not None and (
-                run.target is not prepared.target or run.persistent != prepared.persistent
-            ):
-                self.flush()
-            self._run = prepared
-            if prepared.expiration_ms != NO_EXPIRATION:
-                self._run_expiring = True
-            if prepared.priority:
-                self._run_prioritized = True
-        self._messages.append(prepared.message(body, self.core.changes.now_ms))
-        self._asked.append(receipt)
-        self._run_bytes += len(body)
+                return False
+        batch = self._batch
+        if batch is None or not batch.takes(prepared):
+            self.flush()
+            batch = self._batch = Batch(prepared)
+        if known is None:
+            batch.unshared_bytes += len(prepared.properties)
+        batch.add(body, receipt, self.core.changes.now_ms)
+        return known is not None and receipt is None
+
+    def send_alike(self, bodies: list[bytes]) -> None:
+        """Take SENDs that differ from the last one in nothing but their bodies."""
+        assert self._batch is not None
+        self._batch.add_alike(bodies, self.core.changes.now_ms)
 
     def flush(self) -> None:
         """Hand on the messages that were gathered. Raises StompError."""
-        run, self._run = self._run, None
-        if run is None:
+        batch, self._batch = self._batch, None
+        if batch is None:
             return
-        messages, self._messages = self._messages, []
-        asked, self._asked = self._asked, []
-        body_bytes, self._run_bytes = self._run_bytes, 0
-        unshared, self._unshared_bytes = self._unshared_bytes, 0
-        expiring, self._run_expiring = self._run_expiring, False
-        prioritized, self._run_prioritized = self._run_prioritized, False
         try:
-            stored, refused = run.target.publish_all(
-                self.core,
-                messages,
-                body_bytes,
-                persistent=run.persistent,
-                expiring=expiring,
-                prioritized=prioritized,
-                message_bytes=MESSAGE_BYTES + unshared // len(messages),
-            )
+            stored, refused = batch.publish(self.core)
         except BrokerError as error:
             raise from_broker_error(error) from None
-        self._count(run.target, len(messages))
-        if refused or any(asked):
-            self._promise(asked, stored, refused)
+        self._count(batch.last.target, len(batch.messages))
+        if refused or any(batch.asked):
+            self._promise(batch.asked, stored, refused)
 
     def _count(self, target: Target, count: int) -> None:
         self.counters.publish += count
@@ -215,7 +206,6 @@ class Channel:
                 self._send_alone(one, body, None, transaction)
             self._send_alone(prepared, body, receipt, transaction)
             return None
-        self._unshared_bytes += len(prepared.properties)
         if len(head) <= HEAD_BYTES_MAX and EXPIRES not in headers and JOB not in headers:
             if len(self._prepared) >= HEADS_MAX:
                 self._prepared.clear()
@@ -323,19 +313,19 @@ class Channel:
         if stored or self.receipts:
             self._promise([asked], stored)
         else:
-            self._send_receipt(asked)
-
-    def _send_receipt(self, asked: bytes) -> None:
-        self.connection.send(b"RECEIPT\nreceipt-id:" + asked + b"\n\n\0\n")
+            self._send_receipts([asked])
 
     def confirm(self, tag_first: int, tag_last: int) -> None:
         """See `Sink`."""
-        self.counters.confirm += tag_last - tag_first + 1
-        for _ in range(tag_first, tag_last + 1):
-            asked = self.receipts.popleft()
-            if asked is not None:
-                self._send_receipt(asked)
+        count = tag_last - tag_first + 1
+        self.counters.confirm += count
+        done = self.receipts.popleft
+        self._send_receipts([asked for _ in range(count) if (asked := done()) is not None])
         self.connection.receipts_sent()
+
+    def _send_receipts(self, asked: list[bytes]) -> None:
+        if asked:
+            self.connection.send(b"".join([b"RECEIPT\nreceipt-id:%b\n\n\0\n" % one for one in asked]))
 
     def refuse(self, tag_first: int, tag_last: int) -> None:
         """See `Sink`: STOMP has no word for one message that was refused, so the connection ends."""
@@ -352,41 +342,35 @@ class Channel:
     # --- deliveries ------------------------------------------------------------------------------------
 
     def deliver(self, consumer: Consumer, run: Run, tag_first: int) -> None:
-        """Send a run as MESSAGE frames."""
-        connection = self.connection
-        out = connection.hand_out(run.body_bytes)
+        """Send a run as MESSAGE frames: a formatting each, as long as they are alike."""
+        out = self.connection.hand_out(run.body_bytes)
         subscription: Subscription = consumer.head
-        redelivered = b"redelivered:true\n" if run.redelivered else b"redelivered:false\n"
-        acks = subscription.acks
-        dialects = self.core.dialects
+        acks, tells_moments = subscription.acks, subscription.is_activemq
         address: Address | None = None
         properties: bytes | None = None
-        before = own = b""
-        tag = tag_first
+        form = b""
         assert run.messages is not None
-        selects = subscription.selector is not None
-        tells_moments = subscription.is_activemq
-        for message in run.messages:
-            if selects and not subscription.wants(message, dialects):
-                if not consumer.no_ack:
-                    self._let_go(tag)
-                tag += 1
-                continue
-            if message.address is not address or message.properties is not properties:
+        deliveries: Iterable[tuple[int, Message]] = enumerate(run.messages, tag_first)
+        if subscription.selector is not None:
+            deliveries = self._wanted(consumer, deliveries)
+        for tag, message in deliveries:
+            if message.properties is not properties or message.address is not address or tells_moments:
                 address, properties = message.address, message.properties
-                before, own = subscription.head_of(message, dialects)
+                form = subscription.form_of(message, self.core.dialects, redelivered=run.redelivered)
             body = message.body
-            number = b"%d\n" % tag
-            out += (
-                before,
-                number,
-                acks + number + redelivered if acks else redelivered,
-                own + moments(message, own) if tells_moments else own,
-                b"content-length:%d\n\n" % len(body),
-                body,
-                b"\0\n",
-            )
-            tag += 1
+            size = len(body)
+            out += (form % ((tag, tag, size) if acks else (tag, size)), body, b"\0\n")
+
+    def _wanted(
+        self, consumer: Consumer, deliveries: Iterable[tuple[int, Message]]
+    ) -> Iterator[tuple[int, Message]]:
+        """Those that meet the selector of the subscription; the others are let go."""
+        subscription: Subscription = consumer.head
+        for tag, message in deliveries:
+            if subscription.wants(message, self.core.dialects):
+                yield tag, message
+            elif not consumer.no_ack:
+                self._let_go(tag)
 
     def _let_go(self, tag: int) -> None:
         """Have a delivery that its subscription does not want settled, when those under way are done."""
@@ -408,7 +392,7 @@ class Channel:
             self.consumers.pop(f"{subscription.tag} {consumer.queue.name}", None)
             return
         self.consumers.pop(subscription.tag, None)
-        self.subscriptions.pop(subscription.tag, None)
+        self._strike_out(subscription)
         detail = (
             "The server has canceled a subscription.\n"
             f"No more messages will be delivered for {subscription.destination}."
@@ -455,9 +439,18 @@ class Channel:
             connection.version,
             is_activemq=self.settings.is_activemq,
         )
-        self.subscriptions[subscription.tag] = subscription
+        self._enter(subscription)
         self.consumers[subscription.tag] = consumer
         self._acknowledging += not consumer.no_ack
+
+    def _enter(self, subscription: Subscription) -> None:
+        self.subscriptions[subscription.tag] = subscription
+        self._ack_forms |= dict.fromkeys(subscription.ack_forms(), subscription)
+
+    def _strike_out(self, subscription: Subscription) -> None:
+        self.subscriptions.pop(subscription.tag, None)
+        for form in subscription.ack_forms():
+            self._ack_forms.pop(form, None)
 
     def _consume(
         self,
@@ -494,7 +487,7 @@ class Channel:
         """Begin a subscription to all queues that it stands for, also those that are made later (A24)."""
         connection, vhost = self.connection, self.session.vhost
         subscription.start(connection.session_name, connection.version, is_activemq=self.settings.is_activemq)
-        self.subscriptions[subscription.tag] = subscription
+        self._enter(subscription)
         self._acknowledging += subscription.ack != AUTO
         wanted = Wanted(prefetch, Pool(prefetch) if prefetch else Pool(), priority, arguments)
 
@@ -543,7 +536,7 @@ class Channel:
 
     def cancel(self, subscription: Subscription) -> None:
         """End a subscription. What it has out may still be acknowledged."""
-        del self.subscriptions[subscription.tag]
+        self._strike_out(subscription)
         self._stop_watching(subscription)
         tags = [tag for tag, consumer in self.consumers.items() if consumer.head is subscription]
         self.session.cancel_all([self.consumers.pop(tag) for tag in tags])
@@ -577,7 +570,29 @@ class Channel:
                 else:
                     self.ledger.settle_range(first, last, outcome)
         except UnknownDelivery as error:
-            raise StompError("precondition_failed", f"PRECONDITION_FAILED - {error}") from None
+            raise _unknown(error) from None
+
+    def acknowledge(self, head: bytes, scanner: Scanner) -> bool:
+        """Take an ACK that is written as usual, and those that count on from it; False: it is not.
+
+        Raises StompError if a delivery is not out.
+        """
+        before, _, rest = head.rpartition(_SEPARATOR)
+        digits, _, behind = rest.partition(b"\n")
+        subscription = self._ack_forms.get((before, behind))
+        if subscription is None or not digits.isdigit() or len(digits) > DIGITS_MAX:
+            return False
+        self.flush()
+        tag = int(digits)
+        if subscription.ack == CLIENT:
+            self.settle(subscription, tag, Outcome.ACCEPTED, None)
+            return True
+        last = scanner.count_on(len(before) + len(_SEPARATOR), digits)
+        try:
+            self.ledger.settle_range(tag, last, Outcome.ACCEPTED)
+        except UnknownDelivery as error:
+            raise _unknown(error) from None
+        return True
 
     def _covered(self, subscription: Subscription, tag: int) -> Iterator[tuple[int, int]]:
         """The deliveries of one subscription up to this, where several share the ledger."""
@@ -607,7 +622,7 @@ class Channel:
 
     def end(self) -> None:
         """Give back what is out, and end all subscriptions; nothing is sent."""
-        self._run, self._messages, self._asked = None, [], []
+        self._batch = None
         for transaction in self.transactions.values():
             transaction.rollback()
         self.transactions.clear()
@@ -615,7 +630,12 @@ class Channel:
         for subscription in list(self._watches):
             self._stop_watching(subscription)
         self.subscriptions.clear()
+        self._ack_forms.clear()
         give_back(self.core.chores, self.ledger)
         self.session.cancel_all(consumers.values())
         self.session.remove_channel(self)
         self._ack_timeout = None
+
+
+def _unknown(error: UnknownDelivery) -> StompError:
+    return StompError("precondition_failed", f"PRECONDITION_FAILED - {error}")

@@ -25,8 +25,14 @@ from pillarbox.protocols.stomp.declaring import (
 )
 from pillarbox.protocols.stomp.destinations import matcher
 from pillarbox.protocols.stomp.errors import REJECTED, StompError
-from pillarbox.protocols.stomp.subscription import ACK_MODES, AUTO, SEPARATOR, Subscription
-from pillarbox.protocols.stomp.wire import V12
+from pillarbox.protocols.stomp.subscription import (
+    ACK_MODES,
+    AUTO,
+    DIGITS_MAX,
+    ID_OF_ACK,
+    SEPARATOR,
+    Subscription,
+)
 
 if TYPE_CHECKING:
     from pillarbox.protocols.stomp.channel import Channel
@@ -167,12 +173,12 @@ def nack(channel: Channel, headers: Headers) -> None:
 
 
 def _answer(channel: Channel, command: str, headers: Headers, outcome: Outcome) -> None:
-    name = "id" if channel.connection.version == V12 else "message-id"
+    name = ID_OF_ACK[channel.connection.version]
     text = headers.get(name)
     if text is None:
         raise StompError("Missing header", f'"{command}" must include the "{name}" header')
     tag, _, rest = text.rpartition(f"{SEPARATOR}{channel.connection.session_name}{SEPARATOR}")
-    if not tag or not (rest.isascii() and rest.isdigit()) or len(rest) > 18:
+    if not tag or not (rest.isascii() and rest.isdigit()) or len(rest) > DIGITS_MAX:
         raise StompError("Invalid header", f'"{command}" must include a valid "{name}" header')
     channel.settle(channel.subscriptions.get(tag), int(rest), outcome, headers.get("transaction"))
 

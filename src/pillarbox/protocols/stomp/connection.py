@@ -47,6 +47,7 @@ SHARE = 40
 """Frames other than SEND, ACK and NACK of one connection in one turn; what comes behind waits for others."""
 SENDS = frozenset((b"SEND\n", b"SEND\r", b"SEND"))
 """How heads of SEND begin."""
+ACK = b"ACK\n"
 CHEAP = frozenset(("ACK", "NACK", "BEGIN"))
 
 HEARTBEAT_MS_MIN = 2000
@@ -126,10 +127,12 @@ class Connection(StreamConnection):
                 break
             head, body = found
             if head[:5] not in SENDS:
-                self._frame(head)
+                if head[:4] != ACK or not self._acknowledge(channel, head):
+                    self._frame(head)
             elif self.core.alarm is None:
                 try:
-                    channel.send(head, body)
+                    if channel.send(head, body):
+                        channel.send_alike(scanner.alike())
                 except StompError as error:
                     self._refuse(error, cut_receipt(head)[1])
                 except Undecided as undecided:
@@ -138,6 +141,14 @@ class Connection(StreamConnection):
                 scanner.unread()
                 self.published = self.waiting = True
         channel.flush()
+
+    def _acknowledge(self, channel: Channel, head: bytes) -> bool:
+        """Take an ACK that is written as usual; False: it is not, and nothing is done yet."""
+        try:
+            return channel.acknowledge(head, self._scanner)
+        except StompError as error:
+            self._refuse(error, None)
+            return True
 
     def _send(self, channel: Channel, head: bytes, body: bytes) -> None:
         """Take a SEND that had to wait."""

@@ -9,17 +9,19 @@ Source: rows A7, R142, T12. ActiveMQ's `expires` is a moment, RabbitMQ's `expira
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from pillarbox.broker.arguments import milliseconds
+from pillarbox.broker.run import MESSAGE_BYTES
 from pillarbox.engine.base import NO_EXPIRATION, Message
 from pillarbox.protocols.stomp.errors import StompError
 from pillarbox.protocols.stomp.headers import EXPIRATION, to_neutral
 
 if TYPE_CHECKING:
+    from pillarbox.broker.core import Core
     from pillarbox.broker.dialects import Dialect, Neutral
     from pillarbox.broker.target import Target
     from pillarbox.engine.base import Body
@@ -40,11 +42,8 @@ class Prepared(msgspec.Struct, frozen=True, eq=False):
     said: Neutral
     properties: bytes
     expiration_ms: int
+    persistent: bool
     priority: int
-
-    @property
-    def persistent(self) -> bool:
-        return self.said.persistent
 
     def message(self, body: Body, now_ms: int) -> Message:
         """The message with this body."""
@@ -54,8 +53,75 @@ class Prepared(msgspec.Struct, frozen=True, eq=False):
             body,
             now_ms,
             self.expiration_ms,
-            self.said.persistent,
+            self.persistent,
             self.priority,
+        )
+
+    def messages(self, bodies: Iterable[Body], now_ms: int) -> list[Message]:
+        """A message with each of these bodies."""
+        address, properties = self.target.address, self.properties
+        expiration_ms, persistent, priority = self.expiration_ms, self.persistent, self.priority
+        return [
+            Message(address, properties, body, now_ms, expiration_ms, persistent, priority) for body in bodies
+        ]
+
+
+class Batch:
+    """Messages that go the same way and are handed on together."""
+
+    __slots__ = ("asked", "body_bytes", "expiring", "last", "messages", "prioritized", "unshared_bytes")
+
+    def __init__(self, first: Prepared) -> None:
+        self.last = first
+        """What the last of them has in common with others."""
+        self.messages: list[Message] = []
+        self.asked: list[bytes | None] = []
+        """The receipt of each, if it asks for one."""
+        self.body_bytes = 0
+        self.unshared_bytes = 0
+        """Of properties that no other message has."""
+        self.expiring = self.prioritized = False
+        self._note(first)
+
+    def takes(self, prepared: Prepared) -> bool:
+        """Do such messages go this way? Then they come next."""
+        last = self.last
+        if prepared is last:
+            return True
+        if prepared.target is not last.target or prepared.persistent is not last.persistent:
+            return False
+        self.last = prepared
+        self._note(prepared)
+        return True
+
+    def _note(self, prepared: Prepared) -> None:
+        if prepared.expiration_ms != NO_EXPIRATION:
+            self.expiring = True
+        if prepared.priority:
+            self.prioritized = True
+
+    def add(self, body: Body, receipt: bytes | None, now_ms: int) -> None:
+        """Take a message."""
+        self.messages.append(self.last.message(body, now_ms))
+        self.asked.append(receipt)
+        self.body_bytes += len(body)
+
+    def add_alike(self, bodies: list[bytes], now_ms: int) -> None:
+        """Take messages that differ from the last one in nothing but their bodies, and ask for no receipt."""
+        self.messages += self.last.messages(bodies, now_ms)
+        self.asked += [None] * len(bodies)
+        self.body_bytes += sum(map(len, bodies))
+
+    def publish(self, core: Core) -> tuple[bool, Sequence[int]]:
+        """Hand them on; see `Core.publish`."""
+        return self.last.target.publish_all(
+            core,
+            self.messages,
+            self.body_bytes,
+            persistent=self.last.persistent,
+            expiring=self.expiring,
+            prioritized=self.prioritized,
+            message_bytes=MESSAGE_BYTES + self.unshared_bytes // len(self.messages),
         )
 
 
@@ -72,7 +138,7 @@ def prepare(
         expiration_ms = _time_to_live(headers[EXPIRATION])
     elif headers.get(EXPIRES, "0") != "0":
         expiration_ms = _time_until(headers[EXPIRES], now_ms)
-    plain = Prepared(target, said, b"", expiration_ms, said.priority or 0)
+    plain = Prepared(target, said, b"", expiration_ms, said.persistent, said.priority or 0)
     try:
         properties = dialect.write(said, plain.message(b"", now_ms))
     except ValueError as fault:

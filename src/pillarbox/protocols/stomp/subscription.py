@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from pillarbox.protocols.stomp.destinations import shown
-from pillarbox.protocols.stomp.headers import as_activemq, from_neutral
-from pillarbox.protocols.stomp.wire import V12, write_headers
+from pillarbox.protocols.stomp.headers import as_activemq, from_neutral, moments
+from pillarbox.protocols.stomp.wire import V10, V11, V12, write_headers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from pillarbox.broker.consumer import Consumer
     from pillarbox.broker.dialects import Dialects
@@ -26,6 +26,13 @@ HEAD_BYTES_MAX = 1024
 
 SEPARATOR = "@@"
 """Between the three parts of a message id: subscription, session, number of the delivery."""
+DIGITS_MAX = 18
+"""Of that number: more would be none of ours."""
+
+ID_OF_ACK: Final = {V10: "message-id", V11: "message-id", V12: "id"}
+"""The header of ACK and NACK that says which delivery is meant."""
+
+REDELIVERED: Final = {False: b"redelivered:false\n", True: b"redelivered:true\n"}
 
 
 class Subscription:
@@ -39,9 +46,10 @@ class Subscription:
         self.ack = ack
         self.consumer: Consumer
         self.version = V12
-        self.acks = b""
-        """What stands in front of a delivery's number in the header by which STOMP 1.2 acknowledges."""
-        self._before_number = b""
+        self.acks = False
+        """Its deliveries have a header of their own by which STOMP 1.2 acknowledges them."""
+        self._id_start = ""
+        """What stands in front of a delivery's number in its id."""
         self.matches: Callable[[str], object] | None = None
         """Whether a queue is one of those that it reads, if its destination stands for several."""
         self.is_activemq = False
@@ -77,17 +85,36 @@ class Subscription:
         """Get ready to write MESSAGE frames."""
         self.is_activemq = is_activemq
         self.version = version
-        id_start = f"{self.tag}{SEPARATOR}{session}{SEPARATOR}"
-        self._before_number = write_headers((("message-id", id_start),), version).removesuffix(b"\n")
-        if version == V12 and self.ack != AUTO:
-            self.acks = write_headers((("ack", id_start),), version).removesuffix(b"\n")
+        self.acks = version == V12 and self.ack != AUTO
+        self._id_start = f"{self.tag}{SEPARATOR}{session}{SEPARATOR}"
 
-    def head_of(self, message: Message, dialects: Dialects) -> tuple[bytes, bytes]:
-        """What stands in front of the delivery's number in the MESSAGE frame, and what behind."""
+    def ack_forms(self) -> Iterator[tuple[bytes, bytes]]:
+        """What stands in the head of an ACK in front of the separator and number of a delivery, and what
+        behind: one for each way in which clients write it."""
+        if self.ack == AUTO or self.browses:
+            return
+        name = ID_OF_ACK[self.version]
+        start = self._header(name, self._id_start.removesuffix(SEPARATOR))
+        yield b"ACK\n" + start, b""
+        if self.identity is not None:
+            named = self._header("subscription", self.identity)
+            yield b"ACK\n" + start, named
+            yield b"ACK\n" + named + b"\n" + start, b""
+
+    def _header(self, name: str, value: str) -> bytes:
+        return write_headers(((name, value),), self.version).removesuffix(b"\n")
+
+    def form_of(self, message: Message, dialects: Dialects, *, redelivered: bool) -> bytes:
+        """How the MESSAGE frame begins, up to its body: `%d` stands for the number of the delivery, for the
+        same once more if it has `acks`, and for the size of the body."""
         key = (message.address, message.properties, message.expiration_ms)
-        known = self._heads.get(key)
-        if known is not None:
-            return known
+        before, own = self._heads.get(key) or self._head_of(message, dialects)
+        if self.is_activemq:
+            own += moments(message, own)
+        return before + REDELIVERED[redelivered] + own + b"content-length:%d\n\n"
+
+    def _head_of(self, message: Message, dialects: Dialects) -> tuple[bytes, bytes]:
+        """The parts of that in front of `redelivered` and behind; kept for those that are alike."""
         address = message.address
         destination = shown(address.exchange, address.routing_key, slashes=self.is_activemq)
         told = [("destination", destination)]
@@ -96,9 +123,19 @@ class Subscription:
         said = dialects.said(message)
         pairs = from_neutral(said, message.expiration_ms)
         own = write_headers(as_activemq(pairs, said) if self.is_activemq else pairs, self.version)
-        head = b"MESSAGE\n" + write_headers(told, self.version) + self._before_number, own
+        before = b"MESSAGE\n" + write_headers(told, self.version)
+        numbers = [self._header(name, self._id_start) for name in ("message-id", "ack")[: 1 + self.acks]]
+        head = (
+            _literal(before) + b"".join([_literal(number) + b"%d\n" for number in numbers]),
+            _literal(own),
+        )
         if len(own) <= HEAD_BYTES_MAX:
             if len(self._heads) >= HEADS_MAX:
                 self._heads.clear()
-            self._heads[key] = head
+            self._heads[message.address, message.properties, message.expiration_ms] = head
         return head
+
+
+def _literal(text: bytes) -> bytes:
+    """The same within a form."""
+    return text.replace(b"%", b"%%")

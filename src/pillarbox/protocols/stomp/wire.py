@@ -4,6 +4,9 @@ A frame is a head (the command, then lines `name:value`), an empty line, a body 
 may be any number of line ends, which are heart-beats. With `content-length` a body may hold NUL; what
 contradicts it is an error. A carriage return before a line end is none of the line.
 
+Frames that follow one another are often alike. Those that differ in nothing but their bodies (`alike`), or in
+nothing but a number that counts on (`count_on`), are compared with the one before, and not read.
+
 Source: STOMP 1.2, "STOMP Frames", "Augmented BNF"; 1.1 and 1.0 for what they escape. Invariant: any split of
 the input gives the same frames.
 """
@@ -46,7 +49,10 @@ class Scanner:
         self.body_bytes_max = STRANGER_BYTES_MAX
         self._data = b""
         self._at = 0
-        self._began = 0
+        self._from = self._began = self._body_at = 0
+        """Of the last frame: where the line ends before it, its head and its body begin."""
+        self._sized = False
+        """It has a `content-length`."""
         self._late = bytearray()
         """What has come of a frame that is not whole."""
         self._need = 0
@@ -91,7 +97,8 @@ class Scanner:
         at = self._at
         if at == len(data):
             return None
-        begin = self._began = at = _ends_of_lines(data, at).end()  # type: ignore[union-attr]
+        self._from = at
+        begin = self._began = _ends_of_lines(data, at).end()  # type: ignore[union-attr]
         end = data.find(b"\n\n", begin)
         start = end + 2
         if end < 0 or data.find(b"\r", begin, end) >= 0:
@@ -107,7 +114,8 @@ class Scanner:
         if 0 in head:
             raise WireError(_NUL_IN_HEAD)
         found = head.find(_LENGTH)
-        if found < 0:
+        self._sized = found >= 0
+        if not self._sized:
             stop = data.find(b"\0", start)
             if stop < 0:
                 self._await(begin, len(data) + 1, len(data) - start)
@@ -127,8 +135,42 @@ class Scanner:
             head = head[:found] + head[line_end:]
         if stop - start > self.body_bytes_max:
             raise WireError(f"the body is larger than {self.body_bytes_max} bytes")
-        self._at = stop + 1
+        self._body_at, self._at = start, stop + 1
         return head, data[start:stop]
+
+    def alike(self) -> list[bytes]:
+        """Take all whole frames that follow and differ from the last one in nothing but their bodies, which
+        are returned; with a `content-length` these have the same size."""
+        data, at = self._data, self._at
+        size = at - 1 - self._body_at
+        least, most = (size, size) if self._sized else (0, self.body_bytes_max)
+        before = data[self._from : self._body_at]
+        bodies: list[bytes] = []
+        while data.startswith(before, at):
+            start = at + len(before)
+            stop = data.find(b"\0", start + least)
+            if not least <= stop - start <= most:
+                break
+            bodies.append(data[start:stop])
+            at = stop + 1
+        self._at = at
+        return bodies
+
+    def count_on(self, place: int, digits: bytes) -> int:
+        """Take all whole frames that follow and differ from the last one in nothing but a number, which is
+        always the next one; return the last number. `digits` stand at this place of its head."""
+        number = int(digits)
+        data, at = self._data, self._at
+        if self._sized or at == len(data):
+            return number
+        start = self._began + place
+        before, after = data[self._from : start], data[start + len(digits) : at]
+        form = before.replace(b"%", b"%%") + b"%d" + after.replace(b"%", b"%%")
+        while data.startswith(frame := form % (number + 1), at):
+            at += len(frame)
+            number += 1
+        self._at = at
+        return number
 
     def unread(self) -> None:
         """Let the frame that `next` has given be the next again."""
