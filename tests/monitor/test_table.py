@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pillarbox.ops.monitor.destinations import DESTINATIONS, SUBSCRIBERS
 from pillarbox.ops.monitor.kafka import GROUPS, TOPICS, GroupRow, TopicRow, size
 from pillarbox.ops.monitor.queues import QUEUES, Row, row_of, totals_of
 from pillarbox.ops.monitor.table import BLOCKS, HISTORY, History, arranged, rate, sparkline
@@ -133,6 +134,27 @@ def test_what_is_missing_in_kafkas_documents_ends_nothing(document: Any, subject
     assert [column.show(getattr(row, column.field)) for column in subject.columns]
     subject.totals_of(document, [row])
     History(subject).add([row])
+
+
+@pytest.mark.row("A82")
+@given(json, st.sampled_from([DESTINATIONS, SUBSCRIBERS]))
+def test_what_is_missing_in_documents_of_destinations_ends_nothing(document: Any, subject: Any) -> None:
+    document = document if isinstance(document, dict) else {}
+    row = subject.row_of(document)
+    assert [column.show(getattr(row, column.field)) for column in subject.columns]
+    subject.totals_of(document, [row])
+    History(subject).add([row])
+
+
+@pytest.mark.row("A82")
+def test_a_number_that_nobody_knows_is_none() -> None:
+    row = DESTINATIONS.row_of({"name": "a.>", "kind": "topic", "pending": None, "consumers": 2})
+    assert [column.show(getattr(row, column.field)) for column in DESTINATIONS.columns][3:6] == [
+        "?",
+        "?",
+        "2",
+    ]
+    assert DESTINATIONS.totals_of({}, [row]).parts()[1:4] == ["0 queues", "1 topics", "0 pending"]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ the keys of one moment (`pieces`).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from heapq import heappop, heappush, heapreplace
+from heapq import heappop, heappush, heapreplace, nsmallest
 from itertools import count
 
 KEY_BYTES = 12
@@ -45,6 +45,13 @@ class Keys:
         if chunks and not (newest and newest[0] < chunks[0][0]):
             return chunks[0][0]
         return newest[0] if newest else None
+
+    def smallest(self, count: int) -> list[int]:
+        """The first so many keys, in order; they stay. For a look: it takes the square of the count."""
+        found = nsmallest(count, self._newest)
+        for first, _, packed, position in nsmallest(count, self._chunks):
+            found += [first, *_unpacked(packed[: position + (count - 1) * KEY_BYTES], position)]
+        return sorted(found)[:count]
 
     def add(self, keys: Iterable[int]) -> None:
         """Take some keys in."""

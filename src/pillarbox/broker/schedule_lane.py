@@ -247,6 +247,16 @@ class ScheduleLane(Lane):
             times += due_ms, due_ms - AHEAD_MS // 2
         return min((time for time in times if time > now_ms), default=None)
 
+    def first_due(self, count: int) -> list[tuple[int, Message | None]]:
+        """When the first so many messages are due, and those of them that are in memory. They stay."""
+        found: list[tuple[int, Message | None]] = []
+        for key in sorted((*self._near[:count], *self._keys.smallest(count)))[:count]:
+            sequence = key & SEQUENCE_MASK
+            message = self._held.get(sequence) or self._fresh.get(sequence)
+            if message is not None or self._block_of(sequence) is not None:
+                found.append((key >> DUE_SEQUENCE_BITS, message))
+        return found
+
     def take_due(self, now_ms: int, count_max: int) -> tuple[Taken, bool]:
         """Messages that are due, in order, as far as they are in memory; and whether there may be more."""
         taken: Taken = []

@@ -1,4 +1,4 @@
-"""The ASGI application of ActiveMQ's port: who asks, and whether it is Jolokia or a message that is meant.
+"""The ASGI application of ActiveMQ's port: who asks, and whether Jolokia, a message or a feed is meant.
 
 Users are those of the broker. Whoever has the tag `administrator` or `monitoring` may read beans, the first
 one may call operations; messages are for whoever may enter the virtual host, by its permissions. A browser
@@ -18,6 +18,7 @@ import msgspec
 from pillarbox.errors import BrokerError
 from pillarbox.ops.activemq import jolokia, messages
 from pillarbox.ops.activemq.errors import JolokiaError
+from pillarbox.ops.activemq.feeds import FEEDS, XML, feed
 from pillarbox.ops.activemq.view import View
 from pillarbox.ops.management.application import log_in, read_body
 from pillarbox.ops.management.deciding import Deciding
@@ -26,6 +27,7 @@ from pillarbox.ops.management.sending import Receive, Scope, Send, send_answer
 from pillarbox.ops.pace import Pace
 
 if TYPE_CHECKING:
+    from pillarbox.broker.auth import Principal
     from pillarbox.broker.core import Core
     from pillarbox.ops.management.node import Node
 
@@ -81,8 +83,7 @@ class ActiveMq:
         body = b"" if scope["method"] in ("GET", "HEAD") else bytes(await read_body(receive, headers))
         self._begin()
         if (path + "/").startswith(JOLOKIA + "/"):
-            if not READERS.intersection(user.tags):
-                raise HttpError(403, "forbidden", "the user has neither the tag administrator nor monitoring")
+            demand_reader(user)
             asked = scope["method"], path.removeprefix(JOLOKIA), body
             found: Answer = await self._deciding.run(lambda: self._jolokia(view, *asked), user)
             return found
@@ -91,6 +92,11 @@ class ActiveMq:
             wanted = scope["method"], path.removeprefix(MESSAGE), query, headers, body
             work = self._deciding.run(lambda: _message(view, *wanted), user)
             return await self._unless_gone(work, receive)
+        if path in FEEDS:
+            demand_reader(user)
+            if scope["method"] not in ("GET", "HEAD"):
+                raise HttpError(405, "method_not_allowed", "Method Not Allowed", {"allow": "GET, HEAD"})
+            return Answer(200, feed(path, self._core.vhosts.get(view.vhost)), content_type=XML)
         raise not_found()
 
     async def _unless_gone(self, work: Coroutine[Any, Any, Answer], receive: Receive) -> Answer:
@@ -114,6 +120,12 @@ class ActiveMq:
         except JolokiaError as error:
             return Answer(200, error.document, content_type=TEXT)
         return Answer(200, await jolokia.answer(view, asked), content_type=TEXT)
+
+
+def demand_reader(user: Principal) -> None:
+    """Raise 403 unless the user may see everything."""
+    if not READERS.intersection(user.tags):
+        raise HttpError(403, "forbidden", "the user has neither the tag administrator nor monitoring")
 
 
 class _GoneError(Exception):

@@ -1,4 +1,5 @@
-"""`pillarbox monitor`: a table, live or once: queues (of Pillarbox or of any RabbitMQ), topics or groups."""
+"""`pillarbox monitor`: a table, live or once: queues (of Pillarbox or of any RabbitMQ), topics, groups,
+destinations or subscribers."""
 
 from __future__ import annotations
 
@@ -67,6 +68,8 @@ HELP = (
     "Watch queues, which is what is watched unless said.",
     "Watch Kafka's topics.",
     "Watch groups of Kafka's consumers, and how far they are behind.",
+    "Watch queues and topics as users of STOMP, MQTT and ActiveMQ know them.",
+    "Watch subscribers to topics of STOMP, MQTT and ActiveMQ, also those who are offline.",
 )
 
 command = click.Command(
@@ -117,8 +120,9 @@ command = click.Command(
         click.Option(["--json", "as_json"], is_flag=True, help="Print JSON, a line each time."),
     ],
     help="Watch the queues of a broker, Pillarbox or RabbitMQ, over its HTTP management API; or the "
-    "topics and groups of a Pillarbox with a Kafka port.\n\n"
-    "On a terminal: 1, 2 and 3 show queues, topics and groups, s sorts by the next column, r reverses, / "
-    "filters, p pauses, + and - change the interval, q ends. Elsewhere the table is printed again and again, "
-    "with --once a single time.",
+    "topics and groups of a Pillarbox with a Kafka port, or its destinations and subscribers of STOMP and "
+    "MQTT.\n\n"
+    "On a terminal: 1 to 5 show queues, topics, groups, destinations and subscribers, s sorts by the next "
+    "column, r reverses, / filters, p pauses, + and - change the interval, q ends. Elsewhere the table is "
+    "printed again and again, with --once a single time.",
 )

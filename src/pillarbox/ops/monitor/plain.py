@@ -20,6 +20,8 @@ STATES = {
     "flow": "yellow",
     "blocked": "red",
     "down": "red",
+    "active": "green",
+    "offline": "dim",
     "Stable": "green",
     "Empty": "dim",
     "PreparingRebalance": "yellow",

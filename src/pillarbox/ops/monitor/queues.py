@@ -75,8 +75,6 @@ def totals_of(overview: Document, rows: Sequence[Row]) -> Totals:
     lengths = overview.get("queue_totals")
     lengths = lengths if isinstance(lengths, Mapping) else {}
     objects = overview.get("object_totals") or {}
-    name = overview.get("product_name") or "RabbitMQ"
-    version = overview.get("product_version") or overview.get("rabbitmq_version") or ""
     return Totals(
         len(rows),
         number_of(lengths.get("messages_ready")),
@@ -85,8 +83,15 @@ def totals_of(overview: Document, rows: Sequence[Row]) -> Totals:
         rate_of(stats, "deliver_get"),
         rate_of(stats, "ack"),
         number_of(objects.get("connections")),
-        f"{name} {version}".strip(),
+        product_of(overview),
     )
+
+
+def product_of(overview: Document) -> str:
+    """Who was asked, and its version."""
+    name = overview.get("product_name") or "RabbitMQ"
+    version = overview.get("product_version") or overview.get("rabbitmq_version") or ""
+    return f"{name} {version}".strip()
 
 
 QUEUES = Subject(

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any, Final, NamedTuple
 
 from pillarbox.ops.api_client import ApiClient, Unreachable, path
+from pillarbox.ops.monitor.destinations import DESTINATIONS, SUBSCRIBERS
 from pillarbox.ops.monitor.kafka import GROUPS, TOPICS
 from pillarbox.ops.monitor.queues import QUEUES
 from pillarbox.ops.monitor.table import Subject, Totals
 
-SUBJECTS: Final = (QUEUES, TOPICS, GROUPS)
+SUBJECTS: Final = (QUEUES, TOPICS, GROUPS, DESTINATIONS, SUBSCRIBERS)
 """What can be watched."""
 
 

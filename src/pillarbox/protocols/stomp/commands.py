@@ -110,6 +110,9 @@ def subscribe(channel: Channel, headers: Headers) -> None:
         channel.read_all(subscription, prefetch=prefetch, priority=priority, arguments=arguments)
         return
     channel.read(subscription, queue, prefetch=prefetch, priority=priority, arguments=arguments)
+    if subscription.selector is not None:
+        # For whoever lists consumers: the queue knows nothing of it.
+        subscription.consumer.arguments[SELECTOR] = headers["selector"]
     if "true" in (headers.get("activemq.noLocal"), headers.get("no-local")):
         channel.want_nothing_of_its_own(queue)
 

@@ -33,6 +33,7 @@ from pillarbox.ops.management.resources import (
     whoami,
 )
 from pillarbox.ops.management.routes import Resource
+from pillarbox.ops.messaging import resources as messaging
 from pillarbox.ops.operators import all_modules
 
 RESOURCES = (
@@ -58,6 +59,7 @@ RESOURCES = (
     Resource("Parameters", parameters.ROUTES),
     Resource("Shovels", shovels.ROUTES),
     Resource("Definitions", definitions.ROUTES),
+    Resource("Destinations and subscribers", messaging.ROUTES),
     Resource("Features", features.ROUTES),
     Resource("Health", health.ROUTES),
     *(resource for module in all_modules() for resource in module.RESOURCES),

@@ -11,13 +11,15 @@ import { Exchange, Exchanges } from "./views/exchanges.js";
 import { Queue, Queues, Streams } from "./views/queues.js";
 import { Topic, Topics } from "./views/topics.js";
 import { Group, Groups } from "./views/groups.js";
+import { Destination, Destinations, Subscribers } from "./views/destinations.js";
 import { User, Users } from "./views/users.js";
 import { VHosts } from "./views/vhosts.js";
 import { Policies } from "./views/policies.js";
 import { Definitions } from "./views/definitions.js";
 
-// A place has a list, and some a page for one of its items: `#/queues` and `#/queues/vhost/name`. `needs`: a protocol
-// that may be off, which its `/api/PROTOCOL/cluster` says.
+// A place has a list, and some a page for one of its items: `#/queues` and `#/queues/vhost/name`. `needs`: protocols
+// of which one has to be spoken here; views that nobody has a use for are not in the menu.
+const MESSAGING = ["stomp", "mqtt", "http/activemq"];
 const VIEWS = {
   overview: { title: "Overview", icon: "overview", list: Overview },
   connections: { title: "Connections", icon: "connection", list: Connections, one: Connection },
@@ -25,8 +27,10 @@ const VIEWS = {
   exchanges: { title: "Exchanges", icon: "exchange", list: Exchanges, one: Exchange },
   queues: { title: "Queues", icon: "queue", list: Queues, one: Queue },
   streams: { title: "Streams", icon: "stream", list: Streams },
-  topics: { title: "Topics", icon: "topic", list: Topics, one: Topic, needs: "kafka" },
-  groups: { title: "Groups", icon: "group", list: Groups, one: Group, needs: "kafka" },
+  topics: { title: "Topics", icon: "topic", list: Topics, one: Topic, needs: ["kafka"] },
+  groups: { title: "Groups", icon: "group", list: Groups, one: Group, needs: ["kafka"] },
+  destinations: { title: "Destinations", icon: "destination", list: Destinations, one: Destination, needs: MESSAGING },
+  subscribers: { title: "Subscribers", icon: "subscriber", list: Subscribers, needs: MESSAGING },
   users: { title: "Users", icon: "user", list: Users, one: User },
   vhosts: { title: "Virtual hosts", icon: "vhost", list: VHosts },
   policies: { title: "Policies", icon: "policy", list: Policies },
@@ -76,9 +80,8 @@ function Theme() {
 
 function Menu({ current }) {
   const menu = useRef(null);
-  const [{ data: kafka }] = useLive("/api/kafka/cluster?columns=cluster_id");
-  const there = { kafka };
-  const shown = Object.entries(VIEWS).filter(([, { needs }]) => !needs || there[needs]);
+  const [{ data: spoken }] = useLive("/api/protocols");
+  const shown = Object.entries(VIEWS).filter(([, { needs }]) => !needs || needs.some((name) => spoken?.includes(name)));
   // On a narrow screen the menu is one line, longer than the screen.
   useEffect(() => {
     const { offsetLeft = 0 } = menu.current.querySelector("[aria-current]") ?? {};

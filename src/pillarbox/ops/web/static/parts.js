@@ -26,6 +26,7 @@ export const stateOf = ({ state, idle_since: since }) => (state === "running" &&
 
 const STATES = {
   running: "good", idle: "calm", flow: "warm", blocked: "bad", blocking: "warm", down: "bad",
+  active: "good", offline: "calm",
   Stable: "good", Empty: "calm", PreparingRebalance: "warm", CompletingRebalance: "warm", Assigning: "warm", Reconciling: "warm",
 };
 export const State = ({ state }) => html`<span class="state ${STATES[state] ?? "calm"}">${state ?? "–"}</span>`;
