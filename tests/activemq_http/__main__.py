@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bench.messaging_peers import ActiveMQ, accepts
 from bench.peers import await_true, free_ports
-from tests.activemq_http.steps import HOST, STEPS, fill, play
+from tests.activemq_http.steps import HOST, STEPS, fill, play, subscribe
 
 HERE = Path(__file__).resolve().parent
 RECORDING = HERE / "recording.json"
@@ -26,7 +26,9 @@ def main() -> int:
         with ActiveMQ(java=[f"-javaagent:{jar}={said}"], use_jmx=True) as peer:
             await_true(lambda: accepts(port), 30, "jolokia listens")
             fill(peer.port)
+            staying = subscribe(peer.port)
             answers = play(port)
+            staying.transport.disconnect_socket()
             lines = ",\n".join(json.dumps(answer, sort_keys=True) for answer in answers)
             RECORDING.write_text(f'{{"peer": "ActiveMQ {peer.version}", "answers": [\n{lines}\n]}}\n')
     print(f"{len(STEPS)} answers of ActiveMQ")

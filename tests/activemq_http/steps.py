@@ -19,7 +19,15 @@ def queue(name: str) -> str:
     return f"{BROKER},destinationType=Queue,destinationName={name}"
 
 
-ORDERS = queue("orders")
+def topic(name: str) -> str:
+    return f"{BROKER},destinationType=Topic,destinationName={name}"
+
+
+def durable(client: str, name: str) -> str:
+    return f"{NEWS},endpoint=Consumer,clientId={client},consumerId=Durable({client}_{name})"
+
+
+ORDERS, NEWS = queue("orders"), topic("news")
 TEXT, MAP = "java.lang.String", "java.util.Map"
 
 STEPS: tuple[Any, ...] = (
@@ -70,10 +78,46 @@ STEPS: tuple[Any, ...] = (
     f"exec/{BROKER}/removeQueue/fresh",
     f"read/{queue('fresh')}/QueueSize",
     f"exec/{BROKER}/removeQueue/none",
+    # What subscribe() has made: topics, subscriptions, connections.
+    f"read/{NEWS}/Name,EnqueueCount,DequeueCount,DispatchCount,InFlightCount,ConsumerCount,ProducerCount,DLQ",
+    f"read/{topic('none')}/ConsumerCount",
+    f"read/{durable('billing', 'all')}/Active,ClientId,SubscriptionName,DestinationName,Selector,Durable,"
+    "ConnectionId,Connection,PendingQueueSize,DispatchedQueueSize,DispatchedCounter,EnqueueCounter,"
+    "DequeueCounter,MessageCountAwaitingAcknowledge,DestinationTopic,DestinationQueue",
+    f"read/{durable('audit', 'red')}/Active,ClientId,SubscriptionName,DestinationName,Durable,Connection,"
+    "PendingQueueSize,DispatchedQueueSize,DispatchedCounter,EnqueueCounter,DequeueCounter,Exclusive,Network",
+    f"read/{durable('billing', 'none')}/Active",
+    f"search/{BROKER},destinationType=Topic,endpoint=Consumer,*",
+    f"search/{BROKER},connector=clientConnectors,connectionViewType=clientId,*",
+    f"search/{BROKER},connector=clientConnectors,connectorName=stomp*",
+    f"read/{BROKER},connector=clientConnectors,connectorName=*,connectionViewType=*,connectionName=audit/"
+    "ClientId,Connected,Active,Blocked,Slow,Consumers,ActiveTransactionCount",
+    f"read/{BROKER},service=Health/CurrentStatus",
+    f"read/{BROKER},service=JobScheduler,name=JMS/ScheduledMessageCount",
+    f"read/{BROKER}/InactiveDurableTopicSubscribers",
+    f"read/{BROKER}/DurableTopicSubscribers,TopicSubscribers,QueueSubscribers,TemporaryQueues,QueueProducers",
+    f"exec/{NEWS}/sendTextMessage({TEXT})/hello",
+    f"read/{NEWS}/EnqueueCount",
+    f"exec/{ORDERS}/pause",
+    f"read/{ORDERS}/Paused",
+    f"exec/{ORDERS}/resume",
+    f"read/{ORDERS}/Paused",
+    f"exec/{ORDERS}/retryMessages",
+    f"exec/{ORDERS}/removeMessage/none",
+    f"exec/{ORDERS}/moveMessageTo/none/other",
+    f"exec/{ORDERS}/copyMessageTo/none/other",
+    f"exec/{ORDERS}/copyMessageTo",
+    f"exec/{BROKER}/destroyDurableSubscriber/billing/none",
+    f"exec/{BROKER}/destroyDurableSubscriber/audit/red",
+    f"exec/{BROKER}/destroyDurableSubscriber/billing/all",
+    f"read/{durable('billing', 'all')}/Active",
+    f"exec/{BROKER}/removeTopic/none",
 )
 """Paths, and bodies for POST."""
 
 _ID = re.compile(r"^ID:\S+$")
+_CONNECTOR = re.compile(r"connectorName=stomp_//\w[\w.]*_\d+")
+"""Where it listens."""
 
 
 def fill(stomp_port: int) -> None:
@@ -89,6 +133,31 @@ def fill(stomp_port: int) -> None:
         )
     receipts.wait_on_receipt()
     client.disconnect()
+
+
+def subscribe(stomp_port: int) -> stomp.Connection12:
+    """Make two durable subscriptions, one of them with a client that stays; each gets two messages."""
+    clients = []
+    for client_id, name in (("billing", "all"), ("audit", "red")):
+        client = stomp.Connection12([(HOST, stomp_port)], vhost="/")
+        receipts = stomp.listener.WaitingListener("subscribed")
+        client.set_listener("", receipts)
+        client.connect("guest", "guest", wait=True, headers={"client-id": client_id})
+        named = {"activemq.subscriptionName": name, "receipt": "subscribed"}
+        client.subscribe("/topic/news", "1", "auto", headers=named)
+        receipts.wait_on_receipt()
+        clients.append(client)
+    billing, audit = clients
+    gone = stomp.listener.WaitingListener("gone")
+    billing.set_listener("", gone)
+    billing.disconnect("gone")
+    gone.wait_on_receipt()
+    for receipt in ("one", "two"):
+        sent = stomp.listener.WaitingListener(receipt)
+        audit.set_listener("", sent)
+        audit.send("/topic/news", receipt, headers={"persistent": "true", "receipt": receipt})
+        sent.wait_on_receipt()
+    return audit
 
 
 def ask(port: int, step: Any, user: str = "guest", method: str = "") -> tuple[int, Any]:
@@ -114,6 +183,7 @@ def shown(document: Any) -> Any:
     if isinstance(document, list):
         return [shown(each) for each in document]
     plain = {name: each for name, each in document.items() if name not in ("timestamp", "stacktrace")}
+    plain = json.loads(_CONNECTOR.sub("connectorName=stomp", json.dumps(plain)))
     if isinstance(plain.get("value"), str):
         plain["value"] = _ID.sub("ID", plain["value"])
     if isinstance(plain.get("value"), list):

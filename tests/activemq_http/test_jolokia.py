@@ -10,10 +10,26 @@ from typing import Any
 
 import pytest
 
+from bench.peers import await_true
 from pillarbox import Broker
 from pillarbox.broker.auth import User, hash_password
 from pillarbox.ops.activemq.names import parse
-from tests.activemq_http.steps import BROKER, HOST, MAP, ORDERS, STEPS, TEXT, ask, fill, play, queue
+from pillarbox.ops.management.explanation import Case, Finding, Stalls, explain
+from tests.activemq_http.steps import (
+    BROKER,
+    HOST,
+    MAP,
+    ORDERS,
+    STEPS,
+    TEXT,
+    ask,
+    fill,
+    play,
+    queue,
+    subscribe,
+    topic,
+)
+from tests.messaging.scene import Stomp
 
 RECORDING = json.loads((Path(__file__).resolve().parent / "recording.json").read_text())
 
@@ -23,6 +39,13 @@ def broker() -> Iterator[Broker]:
     with Broker(activemq_http_port=0, stomp_port=0) as running:
         fill(running.stomp_address[1])
         yield running
+
+
+@pytest.fixture
+def subscribed(broker: Broker) -> Iterator[Broker]:
+    staying = subscribe(broker.stomp_address[1])
+    yield broker
+    staying.transport.disconnect_socket()
 
 
 @pytest.fixture
@@ -39,8 +62,9 @@ def value(port: int, step: Any) -> Any:
 
 
 @pytest.mark.row("A81")
-def test_answers_are_those_of_activemq(port: int) -> None:
-    """Reads, searches, operations, several at once, and everything that may be wrong with them."""
+def test_answers_are_those_of_activemq(subscribed: Broker, port: int) -> None:
+    """Reads, searches, operations, several at once, and everything that may be wrong with them; queues,
+    topics, subscriptions that are there and offline, connections."""
     for step, recorded, found in zip(STEPS, RECORDING["answers"], play(port), strict=True):
         assert found == recorded, step
 
@@ -142,3 +166,134 @@ def test_queues_of_others_and_a_bound_of_messages(port: int) -> None:
     assert value(port, step | {"arguments": ["", 2]}) == 2
     assert [each["Text"] for each in value(port, f"exec/{ORDERS}/browse()")] == ["m2"]
     assert json.loads(ask(port, f"read/{queue('none')}/QueueSize")[1])["status"] == 404
+
+
+# --- pausing, dead letters, single messages ----------------------------------------------------------------
+
+
+@pytest.mark.row("A81")
+def test_a_paused_queue_hands_nothing_out(broker: Broker, port: int) -> None:
+    """Consumers that are there and that come wait; the page says why; a browser still sees the messages."""
+    value(port, f"exec/{ORDERS}/pause()")
+    reader = Stomp(broker)
+    reader.subscribe("/queue/orders")
+    assert value(port, f"read/{ORDERS}/ConsumerCount,InFlightCount") == {
+        "ConsumerCount": 1,
+        "InFlightCount": 0,
+    }
+    assert len(value(port, f"exec/{ORDERS}/browse()")) == 3
+    found = broker.call(lambda server: [each.code for each in explanation_of(server, "orders")])
+    assert "paused" in found
+    assert reader.listener.messages == []
+    value(port, f"exec/{ORDERS}/resume()")
+    assert [frame.body for frame in reader.got(3)] == ["m0", "m1", "m2"]
+
+
+def explanation_of(server: Any, name: str) -> list[Finding]:
+    host = server.core.vhosts["/"]
+    return explain(Case(host.queues[name], host, server.core, 0, Stalls()))
+
+
+@pytest.mark.row("A81")
+def test_what_was_out_comes_back_to_a_paused_queue_and_stays(broker: Broker, port: int) -> None:
+    """A receiver that goes gives its messages back, which ends no pause."""
+    first = Stomp(broker)
+    first.subscribe("/queue/orders", ack="client")
+    first.got(3)
+    value(port, f"exec/{ORDERS}/pause()")
+    second = Stomp(broker)
+    second.subscribe("/queue/orders")
+    first.close()
+    await_true(lambda: value(port, f"read/{ORDERS}/InFlightCount") == 0, 20, "they are back")
+    assert (second.listener.messages, value(port, f"read/{ORDERS}/QueueSize")) == ([], 3)
+    value(port, f"exec/{ORDERS}/resume()")
+    assert len(second.got(3)) == 3
+
+
+@pytest.mark.row("A81")
+def test_dead_letters_go_back_to_where_they_died() -> None:
+    with Broker(activemq_http_port=0, stomp_port=0, stomp_dialect="activemq") as broker:
+        port: int = broker.call(lambda server: server.activemq_http_addresses[0][1])
+        client = Stomp(broker)
+        for number in range(3):
+            client.send("/queue/work", f"m{number}", persistent="true")
+        client.subscribe("/queue/work", ack="client-individual")
+        for frame in client.got(3):
+            client.connection.nack(frame.headers["ack"])
+        dead = queue("ActiveMQ.DLQ")
+        await_true(lambda: value(port, f"read/{dead}/QueueSize") == 3, 20, "they have died")
+        client.close()
+        client = Stomp(broker)
+        client.send("/queue/ActiveMQ.DLQ", "not from here", persistent="true")
+        assert value(port, f"read/{dead}/DLQ") is True
+        assert value(port, f"exec/{dead}/retryMessages") == 3
+        assert value(port, f"read/{dead}/QueueSize") == 1, "what says not where it died stays"
+        reader = Stomp(broker)
+        reader.subscribe("/queue/work")
+        assert [frame.body for frame in reader.got(3)] == ["m0", "m1", "m2"]
+
+
+@pytest.mark.row("A81")
+def test_single_messages_by_their_ids(port: int) -> None:
+    send = {"type": "exec", "mbean": ORDERS, "operation": f"sendTextMessage({TEXT})"}
+    one, two = (value(port, send | {"arguments": [text]}) for text in ("one", "two"))
+    assert value(port, f"exec/{ORDERS}/getMessage/{one}")["Text"] == "one"
+    assert value(port, f"exec/{ORDERS}/copyMessageTo/{one}/other") is True
+    assert value(port, f"exec/{ORDERS}/moveMessageTo/{two}/other") is True
+    assert value(port, f"exec/{ORDERS}/removeMessage/{one}") is True
+    assert value(port, f"exec/{ORDERS}/removeMessage/{one}") is False
+    assert [each["Text"] for each in value(port, f"exec/{ORDERS}/browse()")] == ["m0", "m1", "m2"]
+    assert [each["Text"] for each in value(port, f"exec/{queue('other')}/browse()")] == ["one", "two"]
+
+
+@pytest.mark.row("A81")
+def test_durable_subscriptions_are_made_and_removed(broker: Broker, port: int) -> None:
+    step = {"type": "exec", "mbean": BROKER, "operation": "createDurableSubscriber"}
+    value(port, step | {"arguments": ["me", "mine", "news.>", ""]})
+    Stomp(broker).send("/topic/news.a", "x")
+    bean = f"{topic('news.>')},endpoint=Consumer,clientId=me,consumerId=Durable(me_mine)"
+    assert value(port, f"read/{bean}/PendingQueueSize,Active") == {"PendingQueueSize": 1, "Active": False}
+    refused = json.loads(ask(port, step | {"arguments": ["me", "mine", "news.>", "a = 1"]})[1])
+    assert refused["status"] == 500
+    value(port, f"exec/{BROKER}/destroyDurableSubscriber/me/mine")
+    assert value(port, f"read/{BROKER}/Topics,InactiveDurableTopicSubscribers") == {
+        "Topics": [],
+        "InactiveDurableTopicSubscribers": [],
+    }
+
+
+@pytest.mark.row("A81")
+def test_producers_connections_and_names_with_special_characters(broker: Broker, port: int) -> None:
+    sender = Stomp(broker, "s:1,2")
+    for name in ("a=b", "a*b?,c"):
+        sender.send(f"/queue/{name}", "x")
+    (producer,) = value(port, f"search/{BROKER},endpoint=dynamicProducer,*")
+    assert "clientId=s_1_2" in producer
+    assert value(port, f"read/{producer}/SentCount,ClientId") == {"SentCount": 2, "ClientId": "s:1,2"}
+    found = value(port, f"search/{BROKER},destinationType=Queue,*")
+    names = {each for each in found if "destinationName=a" in each}
+    assert names == {parse(queue(name)).canonical for name in ("a&amp;b", "a&ast;b&qe;_c")}
+    assert [value(port, {"type": "read", "mbean": name, "attribute": "QueueSize"}) for name in names] == [
+        1,
+        1,
+    ]
+    (connection,) = value(
+        port, f"search/{BROKER},connector=clientConnectors,connectionViewType=remoteAddress,*"
+    )
+    value(port, {"type": "exec", "mbean": connection, "operation": "stop"})
+    await_true(lambda: not sender.connection.is_connected(), 20, "it is closed")
+
+
+@pytest.mark.row("A81")
+def test_everything_can_be_read_and_listed(subscribed: Broker, port: int) -> None:
+    """What monitors do that look at all there is; several at once."""
+    listed = value(port, "list/org.apache.activemq")
+    found = value(port, "search/org.apache.activemq:*")
+    assert set(listed) == {name.partition(":")[2] for name in found}
+    for name in found:
+        told = value(port, {"type": "read", "mbean": name})
+        assert set(told) == set(listed[name.partition(":")[2]]["attr"]), name
+    several = [{"type": "read", "mbean": name} for name in found]
+    assert [each["status"] for each in json.loads(ask(port, several)[1])] == [200] * len(found)
+    (dropped,) = [name for name in found if "remoteAddress" in name]
+    assert json.loads(ask(port, {"type": "exec", "mbean": dropped, "operation": "purge"})[1])["status"] == 400

@@ -52,7 +52,7 @@ def test_queues_and_topics_are_told_apart(api: Client) -> None:
     }
     assert (orders["dispatched"], orders["dequeued"], orders["durable"]) == (1, 0, True)
     news = found["news.sport"]
-    assert (news["consumers"], news["subscribers"], news["enqueued"]) == (2, 3, 2)
+    assert (news["consumers"], news["enqueued"]) == (3, 2)
     assert news["pending"] == 2, "what waits for the one who is offline"
     assert found["plant.>"]["pending"] is None, "whoever has two filters says not by which a message came"
     assert [each["name"] for each in api.get("destinations/%2F?kind=queue")] == ["ActiveMQ.DLQ", "orders"]
@@ -163,9 +163,9 @@ def test_queues_of_others_are_where_they_belong(broker: Broker, api: Client) -> 
     found = by_name(api.get("destinations"))
     assert {"reports", "log"}.isdisjoint(found)
     assert found["Consumer.a.VirtualTopic.b"]["kind"] == "queue"
-    assert (found["VirtualTopic.b"]["kind"], found["VirtualTopic.b"]["subscribers"]) == ("topic", 0)
+    assert (found["VirtualTopic.b"]["kind"], found["VirtualTopic.b"]["consumers"]) == ("topic", 0)
     assert [each["temporary"] for name, each in found.items() if name.startswith("amq.gen-")] == [True]
-    assert found[">"]["subscribers"] == 1
+    assert found[">"]["consumers"] == 1
     assert by_name(api.get("subscribers"), "subscription")["reports"]["destination"] == ">"
     name = quote("Consumer.a.VirtualTopic.b", safe="")
     assert api.get(f"destinations/%2F/queue/{name}")["consumers"] == 1

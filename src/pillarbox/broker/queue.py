@@ -81,6 +81,7 @@ class Queue:
         "limits",
         "name",
         "owner",
+        "paused",
         "priority_max",
         "queued",
         "ready_bytes",
@@ -161,6 +162,8 @@ class Queue:
         """Those of them that are not blocked, in the order of their turns: by priority, none is empty."""
         self.turns: Sequence[deque[Consumer]] = self._levels
         """The same, as `dispatch` sees it: nobody gets anything while messages are on their way back."""
+        self.paused = False
+        """An operator wants nothing handed out to consumers until it is resumed."""
         self._returns = 0
         """How many receivers that have gone are giving messages back."""
         self.standby: list[Consumer] = []
@@ -419,8 +422,20 @@ class Queue:
         """One of those who held the queue has given back everything."""
         self._returns -= 1
         if not self._returns and not self.deleted:
-            self.turns = self._levels
+            self.turns = () if self.paused else self._levels
             self.tell_waiting()
+            self.wake()
+
+    def pause(self) -> None:
+        """Hand nothing out to consumers until `resume`; who asks for single messages still gets them."""
+        self.paused = True
+        self.turns = ()
+
+    def resume(self) -> None:
+        """Hand messages out again."""
+        self.paused = False
+        if not self._returns and not self.deleted:
+            self.turns = self._levels
             self.wake()
 
     @property

@@ -9,6 +9,9 @@ NO_INSTANCE: Final = "javax.management.InstanceNotFoundException"
 NO_ATTRIBUTE: Final = "javax.management.AttributeNotFoundException"
 BAD_SELECTOR: Final = "javax.jms.InvalidSelectorException"
 JMS: Final = "javax.jms.JMSException"
+EXCEPTION: Final = "java.lang.Exception"
+INVALID_DESTINATION: Final = "javax.jms.InvalidDestinationException"
+NO_SUCH_MESSAGE: Final = "java.util.NoSuchElementException"
 SECURITY: Final = "java.lang.SecurityException"
 
 

@@ -7,12 +7,13 @@ reference, "Jolokia Protocol"; words measured.
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
 from typing import Any, Final
 
 from pillarbox.errors import BrokerError
 from pillarbox.ops.activemq import beans, names
-from pillarbox.ops.activemq.beans import Bean, attributes, operation, operations
+from pillarbox.ops.activemq.attributes import attributes
+from pillarbox.ops.activemq.beans import Bean, in_steps
 from pillarbox.ops.activemq.errors import (
     ILLEGAL_ARGUMENT,
     JMS,
@@ -21,6 +22,7 @@ from pillarbox.ops.activemq.errors import (
     SECURITY,
     JolokiaError,
 )
+from pillarbox.ops.activemq.operations import operation, operations
 from pillarbox.ops.activemq.view import View
 
 AGENT: Final = "1.7.1"
@@ -97,9 +99,9 @@ def _handler(ask: Any) -> Callable[[View, Ask], Awaitable[Any]]:
     return found
 
 
-def _one(view: View, name: names.BeanName) -> Bean:
+async def _one(view: View, name: names.BeanName) -> Bean:
     """The bean of a name. Raises JolokiaError if there is none."""
-    found = beans.find(view, name)
+    found = await beans.find_any(view, name)
     if found is None:
         raise JolokiaError(404, NO_INSTANCE, name.plain)
     return found
@@ -109,10 +111,10 @@ async def _read(view: View, ask: Ask) -> Any:
     name = names.parse(str(ask.get("mbean", "")))
     wanted = ask.get("attribute")
     if not name.is_pattern:
-        return _values(view, _one(view, name), wanted)
+        return await _values(view, await _one(view, name), wanted)
     several = [wanted] if isinstance(wanted, str) else wanted
     found = {
-        each.name.canonical: _values(view, each, several)
+        each.name.canonical: await _values(view, each, several)
         async for each in beans.paced(view)
         if name.takes(each.name)
     }
@@ -121,23 +123,28 @@ async def _read(view: View, ask: Ask) -> Any:
     return found
 
 
-def _values(view: View, bean: Bean, wanted: Any) -> Any:
+async def _values(view: View, bean: Bean, wanted: Any) -> Any:
     there = attributes(view, bean)
+
+    async def value_of(name: str) -> Any:
+        value = there[name]()
+        return await in_steps(view, value) if isinstance(value, Generator) else value
+
     if not wanted:
-        return {name: value() for name, value in there.items()}
+        return {name: await value_of(name) for name in there}
     if not isinstance(wanted, str | list):
         raise JolokiaError(400, ILLEGAL_ARGUMENT, "attribute must be a name or a list of names")
     if isinstance(wanted, str):
         if wanted not in there:
             raise JolokiaError(404, NO_ATTRIBUTE, f"No such attribute: {wanted}")
-        return there[wanted]()
-    return {name: there[name]() for name in map(str, wanted) if name in there}
+        return await value_of(wanted)
+    return {name: await value_of(name) for name in map(str, wanted) if name in there}
 
 
 async def _exec(view: View, ask: Ask) -> Any:
     if ADMINISTRATOR not in view.user.tags:
         raise JolokiaError(403, SECURITY, f"User {view.user.name} is no administrator")
-    bean = _one(view, names.parse(str(ask.get("mbean", ""))))
+    bean = await _one(view, names.parse(str(ask.get("mbean", ""))))
     arguments = ask.get("arguments") or []
     if not isinstance(arguments, list):
         raise JolokiaError(400, ILLEGAL_ARGUMENT, "arguments must be a list")

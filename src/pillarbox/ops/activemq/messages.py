@@ -16,9 +16,10 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 from urllib.parse import parse_qsl
 
-from pillarbox.ops.activemq.view import TOPICS, View
+from pillarbox.ops.activemq.view import View
 from pillarbox.ops.management.local_client import Got
 from pillarbox.ops.management.request import Answer, HttpError, bad_request
+from pillarbox.ops.messaging.seen import TOPICS
 from pillarbox.protocols.amqp091 import methods, wire
 
 READ_TIMEOUT_MS: Final = 20_000

@@ -1,14 +1,25 @@
 """Names of management beans: a domain, and keys with values; a `*` in them makes a pattern.
 
-Source: the rules of `javax.management.ObjectName`.
+A value may be quoted, with anything in it, as Artemis does. Source: the rules of
+`javax.management.ObjectName`; how ActiveMQ writes names of destinations in it, its `JMXSupport`.
 """
 
 from __future__ import annotations
 
+import re
 from fnmatch import fnmatchcase
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from pillarbox.ops.activemq.errors import ILLEGAL_ARGUMENT, JolokiaError
+
+ENCODED: Final = str.maketrans({**dict.fromkeys(":,'\"\n", "_"), "?": "&qe;", "=": "&amp;", "*": "&ast;"})
+_PART: Final = re.compile(r'(?:"(?:\\.|[^"\\])*"|[^,"])+', re.DOTALL)
+"""What stands between two commas."""
+
+
+def encoded(text: str) -> str:
+    """Any text as a value within a name."""
+    return text.translate(ENCODED)
 
 
 class BeanName(NamedTuple):
@@ -49,7 +60,10 @@ def parse(text: str) -> BeanName:
         raise JolokiaError(400, ILLEGAL_ARGUMENT, "Invalid object name. Key properties cannot be empty")
     keys: dict[str, str] = {}
     others = False
-    for part in rest.split(","):
+    parts = _PART.findall(rest)
+    if ",".join(parts) != rest:
+        raise JolokiaError(400, ILLEGAL_ARGUMENT, f"Invalid object name. {rest}")
+    for part in parts:
         key, equals, value = part.partition("=")
         if part == "*":
             others = True

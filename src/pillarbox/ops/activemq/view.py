@@ -29,7 +29,10 @@ if TYPE_CHECKING:
 LOOKED_AT_MAX: Final = 10_000
 """Messages that a selector is tried on in one request, and that one request may move."""
 LOOKED_AT_BYTES_MAX: Final = 64 << 20
-TOPICS: Final = "amq.topic"
+
+
+Wants = Callable[[Neutral], bool]
+"""Is this message one of those?"""
 
 
 class Found(NamedTuple):
@@ -71,19 +74,19 @@ class View(NamedTuple):
                 raise JolokiaError(500, JMS, str(error)) from None
         return True
 
-    async def send(self, queue: str, body: str, said: wire.Properties) -> str:
-        """Send a persistent message to a queue; return its name when it is safe."""
+    async def send(self, exchange: str, key: str, body: str, said: wire.Properties) -> str:
+        """Send a persistent message to a queue or a topic; return its name when it is safe."""
         name = f"ID:pillarbox-{secrets.token_hex(8)}"
         properties = said._replace(message_id=name, delivery_mode=2)
         with self.client() as client:
             try:
                 await client.call(methods.CONFIRM_SELECT, False, answer=methods.CONFIRM_SELECT_OK)
-                client.publish("", queue, wire.encode_properties(properties), body.encode())
+                client.publish(exchange, key, wire.encode_properties(properties), body.encode())
                 taken = await client.confirmed()
             except HttpError as error:
                 raise JolokiaError(500, JMS, str(error)) from None
-        if not taken:
-            raise JolokiaError(500, JMS, f"queue {queue} has refused the message")
+        if not taken and not exchange:
+            raise JolokiaError(500, JMS, f"queue {key} has refused the message")
         return name
 
     def _said(self, got: Got) -> Neutral:
@@ -91,9 +94,8 @@ class View(NamedTuple):
         message = Message(address, got.properties, got.body, self.core.changes.now_ms, NO_EXPIRATION, True)
         return self.core.dialects.said(message)
 
-    async def look(self, queue: str, selector: str, count_max: int) -> list[Found]:
+    async def look(self, queue: str, wants: Wants, count_max: int) -> list[Found]:
         """Messages at the head of a queue, which stay there."""
-        wants = _wants(selector)
         chosen: list[Found] = []
         with self.client() as client:
             async for found in _heads(self, client, queue):
@@ -104,11 +106,19 @@ class View(NamedTuple):
         return chosen
 
     async def take(
-        self, queue: str, selector: str, count_max: int, *, to: str | None = None, keep: bool = False
+        self,
+        queue: str,
+        wants: Wants,
+        count_max: int,
+        *,
+        to: Callable[[Found], tuple[str, str]] | None = None,
+        keep: bool = False,
     ) -> int:
-        """Remove messages that meet a selector, or move or copy them; return how many. The others stay."""
-        wants = _wants(selector)
-        chosen: list[Got] = []
+        """Remove messages that are wanted, or move or copy them; return how many. The others stay.
+
+        `to`: exchange and routing key for each. Nothing is removed unless all of them have been taken.
+        """
+        chosen: list[Found] = []
         with self.client() as client:
             if to is not None:
                 await client.call(methods.CONFIRM_SELECT, False, answer=methods.CONFIRM_SELECT_OK)
@@ -116,15 +126,15 @@ class View(NamedTuple):
                 if len(chosen) == count_max:
                     break
                 if wants(found.said):
-                    chosen.append(found.got)
+                    chosen.append(found)
             if to is not None:
-                for got in chosen:
-                    client.publish("", to, got.properties, got.body)
+                for found in chosen:
+                    client.publish(*to(found), found.got.properties, found.got.body)
                 if not await client.confirmed():
-                    raise JolokiaError(500, JMS, f"queue {to} has refused some of the messages")
+                    raise JolokiaError(500, JMS, "some of the messages were not taken where they were to go")
             if not keep:
-                for got in chosen:
-                    client.cast(methods.BASIC_ACK, got.tag, False)
+                for found in chosen:
+                    client.cast(methods.BASIC_ACK, found.got.tag, False)
         return len(chosen)
 
 
@@ -144,7 +154,7 @@ async def _heads(view: View, client: LocalClient, queue: str) -> AsyncIterator[F
             return
 
 
-def _wants(selector: str) -> Callable[[Neutral], bool]:
+def meets(selector: str) -> Wants:
     """What a selector says of a message; the empty one wants all. Raises JolokiaError."""
     if not selector:
         return lambda said: True
@@ -153,3 +163,8 @@ def _wants(selector: str) -> Callable[[Neutral], bool]:
     except BrokerError:
         raise JolokiaError(500, BAD_SELECTOR, selector) from None
     return lambda said: wants(lookup_of(said))
+
+
+def has_id(identity: str) -> Wants:
+    """Whether a message has this id."""
+    return lambda said: said.message_id == identity

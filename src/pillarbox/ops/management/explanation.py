@@ -130,6 +130,11 @@ def _nobody(case: Case) -> Iterator[Finding]:
             yield Finding("no-consumer", PROBLEM, f"nobody consumes; it was used last {since} ago")
 
 
+def _paused(case: Case) -> Iterator[Finding]:
+    if case.queue.paused:
+        yield Finding("paused", PROBLEM, "an operator has paused it: consumers get nothing for now")
+
+
 def _readers(case: Case) -> Iterator[Finding]:
     """How far readers of a stream are from its end."""
     queue = case.queue
@@ -225,6 +230,7 @@ FINDINGS: tuple[Callable[[Case], Iterator[Finding]], ...] = (
     _storage,
     _publishers,
     _nobody,
+    _paused,
     _consumers,
     _readers,
     _oldest,

@@ -73,10 +73,6 @@ def _is_durable(shown: Shown, request: Request) -> bool:
     return thing.durable
 
 
-def _subscriber_count(shown: Shown, request: Request) -> int:
-    return len(shown.thing.subscribers) if isinstance(shown.thing, seen.Topic) else 0
-
-
 def _details(shown: Shown, request: Request) -> list[dict[str, Any]]:
     if not isinstance(shown.thing, seen.Topic):
         return []
@@ -132,7 +128,6 @@ DESTINATION = Document(
     Field("temporary", BOOLEAN, _is_temporary),
     Field("durable", BOOLEAN, _is_durable),
     Field("consumers", INTEGER, lambda s, r: s.thing.consumer_count),
-    Field("subscribers", INTEGER, _subscriber_count),
     Field("pending", nullable(INTEGER), _number("pending")),
     Field("in_flight", nullable(INTEGER), _number("in_flight")),
     Field("enqueued", nullable(INTEGER), _number("enqueued")),

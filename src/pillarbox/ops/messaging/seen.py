@@ -97,8 +97,8 @@ class Topic(NamedTuple):
 
     @property
     def consumer_count(self) -> int:
-        """Subscriptions with somebody who receives."""
-        return sum(1 for queue in self.subscribers if queue.consumer_count)
+        """Its subscribers, whether they are there or not, as with ActiveMQ."""
+        return len(self.subscribers)
 
     @property
     def numbers(self) -> Numbers | None:

@@ -40,7 +40,7 @@ export function Destination({ path: [vhost, kind, name] }) {
         ["enqueued", known(data.enqueued)], ["dispatched", known(data.dispatched)], ["dequeued", known(data.dequeued)],
       ]} />
     </${Panel}>
-    ${kind === "topic" && html`<${Panel} title="Subscribers" note=${count(data.subscribers)}>
+    ${kind === "topic" && html`<${Panel} title="Subscribers" note=${count(data.consumers)}>
       <${Table} caption="Subscribers" items=${data.subscriber_details} keyOf=${(item) => item.name} empty="nobody is subscribed" columns=${COLUMNS} />
     </${Panel}>`}
     <${Panel} title="What to do"><${More} title="Send a message"><${Sender} vhost=${vhost} kind=${kind} name=${name} /></${More}></${Panel}>`;
