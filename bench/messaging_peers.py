@@ -62,6 +62,8 @@ class ActiveMQ(Peer):
 
     name = "ActiveMQ"
     JAR = Path("/usr/share/activemq/bin/activemq.jar")
+    LIBRARIES = Path("/usr/share/java"), ("xstream.jar", "xpp3.jar", "jettison.jar")
+    """Debian leaves them out of its path, and without them no advisory, or copy of what waits, leaves."""
 
     def __init__(self, *, java: Sequence[str] = (), use_jmx: bool = False) -> None:
         super().__init__()
@@ -82,6 +84,10 @@ class ActiveMQ(Peer):
             "useJmx": str(self.use_jmx).lower(),
         }
         said = "&".join(f"{name}={value}" for name, value in options.items())
+        folder, names = self.LIBRARIES
+        (self.data / "lib").mkdir()
+        for name in names:
+            (self.data / "lib" / name).symlink_to(folder / name)
         places = [f"-Dactivemq.{name}={self.data}" for name in ("base", "conf", "data")]
         command = ["java", "-Dactivemq.home=/usr/share/activemq", *places, *self.java]
         command += ["-jar", str(self.JAR), "start", f"broker:(stomp://{HOST}:{self.port})?{said}"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -14,7 +15,8 @@ from pillarbox.broker.queue import Queue
 from pillarbox.broker.schedule import Schedule
 from pillarbox.broker.schedule_header import DELAY_MAX_MS, delay_of
 from pillarbox.broker.schedule_keys import CHUNK_KEYS
-from pillarbox.broker.schedule_lane import PIECE_RUNS, cost_of
+from pillarbox.broker.schedule_lane import PIECE_RUNS, ScheduleLane, cost_of
+from pillarbox.broker.schedule_walk import PART_STEPS, See, Walk, by_due_time, by_place
 from pillarbox.engine.base import Address, Message
 from pillarbox.errors import BrokerError
 from pillarbox.protocols.amqp091 import wire
@@ -307,14 +309,17 @@ STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("send"), st.lists(st.integers(0, 60), min_size=1, max_size=6)),
         st.tuples(st.just("advance"), st.integers(1, 40)),
+        st.tuples(st.just("drop"), st.integers(0, 40)),
+        st.tuples(st.just("drop one"), st.integers(0, 40)),
+        st.tuples(st.just("browse"), st.integers(0, 40)),
         st.tuples(st.sampled_from(("run", "restart", "checkpoint")), st.none()),
     ),
     max_size=30,
 )
 
 
-@pytest.mark.row("R28")
-@settings(max_examples=150, deadline=None)
+@pytest.mark.row("R28", "A35")
+@settings(max_examples=250, deadline=None)
 @given(steps=STEPS, budget=st.sampled_from((0, 500, 1 << 30)))
 def test_schedule_equals_a_sorted_list(steps: list[tuple[str, Any]], budget: int) -> None:
     """R28: whatever rests on disk, and through restarts, everything fires once, when due and in order."""
@@ -331,6 +336,18 @@ def test_schedule_equals_a_sorted_list(steps: list[tuple[str, Any]], budget: int
             domain.advance(value)
         elif action == "run":
             pass
+        elif action == "drop":
+            first_ms, last_ms = domain.now_ms + value, domain.now_ms + value + 10
+            walk(domain, lambda lane, number, _: lane.drop(number), first_ms, last_ms)
+            waiting = [one for one in waiting if not first_ms <= one[0] <= last_ms]
+        elif action == "drop one":
+            walk(domain, partial(drop_one, b"%d" % value))
+            waiting = [one for one in waiting if one[1] != value]
+        elif action == "browse":
+            first_ms, last_ms = domain.now_ms + value, domain.now_ms + value + 10
+            seen: list[int] = []
+            walk(domain, partial(look_at, seen), first_ms, last_ms)
+            assert seen == [number for due_ms, number in sorted(waiting) if first_ms <= due_ms <= last_ms]
         else:
             domain.run()
             take(domain, queue, waiting)
@@ -347,6 +364,31 @@ def test_schedule_equals_a_sorted_list(steps: list[tuple[str, Any]], budget: int
     assert waiting == []
     assert schedule(domain).waiting_count == 0
     assert domain.core.changes.resident_bytes == 0
+
+
+def drop_one(body: bytes, lane: ScheduleLane, sequence: int, found: Message | None) -> None:
+    assert found is not None
+    if found.body == body:
+        lane.drop(sequence)
+
+
+def look_at(seen: list[int], lane: ScheduleLane, sequence: int, found: Message | None) -> None:
+    assert found is not None
+    seen.append(int(found.body))
+
+
+def walk(domain: Domain, see: See, first_ms: int | None = None, last_ms: int = 0) -> None:
+    """Walk through all that waits, in due time if a stretch of that is given."""
+    schedules, over = [schedule(domain)], []
+    places = (
+        partial(by_place, schedules)
+        if first_ms is None
+        else partial(by_due_time, schedules, first_ms, last_ms)
+    )
+    one = Walk(domain.core, schedules, places, see, reads=True, end=lambda: over.append(True))
+    domain.core.schedules.walks.begin(one)
+    domain.run()
+    assert over
 
 
 def take(domain: Domain, queue: Queue, waiting: list[tuple[int, int]]) -> None:
@@ -366,3 +408,57 @@ def take(domain: Domain, queue: Queue, waiting: list[tuple[int, int]]) -> None:
     assert got == [number for _, number in due]
     domain.run()
     assert schedule(domain).waiting_count == len(waiting)
+
+
+@pytest.mark.row("A35")
+def test_keys_of_what_was_dropped_do_not_wait_for_their_time() -> None:
+    """A35: who schedules and removes for years does not fill the memory; the walk yields meanwhile."""
+    domain = Domain(memory_budget=500)
+    build(domain)
+    send(domain, [50_000 + number for number in range(4 * CHUNK_KEYS)])
+    domain.run()
+    steps: list[int] = []
+
+    def see(lane: ScheduleLane, sequence: int, found: object) -> None:
+        steps.append(domain.woken)
+        if sequence % 4:
+            lane.drop(sequence)
+
+    walk(domain, see, 0, 1 << 50)
+    assert len(set(steps)) >= 4 * CHUNK_KEYS // PART_STEPS
+    assert schedule(domain).waiting_count == CHUNK_KEYS
+    assert len(schedule(domain).lane._keys) <= CHUNK_KEYS + 4
+    domain.restart()
+    domain.run()
+    assert schedule(domain).waiting_count == CHUNK_KEYS
+
+
+@pytest.mark.row("A35")
+def test_walk_waits_for_the_one_before_and_one_that_was_stopped_tells_nobody() -> None:
+    """A35: so many clients that look take no more memory than one."""
+    domain = Domain(memory_budget=0)
+    build(domain)
+    send(domain, [50_000] * 3)
+    domain.run()
+    schedules, told = [schedule(domain)], []
+
+    def begin(name: str) -> Walk:
+        def see(lane: ScheduleLane, sequence: int, found: object) -> None:
+            told.append((name, sequence))
+
+        one = Walk(
+            domain.core,
+            schedules,
+            partial(by_place, schedules),
+            see,
+            reads=True,
+            end=lambda: told.append((name, -1)),
+        )
+        domain.core.schedules.walks.begin(one)
+        return one
+
+    begin("a")
+    begin("b").stop()
+    begin("c")
+    domain.run()
+    assert told == [(name, number) for name in "ac" for number in (0, 1, 2, -1)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,11 +14,17 @@ from pillarbox.engine.base import DUE_SEQUENCE_BITS
 
 CHUNK_KEYS = 8
 
+
+def _lives(modulus: int, key: int) -> bool:
+    return key % modulus == 0
+
+
 STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("add"), st.lists(st.integers(0, 50), max_size=20)),
         st.tuples(st.just("add packed"), st.lists(st.integers(0, 50), max_size=40)),
         st.tuples(st.just("pop"), st.integers(1, 30)),
+        st.tuples(st.just("sift"), st.integers(2, 6)),
     ),
     max_size=40,
 )
@@ -32,7 +40,17 @@ def test_keys_come_in_order_whenever_they_were_added(steps: list[tuple[str, list
         keys, expected, sequence = Keys(), [], 0
         for action, value in steps:
             before, pieces = sorted(expected), keys.pieces()
-            if isinstance(value, int):
+            assert list(keys.ascending()) == before
+            if isinstance(value, int) and action == "sift":
+                lives = partial(_lives, value)
+                for _ in keys.sift(lives):
+                    pass
+                # The first key of a chunk stays.
+                left = list(keys.ascending())
+                assert [key for key in left if lives(key)] == [key for key in expected if lives(key)]
+                assert set(left) <= set(expected)
+                expected = left
+            elif isinstance(value, int):
                 for _ in range(min(value, len(expected))):
                     assert keys.first == expected[0]
                     assert keys.pop() == expected.pop(0)

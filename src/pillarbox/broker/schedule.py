@@ -26,6 +26,7 @@ from pillarbox.broker.lane import SHADOW
 from pillarbox.broker.queue import Queue
 from pillarbox.broker.run import body_bytes_of, message_bytes_of
 from pillarbox.broker.schedule_lane import ScheduleLane
+from pillarbox.broker.schedule_walk import Walks
 from pillarbox.engine.base import NO_EXPIRATION, Message
 
 if TYPE_CHECKING:
@@ -203,6 +204,8 @@ class Schedules:
         """By the origin of messages (see `Address`)."""
         self.due: dict[Schedule, None] = {}
         """Schedules that may have something to fire."""
+        self.walks = Walks(core)
+        """Looks at what waits, for whoever asks."""
         self._by_uid: dict[int, Schedule] = {}
 
     def __repr__(self) -> str:

@@ -11,8 +11,8 @@ the keys of one moment (`pieces`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from heapq import heappop, heappush, heapreplace, nsmallest
+from collections.abc import Callable, Iterable, Iterator
+from heapq import heapify, heappop, heappush, heapreplace, merge, nsmallest
 from itertools import count
 
 KEY_BYTES = 12
@@ -66,8 +66,7 @@ class Keys:
         """Take many keys in, those of a restart, which will rest for a while."""
         for start in range(0, len(keys), CHUNK_KEYS):
             part = sorted(keys[start : start + CHUNK_KEYS])
-            packed = b"".join([key.to_bytes(KEY_BYTES, "big") for key in part])
-            heappush(self._chunks, (part[0], next(self._serials), packed, KEY_BYTES))
+            heappush(self._chunks, (part[0], next(self._serials), _packed(part), KEY_BYTES))
 
     def pop(self) -> int:
         """Take the smallest key out; there must be one."""
@@ -89,12 +88,50 @@ class Keys:
         newest, chunks = self._newest.copy(), self._chunks.copy()
         return _pieces(newest, chunks)
 
+    def ascending(self) -> Iterator[int]:
+        """All keys of this moment, the first ones first. Cost: a heap of the chunks for each."""
+        return merge(sorted(self._newest), *map(_each, self._chunks))
+
+    def sift(self, lives: Callable[[int], bool]) -> Iterator[None]:
+        """Forget keys that do not live, those of a chunk in each step; keys may come and go in between.
+
+        The first key of a chunk stays, dead or alive, since the heap stands on it.
+        """
+        self._newest = [key for key in self._newest if lives(key)]
+        heapify(self._newest)
+        chunks = self._chunks
+        for serial in [serial for _, serial, _, _ in chunks]:
+            yield
+            place = next((place for place, chunk in enumerate(chunks) if chunk[1] == serial), None)
+            if place is None:
+                continue
+            first, _, packed, position = chunks[place]
+            left = [key for key in _unpacked(packed, position) if lives(key)]
+            if len(left) * LEFT_SHARE > CHUNK_KEYS:
+                chunks[place] = (first, serial, _packed([first, *left]), KEY_BYTES)
+            else:
+                del chunks[place]
+                heapify(chunks)
+                self.add([first, *left])
+
 
 def _pieces(newest: list[int], chunks: list[tuple[int, int, bytes, int]]) -> Iterator[list[int]]:
     if newest:
         yield newest
     for first, _, packed, position in chunks:
         yield [first, *_unpacked(packed, position)]
+
+
+def _each(chunk: tuple[int, int, bytes, int]) -> Iterator[int]:
+    """The keys of a chunk, one by one: of many chunks at a time no more than that is unpacked."""
+    first, _, packed, position = chunk
+    yield first
+    for at in range(position, len(packed), KEY_BYTES):
+        yield int.from_bytes(packed[at : at + KEY_BYTES], "big")
+
+
+def _packed(keys: list[int]) -> bytes:
+    return b"".join([key.to_bytes(KEY_BYTES, "big") for key in keys])
 
 
 def _unpacked(packed: bytes, position: int) -> list[int]:

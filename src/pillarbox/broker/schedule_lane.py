@@ -22,6 +22,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right, insort
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from heapq import merge
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -29,7 +30,7 @@ import msgspec
 
 from pillarbox.broker.lane import SHADOW, Lane
 from pillarbox.broker.run import MESSAGE_BYTES
-from pillarbox.broker.schedule_keys import Keys
+from pillarbox.broker.schedule_keys import CHUNK_KEYS, Keys
 from pillarbox.engine.base import DUE_SEQUENCE_BITS, Location, Message, QueueState, StoredRun
 
 if TYPE_CHECKING:
@@ -134,6 +135,7 @@ class ScheduleLane(Lane):
     __slots__ = (
         "_asked",
         "_blocks",
+        "_dropped",
         "_empty",
         "_filling",
         "_fresh",
@@ -145,6 +147,7 @@ class ScheduleLane(Lane):
         "_near",
         "_new",
         "_schedule",
+        "_stale",
         "_starts",
         "_unread",
         "_wanted",
@@ -179,6 +182,10 @@ class ScheduleLane(Lane):
         """What is asked for when the parts before it have come."""
         self._loading = 0
         """Bytes on their way."""
+        self._dropped = False
+        """Something was, before its time."""
+        self._stale = 0
+        """How many of those may still have their keys."""
         self._unread = 0
         """Records found at a restart whose due times are not known yet."""
 
@@ -338,35 +345,108 @@ class ScheduleLane(Lane):
 
     def settle_fired(self, taken: Taken) -> None:
         """Forget messages for good that have fired."""
-        queue, changes, held = self.queue, self._changes, self._held
+        held = self._held
         for sequence, message in taken:
             del held[sequence]
-            size = len(message.body)
-            queue.ready_count -= 1
-            queue.ready_bytes -= size
-            changes.resident_bytes -= cost_of(message)
-            block = self._block_of(sequence)
-            if block is None:
-                continue
-            if block.gone is None:
-                block.gone = bytearray(block.count)
-            block.gone[sequence - block.first] = 1
-            block.left -= 1
-            block.body_bytes -= size
-            if block.stored:
-                changes.settle(self.uid, range(sequence, sequence + 1))
-            if not block.left:
-                # What an estimate was wrong by.
-                queue.ready_bytes -= block.body_bytes
-                self._empty += 1
+            self._changes.resident_bytes -= cost_of(message)
+            self._settle(sequence, len(message.body))
         if 2 * self._empty > len(self._blocks):
             self._sweep()
+
+    def _settle(self, sequence: int, size: int) -> None:
+        """Forget a message for good, which is in memory no more; `size`: of its body."""
+        queue = self.queue
+        queue.ready_count -= 1
+        queue.ready_bytes -= size
+        block = self._block_of(sequence)
+        if block is None:
+            return
+        if block.gone is None:
+            block.gone = bytearray(block.count)
+        block.gone[sequence - block.first] = 1
+        block.left -= 1
+        block.body_bytes -= size
+        if block.stored:
+            self._changes.settle(self.uid, range(sequence, sequence + 1))
+        if not block.left:
+            # What an estimate was wrong by.
+            queue.ready_bytes -= block.body_bytes
+            self._empty += 1
 
     def _sweep(self) -> None:
         """Forget empty blocks. Cost: O(1) for each of them, as they are more than the half."""
         self._blocks = [block for block in self._blocks if block.left]
         self._starts = [block.first for block in self._blocks]
         self._empty = self._new = 0
+
+    # --- looked at, and dropped --------------------------------------------------------------------
+
+    def has(self, sequence: int) -> bool:
+        """Does this message wait?"""
+        return sequence in self._held or sequence in self._fresh or self._block_of(sequence) is not None
+
+    def in_memory(self, sequence: int) -> Message | None:
+        """A message that waits, if it is in memory."""
+        return self._held.get(sequence) or self._fresh.get(sequence)
+
+    def on_disk(self, sequence: int) -> Block | None:
+        """Where a message rests that is not in memory."""
+        return self._block_of(sequence)
+
+    def by_due_time(self) -> Iterator[int]:
+        """Keys of this moment, the first due first, with some of messages that are gone. All are known."""
+        return merge(self._near.copy(), self._keys.ascending())
+
+    def by_place(self) -> Iterator[int]:
+        """Sequences that wait, in the order in which the disk holds them; they may come and go in between.
+
+        Those that come while this goes on are all among them, and some may come twice.
+        """
+        following = 0
+        while following < self.sequence_next:
+            first, following = following, self.sequence_next
+            yield from [each for each in self._held if first <= each]
+            while first < following:
+                place = bisect_right(self._starts, first) - 1
+                if place < 0 or self._blocks[place].stop <= first:
+                    place += 1
+                if place == len(self._blocks):
+                    break
+                block = self._blocks[place]
+                stop = block.stop
+                for sequences in [*block.ranges()]:
+                    yield from range(max(first, sequences.start), sequences.stop)
+                first = stop
+
+    def drop(self, sequence: int) -> bool:
+        """Forget a message for good before its time; False: it does not wait.
+
+        Its key is passed over when it is met.
+        """
+        message = self._held.pop(sequence, None)
+        if message is None and (message := self._fresh.pop(sequence, None)) is not None:
+            self._fresh_bytes -= cost_of(message)
+        block = self._block_of(sequence)
+        if message is not None:
+            self._changes.resident_bytes -= cost_of(message)
+            size = len(message.body)
+        elif block is not None:
+            size = block.body_bytes // block.left
+        else:
+            return False
+        self._asked.discard(sequence)
+        self._stale += 1
+        self._dropped = True
+        self._settle(sequence, size)
+        if 2 * self._empty > len(self._blocks):
+            self._sweep()
+        return True
+
+    def tidy_keys(self) -> Iterator[None]:
+        """Forget keys of what was dropped, if there are many: it may be years until they are due."""
+        if self._stale > CHUNK_KEYS and 2 * self._stale > len(self._keys):
+            self._stale = 0
+            yield from self._keys.sift(lambda key: self.has(key & SEQUENCE_MASK))
 
     # --- memory and disk ---------------------------------------------------------------------------
 
@@ -425,6 +505,10 @@ class ScheduleLane(Lane):
 
     def _ask_for_missing(self) -> None:
         for block, sequences in self._missing.items():
+            if self._dropped:
+                sequences = [each for each in sequences if block.has(each)]
+                if not sequences:
+                    continue
             self._asked.update(sequences)
             sequences.sort()
             self._wanted.append(Wanted(self, sequences, block.location, block.stored, learn=False))
@@ -438,6 +522,11 @@ class ScheduleLane(Lane):
         size = 0
         while self._wanted and size < READ_BYTES:
             wanted = self._wanted.popleft()
+            if self._dropped:
+                # Of what was dropped meanwhile nothing is wanted.
+                wanted.sequences = [each for each in wanted.sequences if self._block_of(each) is not None]
+                if not wanted.sequences:
+                    continue
             block = self._block_of(wanted.sequences[0])
             assert block is not None, "only what fired is gone, and this could not fire"
             # Its block may have become part of another one meanwhile, and its record may rest elsewhere.
@@ -452,19 +541,26 @@ class ScheduleLane(Lane):
         if self.queue.deleted:
             return
         self._loading -= wanted.size
-        if len(pairs) < len(wanted.sequences):
+        if len(pairs) < len(wanted.sequences) and self._misses(wanted, pairs):
             self.queue.unreadable = True
         elif wanted.learn:
             self._keys.add(self._keys_of(pairs))
             self._unread -= 1
         else:
-            held = self._held
+            held, asked = self._held, self._asked
             for sequence, message in pairs:
-                held[sequence] = message
-                self._asked.discard(sequence)
-                self._changes.resident_bytes += cost_of(message)
+                if sequence in asked:
+                    # Otherwise it was dropped while it was on its way.
+                    asked.remove(sequence)
+                    held[sequence] = message
+                    self._changes.resident_bytes += cost_of(message)
         self._ask()
         self._schedule.rouse()
+
+    def _misses(self, wanted: Wanted, pairs: Sequence[tuple[int, Message]]) -> bool:
+        """Is something missing that was not dropped while it was on its way?"""
+        came = {sequence for sequence, _ in pairs}
+        return wanted.learn or any(each in self._asked and each not in came for each in wanted.sequences)
 
     def expire(self) -> None:
         """Times to live begin when a message fires."""

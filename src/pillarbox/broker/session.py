@@ -195,6 +195,10 @@ class Session:
         self._demand_any("exchange", name)
         return self.vhost.exchange(name)
 
+    def demand_exchange(self, action: str, name: str) -> None:
+        """Refuse what the user may not do with an exchange, whether it is there or not."""
+        self._demand(action, "exchange", name)
+
     def delete_exchange(self, name: str, *, if_unused: bool) -> None:
         demand_deletable(name, self.vhost.name)
         self._demand("configure", "exchange", name)

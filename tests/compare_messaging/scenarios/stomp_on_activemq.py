@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from tests.compare_messaging import stomp_tools
 from tests.compare_messaging.case import Case
 from tests.compare_messaging.stomp_tools import Client
@@ -376,4 +378,83 @@ def wildcards_on_queues(case: Case) -> None:
     client.send(f"/queue/{root}.b.c", "another")
     got = [client.message() for _ in range(3)]
     case.saw("got", sorted((body, headers["destination"].rpartition(".")[2]) for headers, body in got))
+    client.leave()
+
+
+MANAGEMENT = "/topic/ActiveMQ.Scheduler.Management"
+
+
+def waiting(client: Client, replies: str, **more: str) -> list[tuple[dict[str, str], str]]:
+    """What waits, as the client is shown it."""
+    client.send(MANAGEMENT, AMQ_SCHEDULER_ACTION="BROWSE", reply_to=replies, **more)
+    client.send(replies, "end")
+    found = []
+    while (got := client.message())[1] != "end":
+        found.append(got)
+    return found
+
+
+@scenario("A35")
+def scheduled_messages_are_browsed(case: Case) -> None:
+    client = Client(case)
+    client.send(MANAGEMENT, AMQ_SCHEDULER_ACTION="REMOVEALL")
+    replies, name = f"/queue/{case.name('replies')}", f"/queue/{case.name('later')}"
+    client.subscribe(replies)
+    for delay in ("300000", "100000", "200000"):
+        client.send(name, delay, AMQ_SCHEDULED_DELAY=delay, persistent="true", mine="yes", correlation_id="c")
+    shown = waiting(client, replies)
+    case.saw("by due time", [body for _, body in shown])
+    headers = shown[0][0]
+    case.saw("told", headers["type"], headers["mine"], headers["correlation-id"], headers.get("persistent"))
+    case.saw("its schedule", headers.get("AMQ_SCHEDULED_DELAY"), headers["scheduledJobId"][:3])
+    case.saw("where to", headers["destination"] == replies, headers["original-destination"] == name)
+    now_ms = int(time.time() * 1000)
+    stretch = {"ACTION_START_TIME": str(now_ms + 150_000), "ACTION_END_TIME": str(now_ms + 250_000)}
+    case.saw("of a stretch", [body for _, body in waiting(client, replies, **stretch)])
+    start = {"ACTION_START_TIME": str(now_ms + 150_000)}
+    case.saw("of half a stretch", [body for _, body in waiting(client, replies, **start)])
+    case.saw("still there", len(waiting(client, replies)))
+    client.send(MANAGEMENT, AMQ_SCHEDULER_ACTION="REMOVEALL")
+    client.leave()
+
+
+@scenario("A35")
+def scheduled_messages_are_removed(case: Case) -> None:
+    client = Client(case)
+    client.send(MANAGEMENT, AMQ_SCHEDULER_ACTION="REMOVEALL")
+    replies, name = f"/queue/{case.name('replies')}", f"/queue/{case.name('later')}"
+    client.subscribe(replies)
+    for delay in ("100000", "200000", "300000", "400000"):
+        client.send(name, delay, AMQ_SCHEDULED_DELAY=delay, persistent="true")
+    first = waiting(client, replies)[0][0]
+    client.send(MANAGEMENT, AMQ_SCHEDULER_ACTION="REMOVE", scheduledJobId=first["scheduledJobId"])
+    case.saw("one is gone", [body for _, body in waiting(client, replies)])
+    client.send(MANAGEMENT, AMQ_SCHEDULER_ACTION="REMOVE")
+    client.send(MANAGEMENT, AMQ_SCHEDULER_ACTION="remove", scheduledJobId="no such job")
+    client.send(MANAGEMENT, "no order")
+    client.send("/queue/ActiveMQ.Scheduler.Management", "none either")
+    case.saw("nothing else", [body for _, body in waiting(client, replies)])
+    now_ms = int(time.time() * 1000)
+    stretch = {"ACTION_START_TIME": str(now_ms + 150_000), "ACTION_END_TIME": str(now_ms + 350_000)}
+    client.send(MANAGEMENT, AMQ_SCHEDULER_ACTION="REMOVEALL", **stretch)
+    case.saw("a stretch is gone", [body for _, body in waiting(client, replies)])
+    client.send(MANAGEMENT, AMQ_SCHEDULER_ACTION="REMOVEALL")
+    case.saw("all are gone", [body for _, body in waiting(client, replies)])
+    client.leave()
+
+
+@scenario("A35")
+def removed_job_never_comes(case: Case) -> None:
+    client = Client(case)
+    client.send(MANAGEMENT, AMQ_SCHEDULER_ACTION="REMOVEALL")
+    replies, name = f"/queue/{case.name('replies')}", f"/queue/{case.name('again')}"
+    client.subscribe(replies, "replies")
+    client.subscribe(name)
+    said = {"AMQ_SCHEDULED_DELAY": "200", "AMQ_SCHEDULED_PERIOD": "400", "AMQ_SCHEDULED_REPEAT": "1000"}
+    client.send(name, "again", persistent="true", **said)
+    headers, body = client.message()
+    case.saw("came", body)
+    client.send(MANAGEMENT, AMQ_SCHEDULER_ACTION="REMOVE", scheduledJobId=headers["scheduledJobId"])
+    client.send(name, "after two periods", AMQ_SCHEDULED_DELAY="800")
+    case.saw("and no more", client.bodies(1))
     client.leave()

@@ -37,6 +37,7 @@ from pillarbox.protocols.stomp.declaring import (
 )
 from pillarbox.protocols.stomp.errors import REJECTED, StompError, from_broker_error
 from pillarbox.protocols.stomp.headers import keep_milliseconds
+from pillarbox.protocols.stomp.scheduler import is_management, manage
 from pillarbox.protocols.stomp.sending import (
     EXPIRES,
     HEAD_BYTES_MAX,
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     from pillarbox.broker.ledger import Entry
     from pillarbox.broker.queue import Queue
     from pillarbox.broker.run import Run
+    from pillarbox.broker.schedule_walk import Walk
     from pillarbox.broker.session import Session
     from pillarbox.protocols.stomp.connection import Connection
     from pillarbox.protocols.stomp.head import Settings
@@ -121,6 +123,8 @@ class Channel:
         self._prepared: dict[bytes, Prepared] = {}
         self._targets: dict[str, Target] = {}
         self._ack_timeout: AckTimeout | None = None
+        self._walk: Walk | None = None
+        """Looks at what waits in schedules, because the client has asked for it."""
         self._batch: Batch | None = None
         """Messages that are not handed on yet."""
 
@@ -191,6 +195,10 @@ class Channel:
         text = headers.get("destination")
         if text is None:
             raise StompError("Missing destination", "\"SEND\" must include a 'destination' header")
+        if is_management(text):
+            self.flush()
+            manage(self, text, headers, receipt)
+            return None
         read_schedule(self, headers)
         if self.settings.is_activemq:
             keep_milliseconds(headers)
@@ -618,11 +626,25 @@ class Channel:
 
         self.core.chores.begin(all_parts())
 
+    def walk(self, work: Callable[[Callable[[], None]], Walk], receipt: bytes | None) -> None:
+        """Have what waits in schedules looked at; what the client sends next waits until it is done."""
+        self.connection.stall()
+
+        def end() -> None:
+            self._walk = None
+            self.receipt(receipt)
+            self.connection.go_on()
+
+        self._walk = work(end)
+        self.core.schedules.walks.begin(self._walk)
+
     # --- the end ---------------------------------------------------------------------------------------
 
     def end(self) -> None:
         """Give back what is out, and end all subscriptions; nothing is sent."""
         self._batch = None
+        if self._walk is not None:
+            self._walk.stop()
         for transaction in self.transactions.values():
             transaction.rollback()
         self.transactions.clear()

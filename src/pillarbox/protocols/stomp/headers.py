@@ -124,8 +124,12 @@ def from_neutral(said: Neutral, expiration_ms: int = NO_EXPIRATION) -> Iterator[
             yield name, form
 
 
+ORIGIN: Final = "original-destination"
+"""Where a message that was sent elsewhere was sent first."""
 STAMP: Final = "timestamp_in_ms"
 """The header that keeps a timestamp in milliseconds, under RabbitMQ's name; a field of AMQP has seconds."""
+ADVISORY: Final = "Advisory"
+"""The type of what the broker itself tells, and shows of what waits in schedules."""
 PRIORITY_OF_JMS: Final = "4"
 
 CAUSES: Final = {
@@ -149,16 +153,18 @@ def as_activemq(pairs: Iterator[tuple[str, str]], said: Neutral) -> Iterator[tup
     for name, text in pairs:
         if name == "timestamp":
             yield name, str(stamp) if stamp is not None else f"{text}000"
-        elif name not in (STAMP, "original-destination", "expires"):
+        elif name not in (STAMP, ORIGIN, "expires"):
             yield name, text
     if said.priority is None:
         yield "priority", PRIORITY_OF_JMS
     origin = said.headers.get("x-first-death-queue")
     if isinstance(origin, str):
-        yield "original-destination", shown("", origin, slashes=True)
+        yield ORIGIN, shown("", origin, slashes=True)
         cause = CAUSES.get(str(said.headers.get("x-first-death-reason")))
         if cause is not None:
             yield "dlqDeliveryFailureCause", cause
+    elif said.type == ADVISORY and isinstance(sent_to := said.headers.get(ORIGIN), str):
+        yield ORIGIN, sent_to
 
 
 def moments(message: Message, head: bytes) -> bytes:
