@@ -141,6 +141,8 @@ QUEUE_ARGUMENTS: dict[str, Callable[[Any], str | None]] = {
     "x-max-length-bytes": _not_negative,
     "x-overflow": _one_of("drop-head", "reject-publish", "reject-publish-dlx", fault="invalid_overflow"),
     "x-dead-letter-routing-key": _string,
+    "x-dead-letter-transient": _boolean,
+    "x-dead-letter-expired": _boolean,
     "x-max-priority": _priority,
     "x-single-active-consumer": _boolean,
     "x-message-groups": _boolean,

@@ -56,6 +56,16 @@ class DeadLetterRule(msgspec.Struct, frozen=True, eq=False):
     """In place of the keys with which the message was published; None: those."""
     at_least_once: bool = False
     """What no queue takes is kept and tried again (R49); otherwise it is dropped."""
+    transient: bool = True
+    """Transient messages become dead letters as well; otherwise they are dropped (A32)."""
+    expired: bool = True
+    """So does what has expired."""
+
+    def of(self, reason: str, messages: list[Message]) -> list[Message]:
+        """Those of the messages that died for this reason which become dead letters."""
+        if reason == EXPIRED and not self.expired:
+            return []
+        return messages if self.transient else [message for message in messages if message.persistent]
 
     @property
     def strategy(self) -> str:
@@ -180,6 +190,7 @@ class DeadLetters:
         rule = queue.dead_letters
         if rule is None:
             return
+        messages = rule.of(reason, messages)
         if rule.at_least_once:
             self._send_or_keep(queue, reason, messages)
         elif rule.vhost.has_exchange(rule.exchange):

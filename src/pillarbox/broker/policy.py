@@ -100,6 +100,10 @@ def _text(value: Any) -> bool:
     return isinstance(value, str)
 
 
+def _truth(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
 def _age(value: Any) -> bool:
     return isinstance(value, str) and re.fullmatch(r"[0-9]+[YMDhms]", value) is not None
 
@@ -147,8 +151,10 @@ KEYS: dict[str, Key] = {
     "alternate-exchange": Key("alternate-exchange", _text, "alternate exchange name"),
     "consumer-timeout": Key("x-consumer-timeout", _count, "consumer timeout", least=True),
     "dead-letter-exchange": Key("x-dead-letter-exchange", _text, "dead letter exchange name"),
+    "dead-letter-expired": Key("x-dead-letter-expired", _truth, "truth value", over=True),
     "dead-letter-routing-key": Key("x-dead-letter-routing-key", _text, "dead letter routing key"),
     "dead-letter-strategy": Key("x-dead-letter-strategy", _STRATEGY, "dead letter strategy"),
+    "dead-letter-transient": Key("x-dead-letter-transient", _truth, "truth value", over=True),
     "delayed-retry-max": Key("x-delayed-retry-max", _some_milliseconds, _RETRY.format("maximum"), True, True),
     "delayed-retry-min": Key(
         "x-delayed-retry-min", _some_milliseconds, _RETRY.format("minimum"), True, True, greatest=True

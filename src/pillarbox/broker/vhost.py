@@ -462,7 +462,14 @@ class VHost:
             # Without it RabbitMQ falls back to at most once, as a full queue would drop from its head.
             and settings.get("x-overflow") == REJECT_PUBLISH
         )
-        return DeadLetterRule(self, exchange, settings.get("x-dead-letter-routing-key"), at_least_once)
+        return DeadLetterRule(
+            self,
+            exchange,
+            settings.get("x-dead-letter-routing-key"),
+            at_least_once,
+            settings.get("x-dead-letter-transient", True),
+            settings.get("x-dead-letter-expired", True),
+        )
 
     def _demand_same_queue(
         self,

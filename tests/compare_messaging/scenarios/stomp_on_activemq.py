@@ -458,3 +458,25 @@ def removed_job_never_comes(case: Case) -> None:
     client.send(name, "after two periods", AMQ_SCHEDULED_DELAY="800")
     case.saw("and no more", client.bodies(1))
     client.leave()
+
+
+@scenario("A32", "A33")
+def transient_messages_are_no_dead_letters(case: Case) -> None:
+    dead, client = Client(case), Client(case)
+    dead.subscribe("/queue/ActiveMQ.DLQ", "dead")
+    name = f"/queue/{case.name('e')}"
+    soon_ms = int(time.time() * 1000) + 100
+    for persistent in ("false", "true"):
+        client.send(name, f"late {persistent}", persistent=persistent, expires=str(soon_ms))
+    while time.time() * 1000 <= soon_ms + 1:
+        client.send(f"{name}-other", "tick")
+    client.subscribe(name, "s", ack="client-individual")
+    case.saw("expired", [dead.message()[1]])
+    for persistent in ("false", "true"):
+        client.send(name, f"poison {persistent}", persistent=persistent)
+        client.answer(client.message()[0], "nack")
+    case.saw("refused", [dead.message()[1]])
+    client.send("/queue/ActiveMQ.DLQ", "the last", persistent="false")
+    case.saw("nothing else", [dead.message()[1]])
+    client.leave()
+    dead.leave()

@@ -56,6 +56,46 @@ def test_message_that_expired_goes_to_the_dead_letter_queue(
     assert client.message().body.decode() == name
 
 
+def dead_letters(client: Talking, queue: str, **more: str) -> list[str]:
+    """What becomes a dead letter of a message that expires in this queue, and of one that is refused."""
+    client.done("SEND", {"destination": f"/queue/{queue}", "expires": "1"} | more, "late")
+    reading = {"id": "s", "destination": f"/queue/{queue}", "ack": "client-individual"}
+    client.done("SUBSCRIBE", reading)
+    client.send(f"/queue/{queue}", "poison", **more)
+    client.done("NACK", {"id": client.message().headers["ack"]})
+    client.done("UNSUBSCRIBE", {"id": "s"})
+    client.done("SEND", {"destination": f"/queue/{DLQ}"}, "end")
+    client.say("SUBSCRIBE", {"id": "dead", "destination": f"/queue/{DLQ}"})
+    found = []
+    while (got := client.message()).body != b"end":
+        found.append(got.body.decode())
+    client.done("UNSUBSCRIBE", {"id": "dead"})
+    return found
+
+
+@pytest.mark.row("A32", "A33")
+def test_transient_message_is_no_dead_letter(activemq: Broker, client: Talking, name: str) -> None:
+    """A32: whatever it dies of; the frame that makes a queue may say otherwise, and a policy goes before."""
+    assert dead_letters(client, f"{name}a") == []
+    assert dead_letters(client, f"{name}a", persistent="true") == ["late", "poison"]
+    said = {"x-dead-letter-transient": "true"}
+    assert dead_letters(client, f"{name}b", **said) == ["late", "poison"]
+    activemq.set_policy(name, f"^{name}a$", {"dead-letter-transient": True, "dead-letter-expired": False})
+    assert dead_letters(client, f"{name}a") == ["poison"]
+    activemq.clear_policy(name)
+    assert dead_letters(client, f"{name}a") == []
+
+
+@pytest.mark.row("A32")
+def test_operator_says_what_becomes_of_what_expires(connected: Callable[..., Talking], name: str) -> None:
+    """A32: `processExpired` and `processNonPersistent`."""
+    options = {"stomp_process_expired": False, "stomp_process_non_persistent": True}
+    with Broker(stomp_port=0, stomp_dialect="activemq", **options) as broker:
+        client = connected(to=broker)
+        assert dead_letters(client, name) == ["poison"]
+        assert dead_letters(client, name, persistent="true") == ["poison"]
+
+
 @pytest.mark.row("A25")
 def test_queue_of_a_virtual_topic_gets_what_the_topic_gets(
     activemq: Broker, client: Talking, name: str

@@ -74,6 +74,8 @@ def _truth(text: str) -> bool:
 ARGUMENTS: Final[dict[str, Callable[[str], Any]]] = {
     "x-dead-letter-exchange": str,
     "x-dead-letter-routing-key": str,
+    "x-dead-letter-expired": _truth,
+    "x-dead-letter-transient": _truth,
     "x-expires": int,
     "x-max-length": int,
     "x-max-length-bytes": int,
@@ -122,6 +124,7 @@ def ensure_queue(channel: Channel, name: str, headers: Mapping[str, str]) -> Non
             arguments = {
                 "x-dead-letter-exchange": "",
                 "x-dead-letter-routing-key": DEAD_LETTERS,
+                **channel.settings.dead_letter_choice,
             } | arguments
         channel.session.declare_queue(
             name,

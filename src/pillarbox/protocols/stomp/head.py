@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -32,6 +32,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     handshake_timeout_ms: int = 10_000
     message_size_max: int = 134_217_728
     connection_max: int = 0
+    dead_letter_choice: Mapping[str, bool] = {}
+    """Arguments of queues in ActiveMQ's dialect: what of that which dies in them is no dead letter."""
+
+
+def _dead_letter_choice(config: Config) -> dict[str, bool]:
+    said = {
+        "x-dead-letter-expired": config.stomp_process_expired,
+        "x-dead-letter-transient": config.stomp_process_non_persistent,
+    }
+    return {name: value for name, value in said.items() if not value}
 
 
 def connections(core: Core, config: Config) -> Callable[[str, bool, Callable[[], None]], Connection]:
@@ -46,6 +56,7 @@ def connections(core: Core, config: Config) -> Callable[[str, bool, Callable[[],
         handshake_timeout_ms=config.handshake_timeout_s * 1000,
         message_size_max=config.message_size_max,
         connection_max=config.connection_max,
+        dead_letter_choice=_dead_letter_choice(config),
     )
 
     def connect(peer: str, loopback: bool, on_output: Callable[[], None]) -> Connection:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated, Final
 
 from pillarbox.config_rows import Row, port_row
-from pillarbox.config_values import CHOICE, NAME, OFF
+from pillarbox.config_values import CHOICE, FLAG, NAME, OFF
 from pillarbox.endpoints import Endpoint, plain_and_tls
 
 SECTION: Final = "STOMP"
@@ -62,6 +62,24 @@ class StompOptions:
             "connect from this machine only (`loopback_users`) may do so here as well.",
         ),
     ] = "guest"
+    stomp_process_expired: Annotated[
+        bool,
+        Row(
+            SECTION,
+            FLAG,
+            "With `stomp_dialect = activemq`: whether messages that expire in a queue that a client's frame "
+            "makes go to the dead-letter queue (ActiveMQ's `processExpired`).",
+        ),
+    ] = True
+    stomp_process_non_persistent: Annotated[
+        bool,
+        Row(
+            SECTION,
+            FLAG,
+            "The same for messages that are not persistent, whatever they die of (ActiveMQ's "
+            "`processNonPersistent`).",
+        ),
+    ] = False
 
 
 def listeners(config: StompOptions) -> tuple[Endpoint, ...]:
