@@ -10,10 +10,23 @@ import re
 import shutil
 import socket
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bench.peers import HOST, Peer, free_ports
+
+XML = """<beans xmlns="http://www.springframework.org/schema/beans"
+  xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"
+  xsi:schemaLocation="http://www.springframework.org/schema/beans
+    http://www.springframework.org/schema/beans/spring-beans-2.0.xsd
+    http://activemq.apache.org/schema/core http://activemq.apache.org/schema/core/activemq-core.xsd">
+  <broker xmlns="http://activemq.apache.org/schema/core" brokerName="localhost" {options}>
+    {elements}
+    <transportConnectors><transportConnector name="stomp" uri="{uri}"/></transportConnectors>
+  </broker>
+</beans>
+"""
+"""What ActiveMQ reads where it is configured by more than an address."""
 
 
 def accepts(port: int) -> bool:
@@ -57,7 +70,8 @@ class Mosquitto(Peer):
 class ActiveMQ(Peer):
     """Debian's ActiveMQ Classic with persistence and its scheduler, and nothing but STOMP.
 
-    `java` adds arguments for the virtual machine, `use_jmx` its management beans.
+    `java` adds arguments for the virtual machine, `use_jmx` its management beans, `jars` libraries that
+    Debian's package does not bring, `configuration` what stands in `<broker>`.
     """
 
     name = "ActiveMQ"
@@ -65,10 +79,19 @@ class ActiveMQ(Peer):
     LIBRARIES = Path("/usr/share/java"), ("xstream.jar", "xpp3.jar", "jettison.jar")
     """Debian leaves them out of its path, and without them no advisory, or copy of what waits, leaves."""
 
-    def __init__(self, *, java: Sequence[str] = (), use_jmx: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        java: Sequence[str] = (),
+        use_jmx: bool = False,
+        jars: Sequence[Path] = (),
+        configuration: str = "",
+    ) -> None:
         super().__init__()
         self.java = tuple(java)
         self.use_jmx = use_jmx
+        self.jars = tuple(jars)
+        self.configuration = configuration
         (self.port,) = free_ports(1)
 
     @classmethod
@@ -90,7 +113,8 @@ class ActiveMQ(Peer):
             (self.data / "lib" / name).symlink_to(folder / name)
         places = [f"-Dactivemq.{name}={self.data}" for name in ("base", "conf", "data")]
         command = ["java", "-Dactivemq.home=/usr/share/activemq", *places, *self.java]
-        command += ["-jar", str(self.JAR), "start", f"broker:(stomp://{HOST}:{self.port})?{said}"]
+        command += ["-jar", str(self.JAR), *self._libraries(), "start"]
+        command.append(self._configured(options) or f"broker:(stomp://{HOST}:{self.port})?{said}")
         self._spawn(command)
         self._await_ready(lambda: accepts(self.port))
         try:
@@ -98,6 +122,27 @@ class ActiveMQ(Peer):
         except BaseException:
             self.kill()
             raise
+
+    def _libraries(self) -> list[str]:
+        """What the command has for the further jars, which have to be in a folder."""
+        if not self.jars:
+            return []
+        folder = self.data / "lib"
+        folder.mkdir(exist_ok=True)
+        for jar in self.jars:
+            (folder / jar.name).symlink_to(jar)
+        return ["--extdir", str(folder)]
+
+    def _configured(self, options: Mapping[str, str]) -> str:
+        """Where the configuration is that was given; nothing if there is none."""
+        if not self.configuration:
+            return ""
+        file = self.data / "activemq.xml"
+        said = " ".join(f'{name}="{value}"' for name, value in options.items())
+        file.write_text(
+            XML.format(options=said, elements=self.configuration, uri=f"stomp://{HOST}:{self.port}")
+        )
+        return f"xbean:file:{file}"
 
     def _asked_version(self) -> str:
         with socket.create_connection((HOST, self.port), timeout=30) as peer:

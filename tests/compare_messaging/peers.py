@@ -6,9 +6,13 @@ import contextlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 
 from bench.messaging_peers import ActiveMQ, Mosquitto
 from bench.peers import Pillarbox, RabbitMQ, free_ports
+
+JARS = tuple(Path(f"/usr/share/java/{name}.jar") for name in ("xstream", "jettison"))
+"""Debian's libxstream-java and libjettison-java."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +40,8 @@ def rabbitmq_stomp() -> Iterator[Target]:
 
 @contextlib.contextmanager
 def activemq() -> Iterator[Target]:
-    """Run Debian's ActiveMQ Classic."""
-    with ActiveMQ() as peer:
+    """Run Debian's ActiveMQ Classic, with what it needs to write advisories as JSON."""
+    with ActiveMQ(jars=JARS) as peer:
         yield Target(f"{peer.name} {peer.version}", peer.port)
 
 

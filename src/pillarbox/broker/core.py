@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 
 from pillarbox.broker import definitions as kept
+from pillarbox.broker.advisories import Advisories
 from pillarbox.broker.alarms import Alarms
 from pillarbox.broker.auth import Permission, Principal, User, Users, user_with_password
 from pillarbox.broker.changes import Changes
@@ -101,6 +102,7 @@ class Core:
         self.confirms = Confirms()
         self.dialects = Dialects()
         self.events = Events(self)
+        self.advisories = Advisories(self)
         self.dead_letters = DeadLetters(self)
         self.undelivered = UndeliveredOfAll(self)
         self.chores = self.changes.chores
@@ -342,6 +344,7 @@ class Core:
         for _, value in by_kind["topic"]:
             topic = kept.decode("topic", value)
             self.vhosts[topic.vhost].topics.restore(topic)
+        self.advisories.restored()
 
     def _restore_messages(self, queue: Queue, recovery: Recovery) -> None:
         for lane in queue.lanes:

@@ -191,6 +191,7 @@ class DeadLetters:
         if rule is None:
             return
         messages = rule.of(reason, messages)
+        self._core.events.mention("message.died", rule.vhost, queue, reason, messages)
         if rule.at_least_once:
             self._send_or_keep(queue, reason, messages)
         elif rule.vhost.has_exchange(rule.exchange):

@@ -133,6 +133,10 @@ def _queue(events: Events, vhost: str, queue: Queue) -> Details:
     }
 
 
+def _queue_gone(events: Events, vhost: str, queue: Queue) -> Details:
+    return _named(events, vhost, queue.name)
+
+
 def _owner_pid(events: Events, owner: Any) -> str:
     return events.pid(getattr(owner, "head", None) or owner)
 
@@ -339,7 +343,7 @@ DETAILS: Final[dict[str, Callable[..., Details]]] = {
     "policy.cleared": _named,
     "policy.set": _policy,
     "queue.created": _queue,
-    "queue.deleted": _named,
+    "queue.deleted": _queue_gone,
     "queue.policy.cleared": _queue_ungoverned,
     "queue.policy.updated": _queue_governed,
     "topic.permission.deleted": _topic_permission_gone,

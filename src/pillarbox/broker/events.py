@@ -4,7 +4,8 @@ Whoever binds a queue there hears of queues, exchanges, bindings, connections, c
 permissions, policies, parameters, virtual hosts, limits, alarms and logins, by topic (`queue.*`). An event
 is a message without a body: its name is the routing key, what it is about stands in headers. Nobody pays for
 any of this unless the operator has switched it on; what an event says is put together only if somebody
-listens for it, and no message costs anything for it.
+listens for it, and no message costs anything for it. Other readers hear of the things themselves (`read`):
+what they make of them is theirs (`advisories`).
 
 Not here: who says that something has happened, and what the headers say of it (`event_details`). Source:
 RabbitMQ, "Event Exchange", and what 3.10.8 was seen to say (`tests/compare_events`).
@@ -24,7 +25,7 @@ from pillarbox.broker.event_details import DEFINED, DETAILS, INTERNAL, UNDEFINED
 from pillarbox.engine.base import Address, Message
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from pillarbox.broker.chores import Parts
     from pillarbox.broker.client import Client
@@ -53,6 +54,7 @@ class Events:
         """Where the exchange is; None: events are not told."""
         self._pids: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
         self._pid_count = self._begun_s = 0
+        self._readers: dict[str, list[Callable[..., None]]] = {}
 
     def __repr__(self) -> str:
         return f"<Events vhost={self._vhost!r}>"
@@ -72,6 +74,17 @@ class Events:
         """Something has happened to these things; see `DETAILS`. `by`: who has done it, if not who acts."""
         if self._vhost is not None and (queues := self._listeners(name)):
             self._publish(queues, name, DETAILS[name](self, *about), by)
+        if self._readers:
+            self.mention(name, *about)
+
+    def read(self, name: str, hear: Callable[..., None]) -> None:
+        """Have somebody else hear of these events too, with the things that each is about."""
+        self._readers.setdefault(name, []).append(hear)
+
+    def mention(self, name: str, /, *about: Any) -> None:
+        """Something has happened of which RabbitMQ has no event: only `read` hears of it."""
+        for hear in self._readers.get(name, ()):
+            hear(*about)
 
     def login(self, client: Client, name: str | None, mechanism: str, refused: str = "") -> None:
         """A client has logged in, or was refused for this reason. `name`: None if it has not said one."""

@@ -528,7 +528,7 @@ class VHost:
             self._core.undefine("queue", str(queue.uid))
             for lane in queue.lanes:
                 self._core.undefine("lane", str(lane.uid))
-        self._core.events.tell("queue.deleted", self.name, queue.name, by=None if asked else INTERNAL)
+        self._core.events.tell("queue.deleted", self.name, queue, by=None if asked else INTERNAL)
         for consumer in dismissed:
             consumer.sink.consumer_cancelled(consumer)
         if queue.in_log:

@@ -22,6 +22,7 @@ from pillarbox.protocols.stomp.declaring import (
     has_queue_of_its_own,
     pattern_of,
     subscription_name,
+    tell_what_there_is,
 )
 from pillarbox.protocols.stomp.destinations import matcher
 from pillarbox.protocols.stomp.errors import REJECTED, StompError
@@ -43,7 +44,7 @@ PREFETCH: Final = ("prefetch-count", "activemq.prefetchSize")
 PRIORITY: Final = ("x-priority", "activemq.priority")
 PREFETCH_OF_ACTIVEMQ: Final = 1000
 """How many deliveries ActiveMQ lets a subscription to a queue have out that does not say it."""
-PREFETCH_OF_TOPICS: Final = 32_766
+PREFETCH_OF_TOPICS: Final = 32_767
 PREFETCH_OF_DURABLE: Final = 100
 """The same of subscriptions to topics, and of durable ones."""
 
@@ -113,6 +114,8 @@ def subscribe(channel: Channel, headers: Headers) -> None:
     if subscription.selector is not None:
         # For whoever lists consumers: the queue knows nothing of it.
         subscription.consumer.arguments[SELECTOR] = headers["selector"]
+    if channel.settings.is_activemq:
+        tell_what_there_is(channel, text, queue)
     if "true" in (headers.get("activemq.noLocal"), headers.get("no-local")):
         channel.want_nothing_of_its_own(queue)
 

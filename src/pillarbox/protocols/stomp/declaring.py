@@ -13,10 +13,12 @@ Source: rows A20, A21, A25, A33, A36, R142; RabbitMQ's "STOMP Plugin".
 from __future__ import annotations
 
 import base64
+import contextlib
 from collections.abc import Callable, Mapping
 from hashlib import md5
 from typing import TYPE_CHECKING, Any, Final
 
+from pillarbox.broker import advisories
 from pillarbox.broker.cron import read_cron
 from pillarbox.broker.schedule_header import (
     CRON_HEADER,
@@ -24,8 +26,10 @@ from pillarbox.broker.schedule_header import (
     PERIOD_HEADER,
     REPEAT_HEADER,
 )
+from pillarbox.errors import BrokerError
 from pillarbox.protocols.stomp import destinations
 from pillarbox.protocols.stomp.destinations import (
+    ADVISORIES,
     AMQ_QUEUE,
     EXCHANGE,
     QUEUE,
@@ -151,7 +155,11 @@ def ensure_temporary(channel: Channel, name: str) -> str:
 
 def _temporary_topic(channel: Channel, found: Destination) -> Destination:
     """The topic behind the client's own name of a temporary one: nobody else has its key."""
-    key = channel.temporary.setdefault(f"topic {found.key}", channel.core.unique_name("stomp-temp-"))
+    own = f"topic {found.key}"
+    key = channel.temporary.get(own)
+    if key is None:
+        key = channel.temporary[own] = channel.core.unique_name("stomp-temp-")
+        channel.core.events.mention("topic.used", channel.session.vhost, key, channel.session)
     return Destination(TOPIC, found.exchange, key)
 
 
@@ -167,6 +175,8 @@ def for_sending(channel: Channel, text: str, headers: Mapping[str, str]) -> Dest
         found = found._replace(key=ensure_temporary(channel, found.key))
     elif found.kind == TEMP_TOPIC:
         found = _temporary_topic(channel, found)
+    elif found.kind == TOPIC and channel.settings.is_activemq:
+        channel.core.events.mention("topic.used", channel.session.vhost, found.key, None)
     return _scheduled(channel, found) if JOB in headers and DELAY_HEADER in headers else found
 
 
@@ -292,7 +302,7 @@ def is_of_a_topic(channel: Channel, queue: Queue) -> bool:
     if queue.name.startswith(VIRTUAL_CONSUMER):
         return False
     bindings = channel.session.vhost.bindings_to(queue)
-    return any(binding.source.name == destinations.TOPICS for binding in bindings)
+    return any(binding.source.name in (destinations.TOPICS, ADVISORIES) for binding in bindings)
 
 
 def has_queue_of_its_own(channel: Channel, text: str) -> bool:
@@ -304,7 +314,8 @@ def has_queue_of_its_own(channel: Channel, text: str) -> bool:
 def _subscription_queue(channel: Channel, text: str, found: Destination, headers: Mapping[str, str]) -> str:
     """The queue of a subscription to a topic or an exchange, bound there."""
     session = channel.session
-    session.vhost.exchange(found.exchange)  # Before anything is made: there may be none.
+    sources = _sources(channel, found)
+    session.vhost.exchange(sources[-1])  # Before anything is made: there may be none.
     durable = durable_name(channel, text, headers)
     name = headers.get("x-queue-name") or durable or channel.core.unique_name("stomp-subscription-")
     if name not in session.vhost.queues:
@@ -316,12 +327,34 @@ def _subscription_queue(channel: Channel, text: str, found: Destination, headers
             arguments=arguments_of(headers),
         )
     else:
-        _leave_other_topics(channel, name, found)
-    session.bind_queue(name, found.exchange, found.key, {}, add=True)
+        _leave_other_topics(channel, name, sources, found.key)
+    for source in sources:
+        # Whoever asks for all topics gets those that it may read.
+        is_beside = source == ADVISORIES and len(sources) > 1
+        with contextlib.suppress(*((BrokerError,) if is_beside else ())):
+            session.bind_queue(name, source, found.key, {}, add=True)
     return name
 
 
-def _leave_other_topics(channel: Channel, name: str, found: Destination) -> None:
+def _sources(channel: Channel, found: Destination) -> tuple[str, ...]:
+    """The exchanges on which the topics of a subscription are: ActiveMQ's own have another (A38)."""
+    name = advisories.name_of(found.key)
+    if not channel.settings.is_activemq or found.kind != TOPIC or not advisories.may_be_told(name):
+        return (found.exchange,)
+    channel.core.advisories.provide(channel.session.vhost)
+    return (ADVISORIES,) if name.startswith(advisories.PREFIX) else (ADVISORIES, found.exchange)
+
+
+def tell_what_there_is(channel: Channel, text: str, queue: str) -> None:
+    """Tell a new subscription to ActiveMQ's own topics of what has been before it."""
+    found = destinations.parse(text, slashes=True)
+    name = advisories.name_of(found.key)
+    if channel.settings.is_activemq and found.kind == TOPIC and name.startswith(advisories.PREFIX):
+        vhost = channel.session.vhost
+        channel.core.advisories.tell_all_to(vhost, vhost.queue(queue), name)
+
+
+def _leave_other_topics(channel: Channel, name: str, sources: tuple[str, ...], key: str) -> None:
     """A durable subscription of ActiveMQ that is made for another topic is a new one: what it has goes."""
     vhost = channel.session.vhost
     if not channel.settings.is_activemq:
@@ -329,7 +362,7 @@ def _leave_other_topics(channel: Channel, name: str, found: Destination) -> None
     others = [
         binding
         for binding in vhost.bindings_to(vhost.queue_for(channel.session, name))
-        if (binding.source.name, binding.key) != (found.exchange, found.key)
+        if binding.source.name not in sources or binding.key != key
     ]
     if others:
         channel.session.purge_queue(name)

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 from urllib.parse import quote, unquote
 
+from pillarbox.broker import advisories
 from pillarbox.protocols.stomp.errors import StompError
 
 QUEUE, TOPIC, EXCHANGE, AMQ_QUEUE = "queue", "topic", "exchange", "amq/queue"
@@ -23,6 +24,8 @@ TEMP_QUEUE, TEMP_TOPIC, REPLY_QUEUE = "temp-queue", "temp-topic", "reply-queue"
 
 TOPICS: Final = "amq.topic"
 """The exchange on which every protocol's topics are."""
+ADVISORIES: Final = advisories.EXCHANGE
+"""The exchange of ActiveMQ's own topics."""
 
 SCHEDULED_QUEUES, SCHEDULED_TOPICS = "pillarbox.scheduled.queue", "pillarbox.scheduled.topic"
 """Exchanges in which messages to queues and to topics wait until they are due."""
@@ -110,7 +113,7 @@ def shown(exchange: str, key: str, *, slashes: bool = False) -> str:
     name = key if slashes else quote(key, safe=SAFE)
     if exchange in ("", SCHEDULED_QUEUES):
         return f"/queue/{name}"
-    if exchange in (TOPICS, SCHEDULED_TOPICS):
+    if exchange in (TOPICS, SCHEDULED_TOPICS, ADVISORIES):
         return f"/topic/{name}"
     found = f"/exchange/{quote(exchange, safe=SAFE)}"
     return f"{found}/{quote(key, safe=SAFE)}" if key else found

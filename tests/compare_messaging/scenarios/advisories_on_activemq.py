@@ -1,0 +1,228 @@
+"""What ActiveMQ tells on its advisory topics, as a STOMP client sees it (A38).
+
+Left out are ids, addresses, and the connection that made a queue or a topic which lasts longer.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+from tests.compare_messaging.case import Case
+from tests.compare_messaging.stomp_tools import Client
+from tests.transcripts.registry import scenario
+
+PROTOCOL = "stomp-activemq"
+PEER = "activemq"
+
+TOPIC = "/topic/ActiveMQ.Advisory."
+EVERY_HEADER = ("destination", "subscription", "type", "transformation", "priority", "expires", "timestamp")
+
+
+class Watcher(Client):
+    """A client that subscribes to advisories and reads their bodies."""
+
+    def watch(self, topic: str, name: str = "w", **headers: str) -> None:
+        self.subscribe(TOPIC + topic, name, **headers)
+
+    def next(self, wanted: str) -> tuple[dict[str, str], str, dict[str, Any]]:
+        """The next advisory in which this word is: its headers, the name of its structure, what that has."""
+        while True:
+            headers, body = self.message()
+            if wanted in body or wanted in headers["destination"]:
+                ((kind, told),) = json.loads(body).items()
+                return headers, kind, told
+
+
+def fields(told: dict[str, Any]) -> list[str]:
+    return sorted(set(told) - {"connectionId"})
+
+
+@scenario("A38")
+def connections(case: Case) -> None:
+    watcher = Watcher(case)
+    watcher.watch("Connection")
+    _, kind, told = watcher.next("ConnectionInfo")
+    case.saw("itself", kind, told["userName"], told["password"])
+    who = case.name("me")
+    client = Client(case, **{"client-id": who})
+    headers, kind, told = watcher.next(who)
+    case.saw("came", kind, told["clientId"], told["userName"], sorted(told), sorted(told["connectionId"]))
+    case.saw("headers", [each for each in EVERY_HEADER if each not in headers], headers["type"])
+    case.saw("of the broker", sorted(name for name in headers if name.startswith("origin")))
+    case.saw("as", headers["transformation"], headers["priority"], headers["destination"])
+    client.leave()
+    _, kind, gone = watcher.next(told["connectionId"]["value"])
+    case.saw("went", kind, gone["objectId"]["@class"], gone["lastDeliveredSequenceId"], sorted(gone))
+    watcher.leave()
+
+
+@scenario("A38")
+def queues(case: Case) -> None:
+    name = case.name("q")
+    watcher, client = Watcher(case), Client(case)
+    watcher.watch("Queue")
+    client.subscribe(f"/queue/{name}-a")
+    for end in "ab":
+        client.send(f"/queue/{name}-{end}")
+    for _ in range(2):
+        _, kind, told = watcher.next(name)
+        case.saw("made", kind, told["destination"], told["operationType"], told["timeout"], fields(told))
+    client.leave()
+    watcher.leave()
+
+
+@scenario("A38")
+def topics(case: Case) -> None:
+    name = case.name("t")
+    watcher, client = Watcher(case), Client(case)
+    watcher.watch("Topic")
+    client.subscribe(f"/topic/{name}.a")
+    client.send(f"/topic/{name}.b")
+    client.subscribe(f"/topic/{name}.c.*", "wild")
+    for _ in range(3):
+        _, kind, told = watcher.next(name)
+        case.saw("made", kind, told["destination"], told["operationType"], fields(told))
+    client.leave()
+    watcher.leave()
+
+
+@scenario("A38")
+def temporary_destinations(case: Case) -> None:
+    watcher, client = Watcher(case), Client(case)
+    watcher.watch("TempQueue", "q")
+    watcher.watch("TempTopic", "t")
+    client.subscribe("/temp-queue/a", "1")
+    client.subscribe("/temp-topic/a", "2")
+    found = {}
+    for _ in range(2):
+        headers, kind, told = watcher.next("DestinationInfo")
+        found[told["destination"]["string"]] = headers["subscription"]
+        case.saw("made", headers["destination"], kind, told["destination"]["@class"], told["operationType"])
+        case.saw("whose", sorted(told.get("connectionId", {})))
+    client.leave()
+    gone = [watcher.next("DestinationInfo") for _ in range(2)]
+    case.saw("gone", sorted((told["destination"]["@class"], told["operationType"]) for _, _, told in gone))
+    case.saw("the same", {told["destination"]["string"] for _, _, told in gone} == set(found))
+    watcher.leave()
+
+
+@scenario("A38")
+def consumers_of_queues(case: Case) -> None:
+    name = case.name("c")
+    watcher, client = Watcher(case), Client(case)
+    watcher.watch(f"Consumer.Queue.{name}")
+    client.subscribe(f"/queue/{name}", "1")
+    headers, kind, told = watcher.next(name)
+    case.saw("plain", kind, headers["consumerCount"], told["destination"], sorted(told))
+    shown = ("prefetchSize", "browser", "exclusive", "priority", "noLocal", "retroactive", "dispatchAsync")
+    case.saw("says", [told[each] for each in shown], sorted(told["consumerId"]))
+    said = {"activemq.prefetchSize": "7", "activemq.priority": "3", "activemq.exclusive": "true"}
+    client.subscribe(f"/queue/{name}", "2", selector="n > 3", **said)
+    headers, _, second = watcher.next(name)
+    case.saw("more", headers["consumerCount"], second["selector"], [second[each] for each in shown])
+    for number, consumer in (("1", told), ("2", second)):
+        client.connection.unsubscribe(number)
+        headers, kind, gone = watcher.next(name)
+        case.saw("gone", kind, headers["consumerCount"], gone["objectId"]["@class"])
+        gone["objectId"].pop("@class")
+        case.saw("the same", gone["objectId"] == consumer["consumerId"])
+    client.leave()
+    watcher.leave()
+
+
+@scenario("A38")
+def consumers_of_topics(case: Case) -> None:
+    name = case.name("t")
+    watcher, client = Watcher(case), Client(case, **{"client-id": case.name("me")})
+    watcher.watch("Consumer.Topic.>")
+    client.subscribe(f"/topic/{name}", "1")
+    client.subscribe(f"/topic/{name}", "2")
+    for _ in range(2):
+        headers, kind, told = watcher.next(name)
+        case.saw("came", kind, headers["destination"], headers["consumerCount"], told["destination"])
+    case.saw("says", told["prefetchSize"], sorted(told))
+    client.subscribe(f"/topic/{name}.*", "3")
+    headers, kind, told = watcher.next(name)
+    case.saw("pattern", headers["destination"], headers["consumerCount"], told["destination"])
+    client.connection.unsubscribe("2")
+    headers, kind, told = watcher.next(name)
+    case.saw("gone", kind, headers["destination"], headers["consumerCount"])
+    client.leave()
+    watcher.leave()
+
+
+@scenario("A38")
+def what_was_there_before(case: Case) -> None:
+    name = case.name("b")
+    client = Client(case)
+    client.subscribe(f"/queue/{name}", "1")
+    client.subscribe(f"/topic/{name}", "2")
+    client.subscribe("/temp-queue/x", "3")
+    watcher = Watcher(case)
+    for kind in ("Queue", "Topic", f"Consumer.Queue.{name}", f"Consumer.Topic.{name}", "Consumer.Queue.>"):
+        watcher.watch(kind, kind)
+        headers, structure, told = watcher.next(name)
+        case.saw("was there", structure, headers["destination"], told["destination"]["@class"])
+        case.saw("how many", headers.get("consumerCount"), told.get("operationType"))
+        watcher.connection.unsubscribe(kind)
+    another = Watcher(case)
+    another.watch("TempQueue")
+    _, structure, told = another.next("ActiveMQTempQueue")
+    case.saw("temporary", structure, told["operationType"])
+    for each in (client, watcher, another):
+        each.leave()
+
+
+@scenario("A38")
+def dead_letters(case: Case) -> None:
+    name = case.name("d")
+    watcher, client = Watcher(case), Client(case)
+    watcher.watch("MessageDLQd.>", "dead")
+    watcher.watch("Expired.Queue.>", "expired")
+    client.subscribe(f"/queue/{name}", ack="client-individual")
+    client.send(f"/queue/{name}", "poison", persistent="true", priority="7")
+    headers, _ = client.message()
+    client.answer(headers, "nack")
+    headers, _, told = watcher.next(name)
+    case.saw("refused", headers["destination"], headers["subscription"], told["destination"])
+    case.saw("says", told["persistent"], told["priority"], "content" in told)
+    moment = str(int(time.time() * 1000) + 300)
+    client.send(f"/queue/{name}-old", "old", persistent="true", expires=moment)
+    time.sleep(0.5)
+    client.subscribe(f"/queue/{name}-old", "2")
+    for _ in range(2):
+        headers, _, told = watcher.next(f"{name}-old")
+        case.saw("expired", headers["destination"], headers["subscription"], told["destination"])
+        case.saw("when", str(told["expiration"]) == moment)
+    client.leave()
+    watcher.leave()
+
+
+@scenario("A38")
+def all_of_them(case: Case) -> None:
+    for number, topic in enumerate(("/topic/ActiveMQ.Advisory.>", "/topic/*.Advisory.Queue", "/topic/>")):
+        name = case.name(f"a{number}")
+        watcher, client = Watcher(case), Client(case)
+        watcher.subscribe(topic)
+        client.send(f"/queue/{name}")
+        headers, kind, told = watcher.next(name)
+        case.saw(topic, headers["destination"], kind, told["operationType"])
+        client.leave()
+        watcher.leave()
+
+
+@scenario("A38")
+def producers_of_stomp_are_not_told(case: Case) -> None:
+    name = case.name("p")
+    watcher, client = Watcher(case), Client(case)
+    watcher.watch("Producer.>", "p")
+    watcher.watch("NoConsumer.>", "n")
+    watcher.watch("Queue", "q")
+    client.send(f"/topic/{name}")
+    client.send(f"/queue/{name}")
+    headers, _, _ = watcher.next(name)
+    case.saw("first", headers["subscription"])
+    client.leave()
+    watcher.leave()

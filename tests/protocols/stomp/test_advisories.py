@@ -1,0 +1,194 @@
+"""What ActiveMQ's own topics tell of clients of all protocols, and what they do not cost (A38).
+
+What they look like is compared with ActiveMQ: `tests/compare_messaging/scenarios/advisories_on_activemq.py`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pika
+import pytest
+
+from pillarbox import Broker
+from pillarbox.broker import advisories
+from pillarbox.broker.auth import Permission
+from tests.protocols.stomp.talking import Got, Talking
+
+TOPIC = "/topic/ActiveMQ.Advisory."
+
+
+@pytest.fixture
+def client(activemq: Broker, connected: Callable[..., Talking]) -> Talking:
+    return connected(to=activemq)
+
+
+def listen(client: Talking, name: str, destination: str) -> None:
+    """Subscribe, and overlook what was there before."""
+    do(client, "SUBSCRIBE", {"id": name, "destination": destination})
+
+
+def do(client: Talking, command: str, headers: dict[str, str]) -> None:
+    """Say something, and overlook what comes before its receipt."""
+    client.say(command, headers | {"receipt": "done"})
+    while client.read().command != "RECEIPT":
+        pass
+
+
+def about(client: Talking, wanted: str) -> tuple[Got, str, dict[str, Any]]:
+    """The next advisory in which this word is, and what its body has."""
+    while True:
+        got = client.message()
+        if wanted in got.body.decode():
+            ((kind, told),) = json.loads(got.body).items()
+            return got, kind, told
+
+
+@pytest.mark.row("A38")
+def test_queues_of_amqp_clients_are_told(activemq: Broker, client: Talking, name: str) -> None:
+    client.done("SUBSCRIBE", {"id": "q", "destination": f"{TOPIC}Queue"})
+    client.done("SUBSCRIBE", {"id": "t", "destination": f"{TOPIC}TempQueue"})
+    client.done("SUBSCRIBE", {"id": "c", "destination": f"{TOPIC}Consumer.Queue.{name}"})
+    with pika.BlockingConnection(pika.URLParameters(activemq.amqp_url)) as connection:
+        channel = connection.channel()
+        channel.queue_declare(name, durable=True)
+        channel.queue_declare(f"{name}x", exclusive=True)
+        channel.basic_consume(name, lambda *got: None)
+        channel.queue_delete(name)
+    told = []
+    for _ in range(6):
+        got, kind, body = about(client, "")
+        told.append((got.headers["subscription"], kind, body.get("operationType")))
+    assert sorted(told, key=str) == [
+        ("c", "ConsumerInfo", None),
+        ("c", "RemoveInfo", None),
+        ("q", "DestinationInfo", 0),
+        ("q", "DestinationInfo", 1),
+        ("t", "DestinationInfo", 0),
+        ("t", "DestinationInfo", 1),
+    ]
+
+
+@pytest.mark.row("A38")
+def test_whoever_asks_for_all_topics_of_amqp_gets_no_advisories(
+    activemq: Broker, client: Talking, name: str
+) -> None:
+    client.done("SUBSCRIBE", {"id": "q", "destination": f"{TOPIC}Queue"})
+    with pika.BlockingConnection(pika.URLParameters(activemq.amqp_url)) as connection:
+        channel = connection.channel()
+        channel.queue_declare(name, exclusive=True)
+        channel.queue_bind(name, "amq.topic", "#")
+        client.send(f"/queue/{name}1")
+        about(client, f"{name}1")
+        assert channel.basic_get(name)[0] is None
+
+
+@pytest.mark.row("A38")
+def test_nothing_is_watched_when_nobody_listens_any_more(activemq: Broker, name: str) -> None:
+    def is_watched(server: Any) -> bool:
+        vhost = server.core.vhosts["/"]
+        return server.core.advisories.is_heard(vhost)
+
+    with Talking(activemq.stomp_address) as client:
+        client.connect()
+        client.done("SUBSCRIBE", {"id": "q", "destination": f"{TOPIC}Queue"})
+        assert activemq.call(is_watched)
+        do(client, "UNSUBSCRIBE", {"id": "q"})
+        do(client, "SEND", {"destination": f"/queue/{name}"})
+        assert not activemq.call(is_watched)
+
+
+@pytest.mark.row("A38")
+def test_dialect_of_rabbitmq_has_none(broker: Broker, connected: Callable[..., Talking], name: str) -> None:
+    client = connected()
+    client.done("SUBSCRIBE", {"id": "q", "destination": f"{TOPIC}Queue"})
+    client.done("SEND", {"destination": f"/queue/{name}"})
+    client.send(f"{TOPIC}Queue", "a topic like any other")
+    assert client.message().body == b"a topic like any other"
+
+
+@pytest.mark.row("A38", "A21")
+def test_durable_subscription_hears_of_what_happens_while_it_is_away(name: str, tmp_path: Path) -> None:
+    """Also after a restart, before any client of STOMP has come."""
+    said = {"id": "q", "destination": f"{TOPIC}Queue", "activemq.subscriptionName": "s"}
+    with (
+        Broker(str(tmp_path), stomp_port=0, stomp_dialect="activemq") as broker,
+        Talking(broker.stomp_address) as client,
+    ):
+        client.connect(client_id="me")
+        client.done("SUBSCRIBE", said)
+    with Broker(str(tmp_path), stomp_port=0, stomp_dialect="activemq") as broker:
+        with pika.BlockingConnection(pika.URLParameters(broker.amqp_url)) as connection:
+            connection.channel().queue_declare(name)
+        with Talking(broker.stomp_address) as client:
+            client.connect(client_id="me")
+            client.say("SUBSCRIBE", said)
+            _, kind, told = about(client, name)
+            assert (kind, told["destination"]["string"]) == ("DestinationInfo", name)
+
+
+@pytest.mark.row("A38", "A45")
+def test_who_may_not_read_them_gets_none(activemq: Broker, name: str) -> None:
+    activemq.call(lambda server: server.core.add_user(name, name))
+    read = "^(amq.topic|stomp-.*|q.*)$"
+    activemq.call(lambda server: server.core.set_permission(Permission(name, "/", ".*", ".*", read)))
+    with Talking(activemq.stomp_address) as client:
+        client.connect(login=name, passcode=name)
+        client.done("SUBSCRIBE", {"id": "all", "destination": "/topic/>"})
+        client.done("SEND", {"destination": f"/queue/{name}"}, "x")
+        client.send(f"/topic/{name}", "x")
+        assert client.message().body == b"x"
+        client.say("SUBSCRIBE", {"id": "q", "destination": f"{TOPIC}Queue"})
+        assert client.error().headers["message"] == "access_refused"
+
+
+@pytest.mark.row("A38")
+def test_nobody_can_send_any(activemq: Broker, client: Talking, name: str) -> None:
+    client.done("SUBSCRIBE", {"id": "q", "destination": f"{TOPIC}Queue"})
+    client.send(f"{TOPIC}Queue", f'{{"DestinationInfo":{{"x":"{name}"}}}}')
+    client.send(f"/queue/{name}")
+    assert about(client, name)[2]["destination"]["string"] == name
+
+
+@pytest.mark.row("A38")
+def test_names_of_topics_that_are_known_have_a_bound(
+    activemq: Broker, client: Talking, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(advisories, "TOPICS_MAX", 2)
+    client.done("SUBSCRIBE", {"id": "t", "destination": f"{TOPIC}Topic"})
+    for number in range(4):
+        client.send(f"/topic/{name}.{number}")
+    for number in range(4):
+        assert about(client, f"{name}.{number}")[1] == "DestinationInfo"
+
+
+@pytest.mark.row("A38")
+def test_queue_of_a_virtual_topic_is_a_queue(activemq: Broker, client: Talking, name: str) -> None:
+    queue = f"Consumer.a.VirtualTopic.{name}"
+    listen(client, "q", f"{TOPIC}Queue")
+    listen(client, "c", f"{TOPIC}Consumer.>")
+    client.say("SUBSCRIBE", {"id": "x", "destination": f"/queue/{queue}"})
+    found = {about(client, queue)[0].headers["destination"] for _ in range(2)}
+    assert found == {f"{TOPIC}Queue", f"{TOPIC}Consumer.Queue.{queue}"}
+
+
+@pytest.mark.row("A38")
+@pytest.mark.parametrize(
+    ("name", "may"),
+    [
+        (">", True),
+        ("ActiveMQ.>", True),
+        ("*.*.Queue", True),
+        ("ActiveMQ.Advisory.Queue", True),
+        ("ActiveMQ.*", False),
+        ("*", False),
+        ("ActiveMQ.Agent", False),
+        ("orders.>", False),
+        ("ActiveMQ.Advisory", False),
+    ],
+)
+def test_which_topics_may_be_advisories(name: str, may: bool) -> None:
+    assert advisories.may_be_told(name) is may
