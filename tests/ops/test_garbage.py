@@ -56,3 +56,27 @@ def test_nothing_is_looked_at_where_little_has_grown_old() -> None:
 
 def test_young_objects_alone_never_start_a_look_at_the_old_ones() -> None:
     run("make_old(); assert 2 not in collected and collected.count(1) > 10 and collected.count(0) > 10")
+
+
+FREED = """
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096
+
+def seen(busy_s):
+    "What an idle broker has that was so busy and then let go of 60 MB, but for a little on top."
+    before = resident()
+    kept = [bytes(3000) for _ in range(20_000)]
+    top = bytes(3000)
+    del kept
+    full(busy_s, busy=True)
+    full(20, busy=False)
+    return (resident() - before) / 1e6
+"""
+
+
+def test_memory_that_is_free_goes_back_when_nothing_goes_on() -> None:
+    run(FREED + "assert seen(1) < 10")
+
+
+def test_nothing_is_given_back_by_who_had_nothing_to_do() -> None:
+    run(FREED + "import sys; seen(0); assert 'ctypes' not in sys.modules")
