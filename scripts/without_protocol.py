@@ -116,7 +116,7 @@ def _remove_tests(tree: Path, protocol: str) -> Iterator[Path]:
     """Remove the tests that use a protocol, and those that import what was removed."""
     uses = re.compile(
         rf"(?<!\.)\b{protocol}_(?:\w*port|address|bootstrap|dialect|advertised|listeners|\w*_user|partitions|\w*_s)\b"
-        rf"|--{protocol}-|PILLARBOX_{protocol.upper()}|protocols[./]{protocol}\b|ops\.{protocol}\b"
+        rf"|--{protocol}-|PILLARBOX_{protocol.upper()}|\bprotocols[./]{protocol}\b|ops\.{protocol}\b"
         rf'|PROTOCOL = "{protocol}'
     )
     texts = {path: path.read_text() for folder in OURS for path in (tree / folder).rglob("*.py")}

@@ -16,10 +16,16 @@ import pika
 import pillarbox as ours
 from bench.peers import RabbitMQ, free_ports, make_certificate
 from pillarbox.broker.client import NODE_NAME
+from pillarbox.protocols.registry import PROTOCOLS
 from tests.compare_events.watcher import Told, Watcher
 
 HOST = "127.0.0.1"
 EXCHANGES = ("amq.rabbitmq.event", "amq.rabbitmq.trace")
+
+OTHERS = ("mqtt", "stomp")
+"""Protocols that scenarios speak besides AMQP."""
+SPOKEN = tuple(each for each in OTHERS if each in [protocol.name for protocol in PROTOCOLS])
+"""Those of them that Pillarbox speaks here."""
 
 QUIET_S = 0.25
 """RabbitMQ's parts are processes of their own: what has been asked of one is told by others a while later."""
@@ -103,14 +109,14 @@ def pillarbox() -> Iterator[Target]:
     """Run Pillarbox here. All that one input causes is told before it is answered."""
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        others = dict(zip(("mqtt", "stomp", "amqps"), free_ports(3), strict=True))
+        names = (*SPOKEN, "amqps")
+        others = dict(zip(names, free_ports(len(names)), strict=True))
         certificate, key = make_certificate(folder)
         options = {
-            "mqtt_port": others["mqtt"],
-            "stomp_port": others["stomp"],
             "tls_port": others["amqps"],
             "tls_certificate": str(certificate),
             "tls_key": str(key),
+            **{f"{name}_port": others[name] for name in SPOKEN},
         }
         broker = ours.Broker(str(folder / "data"), event_exchange=True, management_port=0, **options)
         stack.enter_context(broker)
