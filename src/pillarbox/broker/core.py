@@ -97,7 +97,7 @@ class Core:
         self.profile = profile
         """Which release of RabbitMQ the broker stands in for."""
         self.changes = Changes(journaled=journaled)
-        self.changes.now_ms = now_ms
+        self.changes.now_ms = self.started_ms = now_ms
         self.scheduler = Scheduler()
         self.confirms = Confirms()
         self.dialects = Dialects()

@@ -113,7 +113,11 @@ def _enter(connection: Connection, packet: Connect) -> None:
         state = present
         head.wills.returned(state)
         head.sessions.set_expiry(state, expiry_s)
-    connection.session, connection.state, state.connection = session, state, connection
+    connection.session, connection.state = session, state
+    head.sessions.enter(state, connection)
+    traffic = head.traffic
+    traffic.connections += 1
+    traffic.clients_max = max(traffic.clients_max, head.sessions.connected)
     connection.will, connection.keep_alive_s = packet.will, packet.keep_alive_s
     connection.packet_bytes_max = packet.properties.get("maximum_packet_size", packets.PACKET_BYTES_MAX)
     session.describe = lambda: f"MQTT client {client_id!r} at {connection.peer}"
@@ -210,6 +214,7 @@ def _resume(connection: Connection) -> None:
     """Go on with what was under way: first the ends of exchanges of QoS 2, then messages (4.4)."""
     state = connection.state
     assert state is not None
+    connection.head.sys_topics.watch(state)
     for packet_id in state.released:
         connection.send(packets.answer(PUBREL, packet_id, connection.version))
     if state.subscriptions:

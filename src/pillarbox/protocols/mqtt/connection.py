@@ -94,11 +94,12 @@ class Connection(StreamConnection):
                 # In the words that every version understands.
                 self.send(packets.connack(packets.V311, 1, session_present=False, properties={}))
             self.refuse(error.reason, str(error))
+        self.head.traffic.bytes_in += used
         del self._input[:used]
 
     def _scan_packets(self, data: bytearray) -> int:
         """Act on all whole packets; return how many bytes they are. Raises WireError."""
-        at = self.in_body = 0
+        at = self.in_body = count = 0
         take = self.inbound.take
         while at < len(data) and not self.want_close:
             first = data[at]
@@ -116,6 +117,7 @@ class Connection(StreamConnection):
                 self.published = self.waiting = True
                 break
             at = end
+            count += 1
             if first in PLAIN and end - start > 2 and take(first, data, start, end):
                 continue
             self.inbound.flush()
@@ -123,6 +125,7 @@ class Connection(StreamConnection):
             self._act_on(packet)
             if self._asking is not None:
                 break
+        self.head.traffic.packets_in += count
         return len(data) if self.want_close else at
 
     def _act_on(self, packet: Any) -> None:
@@ -151,6 +154,21 @@ class Connection(StreamConnection):
             raise WireError(ReasonCode.PACKET_TOO_LARGE, f"a packet of {size} bytes")
 
     # --- packets out ---------------------------------------------------------------------------------
+
+    def send(self, data: bytes, packets_count: int = 1) -> None:
+        """Have so many packets written in this turn."""
+        if not self._out:
+            self.on_output()
+        self._out.append(data)
+        self.bodies_out_bytes += len(data)
+        self.head.traffic.packets_out += packets_count
+
+    def take_output(self) -> list[bytes | bytearray | memoryview]:
+        """What there is to write."""
+        self.head.traffic.bytes_out += self.bodies_out_bytes
+        out, self._out = self._out, []
+        self.bodies_out_bytes = 0
+        return out
 
     def answer_when_durable(self, kind: int, packet_id: int) -> None:
         """Send PUBREC, PUBREL or PUBCOMP when all that was kept up to now is durable."""

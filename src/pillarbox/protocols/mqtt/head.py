@@ -15,6 +15,7 @@ from pillarbox.broker.promises import Promises
 from pillarbox.protocols.mqtt.connection import Connection
 from pillarbox.protocols.mqtt.retained import RetainedMessages
 from pillarbox.protocols.mqtt.sessions import Sessions
+from pillarbox.protocols.mqtt.sys_topics import SysTopics, Traffic
 from pillarbox.protocols.mqtt.wills import Wills
 from pillarbox.protocols.strangers import anonymous_user
 
@@ -41,18 +42,22 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Of a packet from a client."""
     login_ms: int = 10_000
     """How long a client may take until it has sent CONNECT."""
+    sys_interval_s: int = 10
+    """How often the values below `$SYS` are told; 0: there are none."""
 
 
 class Head:
     """See the module."""
 
     def __init__(self, core: Core, settings: Settings) -> None:
-        self.core = core
+        self.core: Core = core
         self.settings = settings
         self.promises = Promises(core)
-        self.sessions = Sessions(core)
-        self.retained = RetainedMessages(core)
+        self.sessions: Sessions = Sessions(core)
+        self.retained: RetainedMessages = RetainedMessages(core)
         self.wills = Wills(self)
+        self.traffic: Traffic = Traffic()
+        self.sys_topics: SysTopics = SysTopics(self, settings.sys_interval_s)
 
     def __repr__(self) -> str:
         return f"<Head {self.sessions} {self.retained}>"
@@ -61,6 +66,7 @@ class Head:
         self, peer: str = "", loopback: bool = True, on_output: Callable[[], None] = lambda: None
     ) -> Connection:
         """Make the connection of a socket that was accepted."""
+        self.traffic.sockets += 1
         return Connection(self, peer=peer, loopback=loopback, on_output=on_output)
 
     def left(self, connection: Connection, state: ClientSession, session: Session, will: Will | None) -> None:
@@ -85,5 +91,6 @@ def connections(core: Core, config: Config) -> Callable[[str, bool, Callable[[],
         session_expiry_max_s=config.mqtt_session_expiry_max_s,
         packet_bytes_max=config.message_size_max,
         login_ms=config.handshake_timeout_s * 1000,
+        sys_interval_s=config.mqtt_sys_interval_s,
     )
     return Head(core, settings).connect

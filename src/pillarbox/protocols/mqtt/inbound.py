@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from pillarbox.protocols.mqtt.connection import Connection
     from pillarbox.protocols.mqtt.head import Head
 
-EXCHANGE: Final = "amq.topic"
-
 TARGETS_MAX: Final = 4096
 """Topics whose routes a connection keeps; about 500 bytes each."""
 
@@ -48,7 +46,9 @@ ANSWERS: Final = {1: PUBACK, 2: PUBREC}
 
 def target_of(session: Session, topic: str) -> Target:
     """Where messages of a topic go. Raises BrokerError."""
-    return find_target(session, stored.ORIGIN, EXCHANGE, topics.routing_key(topic))
+    if topic.startswith(topics.READ_ONLY):
+        raise BrokerError(Reason.ACCESS_REFUSED, f"the topic {topic!r} is the broker's own")
+    return find_target(session, stored.ORIGIN, topics.EXCHANGE, topics.routing_key(topic))
 
 
 def message_of(publish: Publish, target: Target, now_ms: int, sender: str = "") -> Message:
@@ -168,6 +168,9 @@ class Inbound:
         except BrokerError as error:
             raise WireError(reason_of(error), error.text) from None
         connection.outbound.counters.publish += len(run)
+        traffic = connection.head.traffic
+        traffic.publishes_in += len(run)
+        traffic.payload_in += run_bytes
         if core.held:
             connection.published = True
         if plain.qos:
@@ -195,6 +198,9 @@ class Inbound:
             self._refuse(publish, error)
             return
         connection.outbound.counters.publish += 1
+        traffic = connection.head.traffic
+        traffic.publishes_in += 1
+        traffic.payload_in += len(publish.payload)
         if self._core.held:
             connection.published = True
         if publish.qos:
@@ -294,7 +300,7 @@ class Inbound:
             packets.answer(kind, packet_id, version)
             for kind, packet_id in [answers.popleft() for _ in range(tag_first, tag_last + 1)]
         ]
-        self._connection.send(b"".join(written))
+        self._connection.send(b"".join(written), len(written))
 
     def refuse(self, tag_first: int, tag_last: int) -> None:
         """A queue was full when they came."""

@@ -59,6 +59,15 @@ class MqttOptions:
             "messages that wait for it. 0: as long as the client wants, which for MQTT 3 is for ever.",
         ),
     ] = 0
+    mqtt_sys_interval_s: Annotated[
+        int,
+        Row(
+            SECTION,
+            SECONDS,
+            "How often those who subscribe to topics below `$SYS/broker`, where the broker says how it is, "
+            "are told what has changed. 0: there are no such topics.",
+        ),
+    ] = 10
 
 
 def listeners(config: MqttOptions) -> tuple[Endpoint, ...]:

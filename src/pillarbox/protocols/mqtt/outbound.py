@@ -148,6 +148,7 @@ class Outbound:
         written: list[bytes | bytearray] = []
         # Consecutive tags that are settled here: from `first` up to the one before `tag`.
         first = tag = tag_first
+        unsent = unsent_bytes = 0
         for position, message in enumerate(run.messages):
             if (
                 alike is None
@@ -157,14 +158,20 @@ class Outbound:
             ):
                 alike, form = message, self._form(message, run.redelivered, shared)
             tag = tag_first + position
-            if form is not None and self._write(written, form, message, run.sequences[position], tag):
+            if form is None:
+                unsent += 1
+                unsent_bytes += len(message.body)
+            elif self._write(written, form, message, run.sequences[position], tag):
                 if first < tag and not consumer.no_ack:
                     self.ledger.settle_range(first, tag - 1, Outcome.ACCEPTED)
                 first = tag + 1
         if first <= tag and not consumer.no_ack:
             self.ledger.settle_range(first, tag, Outcome.ACCEPTED)
+        traffic = self._connection.head.traffic
+        traffic.publishes_out += len(run.messages) - unsent
+        traffic.payload_out += run.body_bytes - unsent_bytes
         if written:
-            self._connection.send(b"".join(written))
+            self._connection.send(b"".join(written), len(run.messages) - unsent)
 
     def _form(self, message: Message, redelivered: bool, shared: Grant | None) -> Form | None:
         """How messages like this one are written; None: the client does not want them any more."""
@@ -192,6 +199,9 @@ class Outbound:
         size = len(form.topic) + (2 if form.qos else 0) + len(form.properties) + len(body)
         if size + packets.HEAD_BYTES_MAX > self._connection.packet_bytes_max:
             # Too large for this client: to it, the message does not exist (3.1.2.11.4).
+            traffic = self._connection.head.traffic
+            traffic.publishes_out -= 1
+            traffic.payload_out -= len(body)
             return False
         if not form.qos:
             written += (form.first, integer(size), form.topic, form.properties, body)

@@ -204,6 +204,10 @@ class Sessions:
     def __init__(self, core: Core) -> None:
         self._core = core
         self.by_client: dict[tuple[str, str], ClientSession] = {}
+        self.connected: int = 0
+        """How many of them have a connection."""
+        self.expired: int = 0
+        """How many have ended because nobody came back in time."""
         self._load()
 
     def __repr__(self) -> str:
@@ -241,6 +245,7 @@ class Sessions:
         """The session of this client, if there is one whose time has not gone by."""
         session = self.by_client.get((vhost, client_id))
         if session is not None and self._is_over(session, self._core.changes.now_ms):
+            self.expired += 1
             self.end(session)
             return None
         return session
@@ -251,9 +256,27 @@ class Sessions:
         session.save()
         return session
 
+    @property
+    def subscriptions(self) -> int:
+        """How many there are. Cost: a step for each session."""
+        return sum([len(one.subscriptions) for one in self.by_client.values()])
+
+    @property
+    def shared_subscriptions(self) -> int:
+        """How many of these are shared. Cost: a step for each subscription."""
+        return sum(
+            [raw.startswith(topics.SHARED) for one in self.by_client.values() for raw in one.subscriptions]
+        )
+
+    def enter(self, session: ClientSession, connection: Connection) -> None:
+        """Its client is connected."""
+        session.connection = connection
+        self.connected += 1
+
     def leave(self, session: ClientSession) -> None:
         """Its client is not connected any more."""
         session.connection = None
+        self.connected -= 1
         if not session.expiry_s:
             self.end(session)
             return
@@ -305,4 +328,5 @@ class Sessions:
     def on_timer(self, now_ms: int) -> None:
         """End the sessions whose time has gone by."""
         for session in [one for one in self.by_client.values() if self._is_over(one, now_ms)]:
+            self.expired += 1
             self.end(session)

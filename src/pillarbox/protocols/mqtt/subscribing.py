@@ -16,7 +16,6 @@ from pillarbox.engine.base import NO_EXPIRATION, Address, Message
 from pillarbox.errors import BrokerError
 from pillarbox.protocols.mqtt import packets, stored, topics
 from pillarbox.protocols.mqtt.errors import reason_of
-from pillarbox.protocols.mqtt.inbound import EXCHANGE
 from pillarbox.protocols.mqtt.packets import Subscribe, Subscription, Unsubscribe
 from pillarbox.protocols.mqtt.primitives import WireError
 from pillarbox.protocols.mqtt.reasons import SUBSCRIPTION_FAILED, ReasonCode
@@ -84,6 +83,8 @@ def _subscribe(connection: Connection, options: Subscription, identifier: int) -
     assert connection.state is not None
     is_new = connection.state.subscribe(subscribed)
     connection.inbound.forget_routes()
+    if parsed.pattern.startswith(topics.READ_ONLY):
+        connection.head.sys_topics.watch(connection.state)
     if parsed.group:
         connection.outbound.attend_shared(subscribed)
     elif options.retain_handling == ALWAYS or (options.retain_handling == WHEN_NEW and is_new):
@@ -102,7 +103,7 @@ def _bind(connection: Connection, parsed: topics.Filter) -> None:
     else:
         queue = state.queue_name
         session.declare_queue(queue, durable=state.is_kept, exclusive=not state.is_kept)
-    session.bind_queue(queue, EXCHANGE, topics.binding_key(parsed.pattern), {}, add=True)
+    session.bind_queue(queue, topics.EXCHANGE, topics.binding_key(parsed.pattern), {}, add=True)
 
 
 def unsubscribe(connection: Connection, packet: Unsubscribe) -> None:
@@ -132,7 +133,7 @@ def _unsubscribe(connection: Connection, raw: str) -> int:
     # Two filters may have one key: a `*` is nothing special in a topic.
     if not any(topics.binding_key(other) == key for other in state.subscriptions if other != raw):
         try:
-            session.bind_queue(state.queue_name, EXCHANGE, key, {}, add=False)
+            session.bind_queue(state.queue_name, topics.EXCHANGE, key, {}, add=False)
         except BrokerError as error:
             reason = reason_of(error)
     state.unsubscribe(raw)
@@ -149,6 +150,7 @@ def _tell_retained(connection: Connection, pattern: str) -> None:
     assert state is not None
     queue = session.vhost.queues[state.queue_name]
     connection.core.chores.begin(_retained_parts(connection.head, session.vhost.name, queue, pattern))
+    connection.head.sys_topics.tell(state, pattern)
 
 
 def _retained_parts(head: Head, vhost: str, queue: Queue, pattern: str) -> Parts:
@@ -176,7 +178,7 @@ _is_persistent = attrgetter("persistent")
 def _message_of(one: Retained) -> Message:
     """What is put into the queue of whoever is told."""
     return Message(
-        Address(stored.ORIGIN, EXCHANGE, topics.routing_key(one.topic)),
+        Address(stored.ORIGIN, topics.EXCHANGE, topics.routing_key(one.topic)),
         stored.pack(one.qos, one.properties, retained=True),
         one.payload,
         one.accepted_ms,

@@ -20,6 +20,11 @@ BYTES_MAX: Final = 255
 """Of a topic or a filter: what a routing key may have, so that everybody can be told of it."""
 
 SHARED: Final = "$share"
+READ_ONLY: Final = "$SYS"
+"""What begins so is published by the broker alone (see `sys_topics`)."""
+
+EXCHANGE: Final = "amq.topic"
+"""Where all topics are."""
 
 _TO_KEY: Final = str.maketrans("/.", "./")
 _FILTER_TO_PATTERN: Final = str.maketrans("/.+", "./*")
