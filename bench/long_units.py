@@ -41,6 +41,7 @@ from bench.amqp_wire import (
 from bench.peers import HOST
 from bench.units import Instrumented
 from bench.watched import LOGIN
+from tests.protocols.kafka.asking import Asking
 
 QUEUES = 10_000
 DELIVERIES = 200_000
@@ -52,6 +53,13 @@ ROLLBACK, ROLLBACK_OK = (90, 30), (90, 31)
 
 class Broker(Instrumented):
     """A broker that notes its long units, and how it is talked to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.env["PILLARBOX_KAFKA_PORT"] = "0"
+
+    def kafka(self) -> Asking:
+        return Asking(f"{HOST}:{self.ports['kafka']}", timeout_s=120)
 
     def connect(self) -> RawConnection:
         return RawConnection(Address(self.amqp_port))
@@ -375,6 +383,38 @@ def checkpoints(broker: Broker, part: float) -> Iterator[None]:
     time.sleep(2)
 
 
+def create_topics(client: Asking, names: list[str], partitions: int) -> None:
+    wanted = [{"name": name, "num_partitions": partitions, "replication_factor": 1} for name in names]
+    answer = client.ask("CreateTopics", 7, topics=wanted)
+    assert not any(topic.error_code.value for topic in answer.topics), answer
+
+
+def wide_topic(broker: Broker, part: float) -> Iterator[None]:
+    """A Kafka topic of a thousand partitions: made, grown to that from one, listed, deleted."""
+    count = max(2, int(1000 * part))
+    with broker.kafka() as client:
+        create_topics(client, ["narrow"], 1)
+        yield
+        create_topics(client, ["wide"], count)
+        topics = [{"name": "narrow", "count": count, "assignments": None}]
+        (grown,) = client.ask("CreatePartitions", 3, topics=topics, timeout=60_000).results
+        assert grown.error_code.value == 0, grown
+        client.ask("Metadata", 12, topics=None)
+        states = [{"name": name} for name in ("wide", "narrow")]
+        client.ask("DeleteTopics", 6, topics=states, timeout=60_000)
+
+
+def many_topics(broker: Broker, part: float) -> Iterator[None]:
+    """A thousand Kafka topics: made by one request, listed, deleted by one."""
+    names = [f"many-{number}" for number in range(int(1000 * part))]
+    with broker.kafka() as client:
+        client.ask("Metadata", 12, topics=())
+        yield
+        create_topics(client, names, 1)
+        client.ask("Metadata", 12, topics=None)
+        client.ask("DeleteTopics", 6, topics=[{"name": name} for name in names], timeout=60_000)
+
+
 SCENARIOS: dict[str, Callable[[Broker, float], Iterator[None]]] = {
     "declaring": declaring,
     "deleting queues": deleting_queues,
@@ -400,6 +440,8 @@ SCENARIOS: dict[str, Callable[[Broker, float], Iterator[None]]] = {
     "large headers": large_headers,
     "copies": copies,
     "checkpoints": checkpoints,
+    "wide topic": wide_topic,
+    "many topics": many_topics,
 }
 
 

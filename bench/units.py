@@ -115,7 +115,8 @@ class Instrumented(Pillarbox):
     def __init__(self) -> None:
         super().__init__(command=(sys.executable, "-m", "bench.units"))
         self.units = self.data / "units.jsonl"
-        self.env = {"PYTHONPATH": str(Path(__file__).parents[1]), "PILLARBOX_UNITS": str(self.units)}
+        path = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+        self.env = {"PYTHONPATH": path, "PILLARBOX_UNITS": str(self.units)}
 
     def long_units(self, since: float) -> list[dict[str, Any]]:
         """The long units that ended after this time (seconds since 1970)."""

@@ -35,6 +35,20 @@ def at_once(steps: Generator[None, None, Result]) -> Result:
             return result
 
 
+def in_strides(steps: Generator[None, None, Result], size: int) -> Generator[None, None, Result]:
+    """The same steps, so many at a time: what is between two of them may be much less than a part."""
+    number = 0
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            result: Result = end.value
+            return result
+        number += 1
+        if number % size == 0:
+            yield
+
+
 def _nothing() -> None:
     pass
 

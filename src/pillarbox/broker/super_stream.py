@@ -74,7 +74,7 @@ def adding_super_stream(
     made: list[Queue] = []
     try:
         for order, (key, partition) in enumerate(zip(keys, names, strict=True)):
-            _demand_there(vhost, exchange)
+            demand_there(vhost, exchange)
             queue = vhost.declare_queue(
                 None, partition, durable=True, arguments={**(arguments or {}), "x-queue-type": "stream"}
             )
@@ -99,7 +99,7 @@ def mark_super_stream(vhost: VHost, name: str) -> Exchange:
     return vhost.declare_exchange(name, "direct", durable=True, arguments={MARK: True})
 
 
-def _demand_there(vhost: VHost, exchange: Exchange) -> None:
+def demand_there(vhost: VHost, exchange: Exchange) -> None:
     """Raise NOT_FOUND if the exchange was deleted, or the virtual host is."""
     if vhost.closing or vhost.exchanges.get(exchange.name) is not exchange:
         text = f"no exchange '{exchange.name}' in vhost '{vhost.name}'"

@@ -12,19 +12,22 @@ K31. Invariant: a topic found before is good as long as its stamp is valid.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Generator, Iterator, Mapping
+from contextlib import contextmanager
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from pillarbox.broker import definitions as kept
+from pillarbox.broker.chores import at_once
 from pillarbox.broker.exchange import Binding, Stamp
 from pillarbox.broker.stream import StreamQueue
 from pillarbox.broker.super_stream import (
     ORDER,
-    add_super_stream,
-    delete_super_stream,
+    adding_super_stream,
+    deleting_super_stream,
+    demand_there,
     is_partition_binding,
     is_super_stream,
     mark_super_stream,
@@ -68,6 +71,8 @@ class Topics:
         """By id."""
         self._listed: list[str] = []
         """The names of all, sorted."""
+        self._hidden: set[str] = set()
+        """Names of which there is a part only: nobody sees them, as their partitions have wrong numbers."""
 
     def __repr__(self) -> str:
         return f"<Topics of {self._vhost.name!r}>"
@@ -79,6 +84,8 @@ class Topics:
         known = self._found.get(name)
         if known is not None and known.stamp.valid:
             return known
+        if name in self._hidden:
+            return None
         streams, stamp = self._streams(name)
         if not streams:
             self._found.pop(name, None)
@@ -121,23 +128,46 @@ class Topics:
         known = self._settings.get(topic.name)
         return {} if known is None else known.settings
 
+    def is_hidden(self, name: str) -> bool:
+        """Whether a topic of this name is being made or removed."""
+        return name in self._hidden
+
+    @contextmanager
+    def hiding(self, name: str) -> Iterator[None]:
+        """Let nobody see a topic of this name meanwhile."""
+        self._hidden.add(name)
+        self._found.pop(name, None)
+        try:
+            yield
+        finally:
+            self._hidden.discard(name)
+
     # --- changing ------------------------------------------------------------------------------------
 
     def create(
         self, name: str, partitions: int, settings: Mapping[str, str], options: Mapping[str, Any]
     ) -> Topic:
-        """Make a topic. `options`: what its settings mean to its logs (fields of `LogOptions`).
+        """Do all of `creating` at once."""
+        return at_once(self.creating(name, partitions, settings, options))
 
-        Raises PRECONDITION_FAILED, and makes nothing, where one of its names is taken.
+    def creating(
+        self, name: str, partitions: int, settings: Mapping[str, str], options: Mapping[str, Any]
+    ) -> Generator[None, None, Topic]:
+        """Make a topic, a partition in each step; it is there when it is whole.
+
+        `options`: what its settings mean to its logs (fields of `LogOptions`). Raises PRECONDITION_FAILED,
+        and makes nothing, where one of its names is taken; NOT_FOUND where somebody deletes it meanwhile.
         """
         self.demand_free(name, partitions)
         vhost = self._vhost
         if partitions == 1:
             vhost.declare_queue(None, name, durable=True, arguments=STREAM)
         else:
-            add_super_stream(vhost, name, partitions)
+            with self.hiding(name):
+                yield from adding_super_stream(vhost, name, partitions)
         topic = self.get(name)
-        assert topic is not None, f"{name!r} was just made"
+        if topic is None:
+            raise BrokerError(Reason.NOT_FOUND, f"no topic '{name}' in vhost '{vhost.name}'")
         self.configure(topic, settings, options)
         return topic
 
@@ -171,9 +201,15 @@ class Topics:
         self._apply(topic, options)
 
     def grow(self, topic: Topic, partitions: int) -> Topic:
-        """Let a topic have so many partitions, which is more than it has. The first ones stay as they are.
+        """Do all of `growing` at once."""
+        return at_once(self.growing(topic, partitions))
 
-        Raises PRECONDITION_FAILED, and makes nothing, where one of the new names is taken.
+    def growing(self, topic: Topic, partitions: int) -> Generator[None, None, Topic]:
+        """Let a topic have so many partitions, which is more than it has, one more in each step. The first
+        ones stay as they are.
+
+        Raises PRECONDITION_FAILED, and makes nothing, where one of the new names is taken; NOT_FOUND where
+        somebody deletes it meanwhile.
         """
         self.demand_room(topic, partitions)
         vhost, name = self._vhost, topic.name
@@ -182,8 +218,11 @@ class Topics:
             exchange = mark_super_stream(vhost, name)
             vhost.bind(exchange, topic.partitions[0], "0", {ORDER: 0})
         for number in range(len(topic.partitions), partitions):
+            demand_there(vhost, exchange)
             stream = vhost.declare_queue(None, f"{name}-{number}", durable=True, arguments=STREAM)
             vhost.bind(exchange, stream, str(number), {ORDER: number})
+            yield
+        demand_there(vhost, exchange)
         self._found.pop(name, None)
         grown = self.get(name)
         assert grown is not None, f"{name!r} is there"
@@ -192,13 +231,25 @@ class Topics:
         return grown
 
     def delete(self, topic: Topic) -> None:
-        """Remove a topic with all its records."""
+        """Do all of `deleting` at once."""
+        at_once(self.deleting(topic))
+
+    def deleting(self, topic: Topic) -> Generator[None, None, None]:
+        """Remove a topic with all its records, a partition in each step; it is gone from the first on."""
         vhost, name = self._vhost, topic.name
         exchange = vhost.exchanges.get(name)
         if exchange is not None and is_super_stream(exchange):
-            delete_super_stream(vhost, name)
+            with self.hiding(name):
+                yield from deleting_super_stream(vhost, name)
         else:
             vhost.remove_queue(topic.partitions[0], asked=True)
+
+    def clearing(self, name: str) -> Generator[None, None, None]:
+        """Remove what a crash has left of a topic that was being made or removed."""
+        exchange = self._vhost.exchanges.get(name)
+        if exchange is not None and is_super_stream(exchange):
+            with self.hiding(name):
+                yield from deleting_super_stream(self._vhost, name)
 
     def look_at(self, name: str) -> None:
         """A stream or a super stream of this name has come or gone, or is bound otherwise."""

@@ -20,6 +20,7 @@ from pillarbox.profiles import release
 from pillarbox.protocols.kafka.acls import Acls
 from pillarbox.protocols.kafka.api import SERVED
 from pillarbox.protocols.kafka.connection import Connection
+from pillarbox.protocols.kafka.creation import clear_half_topics
 from pillarbox.protocols.kafka.errors import ErrorCode, Refused
 from pillarbox.protocols.kafka.fetch_sessions import SLOTS, FetchSessions
 from pillarbox.protocols.kafka.groups.coordinator import Groups, GroupSettings
@@ -123,6 +124,8 @@ class Head:
             # What a restart has found open ends by its time, whether anybody asks for it or not (and see
             # `Protocol.keeps`): readers of other protocols wait for it, too.
             self.transactions = Transactions(self)
+        if settings.vhost in core.vhosts:
+            clear_half_topics(self)
 
     def __repr__(self) -> str:
         return f"<Head connections={len(self.connections)}>"

@@ -1,17 +1,20 @@
 """CreatePartitions (37): more partitions for topics; what they hold stays where it is.
 
-Versions: 0-3. Behaviour: answered when it is durable; the new ones may be placed by hand, on this one node.
+Versions: 0-3. Behaviour: answered when it is durable; others have their turn meanwhile, and may see that some
+of the new ones are there. They may be placed by hand, on this one node.
 Source: KIP-195; row K31.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Container, Generator, Iterator
 from typing import Final
 
+from pillarbox.broker.chores import in_strides
 from pillarbox.errors import BrokerError, Reason
 from pillarbox.protocols.kafka.call import Call
-from pillarbox.protocols.kafka.creation import demand_more_partitions, demand_replicas
+from pillarbox.protocols.kafka.creation import PART_PARTITIONS, demand_more_partitions, demand_replicas
 from pillarbox.protocols.kafka.errors import ErrorCode, Refused
 from pillarbox.protocols.kafka.messages.create_partitions import (
     CreatePartitionsRequest,
@@ -27,34 +30,38 @@ STRICT_FROM: Final = 3
 
 
 def answer(call: Call, request: CreatePartitionsRequest) -> None:
+    # Now, because later nobody outside can be asked any more.
+    allowed = {wanted.name for wanted in request.topics if call.allows(ALTER_TOPIC, wanted.name)}
+    call.head.core.chores.begin(in_strides(_growing(call, request, allowed), PART_PARTITIONS))
+
+
+def _growing(
+    call: Call, request: CreatePartitionsRequest, allowed: Container[str]
+) -> Generator[None, None, None]:
+    """Let one topic after the other grow, with a step for each new partition, and answer."""
     times = Counter(wanted.name for wanted in request.topics)
     mutations = Mutations(call, STRICT_FROM)
-    response = CreatePartitionsResponse(
-        results=[
-            _grown(call, wanted, mutations, times[wanted.name], validate_only=request.validate_only)
-            for wanted in request.topics
-        ]
-    )
+    response = CreatePartitionsResponse(results=[])
+    for wanted in request.topics:
+        result = CreatePartitionsTopicResult(wanted.name)
+        try:
+            if times[wanted.name] > 1:
+                raise Refused(ErrorCode.INVALID_REQUEST, "Duplicate topic name.")
+            if wanted.name not in allowed:
+                raise Refused(ErrorCode.TOPIC_AUTHORIZATION_FAILED)
+            yield from _grow(call, wanted, mutations, validate_only=request.validate_only)
+        except Refused as refused:
+            result = CreatePartitionsTopicResult(wanted.name, refused.code, refused.text)
+        response.results.append(result)
+        yield
     mutations.tell(response)
     call.reply_when_durable(response)
 
 
-def _grown(
-    call: Call, wanted: CreatePartitionsTopic, mutations: Mutations, times: int, *, validate_only: bool
-) -> CreatePartitionsTopicResult:
-    """What became of one topic."""
-    try:
-        if times > 1:
-            raise Refused(ErrorCode.INVALID_REQUEST, "Duplicate topic name.")
-        if not call.allows(ALTER_TOPIC, wanted.name):
-            raise Refused(ErrorCode.TOPIC_AUTHORIZATION_FAILED)
-        _grow(call, wanted, mutations, validate_only=validate_only)
-    except Refused as refused:
-        return CreatePartitionsTopicResult(wanted.name, refused.code, refused.text)
-    return CreatePartitionsTopicResult(wanted.name)
-
-
-def _grow(call: Call, wanted: CreatePartitionsTopic, mutations: Mutations, *, validate_only: bool) -> None:
+def _grow(
+    call: Call, wanted: CreatePartitionsTopic, mutations: Mutations, *, validate_only: bool
+) -> Iterator[None]:
+    """One of them. Raises Refused."""
     topics = call.head.topics
     topic = topics.get(wanted.name)
     if topic is None:
@@ -75,7 +82,7 @@ def _grow(call: Call, wanted: CreatePartitionsTopic, mutations: Mutations, *, va
         if validate_only:
             topics.demand_room(topic, wanted.count)
         else:
-            topics.grow(topic, wanted.count)
+            yield from topics.growing(topic, wanted.count)
     except BrokerError as error:
         if error.reason is Reason.PRECONDITION_FAILED:
             raise Refused(ErrorCode.INVALID_PARTITIONS, error.text) from None

@@ -12,15 +12,17 @@ Source: KIP-4, KIP-195, KIP-464, KIP-525 (configs in the answer); row K31.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Generator, Mapping
 from typing import Final
 
+from pillarbox.broker.chores import in_strides
 from pillarbox.protocols.kafka.call import Call
 from pillarbox.protocols.kafka.config_entries import topic_entries
 from pillarbox.protocols.kafka.configs import checked
 from pillarbox.protocols.kafka.creation import (
     BY_DEFAULT,
-    create_topic,
+    PART_PARTITIONS,
+    creating,
     demand_free,
     demand_name,
     demand_partitions,
@@ -43,29 +45,22 @@ REPLICAS: Final = 1
 STRICT_FROM: Final = 6
 """The first version that knows of too many changes (KIP-599)."""
 
-PART_PARTITIONS: Final = 16
-"""Made at a stretch, about a millisecond's work, unless one topic has more."""
-
 
 def answer(call: Call, request: CreateTopicsRequest) -> None:
     times = Counter(wanted.name for wanted in request.topics)
     # Now, because later nobody outside can be asked any more.
     allowed = {name for name in times if may_create(call, name)}
-    call.head.core.chores.begin(_making(call, request, times, allowed))
+    call.head.core.chores.begin(in_strides(_making(call, request, times, allowed), PART_PARTITIONS))
 
 
 def _making(
     call: Call, request: CreateTopicsRequest, times: Mapping[str, int], allowed: Container[str]
-) -> Iterator[None]:
-    """Make one topic after another, some partitions in a part, and answer."""
+) -> Generator[None, None, None]:
+    """Make one topic after another, with a step for each partition, and answer."""
     mutations = Mutations(call, STRICT_FROM)
     response = CreateTopicsResponse(topics=[])
-    partitions = 0
     for name, wanted in {wanted.name: wanted for wanted in request.topics}.items():
-        if partitions >= PART_PARTITIONS:
-            partitions = 0
-            yield
-        result = _made(
+        result = yield from _made(
             call,
             wanted,
             mutations,
@@ -74,7 +69,7 @@ def _making(
             validate_only=request.validate_only,
         )
         response.topics.append(result)
-        partitions += max(1, result.num_partitions)
+        yield
     mutations.tell(response)
     call.reply_when_durable(response)
 
@@ -87,7 +82,7 @@ def _made(
     is_allowed: bool,
     is_repeated: bool,
     validate_only: bool,
-) -> CreatableTopicResult:
+) -> Generator[None, None, CreatableTopicResult]:
     """What became of one topic."""
     head = call.head
     try:
@@ -103,7 +98,7 @@ def _made(
         if validate_only:
             demand_free(head, wanted.name, partitions)
         else:
-            identity = create_topic(head, wanted.name, partitions, settings).id
+            identity = (yield from creating(head, wanted.name, partitions, settings)).id
     except Refused as refused:
         return CreatableTopicResult(wanted.name, error_code=refused.code, error_message=refused.text)
     return CreatableTopicResult(

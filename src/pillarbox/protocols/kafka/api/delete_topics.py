@@ -1,6 +1,7 @@
 """DeleteTopics (20): topics by name, or by id, with all their records.
 
-Versions: 0-6; by id from 6 on. Behaviour: answered when it is durable. A stream or super stream of another
+Versions: 0-6; by id from 6 on. Behaviour: answered when it is durable; a topic is gone from the first of its
+partitions on, and others have their turn between some of them. A stream or super stream of another
 protocol is a topic like any other, and whoever reads it there is told so there.
 
 Source: KIP-4, KIP-516; rows K12, K31.
@@ -9,10 +10,12 @@ Source: KIP-4, KIP-516; rows K12, K31.
 from __future__ import annotations
 
 from collections import Counter
-from typing import Final
+from collections.abc import Generator, Sequence
+from typing import TYPE_CHECKING, Final
 
-from pillarbox.errors import BrokerError
+from pillarbox.broker.chores import in_strides
 from pillarbox.protocols.kafka.call import Call
+from pillarbox.protocols.kafka.creation import PART_PARTITIONS, deleting
 from pillarbox.protocols.kafka.errors import ErrorCode, Refused
 from pillarbox.protocols.kafka.messages.delete_topics import (
     DeletableTopicResult,
@@ -24,6 +27,9 @@ from pillarbox.protocols.kafka.mutations import Mutations
 from pillarbox.protocols.kafka.rights import DELETE_TOPIC, SEE_TOPIC
 from pillarbox.protocols.kafka.wire import NO_UUID
 
+if TYPE_CHECKING:
+    from pillarbox.broker.topics import Topic
+
 STRICT_FROM: Final = 5
 """The first version that knows of too many changes (KIP-599)."""
 
@@ -32,15 +38,40 @@ def answer(call: Call, request: DeleteTopicsRequest) -> None:
     wanted = [*request.topics, *(DeleteTopicState(name) for name in request.topic_names)]
     times = Counter((state.name, state.topic_id) for state in wanted)
     mutations = Mutations(call, STRICT_FROM)
-    response = DeleteTopicsResponse(
-        responses=[_deleted(call, state, mutations, times[state.name, state.topic_id]) for state in wanted]
-    )
+    # Who may do what is asked now, because later nobody outside can be asked any more.
+    found = [_looked_up(call, state, mutations, times[state.name, state.topic_id]) for state in wanted]
+    call.head.core.chores.begin(in_strides(_deleting(call, found, mutations), PART_PARTITIONS))
+
+
+def _deleting(
+    call: Call, found: Sequence[Topic | DeletableTopicResult], mutations: Mutations
+) -> Generator[None, None, None]:
+    """Delete one topic after the other, with a step for each partition, and answer."""
+    response = DeleteTopicsResponse(responses=[])
+    for each in found:
+        result = each if isinstance(each, DeletableTopicResult) else (yield from _deleted(call, each))
+        response.responses.append(result)
+        yield
     mutations.tell(response)
     call.reply_when_durable(response)
 
 
-def _deleted(call: Call, state: DeleteTopicState, mutations: Mutations, times: int) -> DeletableTopicResult:
-    """What became of one topic. Who may not see it does not learn its name from its id."""
+def _deleted(call: Call, topic: Topic) -> Generator[None, None, DeletableTopicResult]:
+    """What became of one topic."""
+    try:
+        again = call.head.topics.get(topic.name)
+        if again is None or again.id != topic.id:
+            raise Refused(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)  # Somebody else was quicker.
+        yield from deleting(call.head, topic)
+    except Refused as refused:
+        return DeletableTopicResult(topic.name, topic.id, refused.code, refused.text)
+    return DeletableTopicResult(topic.name, topic.id)
+
+
+def _looked_up(
+    call: Call, state: DeleteTopicState, mutations: Mutations, times: int
+) -> Topic | DeletableTopicResult:
+    """A topic that may be deleted, or why not. Who may not see it does not learn its name from its id."""
     topics = call.head.topics
     name, identity = state.name, state.topic_id
     try:
@@ -61,11 +92,6 @@ def _deleted(call: Call, state: DeleteTopicState, mutations: Mutations, times: i
         if topic is None:
             raise Refused(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
         mutations.demand(len(topic.partitions))
-        identity = topic.id
-        try:
-            topics.delete(topic)
-        except BrokerError as error:
-            raise Refused.by_domain(error) from None
     except Refused as refused:
         return DeletableTopicResult(name, state.topic_id, refused.code, refused.text)
-    return DeletableTopicResult(name, identity)
+    return topic

@@ -79,6 +79,9 @@ def _answered(call: Call, wanted: MetadataRequestTopic, *, creates: bool) -> Met
     if topic is None:
         if not is_valid_name(name):
             return MetadataResponseTopic(ErrorCode.INVALID_TOPIC_EXCEPTION, name)
+        if topics.is_hidden(name):
+            # It is being made, or removed: the client asks again.
+            return MetadataResponseTopic(ErrorCode.LEADER_NOT_AVAILABLE, name)
         if not creates:
             return MetadataResponseTopic(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, name)
         if not may_create(call, name):
