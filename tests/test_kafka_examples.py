@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from pillarbox import Broker
+from tests.registry.needs import CLIENTS, REGISTRY
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples" / "kafka"
 WAIT_S = 60.0
@@ -24,13 +25,16 @@ def broker() -> Iterator[Broker]:
 
 
 def started(broker: Broker, name: str, *arguments: str) -> subprocess.Popen[str]:
+    addresses = {"KAFKA_BOOTSTRAP": broker.kafka_bootstrap}
+    if broker.server.schema_registry_addresses:
+        addresses["SCHEMA_REGISTRY_URL"] = broker.schema_registry_url
     return subprocess.Popen(
         [sys.executable, str(EXAMPLES / name), *arguments],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env=os.environ | {"KAFKA_BOOTSTRAP": broker.kafka_bootstrap},
+        env=os.environ | addresses,
     )
 
 
@@ -59,3 +63,12 @@ def test_a_topic_is_made_once_and_shown(broker: Broker) -> None:
     shown = "3 partitions, retention.ms=86400000"
     assert ran(broker, "topics.py", "payments") == ["made payments", shown]
     assert ran(broker, "topics.py", "payments") == ["payments is there already", shown]
+
+
+@REGISTRY
+@CLIENTS
+@pytest.mark.row("K79")
+def test_orders_in_avro_are_read_by_the_schema_they_were_written_with() -> None:
+    with Broker(kafka_port=0, schema_registry_port=0) as broker:
+        found = ran(broker, "avro.py", "2")
+    assert found == ["order 0: tea", "order 1: tea", "schema 1 of avro-orders-value"]

@@ -24,6 +24,7 @@ from pillarbox.broker.core import Core, CoreSnapshot
 from pillarbox.broker.outside import Backend
 from pillarbox.clock import Clock, SystemClock
 from pillarbox.config import Config, sni_files
+from pillarbox.config_values import OFF
 from pillarbox.engine.base import Journal, JournalListener, Recovery, Snapshot
 from pillarbox.engine.logs import Logs
 from pillarbox.errors import StartupError
@@ -46,8 +47,10 @@ if TYPE_CHECKING:
     from pillarbox.endpoints import Endpoint
     from pillarbox.logins.asker import Asker
     from pillarbox.oauth.keys import KeyRing
+    from pillarbox.ops.management.node import Node
     from pillarbox.ops.management.samples import Sampler
     from pillarbox.ops.management.server import HttpServer
+    from pillarbox.ops.pace import Pace
     from pillarbox.protocols.amqp091.connection import Connection as AmqpConnection
     from pillarbox.protocols.amqp091.handshake import Settings
     from pillarbox.protocols.registry import Spoken
@@ -139,6 +142,7 @@ class Server:
         self.management_tls_addresses: list[tuple[str, int]] = []
         self.prometheus_tls_addresses: list[tuple[str, int]] = []
         self.activemq_http_addresses: list[tuple[str, int]] = []
+        self.schema_registry_addresses: list[tuple[str, int]] = []
         self._engine: Engine
         self._listeners: list[Listener] = []
         self._http: list[HttpServer] = []
@@ -535,13 +539,17 @@ class Server:
 
             return ActiveMq(core, node, begin, pace, stopping)
 
+        makers: dict[str, Callable[[asyncio.Event], Any]]
         makers = {"management": make_site, "prometheus": make_metrics, "activemq": make_activemq}
+        if config.schema_registry_port != OFF:
+            makers["registry"] = self._registry_maker(node, pace)
         found = (
             self.management_addresses,
             self.prometheus_addresses,
             self.management_tls_addresses,
             self.prometheus_tls_addresses,
             self.activemq_http_addresses,
+            self.schema_registry_addresses,
         )
         for each, addresses in zip(operator_ports(config), found, strict=True):
             if each.is_open:
@@ -553,8 +561,25 @@ class Server:
             ("http/prometheus", self.prometheus_addresses),
             ("https/prometheus", self.prometheus_tls_addresses),
             ("http/activemq", self.activemq_http_addresses),
+            ("http/schema-registry", self.schema_registry_addresses),
         ):
             node.listeners += [Bound(protocol, *address) for address in addresses]
+
+    def _registry_maker(self, node: Node, pace: Pace) -> Callable[[asyncio.Event], Any]:
+        """What makes the schema registry, with what is registered. Raises StartupError."""
+        from pillarbox.ops.registry.formats import demand_libraries
+        from pillarbox.ops.registry.store import Registry
+
+        demand_libraries()
+        core, begin = self.core, self.ticker.begin
+        registry = Registry(core, self.config.schema_registry_compatibility)
+
+        def make(stopping: asyncio.Event) -> Any:
+            from pillarbox.ops.registry.application import SchemaRegistry
+
+            return SchemaRegistry(core, node, registry, begin, pace)
+
+        return make
 
     async def _bind_http(
         self,
@@ -575,7 +600,8 @@ class Server:
         async def listen(family: socket.AddressFamily, host: str, port: int) -> Listener:
             return server.listen(family, host, port)
 
-        return await self._bind(listen, self.config.management_host or self.config.host, wanted.port)
+        host = "" if wanted.for_clients else self.config.management_host
+        return await self._bind(listen, host or self.config.host, wanted.port)
 
     async def _bind_clients(
         self,
@@ -841,6 +867,7 @@ async def _serve(config: Config, announce: Callable[..., None]) -> int:
         *(f"prometheus {_shown(*address)}" for address in server.prometheus_addresses),
         *(f"prometheus-tls {_shown(*address)}" for address in server.prometheus_tls_addresses),
         *(f"activemq-http {_shown(*address)}" for address in server.activemq_http_addresses),
+        *(f"schema-registry {_shown(*address)}" for address in server.schema_registry_addresses),
     )
     await stopped.wait()
     log.info("stopping")

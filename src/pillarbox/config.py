@@ -5,8 +5,9 @@ value is written, its limits and one paragraph of help. From it follow the TOML 
 variable, the command-line flag and `docs/configuration.md`; a new option is one new row and nothing else.
 
 Not here: what protocols beside AMQP may be told (`options` in their folders, collected in
-`protocols.options`) and those who decide logins (`logins.options`, `oauth.options`); what an option does, how
-its value is written (`config_values`), where it is read from (`config_sources`).
+`protocols.options`), those who decide logins (`logins.options`, `oauth.options`) and the schema registry
+(`ops.registry.options`); what an option does, how its value is written (`config_values`), where it is read
+from (`config_sources`).
 
 Invariants: a `Config` that exists is valid, however it was made; every error is one sentence that names
 where the value stands, what is expected there and what was found. No password appears in a repr.
@@ -42,6 +43,7 @@ from pillarbox.config_values import (
 from pillarbox.endpoints import Endpoint, plain_and_tls
 from pillarbox.logins import options as logins
 from pillarbox.oauth import options as oauth
+from pillarbox.ops.registry import options as schema_registry
 from pillarbox.profiles import DEFAULT, PRODUCTS, PROFILES, RELEASES, release
 from pillarbox.protocols.options import TABLES, ProtocolOptions
 
@@ -96,13 +98,14 @@ LOGGING = "Logging"
 SECTIONS = (
     *(LISTENING, MANAGEMENT, STORAGE, USERS, *logins.SECTIONS, oauth.SECTION, AMQP),
     *(table.section for table in TABLES),
+    schema_registry.SECTION,
     *(LIMITS, LOGGING),
 )
 """In the order of the manual."""
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class Config(ProtocolOptions, logins.LoginOptions, oauth.OAuthOptions):
+class Config(ProtocolOptions, logins.LoginOptions, oauth.OAuthOptions, schema_registry.RegistryOptions):
     """All settings of one broker. Raises ConfigError if one is out of its range."""
 
     host: Annotated[

@@ -177,6 +177,13 @@ class Broker:
         return self.server.addresses["auto"][0][1]
 
     @property
+    def schema_registry_url(self) -> str:
+        """The URL of the schema registry; `schema_registry_port` has to have asked for it (0: any free
+        one)."""
+        host, port = self.server.schema_registry_addresses[0]
+        return f"http://{host}:{port}"
+
+    @property
     def management_url(self) -> str:
         """The URL of the management API, which `management_port` has to have asked for, without `/api`."""
         host, port = self.server.management_addresses[0]

@@ -1,4 +1,4 @@
-"""The ports for operators: management and metrics, each without TLS and with it, and ActiveMQ's."""
+"""The HTTP ports: management and metrics, each without TLS and with it, ActiveMQ's, the schema registry."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ from pillarbox.config_values import OFF
 
 
 class OperatorPort(NamedTuple):
-    """A port with something for operators: `management`, `prometheus` or `activemq`; without a certificate,
-    no TLS."""
+    """A port with something for operators: `management`, `prometheus`, `activemq` or `registry`; without a
+    certificate, no TLS."""
 
     kind: str
     port: int
     certificate: str
     key: str
     tls: bool
+    for_clients: bool = False
+    """It listens where clients connect, wherever operators do."""
 
     @property
     def is_open(self) -> bool:
@@ -24,7 +26,7 @@ class OperatorPort(NamedTuple):
 
 
 def operator_ports(config: Config) -> tuple[OperatorPort, ...]:
-    """Management and metrics without TLS, and both with it; ActiveMQ's API."""
+    """Management and metrics without TLS, and both with it; ActiveMQ's API; the schema registry."""
     return (
         OperatorPort("management", config.management_port, "", "", False),
         OperatorPort("prometheus", config.prometheus_port, "", "", False),
@@ -43,4 +45,5 @@ def operator_ports(config: Config) -> tuple[OperatorPort, ...]:
             True,
         ),
         OperatorPort("activemq", config.activemq_http_port, "", "", False),
+        OperatorPort("registry", config.schema_registry_port, "", "", False, for_clients=True),
     )

@@ -110,7 +110,7 @@ class Api:
             await send_answer(scope, send, _refused(error), self._pace)
         except BrokerError as error:
             await send_answer(scope, send, _refused(refusal(error)), self._pace)
-        except _GoneError:
+        except GoneError:
             pass
         except Exception:
             log.exception("%s %s failed", scope["method"], scope["path"])
@@ -183,7 +183,7 @@ class _Endpoint:
         await self._api.answer(self._routes, scope, receive, send)
 
 
-class _GoneError(Exception):
+class GoneError(Exception):
     """The client has gone before its request was whole."""
 
 
@@ -197,17 +197,23 @@ def log_in(core: Core, node: Node, scope: Scope, headers: Mapping[str, str], vho
     return access.log_in(
         core,
         headers.get("authorization"),
-        loopback=_is_loopback(scope),
+        loopback=is_loopback(scope),
         loopback_users=node.loopback_users,
-        caller=Caller(_host(scope), vhost),
+        caller=caller_of(scope, vhost),
     )
+
+
+def caller_of(scope: Scope, vhost: str = "") -> Caller:
+    """Where a request comes from, for whoever decides about its user."""
+    return Caller(_host(scope), vhost)
 
 
 def _host(scope: Scope) -> str:
     return scope["client"][0] if scope.get("client") else ""
 
 
-def _is_loopback(scope: Scope) -> bool:
+def is_loopback(scope: Scope) -> bool:
+    """Does a request come from this machine?"""
     host = _host(scope)
     return not host or host.startswith("127.") or host in ("::1", "::ffff:127.0.0.1")
 
@@ -227,7 +233,7 @@ async def read_body(receive: Receive, headers: Mapping[str, str]) -> bytes | byt
             )
         message = await receive()
         if message["type"] == "http.disconnect":
-            raise _GoneError
+            raise GoneError
         body += message.get("body", b"")
         if not message.get("more_body"):
             return body
