@@ -138,6 +138,7 @@ def test_required_fields_have_to_have_been_written() -> None:
         ),
         message("int32 a = 1;", syntax="proto2"),
         'syntax = "proto3"; import "google/protobuf/nothing.proto";',
+        'syntax = "proto3";' + " " * (256 << 10),
         'syntax = "proto3"; ' + "message M { " * 500 + "}" * 500,
     ],
     ids=lambda schema: str(schema)[:80],

@@ -65,7 +65,7 @@ def _between(new: Text, parsed: Parsed, old: Text, demand: Demand) -> list[str]:
         return [f"{old.shown} is of type {old.kind}, the new schema of type {new.kind}"]
     one = FORMATS[new.kind]
     try:
-        tree = old.parse().tree
+        tree = one.tree(old.text, old.references)
     except InvalidSchema as error:
         return [f"{old.shown} cannot be read any more: {error}"]
     found = []

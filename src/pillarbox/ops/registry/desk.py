@@ -1,8 +1,8 @@
 """Where a request meets what is registered: parsing and comparing in a thread, one at a time, then keeping.
 
 A schema may be large, and a subject may have many versions, so neither is parsed on the broker's loop.
-Whoever changes something has the desk for himself until it is kept; looking needs no desk. Not here: routes
-and answers (`resources`).
+Whoever changes something has the desk for himself until it is kept; whoever looks needs no desk. Not here:
+routes and answers (`resources`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from hashlib import md5
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 import msgspec
 
@@ -24,9 +24,11 @@ if TYPE_CHECKING:
     from pillarbox.broker.core import Core
     from pillarbox.ops.management.work import Work
 
-BODY_BYTES_MAX: Final = 2 << 20
-"""What a request may have: some hundred times the usual schema. All schemas are in memory and in every
-checkpoint, and one of this size keeps a thread for seconds."""
+Result = TypeVar("Result")
+
+BODY_BYTES_MAX: Final = 1 << 20
+"""What a request may have: some hundred times the usual schema, and what Confluent's own service takes. All
+schemas are in memory and in every checkpoint, and one of this size keeps a thread for seconds."""
 
 KNOWN_BYTES_MAX: Final = 4 * BODY_BYTES_MAX
 """What a schema may refer to in all, for the same reason."""
@@ -73,6 +75,15 @@ class Desk:
         self.begin = begin
         self.work = work
         self.turn = asyncio.Lock()
+        self._thread = asyncio.Lock()
+
+    async def _aside(self, work: Callable[..., Result], *arguments: Any) -> Result:
+        """Do something long in a thread, nothing beside it: threads take the interpreter from the loop."""
+        try:
+            async with self._thread:
+                return await asyncio.to_thread(work, *arguments)
+        finally:
+            self.begin()
 
     async def read(self, offer: Offer, subject: str, *, normalize: bool) -> Read:
         """Parse an offer. Raises 42201."""
@@ -84,11 +95,9 @@ class Desk:
         references = tuple(Reference(one.name, one.subject, one.version) for one in offer.references or ())
         text = Text(kind, offer.schema, self._known(references))
         try:
-            parsed = await asyncio.to_thread(text.parse)
+            parsed = await self._aside(text.parse)
         except InvalidSchema as error:
             raise refused(errors.INVALID_SCHEMA, error) from None
-        finally:
-            self.begin()
         normalize = normalize or self.registry.normalizes(subject)
         schema = Schema(
             0,
@@ -117,20 +126,15 @@ class Desk:
         if not earlier or not (demand.backward or demand.forward):
             return []
         texts = [self.registry.text_of(version) for version in earlier]
-        try:
-            return await asyncio.to_thread(differences, read.text, read.parsed, texts, demand)
-        finally:
-            self.begin()
+        return await self._aside(differences, read.text, read.parsed, texts, demand)
 
     async def rendered(self, schema: Schema, wanted: str) -> str:
         """The schema in another form that its format has; as it is kept, where it has none of this name."""
         known = self.registry.known(schema.references)
         try:
-            return await asyncio.to_thread(FORMATS[schema.kind].rendered, schema.text, known, wanted)
+            return await self._aside(FORMATS[schema.kind].rendered, schema.text, known, wanted)
         except InvalidSchema as error:
             raise refused(errors.INVALID_SCHEMA, error) from None
-        finally:
-            self.begin()
 
     def earlier(self, subject: str, demand: Demand) -> list[Version]:
         """The versions that a new one is compared with."""

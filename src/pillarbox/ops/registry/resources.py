@@ -9,7 +9,7 @@ Source: Confluent, "Schema Registry API Reference".
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from enum import Enum
 from itertools import islice
 from typing import Any, Final, NamedTuple
@@ -63,14 +63,22 @@ class Asked(NamedTuple):
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise errors.RegistryError(400, f"no JSON: {error}") from None
 
-    def page(self, found: Iterable[Any]) -> list[Any]:
-        """A part of a list, as `offset` and `limit` want it."""
+    def page(self, found: Iterable[Any]) -> Iterator[bytes]:
+        """A part of a list, as `offset` and `limit` want it; sent in slices, as it may be long."""
         try:
             offset, limit = int(self.query.get("offset", 0)), int(self.query.get("limit", -1))
         except ValueError:
             raise errors.RegistryError(400, "offset and limit are numbers") from None
         offset = max(0, offset)
-        return list(islice(found, offset, None if limit < 0 else offset + limit))
+        return _listed(islice(found, offset, None if limit < 0 else offset + limit))
+
+
+def _listed(found: Iterable[Any]) -> Iterator[bytes]:
+    separator = b"["
+    for one in found:
+        yield separator + msgspec.json.encode(one)
+        separator = b","
+    yield b"[]" if separator == b"[" else b"]"
 
 
 Handler = Callable[[Desk, Asked], Awaitable[Any]]
@@ -368,7 +376,7 @@ async def config(desk: Desk, asked: Asked) -> Any:
         return _config_document(registry.level(where), normalize)
     if where not in registry.configs:
         raise refused(errors.NO_SUBJECT_LEVEL, where)
-    return _config_document(found.level, found.normalize)
+    return _config_document(registry.level(where), found.normalize)
 
 
 async def configure(desk: Desk, asked: Asked) -> Any:

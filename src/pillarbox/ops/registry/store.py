@@ -126,7 +126,8 @@ class Registry:
     def names(self, prefix: str = "", *, deleted: bool = False, only_deleted: bool = False) -> Iterator[str]:
         """Of subjects, sorted; `only_deleted`: those without a version that is not."""
         for name in sorted(self.subjects):
-            if name.startswith(prefix):
+            # Who goes through all of them takes his time: some may have gone meanwhile.
+            if name.startswith(prefix) and name in self.subjects:
                 alive = any(not one.deleted for one in self.subjects[name].values())
                 if (not alive) if only_deleted else (alive or deleted):
                     yield name
@@ -277,9 +278,10 @@ class Registry:
     def _note_version(self, version: Version) -> None:
         numbers = self.subjects.setdefault(version.subject, {})
         before = numbers.get(version.number)
+        last = next(reversed(numbers), 0)
         numbers[version.number] = version
-        if before is None and len(numbers) > 1:
-            # Import may bring a number that is lower than others.
+        if before is None and version.number < last:
+            # An import may bring them in any order.
             self.subjects[version.subject] = dict(sorted(numbers.items()))
         if before is not None:
             self.versions_of[before.id].remove(before)

@@ -1,8 +1,8 @@
 """The formats of schemas: what each makes of a text, and what it finds between two schemas. A row each.
 
-A format's module has `parse(text, references)` and `differences(reader, writer)`, and may have
-`rendered(text, references, wanted)`. It imports the library that
-it needs, so it is itself imported when the first schema of its kind comes, in a thread. Pure functions.
+A format's module has `parse(text, references)`, `tree(text, references)` and `differences(reader, writer)`,
+and may have `rendered(text, references, wanted)`. It imports the library that it needs, so it is itself
+imported when the first schema of its kind comes, in a thread. Pure functions.
 """
 
 from __future__ import annotations
@@ -55,6 +55,13 @@ class Format(NamedTuple):
         except RecursionError:
             raise InvalidSchema("it is nested too deeply") from None
         return found
+
+    def tree(self, text: str, references: Sequence[Known]) -> Any:
+        """The tree of a text that `parse` has taken before. Raises InvalidSchema all the same."""
+        try:
+            return self._module().tree(text, references)
+        except RecursionError:
+            raise InvalidSchema("it is nested too deeply") from None
 
     def differences(self, reader: Any, writer: Any) -> list[str]:
         """Why who reads by the one tree may fail on what was written by the other; none: it never does."""

@@ -31,14 +31,23 @@ from pillarbox.ops.registry.formats import InvalidSchema, Known, Parsed, json_te
 
 def parse(text: str, references: Sequence[Known]) -> Parsed:
     """See `Format.parse`."""
+    value = _value(text)
+    found = _tree(value, _names(references))
+    _demand_defaults(found)
+    identity = json_text.write(value, in_order=False)
+    return Parsed(json_text.write(value), identity, identity.encode(), found)
+
+
+def tree(text: str, references: Sequence[Known]) -> Tree:
+    """See `Format.tree`."""
+    return _tree(_value(text), _names(references))
+
+
+def _names(references: Sequence[Known]) -> Names:
     names = Names()
     for each in references:
         _tree(_value(each.text), names)
-    value = _value(text)
-    tree = _tree(value, names)
-    _demand_defaults(tree)
-    identity = json_text.write(value, in_order=False)
-    return Parsed(json_text.write(value), identity, identity.encode(), tree)
+    return names
 
 
 def _value(text: str) -> Any:

@@ -7,6 +7,7 @@ Not here: looking a `$ref` up; it may lead to a reference of the schema, or nowh
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from jsonschema import Draft7Validator
 from jsonschema.exceptions import SchemaError
@@ -30,3 +31,8 @@ def parse(text: str, references: Sequence[Known]) -> Parsed:
         raise InvalidSchema(f"{error.json_path}: {error.message[:200]}") from None
     identity = json_text.write(value, in_order=False)
     return Parsed(json_text.write(value), identity, identity.encode(), value)
+
+
+def tree(text: str, references: Sequence[Known]) -> Any:
+    """See `Format.tree`."""
+    return json_text.read(text)

@@ -82,6 +82,8 @@ SCALARS: Final = {
     if name not in ("TYPE_GROUP", "TYPE_MESSAGE", "TYPE_ENUM")
 }
 NUMBER_MAX: Final = 2**29 - 1
+TEXT_MAX: Final = 256 << 10
+"""Characters: reading so many takes two seconds. A descriptor may be as large as any schema."""
 OWN_NUMBERS: Final = range(19_000, 20_000)
 ENUM_MAX: Final = 2**31 - 1
 
@@ -91,15 +93,17 @@ def _parser() -> Lark:
     return Lark(GRAMMAR, parser="lalr", maybe_placeholders=True)
 
 
-def tokens(text: str) -> list[str]:
-    """The text without what separates its words. Raises InvalidSchema."""
+def read(text: str) -> Tree[Token]:
+    """The text, understood. Raises InvalidSchema."""
+    if len(text) > TEXT_MAX:
+        raise InvalidSchema(f"a .proto text may have {TEXT_MAX} characters")
     try:
-        return [str(token) for token in _words(_parser().parse(text))]
+        return _parser().parse(text)
     except LarkError as error:
-        raise InvalidSchema(_first_line(error)) from None
+        raise InvalidSchema(str(error).strip().partition("\n")[0]) from None
 
 
-def _words(tree: Tree[Token]) -> Iterator[str]:
+def words(tree: Tree[Token]) -> Iterator[str]:
     """Words of a tree in order, each branch within brackets of its kind."""
     waiting: list[Any] = [tree]
     while waiting:
@@ -111,17 +115,9 @@ def _words(tree: Tree[Token]) -> Iterator[str]:
             yield str(one)
 
 
-def descriptor(text: str) -> FileDescriptorProto:
-    """What the text declares. Raises InvalidSchema."""
-    try:
-        tree = _parser().parse(text)
-    except LarkError as error:
-        raise InvalidSchema(_first_line(error)) from None
+def descriptor(tree: Tree[Token]) -> FileDescriptorProto:
+    """What a text declares. Raises InvalidSchema."""
     return _File().read(tree)
-
-
-def _first_line(error: LarkError) -> str:
-    return str(error).strip().partition("\n")[0]
 
 
 class _File:

@@ -52,24 +52,30 @@ WHOLE: Final = ("bytes", "a message")
 
 def parse(text: str, references: Sequence[Known]) -> Parsed:
     """See `Format.parse`."""
-    tree = _resolved(_descriptor(text), references)
     if BASE64.fullmatch(text):
+        found = tree(text, references)
         kept = "".join(text.split())
-        return Parsed(kept, kept, _bare(tree).SerializeToString(deterministic=True), tree)
-    identity = " ".join(proto_text.tokens(text)).encode()
-    return Parsed(text, text, identity, tree)
+        return Parsed(kept, kept, _bare(found).SerializeToString(deterministic=True), found)
+    understood = proto_text.read(text)
+    found = _resolved(proto_text.descriptor(understood), references)
+    return Parsed(text, text, " ".join(proto_text.words(understood)).encode(), found)
+
+
+def tree(text: str, references: Sequence[Known]) -> FileDescriptorProto:
+    """See `Format.tree`."""
+    return _resolved(_descriptor(text), references)
 
 
 def rendered(text: str, references: Sequence[Known], wanted: str) -> str:
     """See `Format.rendered`."""
     if wanted != SERIALIZED or BASE64.fullmatch(text):
         return text
-    return b64encode(_resolved(_descriptor(text), references).SerializeToString()).decode()
+    return b64encode(tree(text, references).SerializeToString()).decode()
 
 
 def _descriptor(text: str) -> FileDescriptorProto:
     if not BASE64.fullmatch(text):
-        return proto_text.descriptor(text)
+        return proto_text.descriptor(proto_text.read(text))
     try:
         return FileDescriptorProto.FromString(b64decode("".join(text.split()), validate=True))
     except (binascii.Error, DecodeError):
