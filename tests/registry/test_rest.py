@@ -388,6 +388,9 @@ def test_who_may_do_what(broker: Broker, ask: Asking) -> None:
     said = ask("GET", "/subjects", user="writer:wrong")
     assert said.code == (401, 401)
     assert said.headers["www-authenticate"].startswith("Basic ")
+    assert ask("GET", "/subjects", user=":").document == []
+    for said in ("Basic x", "Basic", "Bearer x", "Digest x"):
+        assert ask("GET", "/subjects", headers={"authorization": said}).code == (401, 401)
     other = {"origin": "http://elsewhere.example", "sec-fetch-site": "cross-site"}
     assert ask("POST", "/subjects/x/versions", body, headers=other).code == (403, 403)
 

@@ -3,7 +3,8 @@
 Users are those of the broker, by name and password or token; who says nothing acts as the user whom the
 configuration has for that. Rights are those of the virtual host `default_vhost` (see `resources`).
 
-Invariant: a change is answered when it is durable, and every refusal is a document with a code.
+Invariants: nothing is answered that a crash could take back, whether one has changed it oneself or only seen
+it: records with an id of the schema may be elsewhere by then. Every refusal is a document with a code.
 """
 
 from __future__ import annotations
@@ -124,12 +125,15 @@ class SchemaRegistry:
         query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
         asked = Asked(path, query, body)
         if not route.writes:
-            return await route.handler(self._desk, asked)
+            found = await route.handler(self._desk, asked)
+            if self._core.failure is None:
+                await self._desk.stored()
+            return found
         async with self._desk.turn:
             self._begin()
             self._core.events.acting = user.name
             found = await route.handler(self._desk, asked)
-        await self._desk.work.stored()
+        await self._desk.stored()
         return found
 
     def _user(
@@ -137,10 +141,12 @@ class SchemaRegistry:
     ) -> Principal:
         """Who asks, if they may. Raises 401, BrokerError and Undecided."""
         users, vhost = self._core.users, self._node.config.default_vhost
-        if "authorization" in headers or not self._anonymous:
-            user = log_in(self._core, self._node, scope, headers, vhost)
-        else:
+        said = headers.get("authorization", "")
+        # Clients that were given no name and no password may send both of them empty.
+        if self._anonymous and (not said or access.credentials(said) == ("", b"")):
             user = self._stranger(scope, vhost)
+        else:
+            user = log_in(self._core, self._node, scope, headers, vhost)
         if route.right is Right.RULE:
             if ADMINISTRATOR not in user.tags:
                 raise HttpError(403, "", f"user '{user.name}' has not the tag {ADMINISTRATOR}")

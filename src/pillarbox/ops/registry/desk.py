@@ -75,7 +75,16 @@ class Desk:
         self.begin = begin
         self.work = work
         self.turn = asyncio.Lock()
+        self._stored = registry.changes
+        """Changes of the registry that are durable."""
         self._thread = asyncio.Lock()
+
+    async def stored(self) -> None:
+        """Wait until all that is registered now is durable. Raises BrokerError if it never will be."""
+        changes = self.registry.changes
+        if changes != self._stored:
+            await self.work.stored()
+            self._stored = max(self._stored, changes)
 
     async def _aside(self, work: Callable[..., Result], *arguments: Any) -> Result:
         """Do something long in a thread, nothing beside it: threads take the interpreter from the loop."""
