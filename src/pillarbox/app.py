@@ -24,7 +24,6 @@ from pillarbox.broker.core import Core, CoreSnapshot
 from pillarbox.broker.outside import Backend
 from pillarbox.clock import Clock, SystemClock
 from pillarbox.config import Config, sni_files
-from pillarbox.config_values import OFF
 from pillarbox.engine.base import Journal, JournalListener, Recovery, Snapshot
 from pillarbox.engine.logs import Logs
 from pillarbox.errors import StartupError
@@ -143,6 +142,7 @@ class Server:
         self.prometheus_tls_addresses: list[tuple[str, int]] = []
         self.activemq_http_addresses: list[tuple[str, int]] = []
         self.schema_registry_addresses: list[tuple[str, int]] = []
+        self.schema_registry_tls_addresses: list[tuple[str, int]] = []
         self._engine: Engine
         self._listeners: list[Listener] = []
         self._http: list[HttpServer] = []
@@ -541,7 +541,7 @@ class Server:
 
         makers: dict[str, Callable[[asyncio.Event], Any]]
         makers = {"management": make_site, "prometheus": make_metrics, "activemq": make_activemq}
-        if config.schema_registry_port != OFF:
+        if any(each.is_open for each in operator_ports(config) if each.kind == "registry"):
             makers["registry"] = self._registry_maker(node, pace)
         found = (
             self.management_addresses,
@@ -550,6 +550,7 @@ class Server:
             self.prometheus_tls_addresses,
             self.activemq_http_addresses,
             self.schema_registry_addresses,
+            self.schema_registry_tls_addresses,
         )
         for each, addresses in zip(operator_ports(config), found, strict=True):
             if each.is_open:
@@ -562,22 +563,26 @@ class Server:
             ("https/prometheus", self.prometheus_tls_addresses),
             ("http/activemq", self.activemq_http_addresses),
             ("http/schema-registry", self.schema_registry_addresses),
+            ("https/schema-registry", self.schema_registry_tls_addresses),
         ):
             node.listeners += [Bound(protocol, *address) for address in addresses]
 
     def _registry_maker(self, node: Node, pace: Pace) -> Callable[[asyncio.Event], Any]:
         """What makes the schema registry, with what is registered. Raises StartupError."""
+        from pillarbox.ops.management.work import Work
+        from pillarbox.ops.registry.desk import Desk
         from pillarbox.ops.registry.formats import demand_libraries
         from pillarbox.ops.registry.store import Registry
 
         demand_libraries()
         core, begin = self.core, self.ticker.begin
         registry = Registry(core, self.config.schema_registry_compatibility)
+        desk = Desk(core, registry, begin, Work(core, begin, pace))
 
         def make(stopping: asyncio.Event) -> Any:
             from pillarbox.ops.registry.application import SchemaRegistry
 
-            return SchemaRegistry(core, node, registry, begin, pace)
+            return SchemaRegistry(core, node, desk, pace)
 
         return make
 
@@ -868,6 +873,7 @@ async def _serve(config: Config, announce: Callable[..., None]) -> int:
         *(f"prometheus-tls {_shown(*address)}" for address in server.prometheus_tls_addresses),
         *(f"activemq-http {_shown(*address)}" for address in server.activemq_http_addresses),
         *(f"schema-registry {_shown(*address)}" for address in server.schema_registry_addresses),
+        *(f"schema-registry-tls {_shown(*address)}" for address in server.schema_registry_tls_addresses),
     )
     await stopped.wait()
     log.info("stopping")

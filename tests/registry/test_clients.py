@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from confluent_kafka import Consumer, Producer
 from confluent_kafka.serialization import MessageField, SerializationContext
 
+from bench.peers import make_certificate
 from pillarbox import Broker
 from tests.registry.asking import record
 from tests.registry.needs import CLIENTS, REGISTRY
@@ -147,3 +150,18 @@ def test_every_call_of_the_client(client: SchemaRegistryClient) -> None:
     assert client.delete_version("s", 2) == 2
     assert client.delete_subject("o") == [1]
     assert client.delete_subject("o", permanent=True) == [1]
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl command to make a certificate with")
+def test_over_tls_and_without_it_it_is_one_registry(tmp_path: Path) -> None:
+    from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
+
+    certificate, key = map(str, make_certificate(tmp_path))
+    options: dict[str, Any] = {"schema_registry_port": 0, "schema_registry_tls_port": 0, "tls_port": 0}
+    with Broker(tls_certificate=certificate, tls_key=key, **options) as broker:
+        port = broker.call(lambda server: server.schema_registry_tls_addresses[0][1])
+        secure = SchemaRegistryClient({"url": f"https://localhost:{port}", "ssl.ca.location": certificate})
+        plain = SchemaRegistryClient({"url": broker.schema_registry_url})
+        assert secure.register_schema("s", Schema(record("R", "a"), "AVRO")) == 1
+        assert plain.register_schema("s", Schema(record("R"), "AVRO")) == 2
+        assert secure.get_versions("s") == [1, 2]

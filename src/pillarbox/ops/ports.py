@@ -26,7 +26,7 @@ class OperatorPort(NamedTuple):
 
 
 def operator_ports(config: Config) -> tuple[OperatorPort, ...]:
-    """Management and metrics without TLS, and both with it; ActiveMQ's API; the schema registry."""
+    """Management, metrics and the schema registry without TLS and with it; ActiveMQ's API."""
     return (
         OperatorPort("management", config.management_port, "", "", False),
         OperatorPort("prometheus", config.prometheus_port, "", "", False),
@@ -46,4 +46,12 @@ def operator_ports(config: Config) -> tuple[OperatorPort, ...]:
         ),
         OperatorPort("activemq", config.activemq_http_port, "", "", False),
         OperatorPort("registry", config.schema_registry_port, "", "", False, for_clients=True),
+        OperatorPort(
+            "registry",
+            config.schema_registry_tls_port,
+            config.tls_certificate,
+            config.tls_key,
+            True,
+            for_clients=True,
+        ),
     )

@@ -10,7 +10,7 @@ it: records with an id of the schema may be elsewhere by then. Every refusal is 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl, unquote
 
@@ -23,9 +23,7 @@ from pillarbox.ops.management.application import SAFE, GoneError, caller_of, is_
 from pillarbox.ops.management.deciding import Deciding
 from pillarbox.ops.management.request import Answer, HttpError
 from pillarbox.ops.management.sending import Receive, Scope, Send, send_answer
-from pillarbox.ops.management.work import Work
 from pillarbox.ops.registry import errors
-from pillarbox.ops.registry.desk import Desk
 from pillarbox.ops.registry.errors import RegistryError, refused
 from pillarbox.ops.registry.resources import ROUTES, Asked, Right, Route
 from pillarbox.protocols.strangers import anonymous_user
@@ -35,7 +33,7 @@ if TYPE_CHECKING:
     from pillarbox.broker.core import Core
     from pillarbox.ops.management.node import Node
     from pillarbox.ops.pace import Pace
-    from pillarbox.ops.registry.store import Registry
+    from pillarbox.ops.registry.desk import Desk
 
 log = logging.getLogger("pillarbox")
 
@@ -53,18 +51,16 @@ STATUS_OF: Final = {
 
 
 class SchemaRegistry:
-    """See the module. `begin` starts a turn of the broker, so that it knows the time."""
+    """See the module. All ports have one desk."""
 
-    def __init__(
-        self, core: Core, node: Node, registry: Registry, begin: Callable[[], None], pace: Pace
-    ) -> None:
+    def __init__(self, core: Core, node: Node, desk: Desk, pace: Pace) -> None:
         self._core = core
         self._node = node
-        self._begin = begin
+        self._desk = desk
+        self._begin = desk.begin
         self._pace = pace
         self._anonymous = anonymous_user(node.config.schema_registry_anonymous_user)
-        self._deciding = Deciding(core, begin)
-        self._desk = Desk(core, registry, begin, Work(core, begin, pace))
+        self._deciding = Deciding(core, desk.begin)
         by_path: dict[str, dict[str, Route]] = {}
         for route in ROUTES:
             by_path.setdefault(route.path, {})[route.method] = route

@@ -35,6 +35,13 @@ class RegistryOptions:
             "`registry`, and is not served unless there is one.",
         ),
     ] = OFF
+    schema_registry_tls_port: Annotated[
+        int,
+        port_row(
+            SECTION,
+            "The TCP port of the schema registry over HTTPS; it is opened when a `tls_certificate` is given.",
+        ),
+    ] = OFF
     schema_registry_anonymous_user: Annotated[
         str,
         Row(
