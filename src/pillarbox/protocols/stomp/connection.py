@@ -22,6 +22,7 @@ from pillarbox.protocols.base import StreamConnection
 from pillarbox.protocols.stomp.channel import Channel
 from pillarbox.protocols.stomp.commands import COMMANDS
 from pillarbox.protocols.stomp.errors import StompError, from_broker_error
+from pillarbox.protocols.stomp.flow import IGNORE, FlowChannel, Full, Room, Slowness
 from pillarbox.protocols.stomp.wire import (
     V10,
     VERSIONS,
@@ -82,6 +83,9 @@ class Connection(StreamConnection):
         self.session_name = ""
         self.client_id = ""
         self.channel: Channel | None = None
+        self.room: Room | None = None
+        """What a SEND waits for."""
+        self._slowness: Slowness | None = None
         self._paused = False
         self._scanner = Scanner()
         self._share = SHARE
@@ -135,8 +139,15 @@ class Connection(StreamConnection):
                         channel.send_alike(scanner.alike())
                 except StompError as error:
                     self._refuse(error, cut_receipt(head)[1])
+                except Full as full:
+                    scanner.unread()
+                    self.room = Room(self, full)
                 except Undecided as undecided:
                     self.ask(undecided, partial(self._do, partial(self._send, channel, head, body)))
+            elif self.settings.send_fail_if_no_space:
+                text = f"Usage Manager Limit reached: the broker is {self.core.alarm}."
+                short = StompError(text, "Nothing can be sent until the broker has recovered.")
+                self._refuse(short, cut_receipt(head)[1])
             else:
                 scanner.unread()
                 self.published = self.waiting = True
@@ -156,6 +167,9 @@ class Connection(StreamConnection):
             channel.send(head, body)
         except StompError as error:
             self._refuse(error, cut_receipt(head)[1])
+        except Full as full:
+            again = partial(self._do, partial(self._send, channel, head, body))
+            self.room = Room(self, full, again)
 
     def _do(self, act: Callable[[], object]) -> None:
         """Act, now or when somebody outside has said that it is allowed (R8)."""
@@ -294,7 +308,10 @@ class Connection(StreamConnection):
             if vhost in core.vhosts and core.users.may_enter(user, vhost):
                 raise
             raise StompError("Bad CONNECT", f"Virtual host '{vhost}' access denied") from None
-        channel = self.channel = Channel(self, self.session)
+        kind = FlowChannel if settings.destination_limit_bytes else Channel
+        channel = self.channel = kind(self, self.session)
+        if settings.slow_consumer != IGNORE:
+            self._slowness = Slowness(self, settings.slow_consumer_ms, settings.slow_consumer)
         self.session.forget_routes = channel.forget_routes
         self.session.topic_variables = {"client_id": headers.get("client-id", "")}
         self.session.describe = lambda: f"a STOMP client from {self.peer}"
@@ -369,6 +386,8 @@ class Connection(StreamConnection):
             self.finish()
         elif self._send_ms and now_ms - self._sent_ms >= self._send_ms // 2:
             self.send(b"\n")
+        if self._slowness is not None:
+            self._slowness.look(now_ms)
 
     # --- the end -------------------------------------------------------------------------------------
 

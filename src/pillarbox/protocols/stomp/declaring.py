@@ -55,6 +55,9 @@ VIRTUAL_TOPIC: Final = "VirtualTopic."
 """How the name of a virtual topic begins; its queues are `Consumer.NAME.VirtualTopic.X`."""
 VIRTUAL_CONSUMER: Final = "Consumer."
 
+PENDING: Final = "activemq.maximumPendingMessageLimit"
+"""How many messages may wait for a subscription to a topic, beside those that it has."""
+
 COMPOSED_MAX: Final = 100
 """Destinations in one SEND, each of which is published to by itself."""
 
@@ -319,12 +322,15 @@ def _subscription_queue(channel: Channel, text: str, found: Destination, headers
     durable = durable_name(channel, text, headers)
     name = headers.get("x-queue-name") or durable or channel.core.unique_name("stomp-subscription-")
     if name not in session.vhost.queues:
+        arguments = arguments_of(headers)
+        if not durable:
+            arguments = _pending(channel, headers) | arguments
         session.declare_queue(
             name,
             durable=bool(durable),
             exclusive=_flag(headers, "exclusive", not durable),
             auto_delete=_flag(headers, "auto-delete", not durable),
-            arguments=arguments_of(headers),
+            arguments=arguments,
         )
     else:
         _leave_other_topics(channel, name, sources, found.key)
@@ -352,6 +358,21 @@ def tell_what_there_is(channel: Channel, text: str, queue: str) -> None:
     if channel.settings.is_activemq and found.kind == TOPIC and name.startswith(advisories.PREFIX):
         vhost = channel.session.vhost
         channel.core.advisories.tell_all_to(vhost, vhost.queue(queue), name)
+
+
+def _pending(channel: Channel, headers: Mapping[str, str]) -> dict[str, Any]:
+    """How many messages may wait for a subscription that could not have them yet (A40).
+
+    The oldest give way, ActiveMQ's default. What a client says lowers what the operator says; 0 and less say
+    nothing, as with ActiveMQ. Raises StompError.
+    """
+    limit, text = channel.settings.pending_message_limit, headers.get(PENDING, "-1")
+    if not (text.isascii() and text.removeprefix("-").isdigit()) or len(text) > 9:
+        raise StompError("Invalid header", f"header '{PENDING}' is '{text}': it must be a whole number")
+    said = int(text)
+    if said > 0 and (limit < 0 or said < limit):
+        limit = said
+    return {"x-max-length": limit} if limit >= 0 else {}
 
 
 def _leave_other_topics(channel: Channel, name: str, sources: tuple[str, ...], key: str) -> None:

@@ -32,6 +32,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     handshake_timeout_ms: int = 10_000
     message_size_max: int = 134_217_728
     connection_max: int = 0
+    destination_limit_bytes: int = 0
+    """What a queue may hold before those that send there wait; 0: as much as there is room for."""
+    send_fail_if_no_space: bool = False
+    """They do not wait: they are refused."""
+    slow_consumer: str = "ignore"
+    slow_consumer_ms: int = 30_000
+    pending_message_limit: int = -1
+    """Messages that may wait for a subscription to a topic that is not durable; -1: any number."""
     dead_letter_choice: Mapping[str, bool] = {}
     """Arguments of queues in ActiveMQ's dialect: what of that which dies in them is no dead letter."""
 
@@ -56,6 +64,11 @@ def connections(core: Core, config: Config) -> Callable[[str, bool, Callable[[],
         handshake_timeout_ms=config.handshake_timeout_s * 1000,
         message_size_max=config.message_size_max,
         connection_max=config.connection_max,
+        destination_limit_bytes=config.stomp_destination_limit,
+        send_fail_if_no_space=config.stomp_send_fail_if_no_space,
+        slow_consumer=config.stomp_slow_consumer,
+        slow_consumer_ms=config.stomp_slow_consumer_s * 1000,
+        pending_message_limit=config.stomp_pending_message_limit,
         dead_letter_choice=_dead_letter_choice(config),
     )
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated, Final
 
 from pillarbox.config_rows import Row, port_row
-from pillarbox.config_values import CHOICE, FLAG, NAME, OFF
+from pillarbox.config_values import CHOICE, COUNT, FLAG, NAME, OFF, SECONDS, SIZE
 from pillarbox.endpoints import Endpoint, plain_and_tls
 
 SECTION: Final = "STOMP"
@@ -80,6 +80,50 @@ class StompOptions:
             "`processNonPersistent`).",
         ),
     ] = False
+    stomp_destination_limit: Annotated[
+        int,
+        Row(
+            SECTION,
+            SIZE,
+            "How much a queue may hold, bodies and 150 bytes for each message, before STOMP clients that "
+            "send there wait (ActiveMQ's producer flow control); 0: they never do.",
+        ),
+    ] = 0
+    stomp_send_fail_if_no_space: Annotated[
+        bool,
+        Row(
+            SECTION,
+            FLAG,
+            "Whether they are refused by an ERROR frame instead of waiting (ActiveMQ's `sendFailIfNoSpace`); "
+            "also while an alarm is on.",
+        ),
+    ] = False
+    stomp_pending_message_limit: Annotated[
+        int,
+        Row(
+            SECTION,
+            COUNT,
+            "How many messages may wait for a STOMP subscription to a topic that is not durable, beside its "
+            "prefetch, before it loses the oldest; -1: any number. A client says it with "
+            "`activemq.maximumPendingMessageLimit`.",
+            minimum=-1,
+        ),
+    ] = -1
+    stomp_slow_consumer: Annotated[
+        str,
+        Row(
+            SECTION,
+            CHOICE,
+            "What becomes of a STOMP subscription that neither reads nor answers while messages wait for it, "
+            "for `stomp_slow_consumer_s`: the operator is told (`warn`), or its connection ends as well "
+            "(`abort`).",
+            choices=("ignore", "warn", "abort"),
+        ),
+    ] = "ignore"
+    stomp_slow_consumer_s: Annotated[
+        int,
+        Row(SECTION, SECONDS, "See `stomp_slow_consumer`.", minimum=1),
+    ] = 30
 
 
 def listeners(config: StompOptions) -> tuple[Endpoint, ...]:

@@ -1,0 +1,186 @@
+"""Producer flow control, and subscriptions that are slow (A40).
+
+With a limit for destinations (`stomp_destination_limit`) a SEND that goes to a queue which holds more than
+that waits unread until there is room, or is refused, with `stomp_send_fail_if_no_space`. Looked at is what
+the queue of a `/queue/` holds, and those of all subscriptions that would get the message of a `/topic/`: one
+that is slow holds its publishers up, as with ActiveMQ. A client whose SEND waits is not read, so what reads
+and writes at once over one connection may stop for good; that is ActiveMQ's rule as well.
+
+A subscription is *slow* while messages wait for it that it could have had, but for answers that it owes or
+bytes that it does not read. After some time of that without any progress the operator is told, or its
+connection is ended (`stomp_slow_consumer`).
+
+Connections without a limit are plain `Channel`s and take no step for any of this. Not here: what is too much
+for the whole broker (`broker.alarms`), which messages a slow subscription to a topic loses (`declaring`).
+
+Source: ActiveMQ, "Producer Flow Control", "Slow Consumer Handling".
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from pillarbox.broker.run import MESSAGE_BYTES
+from pillarbox.protocols.stomp.channel import Channel
+from pillarbox.protocols.stomp.declaring import composed
+from pillarbox.protocols.stomp.destinations import shown
+from pillarbox.protocols.stomp.errors import StompError
+from pillarbox.protocols.stomp.scheduler import is_management
+from pillarbox.protocols.stomp.wire import RECEIPT, cut_receipt, read_head
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pillarbox.broker.consumer import Consumer
+    from pillarbox.broker.queue import Queue
+    from pillarbox.protocols.stomp.connection import Connection
+
+ROOM_MS: Final = 20
+"""How often a connection that waits looks whether there is room. Queues tell nobody when they get some: each
+settlement of each queue would have to look who waits."""
+
+ABORT, WARN, IGNORE = "abort", "warn", "ignore"
+"""What becomes of subscriptions that are slow."""
+
+
+class Full(Exception):
+    """There is no room for a message; nothing was done."""
+
+    def __init__(self, queue: Queue) -> None:
+        super().__init__(queue.name)
+        self.queue = queue
+
+
+class FlowChannel(Channel):
+    """A channel whose SENDs look for room; see the module."""
+
+    def send(self, head: bytes, body: bytes) -> None:
+        """See `Channel`. Raises Full as well, where it is to wait."""
+        self._demand_room(cut_receipt(head)[0] if RECEIPT in head else head)
+        super().send(head, body)
+
+    def _demand_room(self, head: bytes) -> None:
+        known = self._prepared.get(head)
+        if known is not None and known.target.is_valid:
+            self._demand_room_in(known.target.route.queues, known.target is self._run_target)
+            return
+        headers = read_head(head, self.connection.version)[1]
+        text = headers.get("destination")
+        if text is None or is_management(text):
+            return
+        for part in composed(self, text):
+            self._demand_room_in(self.target(part, headers).route.queues, False)
+
+    @property
+    def _run_target(self) -> object:
+        return None if self._run is None else self._run.target
+
+    def _demand_room_in(self, queues: tuple[Queue, ...], gathered: bool) -> None:
+        for queue in queues:
+            if queue.in_log:
+                # What a stream holds, its own limits say.
+                continue
+            held = held_bytes(queue)
+            if gathered:
+                held += self._run_bytes + MESSAGE_BYTES * len(self._messages)
+            if held >= self.settings.destination_limit_bytes:
+                # What was gathered for it may be delivered at once.
+                self.flush()
+                if queue.queued:
+                    queue.dispatcher(queue)
+                self.core.attend(queue)
+                if held_bytes(queue) < self.settings.destination_limit_bytes:
+                    continue
+                if not self.settings.send_fail_if_no_space:
+                    raise Full(queue)
+                where = shown("", queue.name, slashes=True)
+                text = f"Usage Manager Memory Limit reached. Stopping producer to prevent flooding {where}."
+                raise StompError(text, "The queue has to be read before more can be sent there.")
+
+
+def held_bytes(queue: Queue) -> int:
+    """What counts for the limit: all that is ready or out, on disk or not."""
+    count = queue.ready_count + queue.unacked_count
+    return int(queue.ready_bytes + queue.unacked_bytes + count * MESSAGE_BYTES)
+
+
+class Room:
+    """Waits until a queue has room, and lets a connection go on then.
+
+    `again` is done first, and may have to wait once more.
+    """
+
+    def __init__(self, connection: Connection, full: Full, again: Callable[[], None] | None = None) -> None:
+        self._connection = connection
+        self._queue = full.queue
+        self._again = again
+        connection.stall()
+        self._look_again()
+
+    def _look_again(self) -> None:
+        core = self._connection.core
+        core.scheduler.at(core.changes.now_ms + ROOM_MS, self)
+
+    def on_timer(self, now_ms: int) -> None:
+        """Look again."""
+        connection = self._connection
+        if connection.want_close:
+            return
+        if not self._queue.deleted and held_bytes(self._queue) >= connection.settings.destination_limit_bytes:
+            self._look_again()
+            return
+        connection.room = None
+        if self._again is not None:
+            self._again()
+        if connection.room is None:
+            connection.go_on()
+
+
+class Slowness:
+    """Watches the subscriptions of one connection; asked once a second.
+
+    Of several the one that works speaks for all: there is one ledger.
+    """
+
+    def __init__(self, connection: Connection, limit_ms: int, strategy: str) -> None:
+        self._connection = connection
+        self._limit_ms = limit_ms
+        self._strategy = strategy
+        self._since_ms: dict[Consumer, tuple[int, object]] = {}
+        """When those that are slow became so, and how far they had come."""
+        self._told: set[Consumer] = set()
+
+    def look(self, now_ms: int) -> None:
+        """Note who is slow, and do what is to be done with who has been for too long."""
+        since, self._since_ms = self._since_ms, {}
+        progress = self._progress()
+        for consumer in self._connection.consumers():
+            if not self._is_slow(consumer):
+                self._told.discard(consumer)
+                continue
+            before = since.get(consumer)
+            begun_ms = before[0] if before is not None and before[1] == progress else now_ms
+            self._since_ms[consumer] = (begun_ms, progress)
+            if now_ms - begun_ms >= self._limit_ms and consumer not in self._told:
+                self._told.add(consumer)
+                self._act(consumer)
+                if self._strategy == ABORT:
+                    return
+
+    def _is_slow(self, consumer: Consumer) -> bool:
+        spent = consumer.credit <= 0 or consumer.pool.credit <= 0
+        return consumer.queue.ready_count > 0 and (spent or not self._connection.writable)
+
+    def _progress(self) -> object:
+        """Something that changes whenever the client reads or answers."""
+        channel = self._connection.channel
+        assert channel is not None
+        return channel.ledger.tag_next, channel.ledger.count
+
+    def _act(self, consumer: Consumer) -> None:
+        core, seconds = self._connection.core, self._limit_ms // 1000
+        where = consumer.head.destination
+        text = f"the subscription to {where} has been slow for more than {seconds} s"
+        core.warn(f"STOMP connection {self._connection.peer}: {text}")
+        if self._strategy == ABORT:
+            self._connection.fail(StompError("Slow consumer", text))
