@@ -406,7 +406,8 @@ class Config(ProtocolOptions, logins.LoginOptions, oauth.OAuthOptions, schema_re
             "told, and the behaviour in which releases differ. Clients choose their own ways by it. "
             "`rabbitmq:3.13` takes whatever clients do, and the log names those that do what RabbitMQ 4.3 "
             "refuses; `rabbitmq:4.3` refuses it. `kafka:4.2` is Kafka unless another release of it is named; "
-            "`kafka:3.9` serves clients that are too old for Kafka 4 as well.",
+            "`kafka:3.9` serves clients that are too old for Kafka 4 as well. `activemq:classic` and "
+            "`activemq:artemis` make ActiveMQ's the dialect of STOMP, in the ways of the one or the other.",
             choices=RELEASES,
             aliases=("--as",),
         ),

@@ -151,8 +151,11 @@ PROFILES = {
 DEFAULT = "rabbitmq:3.13"
 
 KAFKA = ("kafka:3.9", "kafka:4.2")
-RELEASES = (*PROFILES, *KAFKA)
-PRODUCTS = {"rabbitmq": DEFAULT, "kafka": "kafka:4.2"}
+ARTEMIS = "activemq:artemis"
+ACTIVEMQ = ("activemq:classic", ARTEMIS)
+"""The two brokers of this name: only STOMP asks which it is."""
+RELEASES = (*PROFILES, *KAFKA, *ACTIVEMQ)
+PRODUCTS = {"rabbitmq": DEFAULT, "kafka": "kafka:4.2", "activemq": "activemq:classic"}
 """The release of each product that is stood in for unless another one is named."""
 
 

@@ -26,8 +26,10 @@ from pillarbox.broker.target import Target, find_target
 from pillarbox.broker.transaction import Transaction
 from pillarbox.engine.base import NO_EXPIRATION, Address, Message
 from pillarbox.errors import BrokerError, Reason
+from pillarbox.protocols.stomp import artemis
 from pillarbox.protocols.stomp.declaring import (
     JOB,
+    MOMENT,
     composed,
     for_sending,
     is_of_a_topic,
@@ -199,6 +201,9 @@ class Channel:
             self.flush()
             manage(self, text, headers, receipt)
             return None
+        if self.settings.is_artemis:
+            text = self.address(text, headers)
+        is_momentary = EXPIRES in headers or MOMENT in headers
         read_schedule(self, headers)
         if self.settings.is_activemq:
             keep_milliseconds(headers)
@@ -214,11 +219,21 @@ class Channel:
                 self._send_alone(one, body, None, transaction)
             self._send_alone(prepared, body, receipt, transaction)
             return None
-        if len(head) <= HEAD_BYTES_MAX and EXPIRES not in headers and JOB not in headers:
+        if len(head) <= HEAD_BYTES_MAX and not is_momentary and JOB not in headers:
             if len(self._prepared) >= HEADS_MAX:
                 self._prepared.clear()
             self._prepared[head] = prepared
         return prepared
+
+    def address(self, text: str, headers: dict[str, str]) -> str:
+        """What a SEND of Artemis' calls its destination, in the words of all. Raises StompError."""
+        self.flush()
+        try:
+            found = artemis.destination_of(self, text, headers, artemis.DESTINATION_TYPE)
+        except BrokerError as error:
+            raise from_broker_error(error) from None
+        headers.pop(artemis.DESTINATION_TYPE, None)
+        return found
 
     def _prepare_for(self, text: str, headers: Mapping[str, str]) -> Prepared:
         """What the headers say of a message to one destination."""

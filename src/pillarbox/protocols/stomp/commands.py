@@ -15,6 +15,7 @@ from pillarbox.broker.arguments import EXCLUSIVE, SELECTOR
 from pillarbox.broker.browse import BROWSE
 from pillarbox.broker.ledger import Outcome
 from pillarbox.broker.transaction import Transaction
+from pillarbox.protocols.stomp import artemis
 from pillarbox.protocols.stomp.channel import TRANSACTIONS_MAX
 from pillarbox.protocols.stomp.declaring import (
     durable_name,
@@ -83,7 +84,11 @@ def subscribe(channel: Channel, headers: Headers) -> None:
     if tag in channel.subscriptions:
         text = f"A subscription identified by '{tag}' already exists."
         raise StompError("Duplicated subscription identifier", text)
+    if channel.settings.is_artemis:
+        text = artemis.destination_of(channel, text, headers, artemis.SUBSCRIPTION_TYPE)
     default = _prefetch_of_activemq(channel, text, headers) if channel.settings.is_activemq else 0
+    if channel.settings.is_artemis and artemis.WINDOW in headers:
+        default = artemis.prefetch_of(_number(headers, (artemis.WINDOW,), 0))
     prefetch = _number(headers, PREFETCH, default)
     if prefetch < 0 or headers.get("activemq.prefetchSize") == "0":
         raise StompError("Invalid header", "a subscription that nothing is sent to cannot be had over STOMP")
@@ -172,7 +177,10 @@ def ack(channel: Channel, headers: Headers) -> None:
 
 
 def nack(channel: Channel, headers: Headers) -> None:
-    """RabbitMQ puts the message back unless `requeue` is false; ActiveMQ has it die."""
+    """RabbitMQ puts the message back unless `requeue` is false; ActiveMQ has it die, Artemis forgets it."""
+    if channel.settings.is_artemis and "requeue" not in headers:
+        _answer(channel, "NACK", headers, Outcome.ACCEPTED)
+        return
     default = "false" if channel.settings.is_activemq else "true"
     requeue = headers.get("requeue", default) == "true"
     _answer(channel, "NACK", headers, Outcome.RELEASED if requeue else Outcome.REJECTED)

@@ -49,12 +49,15 @@ if TYPE_CHECKING:
     from pillarbox.broker.target import Target
     from pillarbox.protocols.stomp.channel import Channel
 
-DEAD_LETTERS: Final = "ActiveMQ.DLQ"
-"""ActiveMQ's queue for everything that nobody could cope with."""
 VIRTUAL_TOPIC: Final = "VirtualTopic."
 """How the name of a virtual topic begins; its queues are `Consumer.NAME.VirtualTopic.X`."""
 VIRTUAL_CONSUMER: Final = "Consumer."
 
+SUBSCRIPTION_NAMES: Final = (
+    "activemq.subscriptionName",
+    "durable-subscription-name",
+    "durable-subscriber-name",
+)
 PENDING: Final = "activemq.maximumPendingMessageLimit"
 """How many messages may wait for a subscription to a topic, beside those that it has."""
 
@@ -70,6 +73,8 @@ SCHEDULES: Final = {
     CRON: CRON_HEADER,
 }
 """ActiveMQ's words for when a message comes, and those of the domain."""
+MOMENT: Final = "_AMQ_SCHED_DELIVERY"
+"""Artemis' word for when a message comes: a moment in milliseconds."""
 JOB: Final = "scheduledJobId"
 """By which a message that waits is known; a message that comes again keeps it."""
 
@@ -126,11 +131,12 @@ def ensure_queue(channel: Channel, name: str, headers: Mapping[str, str]) -> Non
     vhost = channel.session.vhost
     if name not in vhost.queues:
         arguments = arguments_of(headers)
-        if channel.settings.is_activemq and name != DEAD_LETTERS and not vhost.has_dead_letter_policy(name):
-            ensure_queue(channel, DEAD_LETTERS, {})
+        dead_letters = channel.settings.dead_letter_queue
+        if channel.settings.is_activemq and name != dead_letters and not vhost.has_dead_letter_policy(name):
+            ensure_queue(channel, dead_letters, {})
             arguments = {
                 "x-dead-letter-exchange": "",
-                "x-dead-letter-routing-key": DEAD_LETTERS,
+                "x-dead-letter-routing-key": dead_letters,
                 **channel.settings.dead_letter_choice,
             } | arguments
         channel.session.declare_queue(
@@ -188,7 +194,7 @@ def composed(channel: Channel, text: str) -> list[str]:
 
     Those that name no kind are of the first one's. Raises StompError.
     """
-    if not channel.settings.is_activemq or "," not in text:
+    if not channel.settings.is_activemq or channel.settings.is_artemis or "," not in text:
         return [text]
     first, *others = text.split(",")
     if len(others) >= COMPOSED_MAX:
@@ -226,6 +232,8 @@ def reply_to(channel: Channel, text: str) -> str:
 
 def read_schedule(channel: Channel, headers: dict[str, str]) -> None:
     """Put ActiveMQ's words for a delay and for repetition into those of the domain. Raises StompError."""
+    if MOMENT in headers:
+        read_moment(channel, headers)
     if not headers.keys() & SCHEDULES.keys():
         # Of a message that was passed on.
         headers.pop(JOB, None)
@@ -249,6 +257,16 @@ def read_schedule(channel: Channel, headers: dict[str, str]) -> None:
         # As with ActiveMQ, what comes periodically comes a period later for the first time.
         headers[DELAY_HEADER] = period
     headers[JOB] = channel.core.unique_name("ID:")
+
+
+def read_moment(channel: Channel, headers: dict[str, str]) -> None:
+    """Put Artemis' moment at which a message comes into ActiveMQ's words. Raises StompError."""
+    text = headers.pop(MOMENT)
+    if not (text.isascii() and text.isdigit()) or len(text) > 18:
+        raise StompError("Invalid header", f"header '{MOMENT}' is '{text}': it must be in milliseconds")
+    delay_ms = int(text) - channel.core.changes.now_ms
+    if delay_ms > 0:
+        headers[DELAY] = str(delay_ms)
 
 
 def _scheduled(channel: Channel, found: Destination) -> Destination:
@@ -393,7 +411,7 @@ def _leave_other_topics(channel: Channel, name: str, sources: tuple[str, ...], k
 
 def subscription_name(headers: Mapping[str, str]) -> str | None:
     """The name of a durable subscription, as ActiveMQ's clients give one, and Artemis's."""
-    return headers.get("activemq.subscriptionName") or headers.get("durable-subscription-name")
+    return next((headers[name] for name in SUBSCRIPTION_NAMES if headers.get(name)), None)
 
 
 def durable_name(channel: Channel, text: str, headers: Mapping[str, str]) -> str | None:

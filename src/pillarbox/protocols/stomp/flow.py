@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from pillarbox.broker.consumer import Consumer
     from pillarbox.broker.queue import Queue
     from pillarbox.protocols.stomp.connection import Connection
+    from pillarbox.protocols.stomp.sending import Batch
 
 ROOM_MS: Final = 20
 """How often a connection that waits looks whether there is room. Queues tell nobody when they get some: each
@@ -54,35 +55,37 @@ class Full(Exception):
 class FlowChannel(Channel):
     """A channel whose SENDs look for room; see the module."""
 
-    def send(self, head: bytes, body: bytes) -> None:
-        """See `Channel`. Raises Full as well, where it is to wait."""
+    def send(self, head: bytes, body: bytes) -> bool:
+        """See `Channel`; each is looked at by itself. Raises Full as well, where it is to wait."""
         self._demand_room(cut_receipt(head)[0] if RECEIPT in head else head)
         super().send(head, body)
+        return False
 
     def _demand_room(self, head: bytes) -> None:
         known = self._prepared.get(head)
         if known is not None and known.target.is_valid:
-            self._demand_room_in(known.target.route.queues, known.target is self._run_target)
+            batch = self._batch
+            joins = batch is not None and batch.last.target is known.target
+            self._demand_room_in(known.target.route.queues, batch if joins else None)
             return
         headers = read_head(head, self.connection.version)[1]
         text = headers.get("destination")
         if text is None or is_management(text):
             return
+        if self.settings.is_artemis:
+            text = self.address(text, headers)
         for part in composed(self, text):
-            self._demand_room_in(self.target(part, headers).route.queues, False)
+            self._demand_room_in(self.target(part, headers).route.queues, None)
 
-    @property
-    def _run_target(self) -> object:
-        return None if self._run is None else self._run.target
-
-    def _demand_room_in(self, queues: tuple[Queue, ...], gathered: bool) -> None:
+    def _demand_room_in(self, queues: tuple[Queue, ...], gathered: Batch | None) -> None:
+        """`gathered` goes to the same queues, and is not there yet."""
         for queue in queues:
             if queue.in_log:
                 # What a stream holds, its own limits say.
                 continue
             held = held_bytes(queue)
-            if gathered:
-                held += self._run_bytes + MESSAGE_BYTES * len(self._messages)
+            if gathered is not None:
+                held += gathered.body_bytes + MESSAGE_BYTES * len(gathered.messages)
             if held >= self.settings.destination_limit_bytes:
                 # What was gathered for it may be delivered at once.
                 self.flush()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from pillarbox.profiles import ARTEMIS, release
 from pillarbox.protocols.stomp.connection import Connection
 from pillarbox.protocols.strangers import anonymous_user
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 ACTIVEMQ_VERSION = "5.17.2"
 """The release with which the dialect of ActiveMQ is compared."""
+ARTEMIS_SERVER = "ActiveMQ-Artemis/2.45.0 ActiveMQ Artemis Messaging Engine"
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,6 +27,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """The virtual host of clients that name none."""
     is_activemq: bool = False
     """Where the dialects of ActiveMQ and RabbitMQ disagree, ActiveMQ's counts."""
+    is_artemis: bool = False
+    """It is Artemis' (see `artemis`); only where it is ActiveMQ's."""
+    anycast_prefixes: tuple[str, ...] = ()
+    multicast_prefixes: tuple[str, ...] = ()
+    routing_type: str = "MULTICAST"
+    dead_letter_queue: str = "ActiveMQ.DLQ"
+    """ActiveMQ's queue for everything that nobody could cope with."""
     server: str = "RabbitMQ/3.13.7"
     anonymous: str = ""
     """The user as whom clients act that do not log in; none: they have to."""
@@ -54,11 +63,18 @@ def _dead_letter_choice(config: Config) -> dict[str, bool]:
 
 def connections(core: Core, config: Config) -> Callable[[str, bool, Callable[[], None]], Connection]:
     """What makes a connection for each socket that was accepted (see `protocols.registry`)."""
-    is_activemq = config.stomp_dialect == "activemq"
+    is_artemis = release(config.profile, "activemq") == ARTEMIS
+    is_activemq = config.stomp_dialect == "activemq" or "activemq:" in config.profile
+    server = f"ActiveMQ/{ACTIVEMQ_VERSION}" if is_activemq else f"RabbitMQ/{core.profile.version}"
     settings = Settings(
         vhost=config.default_vhost,
         is_activemq=is_activemq,
-        server=f"ActiveMQ/{ACTIVEMQ_VERSION}" if is_activemq else f"RabbitMQ/{core.profile.version}",
+        is_artemis=is_artemis,
+        anycast_prefixes=config.stomp_anycast_prefixes,
+        multicast_prefixes=config.stomp_multicast_prefixes,
+        routing_type=config.stomp_default_routing_type.upper(),
+        dead_letter_queue="DLQ" if is_artemis else "ActiveMQ.DLQ",
+        server=ARTEMIS_SERVER if is_artemis else server,
         anonymous=anonymous_user(config.stomp_anonymous_user),
         loopback_users=config.loopback_users,
         handshake_timeout_ms=config.handshake_timeout_s * 1000,
@@ -67,9 +83,10 @@ def connections(core: Core, config: Config) -> Callable[[str, bool, Callable[[],
         destination_limit_bytes=config.stomp_destination_limit,
         send_fail_if_no_space=config.stomp_send_fail_if_no_space,
         slow_consumer=config.stomp_slow_consumer,
-        slow_consumer_ms=config.stomp_slow_consumer_s * 1000,
+        slow_consumer_ms=config.stomp_slow_after_s * 1000,
         pending_message_limit=config.stomp_pending_message_limit,
-        dead_letter_choice=_dead_letter_choice(config),
+        # Artemis forwards all of it.
+        dead_letter_choice={} if is_artemis else _dead_letter_choice(config),
     )
 
     def connect(peer: str, loopback: bool, on_output: Callable[[], None]) -> Connection:

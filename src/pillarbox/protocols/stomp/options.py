@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated, Final
 
 from pillarbox.config_rows import Row, port_row
-from pillarbox.config_values import CHOICE, COUNT, FLAG, NAME, OFF, SECONDS, SIZE
+from pillarbox.config_values import CHOICE, COUNT, FLAG, NAME, NAMES, OFF, SECONDS, SIZE
 from pillarbox.endpoints import Endpoint, plain_and_tls
 
 SECTION: Final = "STOMP"
@@ -115,15 +115,41 @@ class StompOptions:
             SECTION,
             CHOICE,
             "What becomes of a STOMP subscription that neither reads nor answers while messages wait for it, "
-            "for `stomp_slow_consumer_s`: the operator is told (`warn`), or its connection ends as well "
+            "for `stomp_slow_after`: the operator is told (`warn`), or its connection ends as well "
             "(`abort`).",
             choices=("ignore", "warn", "abort"),
         ),
     ] = "ignore"
-    stomp_slow_consumer_s: Annotated[
+    stomp_slow_after_s: Annotated[
         int,
         Row(SECTION, SECONDS, "See `stomp_slow_consumer`.", minimum=1),
     ] = 30
+    stomp_anycast_prefixes: Annotated[
+        tuple[str, ...],
+        Row(
+            SECTION,
+            NAMES,
+            "With `--as activemq:artemis`: how a destination begins that is an anycast address, a queue "
+            "(Artemis' `anycastPrefix`).",
+        ),
+    ] = ("/queue/", "queue://", "anycast://", "jms.queue.")
+    stomp_multicast_prefixes: Annotated[
+        tuple[str, ...],
+        Row(
+            SECTION,
+            NAMES,
+            "The same of a multicast address, a topic (Artemis' `multicastPrefix`).",
+        ),
+    ] = ("/topic/", "topic://", "multicast://", "jms.topic.")
+    stomp_default_routing_type: Annotated[
+        str,
+        Row(
+            SECTION,
+            CHOICE,
+            "With `--as activemq:artemis`: what an address is of which nothing says it.",
+            choices=("multicast", "anycast"),
+        ),
+    ] = "multicast"
 
 
 def listeners(config: StompOptions) -> tuple[Endpoint, ...]:
