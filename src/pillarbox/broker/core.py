@@ -27,6 +27,7 @@ from pillarbox.broker.counters import ChurnCounters, MessageSizes
 from pillarbox.broker.deadletter import MAXLEN, DeadLetters
 from pillarbox.broker.dialects import Dialects
 from pillarbox.broker.dispatch import ROUND_MESSAGES
+from pillarbox.broker.duplicates import Duplicates
 from pillarbox.broker.event_details import INTERNAL
 from pillarbox.broker.events import NOBODY, Events
 from pillarbox.broker.lane import SHADOW, Lane
@@ -134,6 +135,7 @@ class Core:
         """Of the last tick that brought something to keep."""
         self.journal_ticket = self.synced_ticket = 0
         """Of the last group that the journal was given, and of the last one that it has made durable."""
+        self._duplicates: Duplicates | None = None
         self._grown: dict[Queue, None] = {}
         """Queues that took stored messages while the memory budget was used up."""
         self._relief: Iterator[int] | None = None
@@ -201,6 +203,13 @@ class Core:
         """
         if self.failure is not None:
             raise BrokerError(Reason.INTERNAL_ERROR, self.failure)
+
+    @property
+    def duplicates(self) -> Duplicates:
+        """What is known of messages that say who they are (A41); read back when it is first asked for."""
+        if self._duplicates is None:
+            self._duplicates = Duplicates(self)
+        return self._duplicates
 
     def take_uid(self) -> int:
         """A uid for a queue or a lane that was never used."""

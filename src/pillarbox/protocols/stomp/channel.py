@@ -53,7 +53,7 @@ from pillarbox.protocols.stomp.subscription import AUTO, CLIENT, DIGITS_MAX, SEP
 from pillarbox.protocols.stomp.wire import RECEIPT, cut_receipt, read_head, write_frame
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from pillarbox.broker.chores import Parts
     from pillarbox.broker.ledger import Entry
@@ -67,6 +67,8 @@ if TYPE_CHECKING:
 
 _SEPARATOR = SEPARATOR.encode()
 
+IDENTITY = "_AMQ_DUPL_ID"
+"""Artemis' header with which a message says who it is: one that comes again is no other one."""
 TRANSACTIONS_MAX = 16
 """Transactions of one connection that are open at a time, as with RabbitMQ."""
 
@@ -108,6 +110,9 @@ class Channel:
         self.receipts: deque[bytes | None] = deque()
         """Asked for and not sent, in order; None: of a message that asked for none."""
         self.transactions: dict[str, Transaction] = {}
+        self._once: dict[str, dict[tuple[tuple[str, str, str], str], bool]] = {}
+        """Addresses and ids of messages of these transactions that say who they are, and whether they are
+        persistent."""
         self.temporary: dict[str, str] = {}
         """Queues behind the client's own names of temporary ones."""
         self.replies: set[str] = set()
@@ -212,6 +217,9 @@ class Channel:
         parts = composed(self, text)
         transaction = headers.get("transaction")
         every = [self._prepare_for(part, headers) for part in parts]
+        if IDENTITY in headers and self.settings.id_cache_size:
+            self._send_once(every, headers[IDENTITY], body, receipt, transaction)
+            return None
         prepared = every.pop()
         if len(parts) > 1 or transaction is not None or prepared.target.route.per_message:
             self.flush()
@@ -279,10 +287,73 @@ class Channel:
         self._targets.clear()
         self._prepared.clear()
 
+    def _send_once(
+        self,
+        every: list[Prepared],
+        identity: str,
+        body: bytes,
+        receipt: bytes | None,
+        transaction: str | None,
+    ) -> None:
+        """Publish a message to those destinations that have had none of its id (A41). Raises StompError."""
+        self.flush()
+        duplicates = self.core.duplicates
+        for one in every:
+            address = self._address_of(one)
+            asked, receipt = (receipt, None) if one is every[-1] else (None, receipt)
+            if transaction is not None:
+                once = self._once.setdefault(transaction, {})
+                if (address, identity) in once:
+                    self.receipt(asked)
+                    continue
+                self._send_alone(one, body, asked, transaction)
+                # Known when it is committed, which looks whether anybody was before.
+                once[address, identity] = one.persistent
+            elif duplicates.knows(address, identity):
+                self.receipt(asked)
+            elif not self._send_alone(one, body, asked, None):
+                self._know(address, identity, one.persistent)
+
+    def _address_of(self, prepared: Prepared) -> tuple[str, str, str]:
+        address = prepared.target.address
+        return self.session.vhost.name, address.exchange, address.routing_key
+
+    def _know(self, address: tuple[str, str, str], identity: str, persistent: bool) -> None:
+        size = self.settings.id_cache_size
+        self.core.duplicates.add(address, identity, size=size, durable=persistent)
+
+    def commit(self, name: str) -> bool:
+        """Commit a transaction; return whether all of it was taken. Raises StompError.
+
+        If there was a message of the same id, nothing of it is done (A41).
+        """
+        transaction = self.transaction(name)
+        once = self._once.get(name, {})
+        if any(self.core.duplicates.knows(*each) for each in once):
+            self.abort(name)
+            raise StompError("Duplicate message", f"transaction '{name}' has a message that there was before")
+        committed = transaction.commit()
+        del self.transactions[name]
+        self._once.pop(name, None)
+        if not committed.refused:
+            for (address, identity), persistent in once.items():
+                self._know(address, identity, persistent)
+        return not committed.refused
+
+    def abort(self, name: str) -> None:
+        """Roll a transaction back. Raises StompError."""
+        self.transaction(name).rollback()
+        del self.transactions[name]
+        self._once.pop(name, None)
+
     def _send_alone(
         self, prepared: Prepared, body: bytes, receipt: bytes | None, transaction: str | None
-    ) -> None:
-        """Publish a message whose exchange looks at it, or that waits for a commit. Raises StompError."""
+    ) -> bool:
+        """Publish a message whose exchange looks at it, or that waits for a commit. Raises StompError.
+
+        Return whether a queue has refused it.
+        """
+        refused: Sequence[int] = ()
         target = prepared.target
         message = prepared.message(body, self.core.changes.now_ms)
         try:
@@ -311,6 +382,7 @@ class Channel:
         except BrokerError as error:
             raise from_broker_error(error) from None
         self._count(target, 1)
+        return bool(refused)
 
     def transaction(self, name: str) -> Transaction:
         """The open transaction of this name. Raises StompError."""
@@ -663,6 +735,7 @@ class Channel:
         for transaction in self.transactions.values():
             transaction.rollback()
         self.transactions.clear()
+        self._once.clear()
         consumers, self.consumers = self.consumers, {}
         for subscription in list(self._watches):
             self._stop_watching(subscription)

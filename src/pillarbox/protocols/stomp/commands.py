@@ -214,17 +214,12 @@ def begin(channel: Channel, headers: Headers) -> None:
 
 
 def commit(channel: Channel, headers: Headers) -> None:
-    name = _transaction_of("COMMIT", headers)
-    committed = channel.transaction(name).commit()
-    del channel.transactions[name]
-    if committed.refused:
+    if not channel.commit(_transaction_of("COMMIT", headers)):
         raise StompError(REJECTED, "a queue that is full has refused some of the transaction")
 
 
 def abort(channel: Channel, headers: Headers) -> None:
-    name = _transaction_of("ABORT", headers)
-    channel.transaction(name).rollback()
-    del channel.transactions[name]
+    channel.abort(_transaction_of("ABORT", headers))
 
 
 COMMANDS: Final[dict[str, Callable[[Channel, Headers], None]]] = {

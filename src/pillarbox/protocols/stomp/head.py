@@ -47,6 +47,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """They do not wait: they are refused."""
     slow_consumer: str = "ignore"
     slow_consumer_ms: int = 30_000
+    id_cache_size: int = 20_000
+    """Ids of messages that are known of a destination."""
     pending_message_limit: int = -1
     """Messages that may wait for a subscription to a topic that is not durable; -1: any number."""
     dead_letter_choice: Mapping[str, bool] = {}
@@ -84,6 +86,7 @@ def connections(core: Core, config: Config) -> Callable[[str, bool, Callable[[],
         send_fail_if_no_space=config.stomp_send_fail_if_no_space,
         slow_consumer=config.stomp_slow_consumer,
         slow_consumer_ms=config.stomp_slow_after_s * 1000,
+        id_cache_size=config.stomp_id_cache_size,
         pending_message_limit=config.stomp_pending_message_limit,
         # Artemis forwards all of it.
         dead_letter_choice={} if is_artemis else _dead_letter_choice(config),

@@ -124,6 +124,16 @@ class StompOptions:
         int,
         Row(SECTION, SECONDS, "See `stomp_slow_consumer`.", minimum=1),
     ] = 30
+    stomp_id_cache_size: Annotated[
+        int,
+        Row(
+            SECTION,
+            COUNT,
+            "How many `_AMQ_DUPL_ID` are known of each destination: a SEND with one of these is taken for a "
+            "duplicate (Artemis' `id-cache-size`); 0: none is.",
+            maximum=200_000,
+        ),
+    ] = 20_000
     stomp_anycast_prefixes: Annotated[
         tuple[str, ...],
         Row(
