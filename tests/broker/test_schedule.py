@@ -16,7 +16,7 @@ from pillarbox.broker.schedule import Schedule
 from pillarbox.broker.schedule_header import DELAY_MAX_MS, delay_of
 from pillarbox.broker.schedule_keys import CHUNK_KEYS
 from pillarbox.broker.schedule_lane import PIECE_RUNS, ScheduleLane, cost_of
-from pillarbox.broker.schedule_walk import PART_STEPS, See, Walk, by_due_time, by_place
+from pillarbox.broker.schedule_walk import PART_MESSAGES, See, Walk, by_due_time, by_place
 from pillarbox.engine.base import Address, Message
 from pillarbox.errors import BrokerError
 from pillarbox.protocols.amqp091 import wire
@@ -425,7 +425,7 @@ def test_keys_of_what_was_dropped_do_not_wait_for_their_time() -> None:
             lane.drop(sequence)
 
     walk(domain, see, 0, 1 << 50)
-    assert len(set(steps)) >= 4 * CHUNK_KEYS // PART_STEPS
+    assert len(set(steps)) >= 4 * CHUNK_KEYS // PART_MESSAGES
     assert schedule(domain).waiting_count == CHUNK_KEYS
     assert len(schedule(domain).lane._keys) <= CHUNK_KEYS + 4
     domain.restart()
@@ -462,3 +462,17 @@ def test_walk_waits_for_the_one_before_and_one_that_was_stopped_tells_nobody() -
     begin("c")
     domain.run()
     assert told == [(name, number) for name in "ac" for number in (0, 1, 2, -1)]
+
+
+@pytest.mark.row("A35")
+def test_walk_shows_what_leaves_the_memory_meanwhile() -> None:
+    """A35: messages that came in the turn in which it began, and are more than one turn shows."""
+    domain = Domain(memory_budget=0)
+    build(domain)
+    send(domain, [50_000] * (3 * PART_MESSAGES))
+    seen: list[int] = []
+    walk(domain, partial(look_at, seen))
+    assert sorted(seen) == list(range(3 * PART_MESSAGES))
+    seen.clear()
+    walk(domain, partial(look_at, seen), 0, 1 << 50)
+    assert seen == list(range(3 * PART_MESSAGES))
