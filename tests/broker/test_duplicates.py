@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from broker_tools import Domain
+from broker_tools import Domain, message
 
 from pillarbox.broker import duplicates as module
 from pillarbox.broker.duplicates import Duplicates
@@ -69,3 +69,21 @@ def test_id_of_any_length_costs_the_same() -> None:
     assert domain.core.duplicates.knows(HERE, "x" * 100_000)
     assert not domain.core.duplicates.knows(HERE, "x" * 100_001)
     assert sum(len(value) for _, value in domain.core.kept(module.PREFIX)) < 100
+
+
+@pytest.mark.row("A41")
+def test_crash_leaves_a_message_and_its_id_or_neither() -> None:
+    """A41: they are in one group."""
+    domain = Domain()
+    queue = domain.vhost.declare_queue(None, "q", durable=True)
+    domain.run()
+    for number in range(4):
+        domain.publish((queue,), [message(number)], persistent=True)
+        domain.core.duplicates.add(HERE, str(number), size=10, durable=True)
+        domain.tick()
+    for count in range(domain.journal.synced_count, len(domain.journal.groups) + 1):
+        _, recovery = domain.journal.reopened(count)
+        state = recovery.queues.get(queue.uid)
+        there = sum(len(run.sequences) for run in state.runs) if state is not None else 0
+        ids = [key for kind, key in recovery.definitions if key.startswith(module.PREFIX)]
+        assert len(ids) == there

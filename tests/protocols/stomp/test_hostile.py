@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -40,6 +42,7 @@ WORDS = {
             "queue://",
             "/reply-queue/x",
         ),
+        *("/topic/ActiveMQ.Scheduler.Management", "a::b", "::", "/topic/a::b", "/queue/a::a", "a"),
     ),
     "id": ("1", "2", "T_1@@session@@1", "@@", ""),
     "ack": ("auto", "client", "client-individual", ""),
@@ -59,6 +62,16 @@ WORDS = {
     "x-queue-type": ("stream", "quorum", "odd"),
     "x-message-ttl": ("0", "9" * 30),
     "AMQ_SCHEDULED_DELAY": ("1", "9" * 30, "x"),
+    "_AMQ_SCHED_DELIVERY": ("1", "9" * 18, "x"),
+    "AMQ_SCHEDULER_ACTION": ("BROWSE", "REMOVE", "REMOVEALL", "odd"),
+    "ACTION_START_TIME": ("0", "-1", "x"),
+    "ACTION_END_TIME": ("9" * 18,),
+    "scheduledJobId": ("ID:x", ""),
+    "_AMQ_DUPL_ID": ("1", "2", ""),
+    "destination-type": ("ANYCAST", "MULTICAST", "odd"),
+    "subscription-type": ("ANYCAST", "MULTICAST", "odd"),
+    "consumer-window-size": ("0", "-1", "x"),
+    "activemq.maximumPendingMessageLimit": ("0", "1", "x"),
     "x-delay": ("1",),
     "requeue": ("true", "false"),
 }
@@ -86,13 +99,23 @@ def answered(data: bytes) -> list[str]:
     return found
 
 
-@settings(max_examples=80, deadline=None)
-@given(st.lists(frame, max_size=12), st.booleans())
+ACTIVEMQ = {"is_activemq": True}
+ARTEMIS = ACTIVEMQ | {
+    "is_artemis": True,
+    "anycast_prefixes": ("/queue/",),
+    "multicast_prefixes": ("/topic/",),
+}
+LIMITED = ACTIVEMQ | {"destination_limit_bytes": 400, "pending_message_limit": 1, "slow_consumer": "abort"}
+FAILING = LIMITED | {"send_fail_if_no_space": True}
+
+
+@settings(max_examples=120, deadline=None)
+@given(st.lists(frame, max_size=12), st.sampled_from(({}, ACTIVEMQ, ARTEMIS, LIMITED, FAILING)))
 @pytest.mark.row("A10", "A1")
 def test_any_frames_are_answered_in_frames(
-    said: list[tuple[str, list[tuple[str, str]], bytes]], activemq: bool
+    said: list[tuple[str, list[tuple[str, str]], bytes]], dialect: dict[str, Any]
 ) -> None:
-    connection = without_socket(is_activemq=activemq)
+    connection = without_socket(**dialect)
     connection.receive(b"CONNECT\naccept-version:1.2\nclient-id:c\n\n\0")
     connection.receive(bytes_of(said))
     for _ in range(5):

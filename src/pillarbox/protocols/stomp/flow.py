@@ -156,8 +156,9 @@ class Slowness:
     def look(self, now_ms: int) -> None:
         """Note who is slow, and do what is to be done with who has been for too long."""
         since, self._since_ms = self._since_ms, {}
-        progress = self._progress()
-        for consumer in self._connection.consumers():
+        progress, consumers = self._progress(), self._connection.consumers()
+        self._told.intersection_update(consumers)
+        for consumer in consumers:
             if not self._is_slow(consumer):
                 self._told.discard(consumer)
                 continue

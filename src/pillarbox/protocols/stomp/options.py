@@ -130,7 +130,7 @@ class StompOptions:
             SECTION,
             COUNT,
             "How many `_AMQ_DUPL_ID` are known of each destination: a SEND with one of these is taken for a "
-            "duplicate (Artemis' `id-cache-size`); 0: none is.",
+            "duplicate, as by Artemis; 0: none is.",
             maximum=200_000,
         ),
     ] = 20_000
