@@ -35,6 +35,7 @@ def formatted(case: Case, topic: str, formatter: str) -> list[dict[str, Any]]:
     return list(objects(" ".join(written(case, "console-consumer", *options, "--formatter", whole))))
 
 
+BEGINS = "share.auto.offset.reset=earliest"
 VARYING = frozenset(("memberId", "leader", "producerId", "clientTransactionVersion"))
 """What is another one in each run, or is not known here."""
 
@@ -77,6 +78,37 @@ def groups_as_records(case: Case) -> None:
     found = formatted(case, "__consumer_offsets", "GroupMetadataMessageFormatter")
     own = [each for each in found if each["key"]["data"]["group"] == case.shorten(group)]
     case.saw("deleted", own[-1]["value"])
+
+
+@scenario("K38", "K56", "K77")
+def share_groups_as_records(case: Case) -> None:
+    """How far a share group is: as a whole, and where it begins in the end."""
+    name, group = case.name("t"), case.name("group")
+    produce(case, name, *"abc")
+    entity = ("--entity-type", "groups", "--entity-name", group)
+    run("configs", "--bootstrap-server", case.bootstrap, "--alter", *entity, "--add-config", BEGINS)
+    options = ("--topic", name, "--group", group, "--timeout-ms", "5000")
+    case.saw("read", sorted(written(case, "console-share-consumer", *options, "--max-messages", "3")))
+    listing = run("topics", "--bootstrap-server", case.bootstrap, "--list")[1]
+    case.saw("listed", listing.count("__share_group_state"))
+    produce(case, name, *"de")
+    case.saw("read", sorted(written(case, "console-share-consumer", *options, "--max-messages", "2")))
+    found = formatted(case, "__share_group_state", "group.share.ShareGroupStateMessageFormatter")
+    own = [each for each in found if each["key"]["data"]["groupId"] == case.shorten(group)]
+    whole = next(each for each in own if each["key"]["type"] == 0)
+    case.saw("key", sorted(whole["key"]["data"]), whole["key"]["data"]["partition"])
+    fields = set(whole["value"]["data"]) - {"deliveryCompleteCount"}  # Kafka does not know it at first.
+    case.saw("fields", sorted(fields), whole["value"]["version"])
+    case.saw("begins", begin_of(own[-1]["value"]["data"]))
+
+
+def begin_of(data: dict[str, Any]) -> int:
+    """The first offset that is not settled: Kafka moves its beginning with the next answer."""
+    begin: int = data["startOffset"]
+    for batch in data["stateBatches"]:
+        if batch["firstOffset"] == begin and batch["deliveryState"] in (2, 4):
+            begin = batch["lastOffset"] + 1
+    return begin
 
 
 @scenario("K38", "K60", "K77")

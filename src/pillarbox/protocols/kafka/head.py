@@ -167,6 +167,7 @@ class Head:
         if names is not None and INTERNAL.isdisjoint(names):
             return
         self.groups.offsets_topic.show()
+        self.groups.shares_topic.show()
         if "transactions" in self.__dict__:
             self.transactions.topic.show()
 

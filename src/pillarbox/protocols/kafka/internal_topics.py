@@ -2,10 +2,11 @@
 
 Such a topic is made when a client first lists or names it and there is something to show; before that nobody
 pays for it. It begins with all that is kept, gets every change from then on, and after a restart all that is
-kept once more, so what a crash has taken from its end is there again. Compaction leaves the last of each.
-Nothing is ever read back from it: what is kept is elsewhere, and who deletes the topic loses nothing.
+kept once more, so what a crash has taken from its end is there again. Compaction leaves the last of each; a
+topic with records that say what has changed is not compacted, but begins anew now and then. Nothing is ever
+read back from it: what is kept is elsewhere, and who deletes the topic loses nothing.
 
-Not here: what the records say (`offsets_topic`, `transactions_topic`). Source: Kafka's
+Not here: what the records say (`offsets_topic`, `transactions_topic`, `shares_topic`). Source: Kafka's
 `Topic.INTERNAL_TOPICS`; row K38.
 """
 
@@ -24,13 +25,18 @@ if TYPE_CHECKING:
 
 OFFSETS: Final = "__consumer_offsets"
 TRANSACTIONS: Final = "__transaction_state"
-INTERNAL: Final = frozenset((OFFSETS, TRANSACTIONS, "__share_group_state"))
+SHARES: Final = "__share_group_state"
+INTERNAL: Final = frozenset((OFFSETS, TRANSACTIONS, SHARES))
 """Topics of these names are shown as internal, and clients write nothing to them."""
 
 SEGMENT_BYTES: Final = "104857600"
 
 BATCH_RECORDS_MAX: Final = 1000
 """Records that are put into the log at once."""
+
+PRUNED_RECORDS: Final = 10_000
+"""After so many changes a topic that is not compacted begins anew with all that there is; what was before
+that is deleted when it does so the next time."""
 
 Record = tuple[bytes, bytes | None]
 """Key and value; without a value: there is none any more."""
@@ -56,6 +62,11 @@ class InternalTopic:
         self._everything = everything
         self._noted: dict[int, deque[Record]] = {}
         """Not in the log yet, by partition of the topic."""
+        self._is_compacted = settings["cleanup.policy"] == "compact"
+        self._written = 0
+        """Changes since it has begun anew; less than 0: what it began with is not in the log yet."""
+        self._began_at: list[int] = []
+        """Where that was, by partition."""
 
     def __repr__(self) -> str:
         return f"<InternalTopic {self._name} noted={sum(map(len, self._noted.values()))}>"
@@ -78,6 +89,7 @@ class InternalTopic:
         everything = list(self._everything())
         if everything:
             self._topics.create(self._name, 1, self._settings, options_of(self._settings))
+            self._began_at, self._written = [0], -len(everything)
             self.note_all(everything)
 
     def restored(self) -> None:
@@ -115,8 +127,19 @@ class InternalTopic:
                 del self._noted[index]
             batch = b"".join(encode_batch(some, timestamp_ms=now_ms).chunks)
             own.partitions[index].append(batch, len(some))
+            self._written += len(some)
+            if not self._noted and not self._is_compacted and self._written >= PRUNED_RECORDS:
+                self._begin_anew(own)
             if self._noted:
                 yield
+
+    def _begin_anew(self, own: Topic) -> None:
+        """Delete what was superseded when it last did this."""
+        for stream, offset in zip(own.partitions, self._began_at, strict=False):
+            stream.begin_at(offset)
+        self._began_at = [stream.log.offsets().accepted for stream in own.partitions]
+        self.note_all(self._everything())
+        self._written = -sum(map(len, self._noted.values()))
 
 
 def java_hash(text: str) -> int:

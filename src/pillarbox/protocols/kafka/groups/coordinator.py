@@ -67,8 +67,11 @@ from pillarbox.protocols.kafka.groups.subscription import (
     version_of,
 )
 from pillarbox.protocols.kafka.internal_topics import OFFSETS as OFFSETS_TOPIC
+from pillarbox.protocols.kafka.internal_topics import SHARES as SHARES_TOPIC
 from pillarbox.protocols.kafka.internal_topics import InternalTopic, Owned
 from pillarbox.protocols.kafka.offsets_topic import SETTINGS, group_record, offset_record
+from pillarbox.protocols.kafka.shares_topic import SETTINGS as SHARES_SETTINGS
+from pillarbox.protocols.kafka.shares_topic import Facts, snapshot_record, update_record
 
 if TYPE_CHECKING:
     from pillarbox.broker.core import Core
@@ -145,11 +148,16 @@ class Groups:
         self._groups: dict[str, Group] = {}
         self._offsets: dict[str, Offsets] = {}
         self.offsets_topic = InternalTopic(core, topics, OFFSETS_TOPIC, SETTINGS, self._shown)
-        """What clients see of all this as records (K38)."""
+        """What clients see of commits and groups as records (K38)."""
+        self.shares_topic = InternalTopic(core, topics, SHARES_TOPIC, SHARES_SETTINGS, self._shares_shown)
+        """The same of share groups."""
+        self._snapshots: dict[tuple[str, Part], int] = {}
+        """How often a share group's partition was shown as a whole, after the first time."""
         self.configs = GroupConfigs(core, self.settings)
         self.share_sessions = ShareSessions(self._release)
         self._restore()
         self.offsets_topic.restored()
+        self.shares_topic.restored()
         core.scheduler.at(self.now_ms + self.settings.retention_check_ms, self)
 
     def __repr__(self) -> str:
@@ -186,6 +194,21 @@ class Groups:
         for group in self:
             if isinstance(group, ClassicGroup) and group.protocol_type is not None:
                 yield group.name, group_record(group.name, group.record())
+
+    def _shares_shown(self) -> Iterator[Owned]:
+        for group in self:
+            if isinstance(group, ShareGroup):
+                for part, share in group.parts.items():
+                    yield snapshot_record(group.name, part, share.record(), self._facts(group, part))
+
+    def _facts(self, group: ShareGroup, part: Part, *, again: bool = True) -> Facts:
+        """What is shown of a share group's partition beside what is kept. `again`: it is shown as a whole."""
+        place = group.name, part
+        epoch = self._snapshots[place] = self._snapshots.get(place, -1) + again
+        partition, share = self.partition(part), group.parts.get(part)
+        completed = 0 if share is None or share.state is None else share.state.settled_count
+        leader_epoch = -1 if partition is None else partition.log.leader_epoch
+        return Facts(epoch, leader_epoch, completed, self.now_ms)
 
     def _note_offset(self, group: str, topic: str, partition: int, committed: Committed | None) -> None:
         if self.offsets_topic.is_there:
@@ -396,16 +419,24 @@ class Groups:
         self._core.keep(share_member_key(group.name, member_id), value)
 
     def keep_share_partition(
-        self, group: ShareGroup, topic: str, number: int, kept: SharePartitionRecord | None
+        self, group: ShareGroup, topic: str, part: Part, kept: SharePartitionRecord | None
     ) -> None:
         value = None if kept is None else encode(kept)
-        self._core.keep(share_partition_key(group.name, topic, number), value)
+        self._core.keep(share_partition_key(group.name, topic, part[1]), value)
+        if self.shares_topic.is_there:
+            self.shares_topic.note(*snapshot_record(group.name, part, kept, self._facts(group, part)))
+        if kept is None:
+            self._snapshots.pop((group.name, part), None)
 
     def keep_share_update(
         self, group: ShareGroup, part: Part, number: int, kept: ShareUpdateRecord | None
     ) -> None:
         value = None if kept is None else encode(kept)
         self._core.keep(share_update_key(group.name, *part, number), value)
+        if kept is not None and self.shares_topic.is_there:
+            self.shares_topic.note(
+                *update_record(group.name, part, kept, self._facts(group, part, again=False))
+            )
 
     def left(self, group: ShareGroup, member_id: str) -> None:
         self.share_sessions.end((group.name, member_id))

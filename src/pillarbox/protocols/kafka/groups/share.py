@@ -117,7 +117,7 @@ class SharingHost(Protocol):
         """What is to survive a restart of a member has changed; None: it is gone."""
 
     def keep_share_partition(
-        self, group: ShareGroup, topic: str, number: int, kept: SharePartitionRecord | None
+        self, group: ShareGroup, topic: str, part: Part, kept: SharePartitionRecord | None
     ) -> None:
         """The same for a partition."""
 
@@ -341,7 +341,7 @@ class ShareGroup:
         self._host.alarm_partition(partition, due_ms)
 
     def keep_partition(self, partition: SharePartition) -> None:
-        self._host.keep_share_partition(self, partition.topic, partition.part[1], partition.record())
+        self._host.keep_share_partition(self, partition.topic, partition.part, partition.record())
 
     def keep_update(self, part: Part, number: int, kept: ShareUpdateRecord | None) -> None:
         self._host.keep_share_update(self, part, number, kept)
@@ -358,7 +358,7 @@ class ShareGroup:
         for one in self.of_topic(name):
             del self.parts[one.part]
             one.forget_updates()
-            self._host.keep_share_partition(self, name, one.part[1], None)
+            self._host.keep_share_partition(self, name, one.part, None)
         self._topics.pop(name, None)
 
     def forget_gone(self) -> None:
@@ -369,7 +369,7 @@ class ShareGroup:
                 one.forget_updates()
                 again = self._host.topic(one.topic)
                 if again is None or (again.id, one.part[1]) not in self.parts:
-                    self._host.keep_share_partition(self, one.topic, one.part[1], None)
+                    self._host.keep_share_partition(self, one.topic, one.part, None)
 
     def check_commit(self, member_id: str, instance_id: str | None, generation: int) -> ErrorCode:
         """Such a group commits nothing: see `settle`."""
