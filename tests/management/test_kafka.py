@@ -129,6 +129,17 @@ def findings(api: Client) -> dict[str, str]:
 # --- topics ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.row("K57")
+def test_topic_of_many_partitions_is_made_grown_and_deleted_in_slices(api: Client) -> None:
+    assert api.request("PUT", TOPIC, {"partitions": 60}).status == 201
+    assert api.get("kafka/topics")[0]["partitions"] == 60
+    assert api.request("PUT", f"{TOPIC}/partitions", {"partitions": 90}).status == 204
+    assert api.get("kafka/topics")[0]["partitions"] == 90
+    assert api.request("DELETE", TOPIC).status == 204
+    assert api.get("kafka/topics") == []
+    assert api.request("PUT", TOPIC, {"partitions": 2}).status == 201
+
+
 @pytest.mark.row("K57", "K76", "R110")
 def test_topic_is_made_altered_grown_and_deleted(api: Client) -> None:
     made = api.request("PUT", TOPIC, {"partitions": 2, "config": {"retention.ms": 60_000}})

@@ -218,16 +218,14 @@ async def put(request: Request) -> Answer:
     view, name, body = view_of(request), request.path["topic"], request.body
     demand(request, "create topic", name)
     configs = {key: value for key, value in _words(table_of(body.config)).items() if value is not None}
-    view.create_topic(name, body.partitions, configs)
-    await request.work.stored()
+    await request.work.in_slices(view.creating_topic(name, body.partitions, configs))
     return CREATED
 
 
 async def remove(request: Request) -> None:
     found = topic_of(request)
     demand(request, "delete topic", found.name)
-    view_of(request).topics.delete(found)
-    await request.work.stored()
+    await request.work.in_slices(view_of(request).deleting_topic(found))
 
 
 async def put_config(request: Request) -> None:
@@ -249,8 +247,7 @@ def partition(request: Request) -> Iterator[bytes]:
 async def put_partitions(request: Request) -> None:
     found = topic_of(request)
     demand(request, "alter topic", found.name)
-    view_of(request).grow_topic(found, request.body.partitions)
-    await request.work.stored()
+    await request.work.in_slices(view_of(request).growing_topic(found, request.body.partitions))
 
 
 _ONE = "/kafka/topics/{topic}"

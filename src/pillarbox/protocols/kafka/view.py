@@ -9,7 +9,7 @@ Not here: documents, routes, metrics (`ops.kafka`). Source: rows K57, K76.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pillarbox.broker.counters import Counters, LogCounters
@@ -17,7 +17,8 @@ from pillarbox.errors import BrokerError, Reason
 from pillarbox.protocols.kafka.config_entries import STATIC_BROKER_SOURCE, TOPIC_SOURCE, topic_entries
 from pillarbox.protocols.kafka.configs import REMOVE, SET, altered, checked, options_of, settings_of
 from pillarbox.protocols.kafka.creation import (
-    create_topic,
+    creating,
+    deleting,
     demand_more_partitions,
     demand_name,
     demand_partitions,
@@ -166,13 +167,22 @@ class View:
             for one in entries
         ]
 
-    def create_topic(self, name: str, partitions: int | None, configs: Mapping[str, str]) -> None:
-        """Make a topic. Raises BrokerError."""
+    def creating_topic(
+        self, name: str, partitions: int | None, configs: Mapping[str, str]
+    ) -> Generator[None, None, None]:
+        """Make a topic, with a step for each partition. Raises BrokerError."""
         try:
             demand_name(self._head, name)
             count = self._head.settings.partitions_default if partitions is None else partitions
             demand_partitions(count)
-            create_topic(self._head, name, count, checked(configs.items()))
+            yield from creating(self._head, name, count, checked(configs.items()))
+        except Refused as refused:
+            raise _in_words(refused) from None
+
+    def deleting_topic(self, topic: Topic) -> Generator[None, None, None]:
+        """Remove a topic, with a step for each partition. Raises BrokerError."""
+        try:
+            yield from deleting(self._head, topic)
         except Refused as refused:
             raise _in_words(refused) from None
 
@@ -185,13 +195,13 @@ class View:
             raise _in_words(refused) from None
         self.topics.configure(topic, settings, options_of(settings))
 
-    def grow_topic(self, topic: Topic, partitions: int) -> None:
-        """Let a topic have so many partitions. Raises BrokerError."""
+    def growing_topic(self, topic: Topic, partitions: int) -> Generator[None, None, None]:
+        """Let a topic have so many partitions, with a step for each new one. Raises BrokerError."""
         try:
             demand_more_partitions(topic, partitions)
         except Refused as refused:
             raise _in_words(refused) from None
-        self.topics.grow(topic, partitions)
+        yield from self.topics.growing(topic, partitions)
 
     # --- groups --------------------------------------------------------------------------------------
 
