@@ -70,7 +70,10 @@ class Broker:
         self._stopping: asyncio.Event | None = None
 
     def __repr__(self) -> str:
-        return f"<Broker port={self.amqp_port}>" if self._server is not None else "<Broker not started>"
+        if self._server is None:
+            return "<Broker not started>"
+        ports = (f"{name}={found[0][1]}" for name, found in self._server.addresses.items())
+        return f"<Broker {' '.join(ports)}>"
 
     # --- start and stop ------------------------------------------------------------------------------
 

@@ -259,3 +259,7 @@ def test_a_first_request_of_kafka_is_as_large_as_its_connection_takes() -> None:
     head = (STRANGER_BYTES_MAX).to_bytes(4, "big") + b"\0\x24\0\2"
     assert begins_kafka(head)
     assert begins_kafka((STRANGER_BYTES_MAX + 1).to_bytes(4, "big") + b"\0\x24\0\2") is False
+
+
+def test_a_broker_of_one_port_shows_it(broker: Broker) -> None:
+    assert repr(broker) == f"<Broker auto={broker.auto_port}>"
