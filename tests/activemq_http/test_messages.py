@@ -15,6 +15,7 @@ import pytest
 from bench.peers import await_true
 from pillarbox import Broker
 from pillarbox.broker.auth import Permission, User, hash_password
+from pillarbox.ops.activemq import readers
 
 HOST = "127.0.0.1"
 
@@ -36,14 +37,19 @@ class Asking:
         self.port = broker.call(lambda server: server.activemq_http_addresses[0][1])
         self.authorization = "Basic " + b64encode(f"{user}:{user}".encode()).decode()
 
-    def __call__(self, method: str, path: str, body: bytes | None = None, kind: str = "") -> Reply:
+    def __call__(
+        self, method: str, path: str, body: bytes | None = None, kind: str = "", selector: str = ""
+    ) -> Reply:
         connection = HTTPConnection(HOST, self.port, timeout=60)
-        headers = {"Authorization": self.authorization, **({"Content-Type": kind} if kind else {})}
+        asked = {"Content-Type": kind, "selector": selector}
+        headers = {
+            "Authorization": self.authorization,
+            **{name: text for name, text in asked.items() if text},
+        }
         connection.request(method, f"/api/message{path}", body, headers)
         answer = connection.getresponse()
-        found = Reply(
-            answer.status, {name.lower(): text for name, text in answer.getheaders()}, answer.read()
-        )
+        headers = {name.lower(): ", ".join(answer.headers.get_all(name) or ()) for name in answer.headers}
+        found = Reply(answer.status, headers, answer.read())
         connection.close()
         return found
 
@@ -174,3 +180,159 @@ def test_a_stop_does_not_wait_for_readers(broker: Broker, ask: Asking) -> None:
     broker.stop()
     assert time.monotonic() - began < 15
     connection.close()
+
+
+# --- readers that are kept ---------------------------------------------------------------------------------
+
+
+@pytest.mark.row("A80")
+def test_a_client_that_is_known_misses_nothing_of_a_topic(broker: Broker, ask: Asking) -> None:
+    """Its subscription stays between requests, also where one of them has given up."""
+    topic = "/news.>?type=topic&clientId=me"
+    assert ask("GET", f"{topic}&readTimeout=0").status == 204
+    for body in ("one", "two"):
+        ask("POST", "/news.x?type=topic", f"body={body}".encode())
+    assert [ask("GET", f"{topic}&readTimeout=20000").body for _ in range(2)] == [b"one", b"two"]
+    assert ask("GET", f"{topic}&readTimeout=10").status == 204
+    ask("POST", "/news.y?type=topic", b"body=three")
+    assert ask("GET", f"{topic}&readTimeout=20000").headers["destination"] == "topic://news.y"
+    assert ask("POST", "?clientId=me&action=unsubscribe").status == 200
+    assert broker.call(lambda server: not server.core.vhosts["/"].queues)
+    ask("POST", "/news.x?type=topic", b"body=four")
+    assert ask("GET", f"{topic}&readTimeout=0").status == 204
+
+
+@pytest.mark.row("A80")
+def test_selectors(ask: Asking) -> None:
+    """On a queue others stay, on a topic they pass."""
+    for colour in ("red", "blue", "red"):
+        ask("POST", "/orders?type=queue", f"body={colour}&colour={colour}".encode())
+    found = ask("GET", "/orders?type=queue", selector="colour = 'blue'")
+    assert (found.body, found.headers["colour"]) == (b"blue", "blue")
+    assert ask("GET", "/orders?type=queue&readTimeout=10", selector="colour = 'blue'").status == 204
+    assert [ask("GET", "/orders?type=queue").body for _ in range(2)] == [b"red", b"red"]
+    topic = "/news?type=topic&clientId=me"
+    assert ask("GET", f"{topic}&readTimeout=0", selector="n > 1").status == 204
+    for number in range(4):
+        ask("POST", "/news?type=topic", f"body={number}&n={number}".encode())
+    assert [ask("GET", f"{topic}&readTimeout=20000").body for _ in range(2)] == [b"2", b"3"]
+    assert ask("GET", "/orders?type=queue", selector="colour ===").status == 400
+
+
+@pytest.mark.row("A80")
+def test_one_shot_closes_the_reader_and_gives_back(broker: Broker, ask: Asking) -> None:
+    for number in range(3):
+        ask("POST", "/orders?type=queue", f"body={number}".encode())
+    queue = "/orders?type=queue&clientId=me"
+    assert ask("GET", queue).body == b"0"
+    assert consumers(broker, "orders") == 1
+    assert ask("GET", f"{queue}&oneShot=true").body == b"1"
+    assert consumers(broker, "orders") == 0
+    assert ask("GET", "/orders?type=queue").body == b"2"
+
+
+def consumers(broker: Broker, queue: str) -> int:
+    return broker.call(lambda server: server.core.vhosts["/"].queues[queue].consumer_count)
+
+
+@pytest.mark.row("A80")
+def test_a_reader_has_one_request_at_a_time_and_one_owner(broker: Broker, ask: Asking) -> None:
+    def add(server: object) -> None:
+        core = server.core  # type: ignore[attr-defined]
+        core.put_user(User("ann", hash_password("ann", b"salt")))
+        core.set_permission(Permission("ann", "/", ".*", ".*", ".*"))
+
+    broker.call(add)
+    queue = "/orders?type=queue&clientId=me&readTimeout=20000"
+    found: list[Reply] = []
+    first = threading.Thread(target=lambda: found.append(ask("GET", queue)))
+    first.start()
+    await_readers(broker)
+    second = ask("GET", queue)
+    assert (second.status, second.body) == (500, b"Concurrent access to consumer is not supported\n")
+    ann = Asking(broker, "ann")
+    assert ann("POST", "?clientId=me&action=unsubscribe").status == 200
+    assert ann("GET", "/orders?type=queue&clientId=me&readTimeout=0").status == 204
+    assert consumers(broker, "orders") == 2, "a reader of her own"
+    ask("POST", "/orders?type=queue", b"body=x")
+    ask("POST", "/orders?type=queue", b"body=y")
+    first.join(20)
+    bodies = {found[0].body, ann("GET", "/orders?type=queue&clientId=me").body}
+    assert bodies == {b"x", b"y"}
+
+
+@pytest.mark.row("A80")
+def test_who_has_gone_leaves_the_message_to_the_next_request(broker: Broker, ask: Asking) -> None:
+    connection = HTTPConnection(HOST, ask.port, timeout=60)
+    known = {"Authorization": ask.authorization}
+    connection.request("GET", "/api/message/q?type=queue&clientId=me", None, known)
+    await_readers(broker)
+    connection.sock.close()
+    ask("POST", "/q?type=queue", b"body=still%20there")
+
+    def answered() -> bool:
+        # Until the broker has seen that nobody waits any more.
+        reply = ask("GET", "/q?type=queue&clientId=me&readTimeout=5000")
+        assert reply.status in (200, 500)
+        return reply.body == b"still there"
+
+    await_true(answered, 20, "the message")
+
+
+@pytest.mark.row("A80")
+def test_a_queue_that_was_deleted_is_read_anew(broker: Broker, ask: Asking) -> None:
+    queue = "/q?type=queue&clientId=me"
+    assert ask("GET", f"{queue}&readTimeout=0").status == 204
+    broker.call(lambda server: server.core.vhosts["/"].remove_queue(server.core.vhosts["/"].queues["q"]))
+    ask("POST", "/q?type=queue", b"body=new")
+    assert ask("GET", f"{queue}&readTimeout=20000").body == b"new"
+
+
+@pytest.mark.row("A80")
+def test_a_reader_that_nobody_asks_is_closed(
+    broker: Broker, ask: Asking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readers, "IDLE_S", 0.05)
+    assert ask("GET", "/q?type=queue&clientId=me&readTimeout=0").status == 204
+    await_true(lambda: consumers(broker, "q") == 0, 20, "it is closed")
+
+
+@pytest.mark.row("A80")
+def test_readers_have_a_bound(broker: Broker, ask: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readers, "READERS_MAX", 1)
+    assert ask("GET", "/q?type=queue&clientId=a&readTimeout=0").status == 204
+    assert ask("GET", "/q?type=queue&clientId=b&readTimeout=0").status == 503
+    assert ask("GET", "/q?type=queue&readTimeout=0").status == 204, "it keeps nothing"
+    assert ask("GET", f"/q?type=queue&clientId={'x' * 256}&readTimeout=0").status == 400
+
+
+@pytest.mark.row("A80")
+def test_the_body_is_what_the_client_says_and_runs_in_no_browser(ask: Asking) -> None:
+    ask("POST", "/q?type=queue", b'{"a": 1}', "application/json")
+    ask("POST", "/q?type=queue&Location=x&setCookie=y&a-b=z&JMSType=t", b"body=%3Ca/%3E")
+    first = ask("GET", "/q?type=queue&json=true")
+    assert (first.headers["content-type"], first.body) == ("application/json", b'{"a": 1}')
+    second = ask("GET", "/q?type=queue&xml=true")
+    assert second.headers["content-type"] == "application/xml"
+    assert "sandbox" in second.headers["content-security-policy"]
+    assert second.headers["setcookie"] == "y"
+    assert {"location", "a-b"}.isdisjoint(second.headers)
+
+
+@pytest.mark.row("A80")
+def test_a_message_for_later(broker: Broker, ask: Asking) -> None:
+    assert ask("POST", "/q?type=queue&AMQ_SCHEDULED_DELAY=600000", b"body=x").status == 200
+    assert ask("GET", "/q?type=queue&readTimeout=0").status == 204
+    waiting = broker.call(
+        lambda server: server.core.vhosts["/"].exchanges["pillarbox.scheduled.queue"].schedule.waiting_count
+    )
+    assert waiting == 1
+    assert ask("POST", f"/q?type=queue&JMSCorrelationID={'x' * 300}", b"body=x").status == 400
+
+
+@pytest.mark.row("A80")
+def test_a_stop_ends_readers_that_are_kept(broker: Broker, ask: Asking) -> None:
+    assert ask("GET", "/q?type=queue&clientId=me&readTimeout=0").status == 204
+    began = time.monotonic()
+    broker.stop()
+    assert time.monotonic() - began < 15

@@ -19,6 +19,7 @@ from pillarbox.errors import BrokerError
 from pillarbox.ops.activemq import jolokia, messages
 from pillarbox.ops.activemq.errors import JolokiaError
 from pillarbox.ops.activemq.feeds import FEEDS, XML, feed
+from pillarbox.ops.activemq.readers import Readers
 from pillarbox.ops.activemq.view import View
 from pillarbox.ops.management.application import log_in, read_body
 from pillarbox.ops.management.deciding import Deciding
@@ -54,6 +55,7 @@ class ActiveMq:
         self._pace = pace
         self._stopping = stopping
         self._deciding = Deciding(core, begin)
+        self._readers = Readers(stopping)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -90,7 +92,7 @@ class ActiveMq:
         if (path + "/").startswith(MESSAGE + "/"):
             query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
             wanted = scope["method"], path.removeprefix(MESSAGE), query, headers, body
-            work = self._deciding.run(lambda: _message(view, *wanted), user)
+            work = self._deciding.run(lambda: _message(view, self._readers, *wanted), user)
             return await self._unless_gone(work, receive)
         if path in FEEDS:
             demand_reader(user)
@@ -139,6 +141,7 @@ async def _gone(receive: Receive) -> None:
 
 async def _message(
     view: View,
+    readers: Readers,
     method: str,
     path: str,
     query: Mapping[str, str],
@@ -146,9 +149,9 @@ async def _message(
     body: bytes,
 ) -> Answer:
     if method == "POST":
-        return await messages.send(view, path, query, headers, body)
+        return await messages.send(view, readers, path, query, headers, body)
     if method in ("GET", "DELETE"):
-        return await messages.take(view, path, query)
+        return await messages.take(view, readers, path, query, headers)
     raise HttpError(405, "method_not_allowed", "Method Not Allowed", {"allow": "GET, POST, DELETE"})
 
 

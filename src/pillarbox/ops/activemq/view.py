@@ -89,7 +89,7 @@ class View(NamedTuple):
             raise JolokiaError(500, JMS, f"queue {key} has refused the message")
         return name
 
-    def _said(self, got: Got) -> Neutral:
+    def said(self, got: Got) -> Neutral:
         address = Address(ORIGIN, got.exchange, got.routing_key)
         message = Message(address, got.properties, got.body, self.core.changes.now_ms, NO_EXPIRATION, True)
         return self.core.dialects.said(message)
@@ -148,7 +148,7 @@ async def _heads(view: View, client: LocalClient, queue: str) -> AsyncIterator[F
             raise JolokiaError(500, JMS, str(error)) from None
         if got is None:
             return
-        yield Found(got, view._said(got))
+        yield Found(got, view.said(got))
         size += len(got.body)
         if size > LOOKED_AT_BYTES_MAX:
             return

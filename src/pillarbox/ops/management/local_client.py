@@ -67,6 +67,10 @@ class LocalClient:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give back what was got and not settled, and end."""
         self._begin()
         self._connection.closed("done")
 
