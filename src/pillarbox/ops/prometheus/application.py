@@ -60,6 +60,8 @@ def _memory(source: Source, query: Query) -> Iterator[Family]:
 
 
 Document = Callable[[Source, Query], Iterator[Family]]
+ACTIVEMQ = ("activemq", "artemis")
+"""Documents under the names of ActiveMQ: these are loaded when somebody asks for one."""
 
 DOCUMENTS: dict[str, Document] = {
     PATH: _totals,
@@ -82,7 +84,16 @@ class Metrics:
                 f"{PATH}/{spoken.protocol.name}": partial(_of_protocol, module, spoken)
                 for module, spoken in of_spoken(source.node.spoken)
             },
+            **{f"{PATH}/{name}": partial(self._activemq, name) for name in ACTIVEMQ},
         }
+
+    def _activemq(self, name: str, source: Source, query: Query) -> Iterator[Family]:
+        from pillarbox.ops.activemq.view import View
+        from pillarbox.ops.management.application import NOBODY
+        from pillarbox.ops.prometheus import activemq
+
+        view = View(source.core, source.node, self._begin, self._pace, NOBODY)
+        return activemq.classic(view) if name == "activemq" else activemq.artemis(view)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":

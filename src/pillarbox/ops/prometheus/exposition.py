@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-COUNTER, GAUGE, HISTOGRAM = "counter", "gauge", "histogram"
+COUNTER, GAUGE, HISTOGRAM, UNTYPED = "counter", "gauge", "histogram", "untyped"
 STEP_SAMPLES = 100
 """Samples of a step: about a tenth of a millisecond."""
 
@@ -28,9 +28,16 @@ class Family(NamedTuple):
     samples: Iterable[Sample]
 
 
+STEP = Family("", GAUGE, "", ())
+"""Stands for nothing, where much has to be looked at before there is anything to say."""
+
+
 def exposition(families: Iterable[Family]) -> Iterator[bytes]:
     """The document, in small steps."""
     for family in families:
+        if family is STEP:
+            yield b""
+            continue
         lines = [f"# TYPE {family.name} {family.kind}", f"# HELP {family.name} {_one_line(family.help)}"]
         for labels, value, *suffix in family.samples:
             lines.append(f"{family.name}{''.join(suffix)}{_labels(labels)} {_number(value)}")
