@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("pillarbox")
 
-JOLOKIA = "/api/jolokia"
+JOLOKIAS = ("/api/jolokia", "/console/jolokia")
+"""Where ActiveMQ Classic has it, and where Artemis."""
 MESSAGE = "/api/message"
 READERS = frozenset(("administrator", "monitoring"))
 SAME_MACHINE = ("localhost", "127.0.0.1", "::1")
@@ -84,9 +85,10 @@ class ActiveMq:
         view = View(self._core, self._node, self._begin, self._pace, user)
         body = b"" if scope["method"] in ("GET", "HEAD") else bytes(await read_body(receive, headers))
         self._begin()
-        if (path + "/").startswith(JOLOKIA + "/"):
+        place = next((one for one in JOLOKIAS if (path + "/").startswith(one + "/")), None)
+        if place is not None:
             demand_reader(user)
-            asked = scope["method"], path.removeprefix(JOLOKIA), body
+            asked = scope["method"], path.removeprefix(place), body
             found: Answer = await self._deciding.run(lambda: self._jolokia(view, *asked), user)
             return found
         if (path + "/").startswith(MESSAGE + "/"):

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from pillarbox.clock import iso_time
-from pillarbox.ops.activemq import beans
+from pillarbox.ops.activemq import artemis, beans
 from pillarbox.ops.activemq.beans import BROKER, NOT_SET, Bean, Receiver, Sender, Steps
 from pillarbox.ops.activemq.names import BeanName
 from pillarbox.ops.messaging import seen
@@ -414,7 +414,12 @@ OF_SCHEDULER: Final[dict[str, Callable[[View], Any]]] = {
     "NextScheduleTime": _next_time,
 }
 
-OF_ITSELF: Final = {"Broker": OF_BROKER, "Health": OF_HEALTH, "JobScheduler": OF_SCHEDULER}
+OF_ITSELF: Final = {
+    "ArtemisBroker": artemis.OF_BROKER,
+    "Broker": OF_BROKER,
+    "Health": OF_HEALTH,
+    "JobScheduler": OF_SCHEDULER,
+}
 """Kinds of which there is one: attributes are read of the view."""
 OF_THINGS: Final[dict[str, dict[str, Callable[[View, Any], Any]]]] = {
     "Queue": OF_QUEUE,
@@ -423,6 +428,8 @@ OF_THINGS: Final[dict[str, dict[str, Callable[[View, Any], Any]]]] = {
     "Producer": OF_PRODUCER,
     "Connection": OF_CONNECTION,
     "Connector": OF_CONNECTOR,
+    "ArtemisQueue": artemis.OF_QUEUE,
+    "ArtemisAddress": artemis.OF_ADDRESS,
 }
 
 

@@ -10,8 +10,10 @@ Source: ActiveMQ's names, `BrokerMBeanSupport`, measured on 5.17.2.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
+from pillarbox.ops.activemq import artemis
 from pillarbox.ops.activemq.names import BeanName, encoded
 from pillarbox.ops.messaging import seen
 
@@ -221,6 +223,12 @@ def find(view: View, name: BeanName) -> Bean | None:
 
 async def find_any(view: View, name: BeanName) -> Bean | None:
     """The bean of any name."""
+    if name.domain == artemis.DOMAIN:
+        found = artemis.find(view, name)
+        if found is None:
+            there = await in_steps(view, artemis.everything(view))
+            found = next((each for each in there if artemis.is_same(name, each.name)), None)
+        return found
     found = find(view, name)
     if found is not None or name.domain != DOMAIN or len(name.keys) <= len(OF_ALL):
         return found
@@ -276,10 +284,14 @@ async def in_steps(view: View, steps: Steps[Result]) -> Result:
             view.begin()
 
 
-async def paced(view: View) -> AsyncIterator[Bean]:
-    """All of them, in slices. What has gone meanwhile is left out."""
+async def paced(view: View, domain: str = DOMAIN) -> AsyncIterator[Bean]:
+    """All of a domain, or of both where that is a pattern, in slices. What has gone meanwhile is left out."""
     pace = view.pace
-    for bean in await in_steps(view, everything(view)):
+    found: list[Bean] = []
+    for own, steps in ((DOMAIN, everything), (artemis.DOMAIN, artemis.everything)):
+        if fnmatchcase(own, domain):
+            found += await in_steps(view, steps(view))
+    for bean in found:
         queue = bean.thing if bean.kind == "Queue" else getattr(bean.thing, "queue", None)
         if queue is None or not queue.deleted:
             yield bean

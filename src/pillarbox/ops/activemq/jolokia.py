@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Generator
 from typing import Any, Final
 
 from pillarbox.errors import BrokerError
-from pillarbox.ops.activemq import beans, names
+from pillarbox.ops.activemq import artemis, beans, names
 from pillarbox.ops.activemq.attributes import attributes
 from pillarbox.ops.activemq.beans import Bean, in_steps
 from pillarbox.ops.activemq.errors import (
@@ -115,7 +115,7 @@ async def _read(view: View, ask: Ask) -> Any:
     several = [wanted] if isinstance(wanted, str) else wanted
     found = {
         each.name.canonical: await _values(view, each, several)
-        async for each in beans.paced(view)
+        async for each in beans.paced(view, name.domain)
         if name.takes(each.name)
     }
     if not found:
@@ -156,19 +156,19 @@ async def _search(view: View, ask: Ask) -> list[str]:
     pattern = ask.get("mbean", "")
     domain, _, rest = str(pattern).partition(":")
     name = names.BeanName(domain, {}, True) if rest == "*" else names.parse(str(pattern))
-    return [each.name.canonical async for each in beans.paced(view) if name.takes(each.name)]
+    return [each.name.canonical async for each in beans.paced(view, domain) if name.takes(each.name)]
 
 
 async def _list(view: View, ask: Ask) -> Any:
     """What there is, by domain and name; a path leads into it. Raises JolokiaError."""
-    tree: Any = {beans.DOMAIN: {}}
-    async for bean in beans.paced(view):
+    tree: Any = {beans.DOMAIN: {}, artemis.DOMAIN: {}}
+    async for bean in beans.paced(view, "*"):
         below: dict[str, Any] = {}
         for each in operations(bean):
             below.setdefault(each.name, []).append(
                 {"args": [{"name": f"p{at}", "type": kind, "desc": ""} for at, kind in enumerate(each.types)]}
             )
-        tree[beans.DOMAIN][bean.name.canonical.partition(":")[2]] = {
+        tree[bean.name.domain][bean.name.canonical.partition(":")[2]] = {
             "attr": {
                 name: {"rw": False, "type": "java.lang.Object", "desc": ""} for name in attributes(view, bean)
             },
