@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -175,3 +176,20 @@ def test_queues_of_others_are_where_they_belong(broker: Broker, api: Client) -> 
 def test_protocols_are_told_to_everybody(api: Client) -> None:
     assert {"amqp", "stomp", "mqtt"} <= set(api.get("protocols"))
     assert "kafka" not in api.get("protocols")
+
+
+def test_what_waits_on_the_disk_alone_is_told_after_a_restart(tmp_path: Path) -> None:
+    """When it is due is known without reading it; where it goes, perhaps not."""
+    ports = {"stomp_port": 0, "management_port": 0}
+    with Broker(str(tmp_path), **ports) as broker:
+        sender = Stomp(broker)
+        for _ in range(30):
+            sender.send("/queue/later", "x" * 10, AMQ_SCHEDULED_DELAY="6000000", persistent="true")
+    with Broker(str(tmp_path), **ports) as broker, client(broker) as found:
+        (schedule,) = found.get("scheduled")
+        assert (schedule["waiting"], len(schedule["next"])) == (30, 20)
+        due = [each["due"] for each in schedule["next"]]
+        assert due == sorted(due)
+        assert due[0] == schedule["next_due"] > time.time() * 1000 + 5_000_000
+        assert {each["destination"] for each in schedule["next"]} <= {"later", None}
+        assert by_name(found.get("destinations"))["later"]["pending"] == 0
