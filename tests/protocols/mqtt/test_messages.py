@@ -221,6 +221,42 @@ def test_what_is_sent_twice_before_its_release_is_there_once(talk: Talk, version
 
 
 @pytest.mark.row("R141", "A64")
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_many_exchanges_in_one_write_are_each_seen_through_once(
+    broker: Broker, talk: Talk, data: st.DataObject
+) -> None:
+    """Some messages come twice, in one write or in two, and answers in any order."""
+    version, granted = data.draw(st.sampled_from((4, 5))), data.draw(st.sampled_from((1, 2)))
+    writer, reader = talk("w", version=version), talk("r", version=version)
+
+    def write(talker: Talker, said: list[Publish] | list[Answer]) -> None:
+        cut = data.draw(st.integers(0, len(said)))
+        for part in (said[:cut], said[cut:]):
+            talker.write(b"".join([peer.encode(packet, version) for packet in part]))
+
+    reader.subscribe("a", qos=granted)
+    writer.publish("a", b"seen before", qos=2)
+    assert reader.got()[1] == b"seen before"
+    ids = data.draw(st.lists(st.integers(1, 12), min_size=1, max_size=20))
+    write(writer, [Publish(topic="a", payload=b"%d" % one, qos=2, packet_id=one) for one in ids])
+    assert sorted(writer.answered(PUBREC) for _ in ids) == sorted(ids)
+    wanted = list(dict.fromkeys(ids))
+    got = [reader.hear() for _ in wanted]
+    assert [one.fields["payload"] for one in got] == [b"%d" % one for one in wanted]
+    order = data.draw(st.permutations([one.fields["packet_id"] for one in got]))
+    write(reader, [Answer(PUBACK if granted == 1 else PUBREC, one) for one in [*order, order[0]]])
+    if granted == 2:
+        assert [reader.answered(PUBREL) for _ in [*order, order[0]]] == [*order, order[0]]
+        write(reader, [Answer(PUBCOMP, one) for one in order])
+    write(writer, [Answer(PUBREL, one) for one in wanted])
+    assert [writer.answered(PUBCOMP) for _ in wanted] == wanted
+    assert reader.hears_nothing()
+    queues = broker.call(lambda server: list(server.core.vhosts["/"].queues.values()))
+    assert sum(queue.unacked_count + queue.ready_count for queue in queues) == 0
+
+
+@pytest.mark.row("R141", "A64")
 @pytest.mark.parametrize("version", [4, 5])
 def test_an_exchange_goes_on_where_it_was_after_a_restart(tmp_path: Path, version: int) -> None:
     """The broker ends after each step; nobody sees anything twice (4.4)."""

@@ -17,6 +17,7 @@ from pillarbox.protocols.base import StreamConnection
 from pillarbox.protocols.mqtt import connecting, packets, subscribing
 from pillarbox.protocols.mqtt.inbound import Inbound
 from pillarbox.protocols.mqtt.packets import (
+    BARE_BYTES,
     Answer,
     Auth,
     Connect,
@@ -44,8 +45,8 @@ STRANGER_BYTES_MAX: Final = 256 << 10
 LARGE_BYTES: Final = 64 << 10
 """From this size on a packet that is on its way is read in larger pieces."""
 
-PLAIN: Final = frozenset((PUBLISH << 4, PUBLISH << 4 | 2))
-"""First bytes of a PUBLISH of QoS 0 or 1 that is neither retained nor a duplicate."""
+PLAIN: Final = frozenset(PUBLISH << 4 | qos << 1 for qos in (0, 1, 2))
+"""First bytes of a PUBLISH that is neither retained nor a duplicate."""
 
 SHOWN: Final = {packets.V31: "MQTT 3.1", packets.V311: "MQTT 3.1.1", packets.V5: "MQTT 5.0"}
 
@@ -88,6 +89,8 @@ class Connection(StreamConnection):
                 used = self._scan_packets(self._input)
             finally:
                 self.inbound.flush()
+                if self.state is not None:
+                    self.outbound.flush()
         except WireError as error:
             used = len(self._input)
             if error.reason is ReasonCode.UNSUPPORTED_PROTOCOL_VERSION:
@@ -121,12 +124,21 @@ class Connection(StreamConnection):
             if first in PLAIN and end - start > 2 and take(first, data, start, end):
                 continue
             self.inbound.flush()
+            if end - start == BARE_BYTES and first in BARE and self._take_bare(first, data, start):
+                continue
             packet = packets.decode(first, bytes(data[start:end]), self.version)
             self._act_on(packet)
             if self._asking is not None:
                 break
         self.head.traffic.packets_in += count
         return len(data) if self.want_close else at
+
+    def _take_bare(self, first: int, data: bytearray, start: int) -> bool:
+        """Act on an answer that says nothing but which message it is for; False: on none."""
+        packet_id = data[start] << 8 | data[start + 1]
+        if packet_id:
+            BARE[first](self, packet_id)
+        return packet_id > 0
 
     def _act_on(self, packet: Any) -> None:
         """Do what a packet asks for, or do it again when somebody outside has allowed it (R8)."""
@@ -261,17 +273,30 @@ class Connection(StreamConnection):
 # --- what packets do ---------------------------------------------------------------------------------
 
 
+def _acknowledged(connection: Connection, packet_id: int, reason: int = 0) -> None:
+    connection.outbound.acknowledged(packet_id)
+
+
+def _received(connection: Connection, packet_id: int, reason: int = 0) -> None:
+    connection.outbound.received(packet_id, reason)
+
+
+def _released(connection: Connection, packet_id: int, reason: int = 0) -> None:
+    connection.inbound.released(packet_id)
+
+
+def _completed(connection: Connection, packet_id: int, reason: int = 0) -> None:
+    connection.outbound.completed(packet_id)
+
+
+ANSWERS: Final = {PUBACK: _acknowledged, PUBREC: _received, PUBREL: _released, PUBCOMP: _completed}
+
+BARE: Final = {packets.answer_first(kind): act for kind, act in ANSWERS.items()}
+"""The same by the first byte of their packets."""
+
+
 def _answer(connection: Connection, answer: Answer) -> None:
-    outbound = connection.outbound
-    if answer.kind == PUBACK:
-        outbound.acknowledged(answer.packet_id)
-    elif answer.kind == PUBREC:
-        outbound.received(answer.packet_id, answer.reason)
-    elif answer.kind == PUBREL:
-        connection.inbound.released(answer.packet_id)
-    else:
-        assert answer.kind == PUBCOMP
-        outbound.completed(answer.packet_id)
+    ANSWERS[answer.kind](connection, answer.packet_id, answer.reason)
 
 
 def _publish(connection: Connection, publish: Publish) -> None:

@@ -101,6 +101,8 @@ class Inbound:
         self._run_target: Target | None = None
         self._run_plain: Plain | None = None
         self._run_bytes = 0
+        self._run_ids: dict[int, None] = {}
+        """Packet identifiers of those messages, in order, if they are of QoS 2."""
         self._answers: deque[tuple[int, int]] = deque()
         """Kind of answer and packet identifier of each message that waits for its confirm, in order."""
 
@@ -112,7 +114,7 @@ class Inbound:
     def take(self, first: int, data: bytearray, start: int, end: int) -> bool:
         """Take a PUBLISH as it came, its fields from `start` to `end`, if it is a plain one; else False.
 
-        Plain: no QoS 2, not retained, no duplicate, no properties; its topic was seen before.
+        Plain: not retained, no duplicate, no properties; its topic was seen before.
         """
         body = start + 2 + (data[start] << 8 | data[start + 1])
         plain = self._plain.get(bytes((first,)) + data[start + 2 : body])
@@ -126,7 +128,7 @@ class Inbound:
             if body >= end or data[body]:
                 return False
             body += 1
-        if body > end or (plain.qos and not packet_id):
+        if body > end or (plain.qos and not packet_id) or (plain.qos == 2 and self._has_come(packet_id)):
             return False
         if plain is not self._run_plain or len(self._run) >= RUN_MAX:
             self.flush()
@@ -142,8 +144,16 @@ class Inbound:
         )
         self._run_bytes += end - body
         if plain.qos:
-            self._answers.append((PUBACK, packet_id))
+            self._answers.append((ANSWERS[plain.qos], packet_id))
+            if plain.qos == 2:
+                self._run_ids[packet_id] = None
         return True
+
+    def _has_come(self, packet_id: int) -> bool:
+        """Is this message of QoS 2 one that was taken before?"""
+        state = self._connection.state
+        assert state is not None
+        return packet_id in state.received or packet_id in self._run_ids
 
     def flush(self) -> None:
         """Hand over what was taken. Raises WireError if it is refused, and the version cannot say so."""
@@ -154,6 +164,7 @@ class Inbound:
         assert target is not None
         assert plain is not None
         run_bytes, self._run, self._run_bytes = self._run_bytes, [], 0
+        run_ids, self._run_ids = self._run_ids, {}
         core, connection = self._core, self._connection
         try:
             kept, refused = target.publish_all(
@@ -173,6 +184,13 @@ class Inbound:
         traffic.payload_in += run_bytes
         if core.held:
             connection.published = True
+        if plain.qos == 2:
+            state = connection.state
+            assert state is not None
+            for position, packet_id in enumerate(run_ids):
+                if position not in refused:
+                    state.add_received(packet_id)
+            kept = kept or core.changes.has_facts
         if plain.qos:
             core.confirms.accept(self.publisher, len(run), kept, refused)
 
@@ -225,7 +243,7 @@ class Inbound:
         if publish.retain:
             retain(connection.head, session, publish, message)
             kept = kept or self._core.changes.has_facts
-        elif publish.qos < 2 and not sender:
+        elif not sender:
             self._remember(publish, message)
         if refused:
             raise BrokerError(Reason.NOT_ALLOWED, "a queue is full")

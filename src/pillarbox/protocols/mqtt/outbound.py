@@ -79,6 +79,8 @@ class Outbound:
         """All that is under way to this client, from whatever queue (receive maximum)."""
         self.consumers: dict[str, Consumer] = {}
         self._out: dict[int, Out] = {}
+        self._answered_first, self._answered_last = 0, -1
+        """Deliveries that were answered and are not settled yet: they follow one another."""
 
     def __repr__(self) -> str:
         return f"<Outbound consumers={len(self.consumers)} out={len(self._out)}>"
@@ -128,6 +130,7 @@ class Outbound:
 
     def end(self) -> None:
         """Give back what is under way, and the consumers."""
+        self.flush()
         consumers, self.consumers = self.consumers, {}
         self._out.clear()
         give_back(self._core.chores, self.ledger)
@@ -262,7 +265,18 @@ class Outbound:
             state.drop_released(packet_id)
 
     def _settle(self, packet_id: int) -> None:
-        self.ledger.settle(self._out.pop(packet_id).tag, False, Outcome.ACCEPTED)
+        tag = self._out.pop(packet_id).tag
+        if tag != self._answered_last + 1:
+            self.flush()
+            self._answered_first = tag
+        self._answered_last = tag
+
+    def flush(self) -> None:
+        """Settle what was answered."""
+        first, last = self._answered_first, self._answered_last
+        self._answered_first, self._answered_last = 0, -1
+        if first:
+            self.ledger.settle_range(first, last, Outcome.ACCEPTED)
 
     # --- the rest of a sink ------------------------------------------------------------------------------
 
