@@ -18,6 +18,7 @@ from pillarbox.protocols.mqtt import connecting, packets, subscribing
 from pillarbox.protocols.mqtt.inbound import Inbound
 from pillarbox.protocols.mqtt.packets import (
     BARE_BYTES,
+    BARE_PACKET_BYTES,
     Answer,
     Auth,
     Connect,
@@ -108,6 +109,9 @@ class Connection(StreamConnection):
             first = data[at]
             if self.state is None and first >> 4 != CONNECT:
                 raise WireError(ReasonCode.PROTOCOL_ERROR, "it does not begin with CONNECT")
+            if first in BARE and self._take_bare(first, data, at):
+                at += BARE_PACKET_BYTES
+                continue
             sized = packets.size_of(data, at)
             if sized is None:
                 break
@@ -124,8 +128,6 @@ class Connection(StreamConnection):
             if first in PLAIN and end - start > 2 and take(first, data, start, end):
                 continue
             self.inbound.flush()
-            if end - start == BARE_BYTES and first in BARE and self._take_bare(first, data, start):
-                continue
             packet = packets.decode(first, bytes(data[start:end]), self.version)
             self._act_on(packet)
             if self._asking is not None:
@@ -133,12 +135,16 @@ class Connection(StreamConnection):
         self.head.traffic.packets_in += count
         return len(data) if self.want_close else at
 
-    def _take_bare(self, first: int, data: bytearray, start: int) -> bool:
-        """Act on an answer that says nothing but which message it is for; False: on none."""
-        packet_id = data[start] << 8 | data[start + 1]
-        if packet_id:
-            BARE[first](self, packet_id)
-        return packet_id > 0
+    def _take_bare(self, first: int, data: bytearray, at: int) -> bool:
+        """Act on an answer that says nothing but which message it is for; False: here is none."""
+        if len(data) - at < BARE_PACKET_BYTES or data[at + 1] != BARE_BYTES:
+            return False
+        packet_id = data[at + 2] << 8 | data[at + 3]
+        if not packet_id:
+            return False
+        self.inbound.flush()
+        BARE[first](self, packet_id)
+        return True
 
     def _act_on(self, packet: Any) -> None:
         """Do what a packet asks for, or do it again when somebody outside has allowed it (R8)."""
@@ -291,7 +297,7 @@ def _completed(connection: Connection, packet_id: int, reason: int = 0) -> None:
 
 ANSWERS: Final = {PUBACK: _acknowledged, PUBREC: _received, PUBREL: _released, PUBCOMP: _completed}
 
-BARE: Final = {packets.answer_first(kind): act for kind, act in ANSWERS.items()}
+BARE: Final = {packets.ANSWER_FIRSTS[kind]: act for kind, act in ANSWERS.items()}
 """The same by the first byte of their packets."""
 
 

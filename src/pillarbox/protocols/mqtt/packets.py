@@ -48,13 +48,18 @@ PACKET_BYTES_MAX: Final = 268_435_455 + 5
 FILTERS_MAX: Final = 1000
 """Filters in one SUBSCRIBE or UNSUBSCRIBE."""
 
-BARE_BYTES: Final = 2
-"""Size of an answer that says nothing but which message it is for."""
-
 _uint16 = Struct(">H").pack
 _bare_answer = Struct(">BBH").pack
 _RESERVED_FLAGS: Final = {PUBREL: 2, SUBSCRIBE: 2, UNSUBSCRIBE: 2}
 """The lower half of the first byte, which has to be just this; 0 where nothing is said, any for PUBLISH."""
+
+ANSWER_FIRSTS: Final = {
+    kind: kind << 4 | _RESERVED_FLAGS.get(kind, 0) for kind in (PUBACK, PUBREC, PUBREL, PUBCOMP)
+}
+"""The first bytes of answers, by kind."""
+BARE_BYTES: Final = 2
+BARE_PACKET_BYTES: Final = 4
+"""Size of an answer that says nothing but which message it is for: as its packet tells it, and whole."""
 
 
 class Will(msgspec.Struct, frozen=True, kw_only=True):
@@ -347,16 +352,11 @@ def publish_first(*, qos: int, retain: bool, duplicate: bool) -> bytes:
 
 def answer(kind: int, packet_id: int, version: int, reason: int = 0, text: str | None = None) -> bytes:
     """PUBACK, PUBREC, PUBREL or PUBCOMP (3.4 to 3.7)."""
-    first = answer_first(kind)
+    first = ANSWER_FIRSTS[kind]
     if version < V5 or not (reason or text):
         return _bare_answer(first, BARE_BYTES, packet_id)
     fields = _uint16(packet_id) + bytes((reason,))
     return _packet(first, fields + table.encode({"reason_string": text}) if text else fields)
-
-
-def answer_first(kind: int) -> int:
-    """The first byte of such a packet."""
-    return kind << 4 | _RESERVED_FLAGS.get(kind, 0)
 
 
 def suback(packet_id: int, version: int, reasons: Iterable[int]) -> bytes:
