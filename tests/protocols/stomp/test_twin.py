@@ -32,8 +32,8 @@ SESSION = "session-AAAAAAAAAAAAAAAAAAAAAA"
 class TwinScanner(Scanner):
     """Compares no frame with the one before."""
 
-    def alike(self) -> list[bytes]:
-        return []
+    def alike(self) -> tuple[list[bytes], list[bytes]]:
+        return [], []
 
 
 class TwinChannel(Channel):
@@ -119,7 +119,8 @@ HEADERS = (
     "persistent:true",
     "priority:7",
     "receipt:r%",
-    "receipt:s",
+    "receipt: s# ",
+    "receipt:#",
     "expiration:1000",
     "expires:1700000001000",
     "a:b\r",
@@ -137,9 +138,12 @@ def sends(draw: st.DrawFn) -> bytes:
     headers += draw(st.lists(st.sampled_from(HEADERS), max_size=2))
     gap, sized = draw(GAPS), draw(st.booleans())
     out = b""
-    for body in draw(st.lists(st.sampled_from([b"", b"x", b"yy", b"\nz", b"a\0b"]), max_size=6)):
+    for place, body in enumerate(
+        draw(st.lists(st.sampled_from([b"", b"x", b"yy", b"\nz", b"a\0b"]), max_size=6))
+    ):
         own = [f"content-length:{len(body)}"] if sized or 0 in body else []
-        out += frame("SEND", [*headers, *own], body) + gap
+        numbered = [line.replace("#", str(place)) for line in headers]
+        out += frame("SEND", [*numbered, *own], body) + gap
     return out
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pillarbox.protocols.stomp.wire import (
@@ -29,11 +29,13 @@ frames = st.tuples(
 )
 
 
-def scanned(data: bytes, cuts: list[int], body_bytes_max: int = 1 << 20) -> tuple[list[object], str]:
+def scanned(
+    data: bytes, cuts: list[int], body_bytes_max: int = 1 << 20
+) -> tuple[list[tuple[bytes, bytes]], str]:
     """All frames of the bytes, fed in pieces, and the fault that ended it."""
     scanner = Scanner()
     scanner.body_bytes_max = body_bytes_max
-    found: list[object] = []
+    found: list[tuple[bytes, bytes]] = []
     edges = sorted({0, *(cut % (len(data) + 1) for cut in cuts), len(data)})
     try:
         for start, stop in pairwise(edges):
@@ -95,26 +97,31 @@ def scanned_alike(data: bytes) -> tuple[list[object], str]:
     try:
         scanner.feed(data)
         while (frame := scanner.next()) is not None:
-            found += [frame, *((frame[0], body) for body in scanner.alike())]
+            (head, asked), (bodies, receipts) = cut_receipt(frame[0]), scanner.alike()
+            assert len(receipts) == (0 if asked is None else len(bodies))
+            found.append((head, asked, frame[1]))
+            found += zip([head] * len(bodies), receipts or [None] * len(bodies), bodies, strict=True)
     except WireError as error:
         return found, str(error)
     return found, ""
 
 
-PIECES = [
-    b"SEND\na:b\n\n",
-    b"SEND\na:b\ncontent-length:3\n\n",
-    b"SEND\na:b\r\n\r\n",
-    *(b"\0", b"\0", b"\0", b"abc\0", b"abc\0", b"a\0c\0", b"ab", b"abcd\0", b"\n", b"\r\n"),
-]
+HEADS = (
+    *(b"SEND\na:b\n\n", b"SEND\na:b\r\n\r\n", b"SEND\na:b\ncontent-length:3\n\n"),
+    *(b"SEND\nreceipt:1\na:b\n\n", b"SEND\nreceipt: 2\na:b\n\n", b"SEND\nreceipt:3\na:c\n\n"),
+    *(b"SEND\nreceipt:4\0\na:b\n\n", b"SEND\na:b\nreceipt:5\n\n", b"SEND\nreceipt:\n"),
+)
+BODIES = (b"\0", b"abc\0", b"abc\0", b"a\0c\0", b"ab", b"abcd\0", b"\0\n", b"\0\r\n", b"")
+one_frame = st.tuples(st.sampled_from(HEADS), st.sampled_from(BODIES)).map(b"".join)
 
 
-@given(st.lists(st.sampled_from(PIECES), max_size=4), st.integers(1, 4))
-@example([b"SEND\na:b\n\n", b"abc\0"], 3)
+@settings(max_examples=400)
+@given(st.lists(one_frame, max_size=4), st.integers(1, 3))
 @pytest.mark.row("A1")
-def test_frames_that_are_alike_are_those_that_are_told_one_by_one(pieces: list[bytes], times: int) -> None:
-    for data in (b"".join(pieces) * times, b"".join([piece * times for piece in pieces])):
-        assert scanned_alike(data) == scanned(data, [], 3)
+def test_frames_that_are_alike_are_those_that_are_told_one_by_one(said: list[bytes], times: int) -> None:
+    for data in (b"".join(said) * times, b"".join([one * times for one in said])):
+        frames, fault = scanned(data, [], 3)
+        assert scanned_alike(data) == ([(*cut_receipt(head), body) for head, body in frames], fault)
 
 
 @pytest.mark.parametrize(

@@ -124,11 +124,13 @@ class Inbound:
         if plain.qos:
             packet_id = data[body] << 8 | data[body + 1]
             body += 2
+            if plain.qos == 2 and self._has_come(packet_id):
+                return False
         if self._connection.version >= packets.V5:
             if body >= end or data[body]:
                 return False
             body += 1
-        if body > end or (plain.qos and not packet_id) or (plain.qos == 2 and self._has_come(packet_id)):
+        if body > end or (plain.qos and not packet_id):
             return False
         if plain is not self._run_plain or len(self._run) >= RUN_MAX:
             self.flush()

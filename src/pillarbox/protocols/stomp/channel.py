@@ -169,12 +169,13 @@ class Channel:
         if known is None:
             batch.unshared_bytes += len(prepared.properties)
         batch.add(body, receipt, self.core.changes.now_ms)
-        return known is not None and receipt is None
+        return known is not None
 
-    def send_alike(self, bodies: list[bytes]) -> None:
-        """Take SENDs that differ from the last one in nothing but their bodies."""
+    def send_alike(self, bodies: list[bytes], receipts: list[bytes]) -> None:
+        """Take SENDs that differ from the last one in nothing but their bodies, and receipts if they ask for
+        them."""
         assert self._batch is not None
-        self._batch.add_alike(bodies, self.core.changes.now_ms)
+        self._batch.add_alike(bodies, receipts, self.core.changes.now_ms)
 
     def flush(self) -> None:
         """Hand on the messages that were gathered. Raises StompError."""

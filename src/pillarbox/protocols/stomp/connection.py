@@ -136,7 +136,7 @@ class Connection(StreamConnection):
             elif self.core.alarm is None:
                 try:
                     if channel.send(head, body):
-                        channel.send_alike(scanner.alike())
+                        channel.send_alike(*scanner.alike())
                 except StompError as error:
                     self._refuse(error, cut_receipt(head)[1])
                 except Full as full:

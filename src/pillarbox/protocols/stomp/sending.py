@@ -106,10 +106,10 @@ class Batch:
         self.asked.append(receipt)
         self.body_bytes += len(body)
 
-    def add_alike(self, bodies: list[bytes], now_ms: int) -> None:
-        """Take messages that differ from the last one in nothing but their bodies, and ask for no receipt."""
+    def add_alike(self, bodies: list[bytes], receipts: list[bytes], now_ms: int) -> None:
+        """Take messages that differ from the last one in nothing but their bodies, and receipts if any."""
         self.messages += self.last.messages(bodies, now_ms)
-        self.asked += [None] * len(bodies)
+        self.asked += receipts or [None] * len(bodies)
         self.body_bytes += sum(map(len, bodies))
 
     def publish(self, core: Core) -> tuple[bool, Sequence[int]]:

@@ -4,8 +4,9 @@ A frame is a head (the command, then lines `name:value`), an empty line, a body 
 may be any number of line ends, which are heart-beats. With `content-length` a body may hold NUL; what
 contradicts it is an error. A carriage return before a line end is none of the line.
 
-Frames that follow one another are often alike. Those that differ in nothing but their bodies (`alike`), or in
-nothing but a number that counts on (`count_on`), are compared with the one before, and not read.
+Frames that follow one another are often alike. Those that differ in nothing but their bodies and
+receipts (`alike`), or in nothing but a number that counts on (`count_on`), are compared with the one before,
+and not read.
 
 Source: STOMP 1.2, "STOMP Frames", "Augmented BNF"; 1.1 and 1.0 for what they escape. Invariant: any split of
 the input gives the same frames.
@@ -138,23 +139,35 @@ class Scanner:
         self._body_at, self._at = start, stop + 1
         return head, data[start:stop]
 
-    def alike(self) -> list[bytes]:
-        """Take all whole frames that follow and differ from the last one in nothing but their bodies, which
-        are returned; with a `content-length` these have the same size."""
+    def alike(self) -> tuple[list[bytes], list[bytes]]:
+        """Take all whole frames that follow and differ from the last one in nothing but their bodies and the
+        receipts that they ask for, if they do; return these bodies and receipts. With a `content-length` the
+        bodies have the same size."""
         data, at = self._data, self._at
+        if at == len(data):
+            return [], []
         size = at - 1 - self._body_at
         least, most = (size, size) if self._sized else (0, self.body_bytes_max)
-        before = data[self._from : self._body_at]
+        before, between = _parted(data[self._from : self._body_at])
         bodies: list[bytes] = []
+        receipts: list[bytes] = []
         while data.startswith(before, at):
             start = at + len(before)
+            if between:
+                line_end = data.find(b"\n", start)
+                receipt = data[start:line_end]
+                if not data.startswith(between, line_end) or 0 in receipt:
+                    break
+                start = line_end + len(between)
             stop = data.find(b"\0", start + least)
             if not least <= stop - start <= most:
                 break
+            if between:
+                receipts.append(receipt.strip())
             bodies.append(data[start:stop])
             at = stop + 1
         self._at = at
-        return bodies
+        return bodies, receipts
 
     def count_on(self, place: int, digits: bytes) -> int:
         """Take all whole frames that follow and differ from the last one in nothing but a number, which is
@@ -188,6 +201,15 @@ class Scanner:
             raise WireError(f"the headers are larger than {HEAD_BYTES_MAX} bytes")
         if data.find(b"\0", begin) >= 0:
             raise WireError(_NUL_IN_HEAD)
+
+
+def _parted(head: bytes) -> tuple[bytes, bytes]:
+    """Of a head what is in front of the receipt that it asks for, and behind; or all and nothing."""
+    found = head.find(RECEIPT)
+    if found < 0:
+        return head, b""
+    start = found + len(RECEIPT)
+    return head[:start], head[head.find(b"\n", start) :]
 
 
 def cut_receipt(head: bytes) -> tuple[bytes, bytes | None]:
