@@ -104,13 +104,14 @@ class Connection(StreamConnection):
     def _scan_packets(self, data: bytearray) -> int:
         """Act on all whole packets; return how many bytes they are. Raises WireError."""
         at = self.in_body = count = 0
-        take, answers = self.inbound.take, BARE
+        take, least_answer = self.inbound.take, PUBACK << 4
         while at < len(data) and not self.want_close:
             first = data[at]
             if self.state is None and first >> 4 != CONNECT:
                 raise WireError(ReasonCode.PROTOCOL_ERROR, "it does not begin with CONNECT")
-            if first in answers and self._take_bare(first, data, at):
+            if first >= least_answer and first in BARE and self._take_bare(first, data, at):
                 at += BARE_PACKET_BYTES
+                count += 1
                 continue
             sized = packets.size_of(data, at)
             if sized is None:
