@@ -9,6 +9,7 @@ import pytest
 
 from pillarbox import Broker
 from pillarbox.broker.auth import Permission
+from tests.logins.service import Service, password_of
 from tests.registry.asking import STRING, TYPE, Asking, record
 from tests.registry.needs import REGISTRY
 
@@ -393,6 +394,19 @@ def test_who_may_do_what(broker: Broker, ask: Asking) -> None:
         assert ask("GET", "/subjects", headers={"authorization": said}).code == (401, 401)
     other = {"origin": "http://elsewhere.example", "sec-fetch-site": "cross-site"}
     assert ask("POST", "/subjects/x/versions", body, headers=other).code == (403, 403)
+
+
+def test_somebody_outside_may_decide() -> None:
+    """A request waits until a service has said who may, and is done then."""
+    with Service() as service, Broker(schema_registry_port=0, **service.options()) as broker:
+        ask = Asking(broker.schema_registry_url)
+        body, alice = {"schema": STRING}, f"alice:{password_of('alice')}"
+        assert ask("POST", "/subjects/x/versions", body, user=alice).document["id"] == 1
+        service.say("deny", "resource", permission="write")
+        assert ask("POST", "/subjects/y/versions", body, user=alice).code == (403, 403)
+        assert ask("GET", "/subjects", user="alice:other").code == (401, 401)
+        kinds = [kind for kind, _ in service.asked]
+        assert {"user", "vhost", "resource"} <= set(kinds)
 
 
 def test_all_have_to_log_in_where_nobody_stands_for_them() -> None:
