@@ -114,7 +114,12 @@ def test_protobuf_goes_through_a_topic(broker: Broker, client: SchemaRegistryCli
 
 
 def test_every_call_of_the_client(client: SchemaRegistryClient) -> None:
-    from confluent_kafka.schema_registry import Schema, SchemaReference
+    from confluent_kafka.schema_registry import (
+        ConfigCompatibilityLevel,
+        Schema,
+        SchemaReference,
+        ServerConfig,
+    )
 
     one = Schema(record("R", "a"), "AVRO")
     two = Schema(record("R", "a", {"name": "b", "type": "int", "default": 0}), "AVRO")
@@ -138,6 +143,8 @@ def test_every_call_of_the_client(client: SchemaRegistryClient) -> None:
     assert client.get_compatibility("s") == "FULL"
     assert client.get_config("s").compatibility_level.value == "FULL"
     assert client.delete_config("s").compatibility_level.value == "FULL"
+    client.set_config("s", ServerConfig(ConfigCompatibilityLevel.FORWARD))
+    assert client.delete_config("s").compatibility_level.value == "FORWARD"
     assert client.get_global_mode() == "READWRITE"
     assert client.update_mode("s", "READONLY") == "READONLY"
     assert client.get_mode("s") == "READONLY"
