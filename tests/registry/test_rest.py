@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from pillarbox import Broker
 from pillarbox.broker.auth import Permission
+from pillarbox.errors import StartupError
 from tests.logins.service import Service, password_of
 from tests.registry.asking import STRING, TYPE, Asking, record
 from tests.registry.needs import REGISTRY
@@ -420,6 +422,12 @@ def test_the_level_of_the_beginning_is_configured() -> None:
     with Broker(schema_registry_port=0, schema_registry_compatibility="FULL") as broker:
         ask = Asking(broker.schema_registry_url)
         assert ask.get("/config") == {"compatibilityLevel": "FULL"}
+
+
+def test_a_broker_without_the_extra_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "avro", None)
+    with pytest.raises(StartupError, match=r"needs avro: pip install 'pillarbox\[registry\]'"):
+        Broker(schema_registry_port=0).start()
 
 
 def test_many_at_once_get_different_versions(ask: Asking) -> None:
