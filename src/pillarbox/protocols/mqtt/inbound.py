@@ -316,6 +316,9 @@ class Inbound:
     def confirm(self, tag_first: int, tag_last: int) -> None:
         """These messages are safe."""
         answers, version = self._answers, self._connection.version
+        if self._connection.want_close and version >= packets.V5:
+            # It was told DISCONNECT, and nothing comes after that ([MQTT-3.14.4-1]).
+            return
         written = [
             packets.answer(kind, packet_id, version)
             for kind, packet_id in [answers.popleft() for _ in range(tag_first, tag_last + 1)]
