@@ -98,12 +98,12 @@ class Connection(StreamConnection):
                 # In the words that every version understands.
                 self.send(packets.connack(packets.V311, 1, session_present=False, properties={}))
             self.refuse(error.reason, str(error))
-        self.head.traffic.bytes_in += used
         del self._input[:used]
 
     def _scan_packets(self, data: bytearray) -> int:
         """Act on all whole packets; return how many bytes they are. Raises WireError."""
-        at = self.in_body = count = 0
+        at = self.in_body = count = counted = 0
+        traffic = self.head.traffic
         take, least_answer = self.inbound.take, PUBACK << 4
         while at < len(data) and not self.want_close:
             first = data[at]
@@ -128,12 +128,17 @@ class Connection(StreamConnection):
             count += 1
             if first in PLAIN and end - start > 2 and take(first, data, start, end):
                 continue
+            # A packet may ask for these totals, so it finds those of all before it, and its own.
+            traffic.packets_in += count
+            traffic.bytes_in += at - counted
+            count, counted = 0, at
             self.inbound.flush()
             packet = packets.decode(first, bytes(data[start:end]), self.version)
             self._act_on(packet)
             if self._asking is not None:
                 break
-        self.head.traffic.packets_in += count
+        traffic.packets_in += count
+        traffic.bytes_in += at - counted
         return len(data) if self.want_close else at
 
     def _take_bare(self, first: int, data: bytearray, at: int) -> bool:

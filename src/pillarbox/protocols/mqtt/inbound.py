@@ -10,7 +10,7 @@ Source: MQTT 5.0, 3.3, 4.3, 4.4; rows R141, R90, R93.
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 import msgspec
 
@@ -42,6 +42,9 @@ RUN_MAX: Final = 500
 """Messages that are handed over together."""
 
 ANSWERS: Final = {1: PUBACK, 2: PUBREC}
+
+NO_ANSWERS: Final = cast("deque[tuple[int, int]]", ())
+"""Of a client that has published nothing with QoS 1 or 2 yet: an empty deque takes 760 bytes, for each."""
 
 
 def target_of(session: Session, topic: str) -> Target:
@@ -103,7 +106,7 @@ class Inbound:
         self._run_bytes = 0
         self._run_ids: dict[int, None] = {}
         """Packet identifiers of those messages, in order, if they are of QoS 2."""
-        self._answers: deque[tuple[int, int]] = deque()
+        self._answers: deque[tuple[int, int]] = NO_ANSWERS
         """Kind of answer and packet identifier of each message that waits for its confirm, in order."""
 
     def __repr__(self) -> str:
@@ -204,6 +207,8 @@ class Inbound:
         Raises WireError for what ends the connection.
         """
         topic = self._topic(publish)
+        if publish.qos and self._answers is NO_ANSWERS:
+            self._answers = deque()
         connection = self._connection
         state = connection.state
         assert state is not None

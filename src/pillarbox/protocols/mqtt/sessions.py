@@ -10,6 +10,8 @@ Source: MQTT 5.0, 4.1, 4.8.2, 3.1.2.11.2; row R141. Queues are named as RabbitMQ
 from __future__ import annotations
 
 from hashlib import sha256
+from heapq import heapify, heappop, heappush
+from itertools import count
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
@@ -27,6 +29,10 @@ FOR_EVER: Final = 0xFFFFFFFF
 
 GRANTS_MAX: Final = 10_000
 """Topics for which a session remembers which of its filters take them."""
+
+STALE_MAX: Final = 1000
+"""Times to look at a session that has come back, or ended, beyond as many as there are sessions: clients that
+come and go all the time would leave one each time."""
 
 SHARED_NAME_MAX: Final = 200
 """Characters of a shared queue's name; a longer one is told by its hash."""
@@ -79,6 +85,8 @@ class ClientSession:
         """Is it, and its queue, such that it may outlive a connection? A client may change its mind while
         it is connected; it is kept all the same until the connection ends."""
         self.gone_ms = 0
+        self.due_ms = 0
+        """When it is over, if its client does not come back until then; 0: never."""
         self.connection: Connection | None = None
         self.subscriptions: dict[str, Subscribed] = {}
         self.received: set[int] = set()
@@ -208,6 +216,11 @@ class Sessions:
         """How many of them have a connection."""
         self.expired: int = 0
         """How many have ended because nobody came back in time."""
+        self._sharers: dict[tuple[str, str], int] = {}
+        """How many sessions have each shared subscription, by virtual host and filter."""
+        self._due: list[tuple[int, int, ClientSession]] = []
+        """A heap: when to look at sessions that nobody is connected to. Some have come back since."""
+        self._order = count()
         self._load()
 
     def __repr__(self) -> str:
@@ -221,6 +234,8 @@ class Sessions:
             session = self._add(ClientSession(self._core, vhost, client_id, record.expiry_s))
             for one in record.subscriptions:
                 session.subscriptions[one.options.filter] = one
+                if one.parsed.group:
+                    self.join_shared(vhost, one.options.filter)
             # Who was connected when the broker ended is gone since it is back.
             session.gone_ms = record.gone_ms or now_ms
             self._watch(session)
@@ -263,14 +278,13 @@ class Sessions:
 
     @property
     def shared_subscriptions(self) -> int:
-        """How many of these are shared. Cost: a step for each subscription."""
-        return sum(
-            [raw.startswith(topics.SHARED) for one in self.by_client.values() for raw in one.subscriptions]
-        )
+        """How many of these are shared."""
+        return sum(self._sharers.values())
 
     def enter(self, session: ClientSession, connection: Connection) -> None:
         """Its client is connected."""
         session.connection = connection
+        session.due_ms = 0
         self.connected += 1
 
     def leave(self, session: ClientSession) -> None:
@@ -292,18 +306,26 @@ class Sessions:
 
     def end(self, session: ClientSession) -> None:
         """Forget a session, its queue, and what it alone has shared."""
+        session.due_ms = 0
         self.by_client.pop((session.vhost, session.client_id), None)
         session.forget()
         self._remove_queue(session.vhost, session.queue_name)
         for one in session.subscriptions.values():
             self.leave_shared(session.vhost, one.parsed)
 
+    def join_shared(self, vhost: str, raw: str) -> None:
+        """Another session has a shared subscription."""
+        self._sharers[vhost, raw] = self._sharers.get((vhost, raw), 0) + 1
+
     def leave_shared(self, vhost: str, shared: topics.Filter) -> None:
-        """Delete the queue of a shared subscription that nobody has any more."""
+        """A session has it no more: delete the queue of a shared subscription that nobody has any more."""
         if not shared.group:
             return
-        raw = f"{topics.SHARED}/{shared.group}/{shared.pattern}"
-        if not any(one.vhost == vhost and raw in one.subscriptions for one in self.by_client.values()):
+        key = (vhost, f"{topics.SHARED}/{shared.group}/{shared.pattern}")
+        left = self._sharers.pop(key) - 1
+        if left:
+            self._sharers[key] = left
+        else:
             self._remove_queue(vhost, shared_queue_name(shared))
 
     def _remove_queue(self, vhost: str, name: str) -> None:
@@ -322,11 +344,24 @@ class Sessions:
         )
 
     def _watch(self, session: ClientSession) -> None:
-        if session.expiry_s != FOR_EVER:
-            self._core.scheduler.at(session.gone_ms + session.expiry_s * 1000, self)
+        if session.expiry_s == FOR_EVER:
+            return
+        session.due_ms = due_ms = session.gone_ms + session.expiry_s * 1000
+        if len(self._due) > 2 * len(self.by_client) + STALE_MAX:
+            waiting = [one for one in self.by_client.values() if one.due_ms and one is not session]
+            self._due = [(one.due_ms, next(self._order), one) for one in waiting]
+            heapify(self._due)
+        heappush(self._due, (due_ms, next(self._order), session))
+        if self._due[0][0] == due_ms:
+            self._core.scheduler.at(due_ms, self)
 
     def on_timer(self, now_ms: int) -> None:
         """End the sessions whose time has gone by."""
-        for session in [one for one in self.by_client.values() if self._is_over(one, now_ms)]:
-            self.expired += 1
-            self.end(session)
+        due = self._due
+        while due and due[0][0] <= now_ms:
+            due_ms, _, session = heappop(due)
+            if session.due_ms == due_ms and self._is_over(session, now_ms):
+                self.expired += 1
+                self.end(session)
+        if due:
+            self._core.scheduler.at(due[0][0], self)

@@ -86,6 +86,8 @@ def _subscribe(connection: Connection, options: Subscription, identifier: int) -
     if parsed.pattern.startswith(topics.READ_ONLY):
         connection.head.sys_topics.watch(connection.state)
     if parsed.group:
+        if is_new:
+            connection.head.sessions.join_shared(connection.state.vhost, options.filter)
         connection.outbound.attend_shared(subscribed)
     elif options.retain_handling == ALWAYS or (options.retain_handling == WHEN_NEW and is_new):
         _tell_retained(connection, parsed.pattern)

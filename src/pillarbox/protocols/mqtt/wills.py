@@ -6,6 +6,8 @@ Source: MQTT 5.0, 3.1.2.5, 3.1.3.2.2.
 from __future__ import annotations
 
 import logging
+from heapq import heappop, heappush
+from itertools import count
 from typing import TYPE_CHECKING, NamedTuple
 
 from pillarbox.broker.outside import Undecided
@@ -36,6 +38,9 @@ class Wills:
     def __init__(self, head: Head) -> None:
         self._head = head
         self._pending: dict[ClientSession, Pending] = {}
+        self._due: list[tuple[int, int, Pending]] = []
+        """A heap; those whose clients have come back are not pending any more."""
+        self._order = count()
 
     def __repr__(self) -> str:
         return f"<Wills pending={len(self._pending)}>"
@@ -49,7 +54,8 @@ class Wills:
             return
         core = self._head.core
         due_ms = core.changes.now_ms + delay_s * 1000
-        self._pending[state] = Pending(due_ms, will, session, state)
+        pending = self._pending[state] = Pending(due_ms, will, session, state)
+        heappush(self._due, (due_ms, next(self._order), pending))
         core.scheduler.at(due_ms, self)
 
     def returned(self, state: ClientSession) -> None:
@@ -63,9 +69,11 @@ class Wills:
             self._publish(pending.session, pending.will)
 
     def on_timer(self, now_ms: int) -> None:
-        for pending in [one for one in self._pending.values() if one.due_ms <= now_ms]:
-            del self._pending[pending.state]
-            self._publish(pending.session, pending.will)
+        while self._due and self._due[0][0] <= now_ms:
+            pending = heappop(self._due)[2]
+            if self._pending.get(pending.state) is pending:
+                del self._pending[pending.state]
+                self._publish(pending.session, pending.will)
 
     def _publish(self, session: Session, will: Will) -> None:
         publish = Publish(

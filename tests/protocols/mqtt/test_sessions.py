@@ -1,0 +1,136 @@
+"""Many sessions, and one that comes and goes all the time."""
+
+from __future__ import annotations
+
+import pytest
+
+from pillarbox.protocols.mqtt.head import Head, Settings
+from pillarbox.protocols.mqtt.packets import Subscribe, Subscription, Unsubscribe, Will
+from pillarbox.protocols.mqtt.sessions import STALE_MAX
+from tests.broker.broker_tools import Domain
+from tests.protocols.mqtt import peer
+from tests.protocols.mqtt.rig import connect
+
+SHARED = "$share/g/a/+"
+QUEUE = "mqtt-shared-g-a/+"
+
+
+class Clients:
+    """Connections of many clients on one broker."""
+
+    def __init__(self) -> None:
+        self.domain = Domain()
+        self.head = self._head()
+
+    def _head(self) -> Head:
+        return Head(self.domain.core, Settings(anonymous="guest"))
+
+    def connect(self, client_id: str, *said: object, expiry_s: int = 100, **more: object):  # type: ignore[no-untyped-def]
+        connection = self.head.connect("127.0.0.1:1 -> 127.0.0.1:2")
+        data = connect(5, clean=False, client_id=client_id, session_expiry_interval=expiry_s, **more)
+        connection.receive(data + b"".join(peer.encode(one, 5) for one in said))  # type: ignore[arg-type]
+        self.domain.run()
+        assert not connection.want_close
+        return connection
+
+    def leave(self, connection) -> None:  # type: ignore[no-untyped-def]
+        connection.closed("gone")
+        self.domain.run()
+
+    def restart(self) -> None:
+        self.domain.restart()
+        self.head = self._head()
+
+    @property
+    def names(self) -> set[str]:
+        return {name for _, name in self.head.sessions.by_client}
+
+
+@pytest.mark.row("A64")
+def test_each_session_ends_when_its_time_has_gone_by() -> None:
+    clients = Clients()
+    for number in range(1, 51):
+        clients.leave(clients.connect(f"c{number}", expiry_s=1 + number * 7 % 50))
+    for second in range(1, 52):
+        clients.domain.advance(1000)
+        clients.domain.run()
+        left = {f"c{number}" for number in range(1, 51) if 1 + number * 7 % 50 > second}
+        assert clients.names == left
+    assert clients.head.sessions.expired == 50
+
+
+def test_who_is_back_in_time_has_its_whole_time_again() -> None:
+    clients = Clients()
+    clients.leave(clients.connect("a", expiry_s=10))
+    clients.domain.advance(9000)
+    back = clients.connect("a", expiry_s=10)
+    clients.domain.advance(9000)
+    clients.domain.run()
+    assert clients.names == {"a"}
+    clients.leave(back)
+    clients.domain.advance(9999)
+    clients.domain.run()
+    assert clients.names == {"a"}
+    clients.domain.advance(1)
+    clients.domain.run()
+    assert not clients.names
+
+
+def test_a_client_that_comes_and_goes_leaves_nothing_behind() -> None:
+    """Neither here nor among the timers of the core."""
+    clients = Clients()
+    for _ in range(3 * STALE_MAX):
+        clients.leave(clients.connect("a", expiry_s=86_400))
+        clients.domain.advance(10)
+    assert len(clients.head.sessions._due) <= STALE_MAX + 3
+    assert len(clients.domain.core.scheduler._heap) < 100
+    clients.domain.advance(86_400_000)
+    clients.domain.run()
+    assert not clients.names
+
+
+def test_a_shared_queue_goes_with_the_last_who_has_it() -> None:
+    """Also if somebody has subscribed twice, and after a restart."""
+    clients = Clients()
+    subscribe = Subscribe(1, [Subscription(SHARED, 1)], {})
+    first = clients.connect("a", subscribe, subscribe)
+    clients.leave(clients.connect("b", subscribe, expiry_s=50))
+    third = clients.connect("c", subscribe)
+    clients.leave(third)
+    assert clients.head.sessions.shared_subscriptions == 3
+    first.receive(peer.encode(Unsubscribe(2, [SHARED], {}), 5))
+    clients.domain.run()
+    assert clients.head.sessions.shared_subscriptions == 2
+    clients.leave(first)
+    clients.restart()
+    assert clients.head.sessions.shared_subscriptions == 2
+    assert QUEUE in clients.domain.vhost.queues
+    clients.domain.advance(60_000)
+    clients.domain.run()
+    assert clients.names == {"a", "c"}
+    assert QUEUE in clients.domain.vhost.queues
+    clients.domain.advance(60_000)
+    clients.domain.run()
+    assert QUEUE not in clients.domain.vhost.queues
+
+
+def test_wills_come_each_in_its_time() -> None:
+    clients = Clients()
+    watcher = clients.connect("watcher", Subscribe(1, [Subscription("will/+", 0)], {}))
+    for number in range(1, 11):
+        delay = {"will_delay_interval": number * 3 % 11}
+        will = Will(topic=f"will/{number}", payload=b"x", qos=0, retain=False, properties=delay)
+        clients.leave(clients.connect(f"c{number}", will=will))
+    back = clients.connect("c1")
+    watcher.take_output()
+    heard = []
+    for second in range(1, 12):
+        clients.domain.advance(1000)
+        clients.domain.run()
+        output = b"".join(map(bytes, watcher.take_output()))
+        while output:
+            received, output = peer.decode(output, 5)
+            heard.append((second, received.fields["topic"]))
+    expected = sorted((number * 3 % 11, f"will/{number}") for number in range(2, 11))
+    assert sorted(heard) == expected
+    clients.leave(back)
