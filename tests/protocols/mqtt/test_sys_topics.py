@@ -186,3 +186,22 @@ def test_what_was_answered_is_settled(talk: Talk, broker: Broker) -> None:
     assert reader.hears_nothing()
     (queue,) = broker.call(lambda server: list(server.core.vhosts["/"].queues.values()))
     assert (queue.ready_count, queue.unacked_count) == (0, 0)
+
+
+def test_what_was_not_sent_is_not_counted(talk: Talk) -> None:
+    """Messages that are too large for their receiver."""
+    small = talk("small", maximum_packet_size=50)
+    small.subscribe("a", qos=1)
+    writer = talk("writer")
+    writer.publish("a", bytes(100), qos=1)
+    writer.publish("a", bytes(10), qos=1)
+    assert small.got() == ("a", bytes(10), 1)
+    reader = talk("reader")
+    reader.subscribe("$SYS/broker/publish/+/+")
+    values = all_values(reader, 4)
+    assert values == {
+        "$SYS/broker/publish/messages/received": "2",
+        "$SYS/broker/publish/messages/sent": "1",
+        "$SYS/broker/publish/bytes/received": "110",
+        "$SYS/broker/publish/bytes/sent": "10",
+    }
