@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -137,3 +138,31 @@ def test_any_bytes_are_answered_in_frames(data: bytes, logged_in: bool) -> None:
         connection.receive(b"CONNECT\naccept-version:1.2\n\n\0")
     connection.receive(data)
     assert set(answered(b"".join(connection.take_output()))) <= {"CONNECTED", "ERROR", "RECEIPT"}
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.lists(frame, max_size=10),
+    st.binary(max_size=10),
+    st.booleans(),
+    st.lists(st.integers(1, 400), max_size=6),
+)
+@pytest.mark.row("A10")
+def test_any_split_of_a_connection_gives_the_same(
+    said: list[tuple[str, list[tuple[str, str]], bytes]], tail: bytes, activemq: bool, cuts: list[int]
+) -> None:
+    """Where the network cuts the input does not matter, nor whether it is in order."""
+    data = b"CONNECT\naccept-version:1.2\nclient-id:c\n\n\0" + bytes_of(said) + tail
+    places = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
+    seen = []
+    for pieces in ([data], [data[a:b] for a, b in pairwise(places)], [bytes((byte,)) for byte in data]):
+        connection = without_socket(is_activemq=activemq)
+        for piece in pieces:
+            if not connection.want_close:
+                connection.receive(piece)
+        for _ in range(5):
+            connection.core.tick(NOW_MS)
+        queues = [(one.name, one.ready_count, one.unacked_count) for one in connection.core.all_queues()]
+        seen.append((b"".join(map(bytes, connection.take_output())), connection.state, queues))
+        connection.closed("gone")
+    assert seen[0] == seen[1] == seen[2]
