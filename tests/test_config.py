@@ -36,6 +36,8 @@ SHAPED = {
     "kafka_listeners": "inside://127.0.0.1:9092,outside://0.0.0.0:9094",
     "kafka_advertised_listeners": "outside://broker.example:9094",
     "tls_sni": "shop.example=a.pem:b.pem,*.example=c.pem:d.pem",
+    "stomp_composite_destinations": "/queue/a = /queue/b, /topic/c; /topic/a += /queue/d [n > 1]",
+    "stomp_topics_keep": "/topic/a.> = last; /topic/b = 60s",
     "auth_mechanisms": "PLAIN,EXTERNAL",
     "auth_backends": "internal,oauth2",
     "auth_cache_cached_backend": "http:internal",
@@ -87,7 +89,9 @@ def test_option_is_the_same_from_file_environment_and_flag(option: Option, tmp_p
     [
         option
         for option in OPTIONS
-        if option.row.kind not in (kinds.TEXT, kinds.FOLDER, kinds.FILE, kinds.ADDRESS, kinds.NAME)
+        # Rows have a form of their own: what is wrong with one is told in its own words.
+        if option.row.kind
+        not in (kinds.TEXT, kinds.FOLDER, kinds.FILE, kinds.ADDRESS, kinds.NAME, kinds.ROWS)
     ],
     ids=lambda option: option.name,
 )

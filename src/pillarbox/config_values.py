@@ -89,9 +89,9 @@ def show_port(port: int) -> str:
     return "off" if port == OFF else str(port)
 
 
-def parse_names(text: str) -> tuple[str, ...]:
+def parse_names(text: str, separator: str = ",") -> tuple[str, ...]:
     """Return the names of a comma-separated list; `none` is the empty one. Raises ValueError."""
-    names = tuple(name.strip() for name in text.split(","))
+    names = tuple(name.strip() for name in text.split(separator))
     if names == (NOBODY,):
         return ()
     if not all(names):
@@ -149,6 +149,21 @@ NAMES = Kind(
     "",
     parse_names,
     lambda names: ",".join(names) or NOBODY,
+    list[str] | str,
+)
+
+
+def parse_rows(text: str) -> tuple[str, ...]:
+    """Return the rows of a list with semicolons; `none` is the empty one. Raises ValueError."""
+    return () if text.strip() == NOBODY else parse_names(text, separator=";")
+
+
+ROWS = Kind(
+    "ROWS",
+    f'rows with semicolons between them, or "{NOBODY}"',
+    "",
+    parse_rows,
+    lambda rows: "; ".join(rows) or NOBODY,
     list[str] | str,
 )
 PORT = Kind("PORT", f'a port from 0 to {PORT_MAX}, or "off"', "", parse_port, show_port, int | str)

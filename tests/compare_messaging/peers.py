@@ -45,10 +45,64 @@ def activemq() -> Iterator[Target]:
         yield Target(f"{peer.name} {peer.version}", peer.port)
 
 
+RULES = """
+<destinationPolicy><policyMap><policyEntries>
+  <policyEntry topic="last.&gt;"><subscriptionRecoveryPolicy>
+    <lastImageSubscriptionRecoveryPolicy/></subscriptionRecoveryPolicy></policyEntry>
+  <policyEntry topic="count.&gt;"><subscriptionRecoveryPolicy>
+    <fixedCountSubscriptionRecoveryPolicy maximumSize="2"/></subscriptionRecoveryPolicy></policyEntry>
+  <policyEntry topic="timed.&gt;"><subscriptionRecoveryPolicy>
+    <timedSubscriptionRecoveryPolicy recoverDuration="60000"/></subscriptionRecoveryPolicy></policyEntry>
+</policyEntries></policyMap></destinationPolicy>
+<destinationInterceptors>
+  <mirroredQueue prefix="Mirror."/>
+  <virtualDestinationInterceptor><virtualDestinations>
+    <virtualTopic name="VirtualTopic.&gt;" prefix="Consumer.*." selectorAware="true"/>
+    <compositeQueue name="comp.only">
+      <forwardTo><queue physicalName="comp.a"/><topic physicalName="comp.b"/></forwardTo></compositeQueue>
+    <compositeQueue name="comp.both" forwardOnly="false"><forwardTo><queue physicalName="comp.a"/>
+      <filteredDestination selector="kind = 'big'" queue="comp.big"/></forwardTo></compositeQueue>
+    <compositeTopic name="comp.topic"><forwardTo><queue physicalName="comp.a"/>
+      <filteredDestination selector="kind = 'big'" topic="comp.b"/></forwardTo></compositeTopic>
+    <compositeTopic name="comp.topic.both" forwardOnly="false">
+      <forwardTo><queue physicalName="comp.a"/></forwardTo></compositeTopic>
+    <compositeQueue name="comp.wild.&gt;">
+      <forwardTo><queue physicalName="comp.a"/></forwardTo></compositeQueue>
+  </virtualDestinations></virtualDestinationInterceptor>
+</destinationInterceptors>
+"""
+"""Rules for destinations, as ActiveMQ is told them."""
+
+OWN_RULES = {
+    "PILLARBOX_STOMP_DIALECT": "activemq",
+    "PILLARBOX_STOMP_COMPOSITE_DESTINATIONS": "; ".join(
+        (
+            "/queue/comp.only = /queue/comp.a, /topic/comp.b",
+            "/queue/comp.both += /queue/comp.a, /queue/comp.big [kind = 'big']",
+            "/topic/comp.topic = /queue/comp.a, topic://comp.b [kind = 'big']",
+            "/topic/comp.topic.both += /queue/comp.a",
+            "/queue/comp.wild.> = /queue/comp.a",
+        )
+    ),
+    "PILLARBOX_STOMP_VIRTUAL_TOPICS_SELECT": "true",
+    "PILLARBOX_STOMP_TOPICS_KEEP": "/topic/last.> = last; /topic/count.> = 2; /topic/timed.> = 60s",
+    "PILLARBOX_STOMP_MIRRORED_QUEUES": "Mirror.",
+}
+"""The same, as Pillarbox is told them."""
+
+
+@contextlib.contextmanager
+def activemq_rules() -> Iterator[Target]:
+    """Run Debian's ActiveMQ Classic with `RULES`."""
+    with ActiveMQ(configuration=RULES, jars=JARS) as peer:
+        yield Target(f"{peer.name} {peer.version}", peer.port)
+
+
 PROTOCOLS: dict[str, tuple[str, dict[str, str]]] = {
     "mqtt": ("PILLARBOX_MQTT_PORT", {}),
     "stomp": ("PILLARBOX_STOMP_PORT", {}),
     "stomp-activemq": ("PILLARBOX_STOMP_PORT", {"PILLARBOX_STOMP_DIALECT": "activemq"}),
+    "stomp-activemq-rules": ("PILLARBOX_STOMP_PORT", OWN_RULES),
 }
 """What Pillarbox is told for a file of scenarios: where the port goes, and what else."""
 
@@ -67,5 +121,6 @@ PEERS: dict[str, Callable[[], AbstractContextManager[Target]]] = {
     "mosquitto": mosquitto,
     "rabbitmq": rabbitmq_stomp,
     "activemq": activemq,
+    "activemq-rules": activemq_rules,
 }
 """By the name that a file of scenarios gives."""

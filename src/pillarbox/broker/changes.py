@@ -49,6 +49,8 @@ class Changes:
         """What goes on over the ticks to come."""
         self.logs_grown = False
         """Streams took messages, which wait for their logs."""
+        self.passed_on = False
+        """Somebody has published further what was published (see `interception`), and it is to be stored."""
         self.moved_to_logs = False
         """Some of them were moved there: what settles them waits for the logs, too."""
         self.definitions: list[DefinitionFact] = []

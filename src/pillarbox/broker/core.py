@@ -438,6 +438,8 @@ class Core:
             if queue.queued:
                 queue.dispatcher(queue)
             queue.trim()
+        if self.changes.passed_on:
+            self.changes.passed_on, stored = False, True
         return stored or self.changes.logs_grown, refused
 
     def _publish_singly(

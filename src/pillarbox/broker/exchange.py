@@ -24,6 +24,7 @@ from pillarbox.broker.routing import kind_of
 from pillarbox.broker.schedule_header import wait_of
 
 if TYPE_CHECKING:
+    from pillarbox.broker.interception import Interception
     from pillarbox.broker.queue import Queue
     from pillarbox.broker.schedule import Schedule
     from pillarbox.engine.base import Message
@@ -103,6 +104,8 @@ class Exchange:
         self.alternate: Exchange | None = None
         """Where messages go that no binding matches (R25), while there is such an exchange."""
         row = self.row = kind_of(kind, self.arguments)
+        self.interception: Interception | None = None
+        """Where else messages go that are published here (A26); None: nowhere."""
         self.schedule: Schedule | None = None
         """Where messages wait that ask for a delay (R28); None if it delays none."""
         self.per_message = row.per_message(self.arguments)
@@ -193,7 +196,10 @@ class Exchange:
                 queues[exchange.schedule.queue] = None
                 continue
             destination: Destination | None = None
-            for destination in exchange._index.match(keys, envelope):
+            found = exchange._index.match(keys, envelope)
+            if exchange.interception is not None:
+                found = exchange.interception.of_topics(keys, found)
+            for destination in found:
                 if not isinstance(destination, Exchange):
                     queues[destination] = None  # type: ignore[index]
                 elif destination not in seen:

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from pillarbox.broker.core import Core
     from pillarbox.broker.history import Remembered
     from pillarbox.broker.index import Envelope
+    from pillarbox.broker.interception import Interception
 
 DEFAULT_EXCHANGE = ""
 TRACE_EXCHANGE = "amq.rabbitmq.trace"
@@ -84,6 +85,8 @@ class VHost:
         """It is being removed, over some ticks: nobody enters it, and none of its name can be made."""
         self.tracing = False
         """Copies of messages are published (R75); set by `Core.set_tracing`."""
+        self.interception: Interception | None = None
+        """Where else messages go that are published to a queue (A26); None: nowhere."""
         self.watchers: list[Callable[[Queue], None]] = []
         """Who wants to hear of each new queue, which is not complete yet."""
         self.queues: dict[str, Queue] = {}
@@ -178,6 +181,8 @@ class VHost:
         found = [self.queues.get(key) or self.reply_queues.get(key) for key in keys]
         queues = tuple(dict.fromkeys(queue for queue in found if queue is not None))
         stamp = queues[0].stamp if len(queues) == 1 == len(keys) else _NEVER
+        if self.interception is not None:
+            queues = self.interception.of_queues(keys, queues)
         return Route(queues, stamp)
 
     def has_exchange(self, name: str) -> bool:

@@ -37,5 +37,5 @@ class ProtocolOptions(
 TABLES: Final = (
     Table(kafka.SECTION, kafka.listeners, kafka.check),
     Table(mqtt.SECTION, mqtt.listeners),
-    Table(stomp.SECTION, stomp.listeners),
+    Table(stomp.SECTION, stomp.listeners, stomp.check),
 )

@@ -44,6 +44,8 @@ class Protocol(NamedTuple):
     """How the keys begin of what it keeps of its own. Where there is any, the head is made at the start: when
     nobody waits, as a million retained messages take seconds, and whether a client comes or not, since open
     transactions end by their time. Empty: it is made for the first client."""
+    acts_at_once: Callable[[Config], bool] = lambda config: False
+    """Does the head do anything before the first client comes? Then it is made at the start as well."""
     operators: str = ""
     """Where routes and metrics are that concern this protocol alone, if there are any; loaded with the HTTP
     stack. What `load` returns has a `view` then, for the questions that operators ask."""
@@ -93,9 +95,10 @@ class Spoken:
         return "_connect" in self.__dict__
 
     def load_what_is_kept(self) -> None:
-        """Make the head now, if there is something that it has kept."""
+        """Make the head now, if there is something that it has kept, or has to do."""
         keeps = self.protocol.keeps
-        if keeps and next(self._core.kept(keeps), None) is not None:
+        is_kept = keeps and next(self._core.kept(keeps), None) is not None
+        if is_kept or self.protocol.acts_at_once(self._config):
             _ = self._connect
 
     def connect(
@@ -146,6 +149,7 @@ PROTOCOLS: Final = (
         stomp.listeners,
         "pillarbox.protocols.stomp.head",
         "pillarbox.protocols.stomp.beginning",
+        acts_at_once=stomp.has_rules,
     ),
 )
 

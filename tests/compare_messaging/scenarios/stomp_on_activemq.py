@@ -97,6 +97,20 @@ def wildcards(case: Case) -> None:
     client.leave()
 
 
+@scenario("A25")
+def virtual_topics(case: Case) -> None:
+    topic = f"VirtualTopic.{case.name('v')}"
+    client = Client(case)
+    for name in "AB":
+        client.subscribe(f"/queue/Consumer.{name}.{topic}", name)
+    client.subscribe(f"/topic/{topic}", "topic")
+    client.send(f"/topic/{topic}", "x")
+    got = [client.message() for _ in range(3)]
+    names = ("subscription", "destination", "original-destination")
+    case.saw("got", sorted([headers.get(name, "") for name in names] for headers, _ in got))
+    client.leave()
+
+
 @scenario("R142")
 def composite_destinations(case: Case) -> None:
     names = [case.name(word) for word in ("one", "two")]

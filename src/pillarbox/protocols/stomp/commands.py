@@ -21,7 +21,9 @@ from pillarbox.protocols.stomp.declaring import (
     durable_name,
     for_subscribing,
     has_queue_of_its_own,
+    is_retroactive,
     pattern_of,
+    recover,
     subscription_name,
     tell_what_there_is,
 )
@@ -93,6 +95,7 @@ def subscribe(channel: Channel, headers: Headers) -> None:
     if prefetch < 0 or headers.get("activemq.prefetchSize") == "0":
         raise StompError("Invalid header", "a subscription that nothing is sent to cannot be had over STOMP")
     pattern = pattern_of(channel, text)
+    wants_past = headers.get("activemq.retroactive") == "true" and is_retroactive(channel, text, headers)
     queue = for_subscribing(channel, text, headers) if pattern is None else None
     subscription = Subscription(tag, headers.get("id"), text, ack)
     arguments = _stream_arguments(headers)
@@ -119,6 +122,8 @@ def subscribe(channel: Channel, headers: Headers) -> None:
     if subscription.selector is not None:
         # For whoever lists consumers: the queue knows nothing of it.
         subscription.consumer.arguments[SELECTOR] = headers["selector"]
+    if wants_past:
+        recover(channel, text, queue)
     if channel.settings.is_activemq:
         tell_what_there_is(channel, text, queue)
     if "true" in (headers.get("activemq.noLocal"), headers.get("no-local")):

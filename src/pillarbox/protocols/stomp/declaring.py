@@ -39,6 +39,7 @@ from pillarbox.protocols.stomp.destinations import (
     TEMP_QUEUE,
     TEMP_TOPIC,
     TOPIC,
+    VIRTUAL_CONSUMER,
     Destination,
 )
 from pillarbox.protocols.stomp.errors import StompError
@@ -51,7 +52,6 @@ if TYPE_CHECKING:
 
 VIRTUAL_TOPIC: Final = "VirtualTopic."
 """How the name of a virtual topic begins; its queues are `Consumer.NAME.VirtualTopic.X`."""
-VIRTUAL_CONSUMER: Final = "Consumer."
 
 SUBSCRIPTION_NAMES: Final = (
     "activemq.subscriptionName",
@@ -131,14 +131,11 @@ def ensure_queue(channel: Channel, name: str, headers: Mapping[str, str]) -> Non
     vhost = channel.session.vhost
     if name not in vhost.queues:
         arguments = arguments_of(headers)
-        dead_letters = channel.settings.dead_letter_queue
-        if channel.settings.is_activemq and name != dead_letters and not vhost.has_dead_letter_policy(name):
+        settings = channel.settings
+        dead_letters = settings.dead_letter_queue
+        if settings.is_activemq and name != dead_letters and not vhost.has_dead_letter_policy(name):
             ensure_queue(channel, dead_letters, {})
-            arguments = {
-                "x-dead-letter-exchange": "",
-                "x-dead-letter-routing-key": dead_letters,
-                **channel.settings.dead_letter_choice,
-            } | arguments
+            arguments = settings.dead_letter_arguments | arguments
         channel.session.declare_queue(
             name,
             durable=_flag(headers, "durable", True),
@@ -367,6 +364,25 @@ def _sources(channel: Channel, found: Destination) -> tuple[str, ...]:
         return (found.exchange,)
     channel.core.advisories.provide(channel.session.vhost)
     return (ADVISORIES,) if name.startswith(advisories.PREFIX) else (ADVISORIES, found.exchange)
+
+
+def is_retroactive(channel: Channel, text: str, headers: Mapping[str, str]) -> bool:
+    """Can a subscription get what a topic has kept? One that is durable does when it is made (A27)."""
+    recovery = channel.settings.recovery
+    vhost = channel.session.vhost
+    if recovery is None or vhost.name != channel.settings.vhost:
+        return False
+    if destinations.parse(text, slashes=True).kind != TOPIC:
+        return False
+    return durable_name(channel, text, headers) not in vhost.queues
+
+
+def recover(channel: Channel, text: str, queue: str) -> None:
+    """Give a new subscription what topics have kept."""
+    recovery = channel.settings.recovery
+    assert recovery is not None, "it is retroactive"
+    name = advisories.name_of(destinations.parse(text, slashes=True).key)
+    recovery.recover(destinations.matcher(name), channel.session.vhost.queue(queue))
 
 
 def tell_what_there_is(channel: Channel, text: str, queue: str) -> None:

@@ -27,6 +27,9 @@ TOPICS: Final = "amq.topic"
 ADVISORIES: Final = advisories.EXCHANGE
 """The exchange of ActiveMQ's own topics."""
 
+VIRTUAL_CONSUMER: Final = advisories.VIRTUAL_CONSUMER
+"""How the names of queues of virtual topics begin."""
+
 SCHEDULED_QUEUES, SCHEDULED_TOPICS = "pillarbox.scheduled.queue", "pillarbox.scheduled.topic"
 """Exchanges in which messages to queues and to topics wait until they are due."""
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from pillarbox.profiles import ARTEMIS, release
 from pillarbox.protocols.stomp.connection import Connection
+from pillarbox.protocols.stomp.options import has_rules, is_activemq
 from pillarbox.protocols.strangers import anonymous_user
 
 if TYPE_CHECKING:
     from pillarbox.broker.core import Core
+    from pillarbox.broker.recovery import Recovery
     from pillarbox.config import Config
 
 ACTIVEMQ_VERSION = "5.17.2"
@@ -53,6 +55,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Messages that may wait for a subscription to a topic that is not durable; -1: any number."""
     dead_letter_choice: Mapping[str, bool] = {}
     """Arguments of queues in ActiveMQ's dialect: what of that which dies in them is no dead letter."""
+    recovery: Recovery | None = None
+    """What topics keep for subscriptions that are retroactive."""
+
+    @property
+    def dead_letter_arguments(self) -> dict[str, Any]:
+        """Arguments of queues whose dead letters go there."""
+        return {
+            "x-dead-letter-exchange": "",
+            "x-dead-letter-routing-key": self.dead_letter_queue,
+            **self.dead_letter_choice,
+        }
 
 
 def _dead_letter_choice(config: Config) -> dict[str, bool]:
@@ -66,11 +79,10 @@ def _dead_letter_choice(config: Config) -> dict[str, bool]:
 def connections(core: Core, config: Config) -> Callable[[str, bool, Callable[[], None]], Connection]:
     """What makes a connection for each socket that was accepted (see `protocols.registry`)."""
     is_artemis = release(config.profile, "activemq") == ARTEMIS
-    is_activemq = config.stomp_dialect == "activemq" or "activemq:" in config.profile
-    server = f"ActiveMQ/{ACTIVEMQ_VERSION}" if is_activemq else f"RabbitMQ/{core.profile.version}"
+    server = f"ActiveMQ/{ACTIVEMQ_VERSION}" if is_activemq(config) else f"RabbitMQ/{core.profile.version}"
     settings = Settings(
         vhost=config.default_vhost,
-        is_activemq=is_activemq,
+        is_activemq=is_activemq(config),
         is_artemis=is_artemis,
         anycast_prefixes=config.stomp_anycast_prefixes,
         multicast_prefixes=config.stomp_multicast_prefixes,
@@ -91,6 +103,10 @@ def connections(core: Core, config: Config) -> Callable[[str, bool, Callable[[],
         # Artemis forwards all of it.
         dead_letter_choice={} if is_artemis else _dead_letter_choice(config),
     )
+    if has_rules(config):
+        from pillarbox.protocols.stomp.intercepting import begin
+
+        settings = msgspec.structs.replace(settings, recovery=begin(core, config, settings))
 
     def connect(peer: str, loopback: bool, on_output: Callable[[], None]) -> Connection:
         return Connection(core, settings, peer=peer, loopback=loopback, on_output=on_output)

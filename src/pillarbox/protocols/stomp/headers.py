@@ -126,6 +126,8 @@ def from_neutral(said: Neutral, expiration_ms: int = NO_EXPIRATION) -> Iterator[
 
 ORIGIN: Final = "original-destination"
 """Where a message that was sent elsewhere was sent first."""
+ORIGINAL: Final = "x-original-destination"
+"""The header that says where a message was sent to which was passed on (see `broker.interception`)."""
 STAMP: Final = "timestamp_in_ms"
 """The header that keeps a timestamp in milliseconds, under RabbitMQ's name; a field of AMQP has seconds."""
 ADVISORY: Final = "Advisory"
@@ -147,16 +149,24 @@ def keep_milliseconds(headers: dict[str, str]) -> None:
         headers["timestamp"] = str(int(text) // 1000)
 
 
-def as_activemq(pairs: Iterator[tuple[str, str]], said: Neutral) -> Iterator[tuple[str, str]]:
-    """The same headers of MESSAGE as ActiveMQ has them, but for those that differ from message to message."""
+def as_activemq(
+    pairs: Iterator[tuple[str, str]], said: Neutral, original: str = ""
+) -> Iterator[tuple[str, str]]:
+    """The same headers of MESSAGE as ActiveMQ has them, but for those that differ from message to message.
+
+    `original`: where it was sent to, if it was passed on from there.
+    """
     stamp = said.headers.get(STAMP)
     for name, text in pairs:
         if name == "timestamp":
             yield name, str(stamp) if stamp is not None else f"{text}000"
-        elif name not in (STAMP, ORIGIN, "expires"):
+        elif name not in (STAMP, ORIGINAL, ORIGIN, "expires"):
             yield name, text
     if said.priority is None:
         yield "priority", PRIORITY_OF_JMS
+    passed_on = original or said.headers.get(ORIGINAL)
+    if isinstance(passed_on, str) and "x-first-death-queue" not in said.headers:
+        yield "original-destination", passed_on
     origin = said.headers.get("x-first-death-queue")
     if isinstance(origin, str):
         yield ORIGIN, shown("", origin, slashes=True)

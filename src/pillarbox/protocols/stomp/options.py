@@ -4,11 +4,12 @@ Not here: what the options do (`head`).
 """
 
 from dataclasses import dataclass
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
-from pillarbox.config_rows import Row, port_row
-from pillarbox.config_values import CHOICE, COUNT, FLAG, NAME, NAMES, OFF, SECONDS, SIZE
+from pillarbox.config_rows import ConfigError, Row, port_row
+from pillarbox.config_values import CHOICE, COUNT, FLAG, NAME, NAMES, OFF, ROWS, SECONDS, SIZE
 from pillarbox.endpoints import Endpoint, plain_and_tls
+from pillarbox.protocols.stomp.rules import read_composite, read_kept
 
 SECTION: Final = "STOMP"
 
@@ -160,6 +161,75 @@ class StompOptions:
             choices=("multicast", "anycast"),
         ),
     ] = "multicast"
+    stomp_composite_destinations: Annotated[
+        tuple[str, ...],
+        Row(
+            SECTION,
+            ROWS,
+            "Destinations that stand for others, for clients of all protocols, with the dialect of ActiveMQ. "
+            "`/queue/orders = /queue/billing, /topic/audit`: what is sent to the first goes to the others "
+            "instead; with `+=` it stays there as well. A destination behind it may end with a selector in "
+            "brackets, which messages have to meet to go there: `/queue/large [total > 100]`. The first may "
+            "have ActiveMQ's wildcards.",
+        ),
+    ] = ()
+    stomp_virtual_topics_select: Annotated[
+        bool,
+        Row(
+            SECTION,
+            FLAG,
+            "Queues of virtual topics (`Consumer.NAME.VirtualTopic.X`) get what at least one of their "
+            "consumers wants, by its selector, and nothing while they have none: ActiveMQ's `selectorAware`.",
+        ),
+    ] = False
+    stomp_topics_keep: Annotated[
+        tuple[str, ...],
+        Row(
+            SECTION,
+            ROWS,
+            "Which topics keep messages, in memory, for subscriptions with `activemq.retroactive:true`, with "
+            "the dialect of ActiveMQ: `/topic/prices.> = last` (the last of each), `/topic/news = 100` (so "
+            "many of each, 10000 at most), `/topic/ticks.* = 60s` (those of so long).",
+        ),
+    ] = ()
+    stomp_mirrored_queues: Annotated[
+        str,
+        Row(
+            SECTION,
+            NAME,
+            "How topics begin that get a copy of what comes to queues, with the dialect of ActiveMQ, for "
+            "clients of all protocols. ActiveMQ says `VirtualTopic.Mirror.`; the name of the queue follows. "
+            "None: there are no copies.",
+        ),
+    ] = ""
+
+
+def is_activemq(config: Any) -> bool:
+    """Does ActiveMQ's dialect count, where it disagrees with RabbitMQ's?"""
+    return config.stomp_dialect == "activemq" or "activemq:" in config.profile
+
+
+def has_rules(config: Any) -> bool:
+    """Is there a rule for destinations, which counts whether a client comes or not?"""
+    return is_activemq(config) and bool(
+        config.stomp_composite_destinations
+        or config.stomp_topics_keep
+        or config.stomp_mirrored_queues
+        or config.stomp_virtual_topics_select
+    )
+
+
+def check(config: StompOptions, has_certificate: bool) -> None:
+    """Raise ConfigError for rows that cannot be read."""
+    for name, read in (
+        ("stomp_composite_destinations", read_composite),
+        ("stomp_topics_keep", read_kept),
+    ):
+        for text in getattr(config, name):
+            try:
+                read(text)
+            except ValueError as fault:
+                raise ConfigError(f'{name}, "{text}": {fault}') from None
 
 
 def listeners(config: StompOptions) -> tuple[Endpoint, ...]:

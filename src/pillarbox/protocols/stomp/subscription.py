@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from pillarbox.protocols.stomp.destinations import shown
+from pillarbox.protocols.stomp.destinations import TOPICS, VIRTUAL_CONSUMER, shown
 from pillarbox.protocols.stomp.headers import as_activemq, from_neutral, moments
 from pillarbox.protocols.stomp.wire import V10, V11, V12, write_headers
 
@@ -46,6 +46,8 @@ class Subscription:
         self.ack = ack
         self.consumer: Consumer
         self.version = V12
+        self._virtual_queue = ""
+        """The destination of its queue, if that is one of a virtual topic."""
         self.acks = False
         """Its deliveries have a header of their own by which STOMP 1.2 acknowledges them."""
         self._id_start = ""
@@ -79,6 +81,9 @@ class Subscription:
     def begin(self, consumer: Consumer, session: str, version: str, *, is_activemq: bool) -> None:
         """Take the consumer over, under this name of the session."""
         self.consumer = consumer
+        name = consumer.queue.name
+        if is_activemq and name.startswith(VIRTUAL_CONSUMER):
+            self._virtual_queue = shown("", name, slashes=True)
         self.start(session, version, is_activemq=is_activemq)
 
     def start(self, session: str, version: str, *, is_activemq: bool) -> None:
@@ -117,12 +122,18 @@ class Subscription:
         """The parts of that in front of `redelivered` and behind; kept for those that are alike."""
         address = message.address
         destination = shown(address.exchange, address.routing_key, slashes=self.is_activemq)
+        origin = ""
+        if self._virtual_queue and address.exchange == TOPICS:
+            # ActiveMQ sends what is for a virtual topic on to its queues.
+            destination, origin = self._virtual_queue, destination
         told = [("destination", destination)]
         if self.identity is not None:
             told.insert(0, ("subscription", self.identity))
         said = dialects.said(message)
         pairs = from_neutral(said, message.expiration_ms)
-        own = write_headers(as_activemq(pairs, said) if self.is_activemq else pairs, self.version)
+        if self.is_activemq:
+            pairs = as_activemq(pairs, said, origin)
+        own = write_headers(pairs, self.version)
         before = b"MESSAGE\n" + write_headers(told, self.version)
         numbers = [self._header(name, self._id_start) for name in ("message-id", "ack")[: 1 + self.acks]]
         head = (

@@ -1,0 +1,101 @@
+"""What an operator's rules for destinations of ActiveMQ do: the rows of `rules` in the words of the domain.
+
+They count for clients of all protocols, in the virtual host of clients that name none.
+
+Source: rows A25, A26, A27.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pillarbox.broker.interception import Forwarder, Goal, Interception, Provide, Rule, Waypoint
+from pillarbox.broker.recovery import MESSAGES_MAX, Policy, Recovery
+from pillarbox.broker.selectors import compile_selector
+from pillarbox.errors import BrokerError, StartupError
+from pillarbox.protocols.stomp import rules
+from pillarbox.protocols.stomp.declaring import VIRTUAL_TOPIC
+from pillarbox.protocols.stomp.destinations import TOPICS, VIRTUAL_CONSUMER, matcher, shown
+
+if TYPE_CHECKING:
+    from pillarbox.broker.core import Core
+    from pillarbox.broker.vhost import VHost
+    from pillarbox.config import Config
+    from pillarbox.protocols.stomp.head import Settings
+
+
+def begin(core: Core, config: Config, settings: Settings) -> Recovery | None:
+    """Have the rules count; return what is kept of topics. Raises StartupError."""
+    vhost = core.vhosts.get(config.default_vhost)
+    if vhost is None:
+        return None
+    interception = Interception(core, vhost)
+    for text in config.stomp_composite_destinations:
+        composite = rules.read_composite(text)
+        to_queue = composite.source.kind == rules.QUEUE
+        where = interception.for_queues if to_queue else interception.for_topics
+        where.append(_composite(interception, composite, text, settings))
+    recovery = Recovery(core)
+    for text in config.stomp_topics_keep:
+        kept = rules.read_kept(text)
+        policy = Policy(matcher(kept.topic), kept.messages_max or MESSAGES_MAX, kept.duration_ms or 0)
+        interception.for_topics.append(recovery.rule(policy)._replace(on_arrival=True))
+    if config.stomp_mirrored_queues:
+        interception.for_queues.append(_mirrors(interception, config.stomp_mirrored_queues))
+    if config.stomp_virtual_topics_select:
+        interception.gated = _is_of_a_virtual_topic
+    interception.begin()
+    return recovery
+
+
+def _is_of_a_virtual_topic(name: str) -> bool:
+    return name.startswith(VIRTUAL_CONSUMER) and f".{VIRTUAL_TOPIC}" in name
+
+
+def _composite(interception: Interception, composite: rules.Composite, text: str, settings: Settings) -> Rule:
+    goals = [_goal(way, text) for way in composite.ways]
+    provide = _provide(interception.vhost, settings)
+    exchange = "" if composite.source.kind == rules.QUEUE else TOPICS
+
+    def make(name: str) -> Waypoint:
+        return Forwarder(interception, name, goals, shown(exchange, name, slashes=True), provide)
+
+    return Rule(matcher(composite.source.name), make, composite.only)
+
+
+def _goal(way: rules.Way, text: str) -> Goal:
+    exchange = "" if way.place.kind == rules.QUEUE else TOPICS
+    if not way.selector:
+        return Goal(exchange, way.place.name)
+    try:
+        return Goal(exchange, way.place.name, compile_selector(way.selector))
+    except BrokerError as error:
+        raise StartupError(f'stomp_composite_destinations, "{text}": {error.text}') from None
+
+
+def _provide(vhost: VHost, settings: Settings) -> Provide:
+    """Queues are made when something is sent to them for the first time, as if a client did it."""
+
+    def provide(goal: Goal) -> None:
+        if goal.exchange or goal.key in vhost.queues:
+            return
+        arguments = {} if vhost.has_dead_letter_policy(goal.key) else settings.dead_letter_arguments
+        if arguments and settings.dead_letter_queue not in vhost.queues:
+            vhost.declare_queue(None, settings.dead_letter_queue, durable=True)
+        vhost.declare_queue(None, goal.key, durable=True, arguments=arguments)
+
+    return provide
+
+
+def _mirrors(interception: Interception, prefix: str) -> Rule:
+    """What comes to a queue that is not temporary goes to a topic of its name, too."""
+    vhost = interception.vhost
+
+    def is_lasting(name: str) -> bool:
+        queue = vhost.queues.get(name)
+        return queue is not None and queue.owner is None
+
+    def make(name: str) -> Waypoint:
+        return Forwarder(interception, name, (Goal(TOPICS, f"{prefix}{name}"),), "", lambda goal: None)
+
+    return Rule(is_lasting, make, on_arrival=True)
