@@ -10,7 +10,7 @@ and those of every exchange from which it can be reached, so heads keep routes a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -24,7 +24,6 @@ from pillarbox.broker.routing import kind_of
 from pillarbox.broker.schedule_header import wait_of
 
 if TYPE_CHECKING:
-    from pillarbox.broker.interception import Interception
     from pillarbox.broker.queue import Queue
     from pillarbox.broker.schedule import Schedule
     from pillarbox.engine.base import Message
@@ -104,8 +103,8 @@ class Exchange:
         self.alternate: Exchange | None = None
         """Where messages go that no binding matches (R25), while there is such an exchange."""
         row = self.row = kind_of(kind, self.arguments)
-        self.interception: Interception | None = None
-        """Where else messages go that are published here (A26); None: nowhere."""
+        self.intercept: Callable[[Keys, Iterable[Destination]], Iterable[Destination]] | None = None
+        """Where messages go instead of, or beside, what is bound (see `interception`); None: nowhere."""
         self.schedule: Schedule | None = None
         """Where messages wait that ask for a delay (R28); None if it delays none."""
         self.per_message = row.per_message(self.arguments)
@@ -197,8 +196,8 @@ class Exchange:
                 continue
             destination: Destination | None = None
             found = exchange._index.match(keys, envelope)
-            if exchange.interception is not None:
-                found = exchange.interception.of_topics(keys, found)
+            if exchange.intercept is not None:
+                found = exchange.intercept(keys, found)
             for destination in found:
                 if not isinstance(destination, Exchange):
                     queues[destination] = None  # type: ignore[index]

@@ -31,6 +31,7 @@ from pillarbox.engine.base import NO_EXPIRATION, Address, Location, Message
 if TYPE_CHECKING:
     from pillarbox.broker.changes import Changes
     from pillarbox.broker.core import Core
+    from pillarbox.broker.exchange import Exchange
     from pillarbox.broker.index import Destination, Keys
     from pillarbox.broker.vhost import VHost
 
@@ -114,8 +115,17 @@ class Interception:
         """Have the rules count from now on."""
         self.vhost.interception = self
         topics = self.vhost.exchanges[TOPICS]
-        topics.interception = self
+        topics.intercept = self.of_topics
         topics.invalidate()
+
+    def stand_before(self, exchange: Exchange) -> None:
+        """Have the rules for queues count for an exchange that leads to the queue of a message's key."""
+        if exchange.intercept is None:
+            exchange.intercept = self._of_bound_queues
+            exchange.invalidate()
+
+    def _of_bound_queues(self, keys: Keys, found: Iterable[Destination]) -> Iterable[Destination]:
+        return self.of_queues(keys, tuple(one for one in found if isinstance(one, Queue)))
 
     def of_queues(self, keys: Keys, found: tuple[Queue, ...]) -> tuple[Queue, ...]:
         """Where messages go that were published to the queues of these names."""

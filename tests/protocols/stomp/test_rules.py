@@ -179,6 +179,21 @@ def test_receipt_waits_for_what_is_passed_on_and_a_restart_finds_it(tmp_path: Pa
         assert [broker.queue(name).ready for name in ("one", "two")] == [1, 1]
 
 
+@pytest.mark.row("A26", "A35")
+def test_message_that_waits_is_passed_on_when_it_comes(tmp_path: Path) -> None:
+    """Also after a restart."""
+    clock = ManualClock()
+    said = {"AMQ_SCHEDULED_DELAY": "60000", "persistent": "true"}
+    with Broker(str(tmp_path), **RULES, clock=clock) as broker, Talking(broker.stomp_address) as client:
+        client.connect()
+        for destination in ("/queue/all", "/topic/all"):
+            client.done("SEND", {"destination": destination, **said}, destination)
+        assert broker.call(lambda server: "one" in server.core.vhosts["/"].queues) is False
+    with Broker(str(tmp_path), **RULES, clock=clock) as broker:
+        broker.advance("61s")
+        assert [broker.queue(name).ready for name in ("all", "one", "two")] == [0, 2, 1]
+
+
 @pytest.mark.row("A26")
 def test_circle_ends(ruled: Broker, client: Talking) -> None:
     client.done("SEND", {"destination": "/queue/circle.a"}, "x")

@@ -280,6 +280,8 @@ def _scheduled(channel: Channel, found: Destination) -> Destination:
     )
     if to_queue:
         vhost.bind(exchange, vhost.queue_for(channel.session, found.key), found.key, {})
+        if vhost.interception is not None:
+            vhost.interception.stand_before(exchange)
     else:
         vhost.bind(exchange, vhost.exchange(found.exchange), "#", {})
     return found._replace(exchange=name)

@@ -15,7 +15,13 @@ from pillarbox.broker.selectors import compile_selector
 from pillarbox.errors import BrokerError, StartupError
 from pillarbox.protocols.stomp import rules
 from pillarbox.protocols.stomp.declaring import VIRTUAL_TOPIC
-from pillarbox.protocols.stomp.destinations import TOPICS, VIRTUAL_CONSUMER, matcher, shown
+from pillarbox.protocols.stomp.destinations import (
+    SCHEDULED_QUEUES,
+    TOPICS,
+    VIRTUAL_CONSUMER,
+    matcher,
+    shown,
+)
 
 if TYPE_CHECKING:
     from pillarbox.broker.core import Core
@@ -45,6 +51,8 @@ def begin(core: Core, config: Config, settings: Settings) -> Recovery | None:
     if config.stomp_virtual_topics_select:
         interception.gated = _is_of_a_virtual_topic
     interception.begin()
+    if SCHEDULED_QUEUES in vhost.exchanges:
+        interception.stand_before(vhost.exchanges[SCHEDULED_QUEUES])
     return recovery
 
 
