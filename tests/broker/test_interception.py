@@ -1,4 +1,4 @@
-"""Waypoints in the domain: one group for all that a publish causes, and what was promised survives (A26, A27)."""
+"""Waypoints in the domain: one group for all that a publish causes, which a restart finds (A26, A27)."""
 
 from __future__ import annotations
 
