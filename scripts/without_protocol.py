@@ -108,7 +108,7 @@ def remove(tree: Path, protocol: str) -> list[Path]:
             raise ValueError(f"{name} has no row {row}")
     gone = list(_remove_tests(tree, protocol))
     for page in (tree / "README.md", tree / "CHANGELOG.md", *(tree / "docs").glob("*.md")):
-        page.write_text(_without_links(page.read_text(), protocol))
+        page.write_text(_without_links(_without_differences(page.read_text(), tree), protocol))
     return gone
 
 
@@ -156,6 +156,15 @@ def _imports(path: Path, tree: Path) -> set[str]:
             found |= {name, *(f"{name}.{alias.name}" for alias in node.names)}
     parents = {name[:at] for name in found for at, char in enumerate(name) if char == "."}
     return found | parents
+
+
+def _without_differences(text: str, tree: Path) -> str:
+    """Sections that list the differences in a file which has gone, go."""
+    for file in re.findall(r"<!-- begin: [^\n]* (tests/\w+/differences\.py) -->", text):
+        if not (tree / file).exists():
+            section = rf"### (?:(?!\n###? ).)*?{re.escape(file)} -->\n.*?<!-- end -->\n*"
+            text = re.sub(section, "", text, flags=re.DOTALL)
+    return text
 
 
 def _without_links(text: str, protocol: str) -> str:
