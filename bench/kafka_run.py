@@ -35,8 +35,8 @@ HERE = Path(__file__).resolve().parent
 ROUNDS = 3
 ROWS = (
     *(Row(100, acks=acks) for acks in ("0", "1", "all")),
-    *(Row(1000, acks=acks, messages=150_000) for acks in ("0", "1", "all")),
-    *(Row(1000, codec=codec, messages=150_000) for codec in ("gzip", "snappy", "lz4", "zstd")),
+    *(Row(1000, acks=acks, messages=300_000) for acks in ("0", "1", "all")),
+    *(Row(1000, codec=codec, messages=300_000) for codec in ("gzip", "snappy", "lz4", "zstd")),
     Row(100, partitions=100),
 )
 RATES = (1_000, 5_000)

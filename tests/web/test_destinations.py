@@ -81,13 +81,13 @@ def test_a_message_is_sent_with_headers_and_one_for_later(page: Page, broker: Br
     reader.subscribe("/queue/fresh")
     (frame,) = reader.got(1)
     assert (frame.body, frame.headers["colour"], frame.headers["correlation-id"]) == ("hello", "red", "c-1")
-    form.get_by_label("Name").fill("fresh")
+    form.get_by_label("Name").fill("postponed")
     form.get_by_label("Comes after").fill("600000")
     form.get_by_label("Body").fill("later")
     form.get_by_role("button", name="Send").click()
-    said(page, "The message is sent to the queue fresh")
+    said(page, "The message is sent to the queue postponed")
     table = page.get_by_role("table", name="Next messages of pillarbox.scheduled.queue")
-    expect(table).to_contain_text("fresh")
+    expect(table).to_contain_text("postponed")
     expect(table).to_contain_text("5 B")
 
 
