@@ -5,11 +5,13 @@
 A unit is what the loop runs at a stretch: one socket read, the end of a turn, a slice of the management
 API, a slice of a checkpoint, a timer. Its measure is the *processor time of the loop's thread*, so that a
 process which has to wait for a busy machine is told from real work; the time on the wall stands beside it.
-Collections of garbage are noted with the unit that they fell into. A timer looks every half millisecond
-where the loop is, so that a long unit can say in which functions it was.
+Collections of garbage and faults of pages are noted with the unit that they fell into. A timer looks every
+half millisecond where the loop is, so that a long unit can say in which functions it was. A machine may stand
+still with the clock of a thread running on; how often it does, `of_nothing` tells.
 
 Each long unit is a line of JSON in the file that PILLARBOX_UNITS names: `at` (seconds since 1970), `cpu_ms`,
-`wall_ms`, `gc_ms`, `what` (the callback) and `where` (functions of the broker, how often each was innermost).
+`wall_ms`, `gc_ms`, `faults` (the system gave memory then), `what` (the callback) and `where` (functions of
+the broker, how often each was innermost).
 asyncio's own loop is used, because uvloop does not say what it calls.
 """
 
@@ -19,6 +21,7 @@ import asyncio
 import gc
 import json
 import os
+import resource
 import signal
 import sys
 import threading
@@ -60,11 +63,12 @@ class Units:
             units._stacks.clear()
             units._gc_ns = 0
             callback = self._callback
+            faults = _faults()
             wall, cpu = wall_ns(), cpu_ns()
             run(self)
             took = cpu_ns() - cpu
             if took > units._limit_ns:
-                units._tell(callback, took, wall_ns() - wall)
+                units._tell(callback, took, wall_ns() - wall, _faults() - faults)
 
         handle._run = measured
         gc.callbacks.append(self._collecting)
@@ -87,18 +91,24 @@ class Units:
         else:
             self._gc_ns += cpu_ns() - self._gc_began
 
-    def _tell(self, callback: Any, cpu: int, wall: int) -> None:
+    def _tell(self, callback: Any, cpu: int, wall: int, faults: int) -> None:
         where = Counter(" < ".join(code.co_qualname for code in stack) for stack in self._stacks if stack)
         line = {
             "at": time.time(),
             "cpu_ms": round(cpu / 1e6, 2),
             "wall_ms": round(wall / 1e6, 2),
             "gc_ms": round(self._gc_ns / 1e6, 2),
+            "faults": faults,
             "what": _name(callback),
             "where": dict(where.most_common(4)),
         }
         self._out.write(json.dumps(line) + "\n")
         self._out.flush()
+
+
+def _faults() -> int:
+    used = resource.getrusage(resource.RUSAGE_THREAD)
+    return used.ru_minflt + used.ru_majflt
 
 
 def _name(callback: Any) -> str:
@@ -107,6 +117,20 @@ def _name(callback: Any) -> str:
     coroutine = owner.get_coro() if isinstance(owner, asyncio.Task) else None
     found = coroutine if coroutine is not None else callback
     return str(getattr(found, "__qualname__", repr(found)))
+
+
+def of_nothing(seconds: float) -> list[float]:
+    """Milliseconds of long units of a loop that does nothing but count, a fifth of a millisecond each."""
+    found = []
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        cpu = cpu_ns()
+        for _ in range(10_000):
+            pass
+        took_ms = (cpu_ns() - cpu) / 1e6
+        if took_ms > LIMIT_MS:
+            found.append(round(took_ms, 2))
+    return found
 
 
 class Instrumented(Pillarbox):

@@ -21,11 +21,14 @@ from urllib.parse import quote
 from bench.amqp_load import Load, measure
 from bench.amqp_wire import Address, RawConnection
 from bench.peers import HOST, Peer, Pillarbox
-from bench.units import Instrumented
+from bench.units import Instrumented, of_nothing
 
 QUEUES = 10_000
 RATE = 5_000
 SECONDS = 30
+CONTROL_S = 60
+"""What the machine itself does to units, is looked at for so long: as it stands still now and then, some of a
+loop that does nothing are long, too."""
 PAGE = "/api/queues?page=1&page_size=500&sort=messages&sort_reverse=true"
 SCRAPE_S = 5.0
 ROUNDS = 5
@@ -132,4 +135,7 @@ def watched(kind: type[Peer], part: float) -> dict[str, float | str]:
             units = [unit["cpu_ms"] for unit in peer.long_units(since)]
             figures[f"{who}: units over 2 ms of cpu"] = len(units)
             figures[f"{who}: longest unit cpu ms"] = max(units, default=0.0)
+    units = of_nothing(CONTROL_S * part)
+    figures["a loop that only counts: units over 2 ms of cpu"] = len(units)
+    figures["a loop that only counts: longest unit cpu ms"] = max(units, default=0.0)
     return figures
