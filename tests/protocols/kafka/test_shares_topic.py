@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from pillarbox import Broker
+from pillarbox.protocols.kafka.configs import options_of
 from pillarbox.protocols.kafka.groups.records import SharePartitionRecord, ShareUpdateRecord
 from pillarbox.protocols.kafka.groups.share_state import Answer
 from pillarbox.protocols.kafka.internal_topics import PRUNED_RECORDS, SHARES, InternalTopic
@@ -20,6 +21,7 @@ from pillarbox.protocols.kafka.shares_topic import (
     snapshot_record,
     update_record,
 )
+from pillarbox.store.batch import encode_batch
 from tests.protocols.kafka.asking import Asking
 from tests.protocols.kafka.share_member import Member, configure
 from tests.protocols.kafka.test_offsets_topic import listed, make, records_of
@@ -95,17 +97,39 @@ def test_a_topic_that_is_not_compacted_begins_anew_and_loses_what_was_superseded
         topic.show()
         return topic
 
+    def span(server: Any) -> tuple[int, int, int]:
+        offsets = server.core.vhosts["/"].topics.get(SHARES).partitions[0].log.offsets()
+        return offsets.start, offsets.accepted, offsets.written
+
+    def is_written(server: Any) -> bool:
+        _, accepted, written = span(server)
+        return bool(accepted == written)
+
     topic = broker.call(made)
     for _ in range(3):
         changes = [("g", (b"change", b"x"))] * (PRUNED_RECORDS + 1)
         broker.call(lambda _, changes=changes: topic.note_all(changes))
-        while broker.call(lambda _: bool(topic._noted)):
+        while broker.call(lambda _: bool(topic._noted)) or not broker.call(is_written):
             listed(client)
 
-    def span(server: Any) -> tuple[int, int]:
-        offsets = server.core.vhosts["/"].topics.get(SHARES).partitions[0].log.offsets()
-        return offsets.start, offsets.accepted
-
-    begin, end = broker.call(span)
+    begin, end, _ = broker.call(span)
     assert end == 3 * (PRUNED_RECORDS + 1) + 4 * 3
     assert begin == 2 * (PRUNED_RECORDS + 1) + 2 * 3
+
+
+def test_what_is_not_on_the_disk_yet_is_not_removed(broker: Broker, client: Asking) -> None:
+    """Changes may come faster than they are written."""
+
+    def overtaken(server: Any) -> tuple[int, int]:
+        topic = InternalTopic(server.core, server.core.vhosts["/"].topics, "late", SETTINGS, list)
+        server.core.vhosts["/"].topics.create("late", 1, SETTINGS, options_of(SETTINGS))
+        own = topic.topic
+        assert own is not None
+        (stream,) = own.partitions
+        stream.append(b"".join(encode_batch([(b"change", b"x")] * 5, timestamp_ms=0).chunks), 5)
+        topic._began_at = [5]
+        topic._begin_anew(own)
+        return stream.log.offsets().start, topic._began_at[0]
+
+    assert broker.call(overtaken) == (0, 5)
+    listed(client)

@@ -136,7 +136,8 @@ class InternalTopic:
     def _begin_anew(self, own: Topic) -> None:
         """Delete what was superseded when it last did this."""
         for stream, offset in zip(own.partitions, self._began_at, strict=False):
-            stream.begin_at(offset)
+            # What a slow disk does not have yet goes the next time.
+            stream.begin_at(min(offset, stream.log.committed))
         self._began_at = [stream.log.offsets().accepted for stream in own.partitions]
         self.note_all(self._everything())
         self._written = -sum(map(len, self._noted.values()))
