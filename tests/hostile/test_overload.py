@@ -135,6 +135,7 @@ def test_client_that_never_reads_its_answers_is_not_read_any_more(scene: Scene) 
         assert sent < 200 * MIB
         assert unwritten(scene) < driver_module.ANSWERS_BYTES_MAX + 2 * MIB
         scene.neighbour.wait_rounds(3)
+        silent.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, MIB)  # It hears again.
         for _ in range(sent // len(question)):
             on, answer = silent.receive()
             assert (on, type(answer)) == (1, Queue.DeclareOk)
