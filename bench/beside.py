@@ -46,7 +46,7 @@ F = TypeVar("F")
 def take_turns(peers: Sequence[P], rounds: int, play: Callable[[P], F]) -> dict[str, list[F]]:
     """Let the peers play one after the other, so many times; return what each has shown, by its name.
 
-    The order turns round each time: whoever has played may have something left to do, which holds up the next.
+    The order turns round each time: who has played may have something left to do, which holds up the next.
     """
     seen: dict[str, list[F]] = {peer.name: [] for peer in peers}
     for number in range(rounds):
