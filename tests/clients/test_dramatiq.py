@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import signal
 import subprocess
 import sys
 import time
@@ -55,6 +56,7 @@ def worker(broker: Target, actors: SimpleNamespace, log: Path) -> Iterator[subpr
             stderr=file,
             cwd=HERE,
             env=os.environ | environment,
+            start_new_session=True,
         )
     try:
         yield process
@@ -64,7 +66,9 @@ def worker(broker: Target, actors: SimpleNamespace, log: Path) -> Iterator[subpr
         try:
             process.wait(WAIT_S)
         finally:
-            process.kill()
+            # Its own processes too, which it leaves behind now and then.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
 
