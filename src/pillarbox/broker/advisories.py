@@ -24,7 +24,7 @@ import msgspec
 from pillarbox.broker.arguments import EXCLUSIVE, SELECTOR
 from pillarbox.broker.deadletter import EXPIRED
 from pillarbox.broker.dialects import Neutral
-from pillarbox.broker.exchange import Exchange
+from pillarbox.broker.exchange import TOPICS, Exchange
 from pillarbox.engine.base import NO_EXPIRATION, Address, Message
 
 if TYPE_CHECKING:
@@ -38,11 +38,10 @@ if TYPE_CHECKING:
 
 EXCHANGE: Final = "ActiveMQ.Advisory"
 PREFIX: Final = "ActiveMQ.Advisory."
-TOPICS: Final = "amq.topic"
-"""Where the topics of all protocols are."""
 VIRTUAL_CONSUMER: Final = "Consumer."
 """How queues begin that get what a topic gets and are queues nevertheless (A25)."""
 DEAD_LETTERS: Final = "ActiveMQ.DLQ"
+"""ActiveMQ's queue for everything that nobody could cope with."""
 
 BROKER: Final = "localhost"
 """What ActiveMQ calls a broker whose operator has not named it."""

@@ -11,7 +11,7 @@ and those of every exchange from which it can be reached, so heads keep routes a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from pillarbox.broker.queue import Queue
     from pillarbox.broker.schedule import Schedule
     from pillarbox.engine.base import Message
+
+TOPICS: Final = "amq.topic"
+"""The exchange on which the topics of all protocols are."""
 
 
 class Stamp:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
+from pillarbox.broker.exchange import TOPICS
 from pillarbox.broker.index import NO_ENVELOPE
 from pillarbox.broker.lane import Lane
 from pillarbox.broker.queue import Queue
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
 ORIGINAL: Final = "x-original-destination"
 """The header of a message that was passed on which says where it was published to."""
 
-TOPICS: Final = "amq.topic"
 WAYPOINTS_MAX: Final = 4096
 """Waypoints that are kept, one for each name that a rule has met."""
 REWRITTEN_MAX: Final = 1024

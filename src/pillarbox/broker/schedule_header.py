@@ -19,6 +19,15 @@ DELAY_HEADER = "x-delay"
 PERIOD_HEADER = "x-delay-period"
 REPEAT_HEADER = "x-delay-repeat"
 CRON_HEADER = "x-delay-cron"
+SCHEDULED_QUEUES, SCHEDULED_TOPICS = "pillarbox.scheduled.queue", "pillarbox.scheduled.topic"
+"""Exchanges in which messages to queues and to topics wait that ask for it in ActiveMQ's words."""
+SCHEDULES = {
+    "AMQ_SCHEDULED_DELAY": DELAY_HEADER,
+    "AMQ_SCHEDULED_PERIOD": PERIOD_HEADER,
+    "AMQ_SCHEDULED_REPEAT": REPEAT_HEADER,
+    "AMQ_SCHEDULED_CRON": CRON_HEADER,
+}
+"""These words, and the headers above."""
 REPETITION = (PERIOD_HEADER, REPEAT_HEADER, CRON_HEADER)
 DELAY_MAX_MS = (1 << 32) - 1
 """Longer delays are none, as with the plugin: its timers end there."""

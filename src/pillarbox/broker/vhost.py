@@ -27,7 +27,7 @@ from pillarbox.broker.choice import MESSAGE_GROUPS, begin_choice
 from pillarbox.broker.counters import ChannelCounters, ExchangeCounters, TrafficCounters
 from pillarbox.broker.deadletter import DeadLetterRule
 from pillarbox.broker.event_details import INTERNAL, DefaultExchange
-from pillarbox.broker.exchange import Binding, Exchange, Route, binding_identity
+from pillarbox.broker.exchange import TOPICS, Binding, Exchange, Route, binding_identity
 from pillarbox.broker.expiry import QueueExpiry
 from pillarbox.broker.limits import REJECT_PUBLISH
 from pillarbox.broker.permitted import adapt
@@ -53,7 +53,7 @@ TRACE_EXCHANGE = "amq.rabbitmq.trace"
 """Where copies of messages go while tracing is on (R75)."""
 PREDECLARED = {
     "amq.direct": "direct",
-    "amq.topic": "topic",
+    TOPICS: "topic",
     "amq.match": "headers",
     "amq.headers": "headers",
     "amq.fanout": "fanout",

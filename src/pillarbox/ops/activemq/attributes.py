@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
+from pillarbox.broker.advisories import DEAD_LETTERS
+from pillarbox.broker.arguments import SELECTOR
 from pillarbox.clock import iso_time
 from pillarbox.ops.activemq import artemis, beans
 from pillarbox.ops.activemq.beans import BROKER, NOT_SET, Bean, Receiver, Sender, Steps
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
     from pillarbox.ops.activemq.beans import Acceptor, Connected
     from pillarbox.ops.activemq.view import View
 
-DEAD_LETTERS: Final = "ActiveMQ.DLQ"
 DEAD_LETTERS_OF: Final = "DLQ."
 """How the name of a dead-letter queue begins that a queue has for itself."""
 STEP_QUEUES: Final = 100
@@ -173,7 +174,7 @@ OF_CONSUMER: Final[dict[str, Callable[[View, Receiver], Any]]] = {
         one.consumer is not None and one.subscriber is not None and one.subscriber.is_durable
     ),
     "Selector": lambda view, one: (
-        None if one.consumer is None else one.consumer.arguments.get(seen.SELECTOR) or None
+        None if one.consumer is None else one.consumer.arguments.get(SELECTOR) or None
     ),
     "Connection": _connection_name,
     "ConnectionId": lambda view, one: NOT_SET if one.facts is None else one.facts.name,

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from pillarbox.broker.exchange import TOPICS
 from pillarbox.clock import iso_time
 from pillarbox.ops.activemq.attributes import is_dead_letters
 from pillarbox.ops.activemq.errors import (
@@ -20,7 +21,7 @@ from pillarbox.ops.activemq.errors import (
 )
 from pillarbox.ops.activemq.view import LOOKED_AT_MAX, Found, has_id, meets
 from pillarbox.ops.messaging import seen
-from pillarbox.ops.messaging.seen import TOPICS, topic_key
+from pillarbox.ops.messaging.seen import topic_key
 from pillarbox.protocols.amqp091 import methods, wire
 
 if TYPE_CHECKING:

@@ -14,10 +14,11 @@ import asyncio
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pillarbox.broker.arguments import SELECTOR
+from pillarbox.broker.exchange import TOPICS
 from pillarbox.ops.activemq.errors import JolokiaError
 from pillarbox.ops.activemq.view import meets
 from pillarbox.ops.management.request import HttpError, bad_request
-from pillarbox.ops.messaging.seen import TOPICS, topic_key
+from pillarbox.ops.messaging.seen import topic_key
 from pillarbox.ops.messaging.sending import TOPIC, Destination, declare
 from pillarbox.protocols.amqp091 import methods
 

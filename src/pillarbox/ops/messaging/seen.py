@@ -19,6 +19,10 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from pillarbox.broker.advisories import VIRTUAL_CONSUMER
+from pillarbox.broker.arguments import SELECTOR
+from pillarbox.broker.exchange import TOPICS
+
 if TYPE_CHECKING:
     from collections.abc import Generator
 
@@ -28,10 +32,6 @@ if TYPE_CHECKING:
     from pillarbox.broker.session import Session
     from pillarbox.broker.vhost import VHost
 
-TOPICS: Final = "amq.topic"
-VIRTUAL_CONSUMER: Final = "Consumer."
-SELECTOR: Final = "x-selector"
-"""The argument of a consumer that says which messages it wants."""
 STEP_BINDINGS: Final = 200
 """Bindings that are looked at in one step: about a tenth of a millisecond."""
 

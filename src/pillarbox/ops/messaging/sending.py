@@ -9,25 +9,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from pillarbox.broker.schedule_header import CRON_HEADER, DELAY_HEADER, PERIOD_HEADER, REPEAT_HEADER
-from pillarbox.ops.messaging.seen import TOPICS
+from pillarbox.broker.exchange import TOPICS
+from pillarbox.broker.schedule_header import (
+    CRON_HEADER,
+    DELAY_HEADER,
+    PERIOD_HEADER,
+    SCHEDULED_QUEUES,
+    SCHEDULED_TOPICS,
+    SCHEDULES,
+)
 from pillarbox.protocols.amqp091 import methods, wire
 
 if TYPE_CHECKING:
     from pillarbox.ops.management.local_client import LocalClient
 
 QUEUE, TOPIC = "queue", "topic"
-SCHEDULED: Final = {QUEUE: "pillarbox.scheduled.queue", TOPIC: "pillarbox.scheduled.topic"}
-"""Exchanges in which messages to queues and to topics wait until they are due."""
+SCHEDULED: Final = {QUEUE: SCHEDULED_QUEUES, TOPIC: SCHEDULED_TOPICS}
 DELAYED_AS: Final = {QUEUE: "direct", TOPIC: "topic"}
-
-SCHEDULES: Final = {
-    "AMQ_SCHEDULED_DELAY": DELAY_HEADER,
-    "AMQ_SCHEDULED_PERIOD": PERIOD_HEADER,
-    "AMQ_SCHEDULED_REPEAT": REPEAT_HEADER,
-    "AMQ_SCHEDULED_CRON": CRON_HEADER,
-}
-"""ActiveMQ's words for when a message comes, and those of the domain."""
 
 
 class Destination(NamedTuple):

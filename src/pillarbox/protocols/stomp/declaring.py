@@ -21,10 +21,12 @@ from typing import TYPE_CHECKING, Any, Final
 from pillarbox.broker import advisories
 from pillarbox.broker.cron import read_cron
 from pillarbox.broker.schedule_header import (
-    CRON_HEADER,
     DELAY_HEADER,
     PERIOD_HEADER,
     REPEAT_HEADER,
+    SCHEDULED_QUEUES,
+    SCHEDULED_TOPICS,
+    SCHEDULES,
 )
 from pillarbox.errors import BrokerError
 from pillarbox.protocols.stomp import destinations
@@ -34,8 +36,6 @@ from pillarbox.protocols.stomp.destinations import (
     EXCHANGE,
     QUEUE,
     REPLY_QUEUE,
-    SCHEDULED_QUEUES,
-    SCHEDULED_TOPICS,
     TEMP_QUEUE,
     TEMP_TOPIC,
     TOPIC,
@@ -64,15 +64,8 @@ PENDING: Final = "activemq.maximumPendingMessageLimit"
 COMPOSED_MAX: Final = 100
 """Destinations in one SEND, each of which is published to by itself."""
 
-DELAY: Final = "AMQ_SCHEDULED_DELAY"
-PERIOD, REPEAT, CRON = "AMQ_SCHEDULED_PERIOD", "AMQ_SCHEDULED_REPEAT", "AMQ_SCHEDULED_CRON"
-SCHEDULES: Final = {
-    DELAY: DELAY_HEADER,
-    PERIOD: PERIOD_HEADER,
-    REPEAT: REPEAT_HEADER,
-    CRON: CRON_HEADER,
-}
-"""ActiveMQ's words for when a message comes, and those of the domain."""
+DELAY, PERIOD, REPEAT, CRON = SCHEDULES
+"""ActiveMQ's words for when a message comes."""
 MOMENT: Final = "_AMQ_SCHED_DELIVERY"
 """Artemis' word for when a message comes: a moment in milliseconds."""
 JOB: Final = "scheduledJobId"

@@ -17,21 +17,19 @@ from typing import Final, NamedTuple
 from urllib.parse import quote, unquote
 
 from pillarbox.broker import advisories
+from pillarbox.broker import exchange as exchanges
+from pillarbox.broker.schedule_header import SCHEDULED_QUEUES, SCHEDULED_TOPICS
 from pillarbox.protocols.stomp.errors import StompError
 
 QUEUE, TOPIC, EXCHANGE, AMQ_QUEUE = "queue", "topic", "exchange", "amq/queue"
 TEMP_QUEUE, TEMP_TOPIC, REPLY_QUEUE = "temp-queue", "temp-topic", "reply-queue"
 
-TOPICS: Final = "amq.topic"
-"""The exchange on which every protocol's topics are."""
+TOPICS: Final = exchanges.TOPICS
 ADVISORIES: Final = advisories.EXCHANGE
 """The exchange of ActiveMQ's own topics."""
 
 VIRTUAL_CONSUMER: Final = advisories.VIRTUAL_CONSUMER
 """How the names of queues of virtual topics begin."""
-
-SCHEDULED_QUEUES, SCHEDULED_TOPICS = "pillarbox.scheduled.queue", "pillarbox.scheduled.topic"
-"""Exchanges in which messages to queues and to topics wait until they are due."""
 
 KINDS: Final = (QUEUE, TOPIC, EXCHANGE, AMQ_QUEUE, TEMP_QUEUE, TEMP_TOPIC, REPLY_QUEUE)
 SCHEMES: Final = (QUEUE, TOPIC, TEMP_QUEUE, TEMP_TOPIC)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from pillarbox.broker.advisories import DEAD_LETTERS
 from pillarbox.profiles import ARTEMIS, release
 from pillarbox.protocols.stomp.connection import Connection
 from pillarbox.protocols.stomp.options import has_rules, is_activemq
@@ -34,7 +35,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     anycast_prefixes: tuple[str, ...] = ()
     multicast_prefixes: tuple[str, ...] = ()
     routing_type: str = "MULTICAST"
-    dead_letter_queue: str = "ActiveMQ.DLQ"
+    dead_letter_queue: str = DEAD_LETTERS
     """ActiveMQ's queue for everything that nobody could cope with."""
     server: str = "RabbitMQ/3.13.7"
     anonymous: str = ""
@@ -87,7 +88,7 @@ def connections(core: Core, config: Config) -> Callable[[str, bool, Callable[[],
         anycast_prefixes=config.stomp_anycast_prefixes,
         multicast_prefixes=config.stomp_multicast_prefixes,
         routing_type=config.stomp_default_routing_type.upper(),
-        dead_letter_queue="DLQ" if is_artemis else "ActiveMQ.DLQ",
+        dead_letter_queue="DLQ" if is_artemis else DEAD_LETTERS,
         server=ARTEMIS_SERVER if is_artemis else server,
         anonymous=anonymous_user(config.stomp_anonymous_user),
         loopback_users=config.loopback_users,

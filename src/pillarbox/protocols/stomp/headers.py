@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 from pillarbox.broker.dialects import Neutral
+from pillarbox.broker.interception import ORIGINAL
 from pillarbox.engine.base import NO_EXPIRATION, Message
 from pillarbox.protocols.stomp.destinations import TOPICS, shown
 from pillarbox.protocols.stomp.errors import StompError
@@ -126,8 +127,6 @@ def from_neutral(said: Neutral, expiration_ms: int = NO_EXPIRATION) -> Iterator[
 
 ORIGIN: Final = "original-destination"
 """Where a message that was sent elsewhere was sent first."""
-ORIGINAL: Final = "x-original-destination"
-"""The header that says where a message was sent to which was passed on (see `broker.interception`)."""
 STAMP: Final = "timestamp_in_ms"
 """The header that keeps a timestamp in milliseconds, under RabbitMQ's name; a field of AMQP has seconds."""
 ADVISORY: Final = "Advisory"

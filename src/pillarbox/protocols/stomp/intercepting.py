@@ -11,17 +11,12 @@ from typing import TYPE_CHECKING
 
 from pillarbox.broker.interception import Forwarder, Goal, Interception, Provide, Rule, Waypoint
 from pillarbox.broker.recovery import MESSAGES_MAX, Policy, Recovery
+from pillarbox.broker.schedule_header import SCHEDULED_QUEUES
 from pillarbox.broker.selectors import compile_selector
 from pillarbox.errors import BrokerError, StartupError
 from pillarbox.protocols.stomp import rules
 from pillarbox.protocols.stomp.declaring import VIRTUAL_TOPIC
-from pillarbox.protocols.stomp.destinations import (
-    SCHEDULED_QUEUES,
-    TOPICS,
-    VIRTUAL_CONSUMER,
-    matcher,
-    shown,
-)
+from pillarbox.protocols.stomp.destinations import TOPICS, VIRTUAL_CONSUMER, matcher, shown
 
 if TYPE_CHECKING:
     from pillarbox.broker.core import Core

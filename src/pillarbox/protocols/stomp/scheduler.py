@@ -20,12 +20,13 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from pillarbox.broker.index import NO_ENVELOPE
+from pillarbox.broker.schedule_header import SCHEDULED_QUEUES, SCHEDULED_TOPICS, SCHEDULES
 from pillarbox.broker.schedule_walk import Place, Walk, by_due_time, by_place
 from pillarbox.engine.base import Message
 from pillarbox.errors import BrokerError
 from pillarbox.protocols.stomp import destinations
-from pillarbox.protocols.stomp.declaring import JOB, SCHEDULES, reply_to
-from pillarbox.protocols.stomp.destinations import QUEUE, SCHEDULED_QUEUES, SCHEDULED_TOPICS, TOPIC, shown
+from pillarbox.protocols.stomp.declaring import JOB, reply_to
+from pillarbox.protocols.stomp.destinations import QUEUE, TOPIC, shown
 from pillarbox.protocols.stomp.errors import StompError, from_broker_error
 from pillarbox.protocols.stomp.headers import ADVISORY, ORIGIN
 
