@@ -26,7 +26,7 @@ def broker() -> Iterator[Broker]:
 
 def started(broker: Broker, name: str, *arguments: str) -> subprocess.Popen[str]:
     addresses = {"KAFKA_BOOTSTRAP": broker.kafka_bootstrap}
-    if broker.server.schema_registry_addresses:
+    if "schema-registry" in broker.server.operator_addresses:
         addresses["SCHEMA_REGISTRY_URL"] = broker.schema_registry_url
     return subprocess.Popen(
         [sys.executable, str(EXAMPLES / name), *arguments],

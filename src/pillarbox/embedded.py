@@ -20,7 +20,7 @@ from pillarbox.config_values import OFF
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from pillarbox.app import Server
+    from pillarbox.app.server import Server
 
 T = TypeVar("T")
 
@@ -119,7 +119,7 @@ class Broker:
             self._server = None
 
     async def _open(self) -> None:
-        from pillarbox.app import Server
+        from pillarbox.app.server import Server
 
         server = Server(self.config, clock=self.clock, stop_wait_s=STOP_WAIT_S)
         await server.start()
@@ -140,7 +140,7 @@ class Broker:
             assert self._server is not None
             await self._server.stop()
 
-        from pillarbox.app import run
+        from pillarbox.app.process import run
 
         run(main())
 
@@ -183,13 +183,13 @@ class Broker:
     def schema_registry_url(self) -> str:
         """The URL of the schema registry; `schema_registry_port` has to have asked for it (0: any free
         one)."""
-        host, port = self.server.schema_registry_addresses[0]
+        host, port = self.server.operator_addresses["schema-registry"][0]
         return f"http://{host}:{port}"
 
     @property
     def management_url(self) -> str:
         """The URL of the management API, which `management_port` has to have asked for, without `/api`."""
-        host, port = self.server.management_addresses[0]
+        host, port = self.server.operator_addresses["management"][0]
         return f"http://{host}:{port}"
 
     @property
@@ -197,7 +197,7 @@ class Broker:
         """An AMQP URL with user, password and virtual host."""
         config = self.config
         login = f"{quote(config.default_user, safe='')}:{quote(config.default_pass, safe='')}"
-        host = self.server.amqp_addresses[0][0]
+        host = self.server.addresses["amqp"][0][0]
         vhost = quote(config.default_vhost, safe="")
         return f"amqp://{login}@{host}:{self.amqp_port}/{vhost}"
 

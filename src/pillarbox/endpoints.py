@@ -1,6 +1,6 @@
 """Where the broker listens for clients, an `Endpoint` each, and how an operator writes them.
 
-Not here: which there are (`config` and each protocol's `options`), sockets (`app`).
+Not here: which there are (`config` and each protocol's `options`), sockets (`app.binding`).
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ def broker() -> Iterator[Broker]:
 
 
 def ask(broker: Broker, request: str) -> Any:
-    port = broker.call(lambda server: server.activemq_http_addresses[0][1])
+    port = broker.call(lambda server: server.operator_addresses["activemq-http"][0][1])
     connection = HTTPConnection(HOST, port, timeout=60)
     known = {"Authorization": "Basic " + b64encode(b"guest:guest").decode()}
     connection.request("GET", f"/console/jolokia/{quote(request, safe='/:,=!*')}", None, known)

@@ -24,7 +24,7 @@ def broker() -> Iterator[Broker]:
 
 
 def ask(broker: Broker, name: str, user: str = "guest", method: str = "GET") -> tuple[int, str, bytes]:
-    port = broker.call(lambda server: server.activemq_http_addresses[0][1])
+    port = broker.call(lambda server: server.operator_addresses["activemq-http"][0][1])
     connection = HTTPConnection(HOST, port, timeout=60)
     known = {"Authorization": "Basic " + b64encode(f"{user}:{user}".encode()).decode()}
     connection.request(method, f"/admin/xml/{name}.jsp", None, known)

@@ -50,7 +50,7 @@ def subscribed(broker: Broker) -> Iterator[Broker]:
 
 @pytest.fixture
 def port(broker: Broker) -> int:
-    found: int = broker.call(lambda server: server.activemq_http_addresses[0][1])
+    found: int = broker.call(lambda server: server.operator_addresses["activemq-http"][0][1])
     return found
 
 
@@ -213,7 +213,7 @@ def test_what_was_out_comes_back_to_a_paused_queue_and_stays(broker: Broker, por
 @pytest.mark.row("A81")
 def test_dead_letters_go_back_to_where_they_died() -> None:
     with Broker(activemq_http_port=0, stomp_port=0, stomp_dialect="activemq") as broker:
-        port: int = broker.call(lambda server: server.activemq_http_addresses[0][1])
+        port: int = broker.call(lambda server: server.operator_addresses["activemq-http"][0][1])
         client = Stomp(broker)
         for number in range(3):
             client.send("/queue/work", f"m{number}", persistent="true")

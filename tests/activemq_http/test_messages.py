@@ -34,7 +34,7 @@ class Reply(NamedTuple):
 
 class Asking:
     def __init__(self, broker: Broker, user: str = "guest") -> None:
-        self.port = broker.call(lambda server: server.activemq_http_addresses[0][1])
+        self.port = broker.call(lambda server: server.operator_addresses["activemq-http"][0][1])
         self.authorization = "Basic " + b64encode(f"{user}:{user}".encode()).decode()
 
     def __call__(

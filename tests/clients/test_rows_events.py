@@ -11,7 +11,7 @@ import pika
 import pytest
 
 from pillarbox import Broker
-from pillarbox.app import Server
+from pillarbox.app.server import Server
 from pillarbox.broker import administration, vhost
 from pillarbox.broker.policy import Policy
 

@@ -12,7 +12,7 @@ import pika
 import pytest
 
 from pillarbox import Broker
-from pillarbox.app import Server
+from pillarbox.app.server import Server
 from pillarbox.broker.core import CoreSnapshot
 from pillarbox.engine import backup
 from pillarbox.engine.backup import back_up

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import pytest
 
 from pillarbox import Broker, ManualClock
-from pillarbox.app import SWITCH_INTERVAL_S
+from pillarbox.app.process import SWITCH_INTERVAL_S
 from tests.clients.raw_client import RawClient
 from tests.hostile.neighbour import Neighbour, connect, undisturbed
 
@@ -58,7 +58,7 @@ class Scene:
     def resident(self) -> Resident:
         return self.broker.call(
             lambda server: Resident(
-                len(server._drivers),
+                len(server.clients),
                 len(server.core.sessions),
                 sum(len(vhost.queues) + len(vhost.reply_queues) for vhost in server.core.vhosts.values()),
                 sum(len(vhost.exchanges) for vhost in server.core.vhosts.values()),

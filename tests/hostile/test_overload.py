@@ -15,8 +15,9 @@ from collections.abc import Iterator
 import pytest
 from pamqp import commands
 
-from pillarbox import Broker, app
-from pillarbox.app import Server
+from pillarbox import Broker
+from pillarbox.app import clients
+from pillarbox.app.server import Server
 from pillarbox.net import driver as driver_module
 from pillarbox.protocols.amqp091 import methods, wire
 from pillarbox.protocols.amqp091.connection import BACKLOG_BYTES, Connection
@@ -77,7 +78,7 @@ def unwritten(scene: Scene) -> int:
 
     def look(server: Server) -> int:
         most = 0
-        for driver in server._drivers:
+        for driver in server.clients:
             if driver.connection is not None and driver._transport is not None:
                 queued = sum(len(piece) for piece in driver.connection.out)  # type: ignore[attr-defined]
                 most = max(most, queued + driver._transport.get_write_buffer_size())
@@ -266,7 +267,7 @@ def test_properties_that_are_never_repeated_are_not_kept(scene: Scene) -> None:
         declare(client, "over")
 
         def kept(server: Server) -> int:
-            heads = [driver.connection for driver in server._drivers]
+            heads = [driver.connection for driver in server.clients]
             return max(sum(map(len, head.facts)) for head in heads if isinstance(head, Connection))
 
         assert scene.broker.call(kept) <= FACTS_MAX * FACTS_BYTES_MAX
@@ -325,7 +326,7 @@ def test_sockets_that_wait_to_be_told_are_bounded(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A flood beyond connection_max is cut without a handshake, and who logs out makes room all the same."""
-    monkeypatch.setattr(app, "CONNECTIONS_TOLD_MAX", 2)
+    monkeypatch.setattr(clients, "TOLD_MAX", 2)
     with Broker(connection_max=3) as broker, scene_on(broker, caplog) as scene:
         with scene.client(), scene.client(), scene.client(), scene.client():
             scene.eventually(lambda: scene.resident().drivers == 5)

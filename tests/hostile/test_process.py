@@ -14,7 +14,8 @@ import pytest
 from pamqp import commands
 
 from bench import peers
-from pillarbox.app import KEPT_BYTES, UNSYNCED_BYTES_MAX
+from pillarbox.app.process import KEPT_BYTES
+from pillarbox.app.server import UNSYNCED_BYTES_MAX
 from pillarbox.protocols.amqp091 import methods, wire
 from tests.clients.raw_client import RawClient
 from tests.hostile.neighbour import connect, undisturbed

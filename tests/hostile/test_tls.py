@@ -89,7 +89,9 @@ def trusting(pair: Pair) -> ssl.SSLContext:
 def test_port_without_tls_may_be_closed(pair: Pair) -> None:
     options = {"tls_port": 0, "tls_certificate": pair.certificate, "tls_key": pair.key}
     with Broker(port=OFF, **options) as broker:
-        plain, port = broker.call(lambda server: (server.amqp_addresses, server.addresses["amqps"][0][1]))
+        plain, port = broker.call(
+            lambda server: (server.addresses.get("amqp", []), server.addresses["amqps"][0][1])
+        )
         assert plain == []
         parameters = pika.ConnectionParameters(
             HOST, port, ssl_options=pika.SSLOptions(trusting(pair), "localhost")

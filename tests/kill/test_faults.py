@@ -19,9 +19,9 @@ import pika
 import pytest
 from pika.adapters.blocking_connection import BlockingChannel
 
-import pillarbox.app
+import pillarbox.app.server
 from pillarbox import Broker
-from pillarbox.app import DEFECT
+from pillarbox.app.server import DEFECT
 from pillarbox.engine.local import LocalEngine
 from pillarbox.engine.schedulers import InlineScheduler, LoopScheduler
 from pillarbox.errors import StartupError
@@ -46,7 +46,7 @@ FAULTS: dict[str, tuple[Fault, str]] = {
 }
 
 
-class Server(pillarbox.app.Server):
+class Server(pillarbox.app.server.Server):
     """A server whose files can be made to fail."""
 
     files: FaultyFiles
@@ -85,7 +85,7 @@ def data(tmp_path: Path) -> str:
 @pytest.fixture
 def clients(data: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Clients]:
     """Clients of a broker whose files can be made to fail; `clients.broker.server.files` does it."""
-    monkeypatch.setattr(pillarbox.app, "Server", Server)
+    monkeypatch.setattr(pillarbox.app.server, "Server", Server)
     with Broker(data) as broker:
         clients = Clients(broker)
         yield clients
@@ -204,7 +204,7 @@ def test_restart_after_repair_has_all_that_was_confirmed(
     data: str, fault: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(pillarbox.app, "Server", Server)
+        patch.setattr(pillarbox.app.server, "Server", Server)
         with Broker(data) as broker:
             clients = Clients(broker)
             channel = clients.channel()
@@ -267,7 +267,7 @@ def test_a_read_only_folder_is_refused_in_words(data: str, monkeypatch: pytest.M
             self.files.read_only()
             return engine
 
-    monkeypatch.setattr(pillarbox.app, "Server", ReadOnly)
+    monkeypatch.setattr(pillarbox.app.server, "Server", ReadOnly)
     with pytest.raises(StartupError, match=f"data folder {data} cannot be used: Read-only file system"):
         Broker(data).start()
 

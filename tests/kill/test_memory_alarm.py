@@ -12,7 +12,7 @@ import pytest
 
 from bench import amqp_wire
 from pillarbox import Broker, ManualClock
-from pillarbox.app import Server
+from pillarbox.app.server import Server
 from pillarbox.ops.resources import watermark_bytes
 
 from .sockets import Loop

@@ -368,7 +368,7 @@ def test_client_that_goes_while_it_waits_leaves_nothing(
     service.hold("slow")
     thread, done = in_thread(lambda: channel.queue_declare("q"))
     service.wait_for("resource", username="slow")
-    broker.call(lambda server: [driver.abort() for driver in server._drivers])
+    broker.call(lambda server: [driver.abort() for driver in server.clients])
     thread.join(10)
     assert isinstance(done[0], Exception)
     service.release("slow")

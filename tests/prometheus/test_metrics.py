@@ -30,7 +30,7 @@ def broker() -> Iterator[Broker]:
 
 
 def fetch(broker: Broker, path: str = "/metrics", method: str = "GET") -> tuple[int, dict[str, str], str]:
-    host, port = broker.server.prometheus_addresses[0]
+    host, port = broker.server.operator_addresses["prometheus"][0]
     connection = HTTPConnection(host, port, timeout=30)
     connection.request(method, path)
     response = connection.getresponse()

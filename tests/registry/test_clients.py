@@ -166,7 +166,7 @@ def test_over_tls_and_without_it_it_is_one_registry(tmp_path: Path) -> None:
     certificate, key = map(str, make_certificate(tmp_path))
     options: dict[str, Any] = {"schema_registry_port": 0, "schema_registry_tls_port": 0, "tls_port": 0}
     with Broker(tls_certificate=certificate, tls_key=key, **options) as broker:
-        port = broker.call(lambda server: server.schema_registry_tls_addresses[0][1])
+        port = broker.call(lambda server: server.operator_addresses["schema-registry-tls"][0][1])
         secure = SchemaRegistryClient({"url": f"https://localhost:{port}", "ssl.ca.location": certificate})
         plain = SchemaRegistryClient({"url": broker.schema_registry_url})
         assert secure.register_schema("s", Schema(record("R", "a"), "AVRO")) == 1

@@ -13,10 +13,14 @@ class OperatorPort(NamedTuple):
     certificate, no TLS."""
 
     kind: str
+    name: str
+    """As the startup line has it."""
+    shown: str
+    """What RabbitMQ's management API calls its protocol."""
     port: int
-    certificate: str
-    key: str
-    tls: bool
+    tls: bool = False
+    certificate: str = ""
+    key: str = ""
     for_clients: bool = False
     """It listens where clients connect, wherever operators do."""
 
@@ -27,31 +31,31 @@ class OperatorPort(NamedTuple):
 
 def operator_ports(config: Config) -> tuple[OperatorPort, ...]:
     """Management, metrics and the schema registry without TLS and with it; ActiveMQ's API."""
+    management = (config.management_tls_certificate, config.management_tls_key)
+    prometheus = (config.prometheus_tls_certificate, config.prometheus_tls_key)
+    clients = (config.tls_certificate, config.tls_key)
     return (
-        OperatorPort("management", config.management_port, "", "", False),
-        OperatorPort("prometheus", config.prometheus_port, "", "", False),
+        OperatorPort("management", "management", "http", config.management_port),
+        OperatorPort("management", "management-tls", "https", config.management_tls_port, True, *management),
+        OperatorPort("prometheus", "prometheus", "http/prometheus", config.prometheus_port),
         OperatorPort(
-            "management",
-            config.management_tls_port,
-            config.management_tls_certificate,
-            config.management_tls_key,
-            True,
+            "prometheus", "prometheus-tls", "https/prometheus", config.prometheus_tls_port, True, *prometheus
         ),
-        OperatorPort(
-            "prometheus",
-            config.prometheus_tls_port,
-            config.prometheus_tls_certificate,
-            config.prometheus_tls_key,
-            True,
-        ),
-        OperatorPort("activemq", config.activemq_http_port, "", "", False),
-        OperatorPort("registry", config.schema_registry_port, "", "", False, for_clients=True),
+        OperatorPort("activemq", "activemq-http", "http/activemq", config.activemq_http_port),
         OperatorPort(
             "registry",
+            "schema-registry",
+            "http/schema-registry",
+            config.schema_registry_port,
+            for_clients=True,
+        ),
+        OperatorPort(
+            "registry",
+            "schema-registry-tls",
+            "https/schema-registry",
             config.schema_registry_tls_port,
-            config.tls_certificate,
-            config.tls_key,
             True,
+            *clients,
             for_clients=True,
         ),
     )

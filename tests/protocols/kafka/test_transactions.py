@@ -461,7 +461,7 @@ def come_to_the_last_epoch(broker: Broker, party: Party) -> None:
     """As if it had begun again 32,766 times."""
 
     def come(server: Any) -> None:
-        (driver,) = server._drivers
+        (driver,) = server.clients
         driver.connection.head.transactions.get(NAME).epoch = EPOCH_LAST
 
     broker.call(come)

@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from pillarbox import Broker
-from pillarbox.app import Server
+from pillarbox.app.server import Server
 from pillarbox.broker.administration import put_global_parameter
 from pillarbox.broker.auth import Permission
 from pillarbox.protocols.mqtt.packets import (

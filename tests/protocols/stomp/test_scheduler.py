@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pillarbox import Broker, ManualClock
-from pillarbox.app import Server
+from pillarbox.app.server import Server
 from pillarbox.broker.auth import Permission
 from tests.protocols.stomp.talking import Talking
 

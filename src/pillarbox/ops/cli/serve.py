@@ -1,6 +1,6 @@
 """`pillarbox serve`: one flag for each row of the option table, and the life of a broker process.
 
-Not here: what the broker does between start and stop, which is `pillarbox.app`'s.
+Not here: what the broker does between start and stop, which is `pillarbox.app.process`'s.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ def serve(config_file: str | None, **given: object) -> int:
     """Run a broker until it is told to stop."""
     config = configuration(given, config_file)
 
-    from pillarbox import app
+    from pillarbox.app import process
 
-    return app.serve(config, announce=announce)
+    return process.serve(config, announce=announce)
 
 
 def announce(*listeners: str) -> None:
