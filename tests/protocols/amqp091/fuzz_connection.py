@@ -18,15 +18,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tests import fuzzing
+
 if __name__ == "__main__":
-    try:
-        import atheris
-    except ImportError:
-        atheris = None
-    else:
-        with atheris.instrument_imports(include=["pillarbox.protocols", "pillarbox.broker"]):
-            from pillarbox.broker import core  # noqa: F401
-            from pillarbox.protocols.amqp091 import connection  # noqa: F401
+    fuzzing.watch("pillarbox.broker.core", "pillarbox.protocols.amqp091.connection")
 
 from pamqp import frame as oracle_frame
 
@@ -36,7 +31,6 @@ from pillarbox.protocols.amqp091.channel import HEADS_MAX
 from pillarbox.protocols.amqp091.connection import Connection
 from pillarbox.protocols.amqp091.handshake import PROTOCOL_HEADER, Settings, State
 from pillarbox.protocols.amqp091.publishing import FACTS_BYTES_MAX, FACTS_MAX, ROUTES_MAX
-from tests import fuzzing
 
 from . import twin
 from .ingest_twin import TwinConnection
@@ -68,47 +62,36 @@ class Script:
         choice = data[0] if data else 0
         self.beginning = BEGINNINGS[choice % len(BEGINNINGS)]
         self.memory_budget = BUDGETS[choice // len(BEGINNINGS) % len(BUDGETS)]
-        self._data = data[1:INPUT_MAX]
-        self._position = 0
+        self._reader = fuzzing.Reader(data[1:INPUT_MAX])
 
     def steps(self) -> Iterator[bytes | tuple[int, int]]:
         """Input for the socket; or CUT, TURN or ALARM, with how many of the last octets come later."""
         yield self.beginning
         yield TURN, 0
-        while self._position < len(self._data):
-            octet = self._octet()
+        while self._reader:
+            octet = self._reader.octet()
             op, channel = octet & 7, octet >> 3 & 3
             if op == CUT:
-                yield op, self._octet()
+                yield op, self._reader.octet()
             elif op in (TURN, ALARM):
                 yield op, channel
             else:
                 yield self._bytes(op, channel)
         yield TURN, 0
 
-    def _octet(self) -> int:
-        position = self._position
-        self._position += 1
-        return self._data[position] if position < len(self._data) else 0
-
-    def _take(self) -> bytes:
-        size = self._octet()
-        position = self._position
-        self._position += size
-        return self._data[position : position + size]
-
     def _bytes(self, op: int, channel: int) -> bytes:
+        reader = self._reader
         if op == METHOD:
-            method = METHODS[self._octet() % len(METHODS)]
-            return wire.frame(wire.FRAME_METHOD, channel, method.id.to_bytes(4, "big") + self._take())
+            method = METHODS[reader.octet() % len(METHODS)]
+            return wire.frame(wire.FRAME_METHOD, channel, method.id.to_bytes(4, "big") + reader.octets())
         if op == BODY:
-            return wire.frame(wire.FRAME_BODY, channel, bytes(self._octet() << 7))
+            return wire.frame(wire.FRAME_BODY, channel, bytes(reader.octet() << 7))
         if op == RAW:
-            return self._take()
-        whole = wire.frame(KINDS[self._octet() % len(KINDS)], channel, self._take())
+            return reader.octets()
+        whole = wire.frame(KINDS[reader.octet() % len(KINDS)], channel, reader.octets())
         if op == BROKEN:
-            place = self._octet() % len(whole)
-            return whole[:place] + bytes((self._octet(),)) + whole[place + 1 :]
+            place = reader.octet() % len(whole)
+            return whole[:place] + bytes((reader.octet(),)) + whole[place + 1 :]
         return whole
 
 
@@ -322,4 +305,4 @@ def _method_seeds() -> Iterator[bytes]:
 
 
 if __name__ == "__main__":
-    fuzzing.main("whole AMQP 0-9-1 connections", atheris, check, seeds(), size_max=INPUT_MAX // 2)
+    fuzzing.main("whole AMQP 0-9-1 connections", check, seeds(), size_max=INPUT_MAX // 2)

@@ -1,6 +1,6 @@
 """Fuzz target for the AMQP 0-9-1 codec: `check` says of any bytes whether the codec keeps its promises.
 
-    python tests/protocols/amqp091/fuzz_wire.py [CORPUS] [-max_total_time=60] [other options of libFuzzer]
+    python -m tests.protocols.amqp091.fuzz_wire [--seconds 60] [--runs N] [--corpus FOLDER]
 
 The first byte of an input chooses the decoder (and a method), the rest is what it reads. The promises: only
 WireError leaves a decoder; it accepts what the slow twin accepts and finds the same values; what it accepted
@@ -9,22 +9,19 @@ can be written, and reads the same again; `scan` and the decoder of properties a
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
-if __name__ == "__main__":  # As a program it stands outside of its package.
-    import atheris
+from tests import fuzzing
 
-    sys.path.insert(0, str(Path(__file__).parent.parent))
-    __package__ = "amqp091"
-    with atheris.instrument_imports(include=["pillarbox.protocols"]):
-        from pillarbox.protocols.amqp091 import methods, wire
+if __name__ == "__main__":
+    fuzzing.watch("pillarbox.protocols.amqp091.methods")
 
 from pillarbox.protocols.amqp091 import methods, wire
 
 from . import twin
+
+INPUT_MAX = 1024
 
 Decoder = Callable[[bytes], Any]
 
@@ -167,12 +164,5 @@ def seeds() -> Iterator[bytes]:
         yield bytes((choice,)) + payload[4:]
 
 
-def write_seeds(folder: Path) -> None:
-    """Fill a folder with the seeds."""
-    for number, seed in enumerate(seeds()):
-        (folder / f"seed-{number:03}").write_bytes(seed)
-
-
 if __name__ == "__main__":
-    atheris.Setup(sys.argv, check)
-    atheris.Fuzz()
+    fuzzing.main("the codec of AMQP 0-9-1", check, seeds(), size_max=INPUT_MAX)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import subprocess
-import sys
 import tracemalloc
 from pathlib import Path
 
@@ -21,14 +18,11 @@ from .rig import Rig
 SEEDS = tuple(fuzz_connection.seeds())
 CHANGED_RUNS = 1500
 FUZZ_RUNS = 1000
-"""A few seconds each: enough to notice a target that has rotted. Long runs are started by hand."""
-ROOT = Path(__file__).parents[3]
 
 
 def test_every_seed_keeps_the_promises() -> None:
     """Sessions, each method, each beginning; see `fuzz_connection` for the promises."""
-    for seed in SEEDS:
-        fuzz_connection.check(seed)
+    fuzzing.check_all(fuzz_connection.check, SEEDS)
 
 
 def test_connections_keep_their_promises_on_changed_seeds() -> None:
@@ -52,13 +46,6 @@ def test_announced_sizes_cost_no_memory(size: int) -> None:
     assert peak < 20_000
 
 
-@pytest.mark.skipif(
-    importlib.util.find_spec("atheris") is None,
-    reason="atheris is not installed; seeds changed at random have stood in for it above",
-)
+@fuzzing.needs_atheris
 def test_connections_survive_a_bounded_run_of_libfuzzer(tmp_path: Path) -> None:
-    options = [f"--runs={FUZZ_RUNS}", "--seed=1", "--seconds=90", f"--artifacts={tmp_path}/"]
-    command = [sys.executable, "-m", "tests.protocols.amqp091.fuzz_connection", *options]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=110, check=False)
-    assert done.returncode == 0, done.stderr[-4000:]
-    assert f"Done {FUZZ_RUNS} runs" in done.stderr
+    fuzzing.run_bounded("tests.protocols.amqp091.fuzz_connection", FUZZ_RUNS, tmp_path)

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
-import subprocess
-import sys
 from pathlib import Path
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from tests import fuzzing
 
 from . import fuzz_wire
 from .strategies import damaged
 
 SEEDS = tuple(fuzz_wire.seeds())
 FUZZ_RUNS = 20_000
-"""A few seconds: enough to notice a target that has rotted. Long runs are started by hand."""
 
 
 def test_every_seed_is_valid_and_every_decoder_has_one() -> None:
@@ -39,22 +36,6 @@ def test_codec_survives_every_truncation_and_every_single_changed_byte_of_the_se
                 fuzz_wire.check(seed[:place] + bytes((octet,)) + seed[place + 1 :])
 
 
-@pytest.mark.skipif(
-    importlib.util.find_spec("atheris") is None,
-    reason="atheris is not installed; hypothesis has stood in for it above",
-)
+@fuzzing.needs_atheris
 def test_codec_survives_a_bounded_run_of_libfuzzer(tmp_path: Path) -> None:
-    corpus = tmp_path / "corpus"
-    corpus.mkdir()
-    fuzz_wire.write_seeds(corpus)
-    options = [
-        f"-runs={FUZZ_RUNS}",
-        "-seed=1",
-        "-max_len=1024",
-        "-timeout=10",
-        f"-artifact_prefix={tmp_path}/",
-    ]
-    command = [sys.executable, fuzz_wire.__file__, str(corpus), *options]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=110, check=False)
-    assert done.returncode == 0, done.stderr[-4000:]
-    assert f"Done {FUZZ_RUNS} runs" in done.stderr
+    fuzzing.run_bounded("tests.protocols.amqp091.fuzz_wire", FUZZ_RUNS, tmp_path)

@@ -16,21 +16,14 @@ turns, time. The promises:
 from __future__ import annotations
 
 import random
-import struct
 from collections.abc import Iterator
 
+from tests import fuzzing
+
 if __name__ == "__main__":
-    try:
-        import atheris
-    except ImportError:
-        atheris = None
-    else:
-        with atheris.instrument_imports(include=["pillarbox.protocols", "pillarbox.broker"]):
-            from pillarbox.broker import core  # noqa: F401
-            from pillarbox.protocols.kafka import head  # noqa: F401
+    fuzzing.watch("pillarbox.broker.core", "pillarbox.protocols.kafka.head")
 
 from pillarbox.protocols.kafka.messages import APIS
-from tests import fuzzing
 from tests.protocols.kafka.attack import KEYS, Attacker, versions
 from tests.protocols.kafka.rig import Client, Rig
 
@@ -39,7 +32,8 @@ REQUEST, ODD, RAW, CUT, TURN, TIME, OTHER, END = range(8)
 """The lowest three bits of a record's first octet."""
 TIMES_MS = (1, 100, 6_000, 60_000)
 ODD_KEYS = (*APIS, 4, 5, 91, -1, 0x7FFF)
-SIZE = struct.Struct(">H")
+SIZE_OCTETS = 2
+"""Of the size of a body in an input."""
 
 
 class Player:
@@ -84,22 +78,26 @@ class Script:
 
     def __init__(self, data: bytes) -> None:
         self.login = bool(data[:1]) and data[0] & 1 == 1
-        self._data = data[1:INPUT_MAX]
-        self._at = 0
+        self._reader = fuzzing.Reader(data[1:INPUT_MAX])
 
     def play(self, player: Player) -> None:
-        while self._at < len(self._data):
-            octet = self._octet()
+        reader = self._reader
+        while reader:
+            octet = reader.octet()
             op, number = octet & 7, octet >> 3
             if op == REQUEST:
-                key = KEYS[self._octet() % len(KEYS)]
+                key = KEYS[reader.octet() % len(KEYS)]
                 spans = versions(key)
-                player.receive(player.client.request(key, spans[number % len(spans)], self._take()))
+                player.receive(
+                    player.client.request(key, spans[number % len(spans)], reader.octets(SIZE_OCTETS))
+                )
             elif op == ODD:
-                key = ODD_KEYS[self._octet() % len(ODD_KEYS)]
-                player.receive(player.client.request(key, number - 2, self._take(), client_id=None))
+                key = ODD_KEYS[reader.octet() % len(ODD_KEYS)]
+                player.receive(
+                    player.client.request(key, number - 2, reader.octets(SIZE_OCTETS), client_id=None)
+                )
             elif op == RAW:
-                player.receive(self._take())
+                player.receive(reader.octets(SIZE_OCTETS))
             elif op == CUT:
                 player.receive(b"", later=number)
             elif op == TURN:
@@ -111,20 +109,11 @@ class Script:
             else:
                 player.end()
 
-    def _octet(self) -> int:
-        self._at += 1
-        return self._data[self._at - 1] if self._at <= len(self._data) else 0
-
-    def _take(self) -> bytes:
-        (size,) = SIZE.unpack(self._data[self._at : self._at + 2].ljust(2, b"\0"))
-        self._at += 2 + size
-        return self._data[self._at - size : self._at]
-
 
 def record(key: int, version: int, body: bytes) -> bytes:
     """What stands for a request in an input."""
     number = version - versions(key)[0]
-    return bytes((REQUEST | number << 3, KEYS.index(key))) + SIZE.pack(len(body)) + body
+    return bytes((REQUEST | number << 3, KEYS.index(key))) + len(body).to_bytes(SIZE_OCTETS, "big") + body
 
 
 def check(data: bytes) -> None:
@@ -173,8 +162,8 @@ def seeds() -> Iterator[bytes]:
         while len(data) < 1500:
             data += record(*attacker.request()) + bytes((rng.choice((TURN, TURN, TIME | 2 << 3, OTHER)),))
         yield bytes(data)
-    yield b"\0" + bytes((RAW,)) + SIZE.pack(5) + b"GET /" + bytes((CUT | 3 << 3, ODD | 9 << 3, 0, 0, 0, END))
+    yield b"\0" + bytes((RAW, 0, 5)) + b"GET /" + bytes((CUT | 3 << 3, ODD | 9 << 3, 0, 0, 0, END))
 
 
 if __name__ == "__main__":
-    fuzzing.main("whole Kafka connections", atheris, check, seeds(), size_max=INPUT_MAX)
+    fuzzing.main("whole Kafka connections", check, seeds(), size_max=INPUT_MAX)

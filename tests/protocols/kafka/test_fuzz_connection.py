@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -18,15 +15,12 @@ ATTACKS_EACH = 20
 ATTACK_STEPS = 150
 CHANGED_RUNS = 800
 FUZZ_RUNS = 500
-"""A few seconds each: enough to notice a target that has rotted. Long runs are started by hand."""
-ROOT = Path(__file__).parents[3]
 
 
 @pytest.mark.row("K1")
 def test_every_seed_keeps_the_promises() -> None:
     """Each key, conversations, what is no request; see `fuzz_connection` for the promises."""
-    for seed in SEEDS:
-        fuzz_connection.check(seed)
+    fuzzing.check_all(fuzz_connection.check, SEEDS)
 
 
 @pytest.mark.row("K1")
@@ -47,13 +41,6 @@ def test_requests_that_make_sense_as_often_as_not_never_break_the_broker(block: 
 
 
 @pytest.mark.row("K1")
-@pytest.mark.skipif(
-    importlib.util.find_spec("atheris") is None,
-    reason="atheris is not installed; seeds changed at random have stood in for it above",
-)
+@fuzzing.needs_atheris
 def test_connections_survive_a_bounded_run_of_libfuzzer(tmp_path: Path) -> None:
-    options = [f"--runs={FUZZ_RUNS}", "--seed=1", "--seconds=90", f"--artifacts={tmp_path}/"]
-    command = [sys.executable, "-m", "tests.protocols.kafka.fuzz_connection", *options]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=110, check=False)
-    assert done.returncode == 0, done.stderr[-4000:]
-    assert f"Done {FUZZ_RUNS} runs" in done.stderr
+    fuzzing.run_bounded("tests.protocols.kafka.fuzz_connection", FUZZ_RUNS, tmp_path)

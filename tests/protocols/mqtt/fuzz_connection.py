@@ -18,14 +18,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tests import fuzzing
+
 if __name__ == "__main__":
-    try:
-        import atheris
-    except ImportError:
-        atheris = None
-    else:
-        with atheris.instrument_imports(include=["pillarbox.protocols.mqtt"]):
-            from pillarbox.protocols.mqtt import head  # noqa: F401
+    fuzzing.watch("pillarbox.protocols.mqtt.head")
 
 from pillarbox.protocols.mqtt.packets import (
     Answer,
@@ -39,7 +35,6 @@ from pillarbox.protocols.mqtt.packets import (
     Unsubscribe,
     Will,
 )
-from tests import fuzzing
 from tests.protocols.mqtt import peer
 from tests.protocols.mqtt.rig import PACKET_BYTES_MAX, Rig, byte_by_byte, connect, packets_of
 from tests.protocols.mqtt.talker import CONNACK, DISCONNECT, PUBLISH
@@ -74,35 +69,24 @@ class Script:
             connect(self.version, clean=False, keep_alive_s=60),
             filled(self.version),
         )[choice >> 2 & 3]
-        self._data = data[1:INPUT_MAX]
-        self._position = 0
+        self._reader = fuzzing.Reader(data[1:INPUT_MAX])
 
     def steps(self) -> Iterator[bytes | tuple[int, int]]:
         """Input for the socket; or what else happens, with the rest of the record's first byte."""
+        reader = self._reader
         yield self.beginning
         yield TURN, 0
-        while self._position < len(self._data):
-            byte = self._byte()
+        while reader:
+            byte = reader.octet()
             op, more = byte & 7, byte >> 3
             if op == PACKET:
-                first = self._byte()
-                yield peer.packet(first, self._take())
+                first = reader.octet()
+                yield peer.packet(first, reader.octets())
             elif op == RAW:
-                yield self._take()
+                yield reader.octets()
             else:
                 yield op, more
         yield TURN, 0
-
-    def _byte(self) -> int:
-        position = self._position
-        self._position += 1
-        return self._data[position] if position < len(self._data) else 0
-
-    def _take(self) -> bytes:
-        size = self._byte()
-        position = self._position
-        self._position += size
-        return self._data[position : position + size]
 
 
 def check(data: bytes) -> None:
@@ -254,4 +238,4 @@ def seeds() -> Iterator[bytes]:
 
 
 if __name__ == "__main__":
-    fuzzing.main("MQTT connections", atheris, check, seeds(), size_max=INPUT_MAX)
+    fuzzing.main("MQTT connections", check, seeds(), size_max=INPUT_MAX)

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import re
-import subprocess
-import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -21,18 +17,12 @@ from tests.protocols.mqtt.rig import Rig, connect
 SEEDS = tuple(fuzz_connection.seeds())
 CHANGED_RUNS = 800
 FUZZ_RUNS = 500
-"""A few seconds each: enough to notice a target that has rotted. Long runs are started by hand."""
-ROOT = Path(__file__).parents[3]
 
 
 @pytest.mark.row("A64")
 def test_every_seed_keeps_the_promises() -> None:
     """Each packet, each beginning; see `fuzz_connection` for the promises."""
-    for seed in SEEDS:
-        try:
-            fuzz_connection.check(seed)
-        except Exception as fault:
-            raise AssertionError(f"seed {seed!r}") from fault
+    fuzzing.check_all(fuzz_connection.check, SEEDS)
 
 
 @pytest.mark.row("A64")
@@ -63,16 +53,6 @@ def test_any_split_gives_the_same_output_and_state(
     assert whole.state() == cut.state()
 
 
-@pytest.mark.skipif(
-    importlib.util.find_spec("atheris") is None,
-    reason="atheris is not installed; seeds changed at random have stood in for it above",
-)
+@fuzzing.needs_atheris
 def test_connections_survive_a_bounded_run_of_libfuzzer(tmp_path: Path) -> None:
-    options = [f"--runs={FUZZ_RUNS}", "--seed=1", "--seconds=90", f"--artifacts={tmp_path}/"]
-    command = [sys.executable, "-m", "tests.protocols.mqtt.fuzz_connection", *options]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=110, check=False)
-    assert done.returncode == 0, done.stderr[-4000:]
-    ran = re.search(r"Done (\d+) runs", done.stderr)
-    # It ends where a round of mutations does.
-    assert ran is not None
-    assert int(ran[1]) >= FUZZ_RUNS
+    fuzzing.run_bounded("tests.protocols.mqtt.fuzz_connection", FUZZ_RUNS, tmp_path)
