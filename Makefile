@@ -31,7 +31,7 @@ help:
 	@echo "make compare-messaging  run unmodified MQTT and STOMP clients against Mosquitto, RabbitMQ and ActiveMQ"
 	@echo "make compare-activemq  the same"
 	@echo "make crash    kill the broker under load, 200 times over AMQP, Kafka, MQTT and STOMP each"
-	@echo "make fuzz     throw changed input at whole connections, AMQP's, Kafka's and MQTT's, for a minute each"
+	@echo "make fuzz     throw changed input at whole connections, AMQP's, Kafka's, MQTT's and STOMP's, for a minute each"
 	@echo "make suites   run the integration suites of kombu and Celery against Pillarbox"
 	@echo "make docs     write the generated parts of docs/"
 	@echo "make kafka-codec  write the Kafka codec from the message definitions in Kafka's client library"
@@ -130,6 +130,7 @@ fuzz: setup
 	@$(BIN)/python -m tests.protocols.amqp091.fuzz_connection --seconds $(SECONDS) $(ARGS)
 	@$(BIN)/python -m tests.protocols.kafka.fuzz_connection --seconds $(SECONDS) $(ARGS)
 	@$(BIN)/python -m tests.protocols.mqtt.fuzz_connection --seconds $(SECONDS) $(ARGS)
+	@$(BIN)/python -m tests.protocols.stomp.fuzz_connection --seconds $(SECONDS) $(ARGS)
 
 suites: setup
 	@scripts/need "command -v redis-server" "Celery's suite" redis-server

@@ -9,29 +9,10 @@ import pytest
 from pillarbox.broker.auth import Permission
 from pillarbox.broker.core import Core
 from pillarbox.errors import Reason
-from pillarbox.protocols import registry
-from pillarbox.protocols.amqp091.deaths import dead_letter
-from pillarbox.protocols.amqp091.delays import TIMETABLE
-from pillarbox.protocols.amqp091.records import RecordCodec
 from pillarbox.protocols.stomp.connection import Connection, State
 from pillarbox.protocols.stomp.errors import FATAL, REASONS
-from pillarbox.protocols.stomp.head import Settings
-from pillarbox.testing.memory_journal import MemoryJournal
+from tests.protocols.stomp.rig import NOW_MS, without_socket
 from tests.protocols.stomp.talking import Talking
-
-NOW_MS = 1_700_000_000_000
-
-
-def without_socket(**settings: object) -> Connection:
-    core = Core(MemoryJournal(), now_ms=NOW_MS, random=bytes, wake=lambda: None)
-    core.dialects.common, core.dialects.find = registry.COMMON, registry.dialect
-    core.dead_letters.writers[registry.COMMON] = dead_letter
-    core.schedules.timetables[registry.COMMON] = TIMETABLE
-    core.streams.make_codec = lambda: RecordCodec(core.dialects)
-    core.add_vhost("/")
-    core.add_user("guest", "guest")
-    core.set_permission(Permission("guest", "/", ".*", ".*", ".*"))
-    return Connection(core, Settings(**{"anonymous": "guest", **settings}), peer="here")  # type: ignore[arg-type]
 
 
 def said(connection: Connection) -> bytes:
@@ -298,6 +279,58 @@ def test_bytes_that_are_no_stomp_end_the_connection_only(
     first.socket.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n\0")
     assert first.error().headers["message"] == "Illegal command"
     second.done("BEGIN", {"transaction": "t"})
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        b"SEND\ndestination:/queue/a\0",
+        b"SEND\ndestination:/queue/a\nexpiration:soon\n\n\0",
+        b"SEND\ndestination:/queue/a\nno colon\n\n\0",
+        b"SEND\ndestination:/queue/a\ncontent-length:1\n\nxx\0",
+    ],
+)
+@pytest.mark.row("A10", "A7")
+def test_messages_in_front_of_what_ends_the_connection_are_not_lost_with_it(wrong: bytes) -> None:
+    """It may all come in one read, or not: where the network cuts the input does not matter."""
+    connection = without_socket()
+    connection.receive(b"CONNECT\n\n\0" + b"SEND\ndestination:/queue/a\n\nx\0" * 3 + wrong)
+    assert connection.want_close
+    assert connection.core.vhosts["/"].queues["a"].ready_count == 3
+
+
+@pytest.mark.row("A10", "A4")
+def test_nothing_follows_an_error_that_ends_the_connection() -> None:
+    """Neither receipts that are owed, nor what the end of one subscription lets others be told."""
+    connection = without_socket(is_activemq=True)
+    core = connection.core
+    connection.receive(
+        b"CONNECT\n\n\0SUBSCRIBE\ndestination:/topic/ActiveMQ.Advisory.>\nid:1\n\n\0"
+        b"SUBSCRIBE\ndestination:/queue/a\nid:2\n\n\0"
+    )
+    core.tick(NOW_MS)
+    assert b"ActiveMQ.Advisory.Consumer.Queue.a" in said(connection)
+    connection.receive(b"SEND\ndestination:/queue/b\nreceipt:r\n\nx\0SEND\n\0")
+    core.tick(NOW_MS)
+    core.synced(core.journal_ticket)
+    core.tick(NOW_MS)
+    assert core.vhosts["/"].queues["b"].ready_count == 1
+    written = said(connection)
+    assert written.startswith(b"ERROR\nmessage:Bad frame\n")
+    assert written.count(b"\0") == 1
+
+
+@pytest.mark.row("A4")
+def test_only_messages_whose_receipt_was_asked_for_count_as_confirmed() -> None:
+    connection = without_socket()
+    send = b"SEND\ndestination:/queue/a\n\nx\0"
+    connection.receive(b"CONNECT\n\n\0" + send * 3 + send.replace(b"\n\n", b"\nreceipt:r\n\n") + send)
+    core = connection.core
+    core.tick(NOW_MS)
+    core.synced(core.journal_ticket)
+    assert connection.channel is not None
+    assert connection.channel.counters.publish == 5
+    assert connection.channel.counters.confirm == 1
 
 
 @pytest.mark.row("A10")

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from pillarbox import Broker, ManualClock
+from pillarbox.broker.run import MESSAGE_BYTES
+from tests.protocols.stomp.rig import without_socket
 from tests.protocols.stomp.talking import Talking
 
 LIMIT_BYTES = 10_000
@@ -65,6 +67,22 @@ def test_sender_waits_while_the_queue_is_full_and_loses_nothing(
 
 def queues(broker: Broker) -> list[str]:
     return broker.call(lambda server: list(server.core.vhosts["/"].queues))
+
+
+@pytest.mark.parametrize(
+    "heads",
+    [
+        [b"destination:/queue/a\ncorrelation-id:%d" % number for number in range(20)],
+        [b"destination:/queue/a,/queue/b", b"destination:/queue/a"] * 10,
+    ],
+)
+@pytest.mark.row("A40")
+def test_limit_counts_what_came_in_the_same_read_whatever_its_headers(heads: list[bytes]) -> None:
+    connection = without_socket(is_activemq=True, destination_limit_bytes=500)
+    connection.receive(b"CONNECT\n\n\0" + b"".join(b"SEND\n%b\n\nx\0" % head for head in heads))
+    queue = connection.core.vhosts["/"].queues["a"]
+    assert queue.ready_count == 1 + 500 // (MESSAGE_BYTES + 1)
+    assert connection.waiting
 
 
 @pytest.mark.row("A40")

@@ -11,72 +11,10 @@ from hypothesis import strategies as st
 
 from pillarbox.protocols.stomp.connection import State
 from pillarbox.protocols.stomp.wire import Scanner, read_head
-from tests.protocols.stomp.test_connection import NOW_MS, without_socket
+from tests.protocols.stomp.rig import NOW_MS, without_socket
+from tests.protocols.stomp.words import COMMANDS, PAIRS
 
-COMMANDS = (
-    "SEND",
-    "SUBSCRIBE",
-    "UNSUBSCRIBE",
-    "ACK",
-    "NACK",
-    "BEGIN",
-    "COMMIT",
-    "ABORT",
-    "DISCONNECT",
-    "FOO",
-)
-WORDS = {
-    "destination": (
-        *(
-            "/queue/a",
-            "/queue/b,/queue/c",
-            "/topic/a.>",
-            "/exchange/amq.direct/k",
-            "/temp-queue/t",
-            "/amq/queue/x",
-        ),
-        *(
-            "/exchange/",
-            "/exchange/pillarbox.scheduled.queue/a",
-            "",
-            "/queue/%2",
-            "queue://",
-            "/reply-queue/x",
-        ),
-        *("/topic/ActiveMQ.Scheduler.Management", "a::b", "::", "/topic/a::b", "/queue/a::a", "a"),
-    ),
-    "id": ("1", "2", "T_1@@session@@1", "@@", ""),
-    "ack": ("auto", "client", "client-individual", ""),
-    "transaction": ("t", "u", ""),
-    "selector": ("a = 1", "a LIKE '%%%' OR", "1"),
-    "message-id": ("T_1@@x@@1", "9" * 30),
-    "receipt": ("r", ""),
-    "reply-to": ("/temp-queue/t", "temp-queue://", "anywhere"),
-    "priority": ("1", "999", "-"),
-    "expires": ("1", "x", "9" * 40),
-    "expiration": ("0", "-1", "9" * 40),
-    "durable": ("true",),
-    "persistent": ("true",),
-    "activemq.subscriptionName": ("n",),
-    "prefetch-count": ("1", "-1", "9" * 9),
-    "x-stream-offset": ("first", "offset=1", "offset=", "soon"),
-    "x-queue-type": ("stream", "quorum", "odd"),
-    "x-message-ttl": ("0", "9" * 30),
-    "AMQ_SCHEDULED_DELAY": ("1", "9" * 30, "x"),
-    "_AMQ_SCHED_DELIVERY": ("1", "9" * 18, "x"),
-    "AMQ_SCHEDULER_ACTION": ("BROWSE", "REMOVE", "REMOVEALL", "odd"),
-    "ACTION_START_TIME": ("0", "-1", "x"),
-    "ACTION_END_TIME": ("9" * 18,),
-    "scheduledJobId": ("ID:x", ""),
-    "_AMQ_DUPL_ID": ("1", "2", ""),
-    "destination-type": ("ANYCAST", "MULTICAST", "odd"),
-    "subscription-type": ("ANYCAST", "MULTICAST", "odd"),
-    "consumer-window-size": ("0", "-1", "x"),
-    "activemq.maximumPendingMessageLimit": ("0", "1", "x"),
-    "x-delay": ("1",),
-    "requeue": ("true", "false"),
-}
-header = st.sampled_from([(name, value) for name, values in WORDS.items() for value in values])
+header = st.sampled_from(PAIRS)
 frame = st.tuples(st.sampled_from(COMMANDS), st.lists(header, max_size=6), st.binary(max_size=5))
 
 

@@ -43,6 +43,22 @@ def test_amqp_client_gets_what_stomp_sent(client: Talking, amqp: Any, name: str)
 
 
 @pytest.mark.row("R142", "A6")
+def test_message_of_amqp_cannot_put_a_frame_of_its_own_before_stomp_clients(
+    client: Talking, amqp: Any, name: str
+) -> None:
+    client.done("SUBSCRIBE", {"id": "s", "destination": f"/topic/{name}.#"})
+    properties = pika.BasicProperties(
+        correlation_id="\0RECEIPT", headers={"a\0b": "\0MESSAGE\ndestination:/queue/forged\n\nx\0"}
+    )
+    amqp.basic_publish("amq.topic", f"{name}.\0", b"x", properties)
+    got = client.message()
+    assert got.headers["correlation-id"] == "\ufffdRECEIPT"
+    assert got.headers["a\ufffdb"] == "\ufffdMESSAGE\ndestination:/queue/forged\n\nx\ufffd"
+    assert got.headers["destination"] == f"/topic/{name}.%00"
+    client.done("BEGIN", {"transaction": "goes on"})
+
+
+@pytest.mark.row("R142", "A6")
 def test_stomp_client_gets_what_amqp_sent(client: Talking, amqp: Any, name: str) -> None:
     client.done("SUBSCRIBE", {"id": "s", "destination": f"/topic/{name}.*"})
     properties = pika.BasicProperties(

@@ -15,58 +15,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pillarbox.broker.consumer import Consumer
-from pillarbox.broker.run import Run
-from pillarbox.protocols.stomp.channel import Channel
 from pillarbox.protocols.stomp.connection import Connection
-from pillarbox.protocols.stomp.destinations import shown
-from pillarbox.protocols.stomp.headers import as_activemq, from_neutral, moments
-from pillarbox.protocols.stomp.subscription import AUTO, Subscription
-from pillarbox.protocols.stomp.wire import V12, Scanner, write_headers
-from tests.protocols.stomp.test_connection import NOW_MS, without_socket
+from tests.protocols.stomp.rig import NOW_MS, without_socket
+from tests.protocols.stomp.twin import TwinChannel, TwinScanner
 
 SESSION = "session-AAAAAAAAAAAAAAAAAAAAAA"
 """Where nothing is random."""
-
-
-class TwinScanner(Scanner):
-    """Compares no frame with the one before."""
-
-    def alike(self) -> tuple[list[bytes], list[bytes]]:
-        return [], []
-
-
-class TwinChannel(Channel):
-    """Reads every ACK, and writes every header of every MESSAGE."""
-
-    def acknowledge(self, head: bytes, scanner: Scanner) -> bool:
-        return False
-
-    def deliver(self, consumer: Consumer, run: Run, tag_first: int) -> None:
-        out = self.connection.hand_out(run.body_bytes)
-        subscription: Subscription = consumer.head
-        assert run.messages is not None
-        for tag, message in enumerate(run.messages, tag_first):
-            if subscription.selector is not None and not subscription.wants(message, self.core.dialects):
-                if not consumer.no_ack:
-                    self._let_go(tag)
-                continue
-            address, said = message.address, self.core.dialects.said(message)
-            number = f"{subscription.tag}@@{self.connection.session_name}@@{tag}"
-            told = [] if subscription.identity is None else [("subscription", subscription.identity)]
-            destination = shown(address.exchange, address.routing_key, slashes=subscription.is_activemq)
-            told += [("destination", destination), ("message-id", number)]
-            if subscription.version == V12 and subscription.ack != AUTO:
-                told.append(("ack", number))
-            told.append(("redelivered", str(run.redelivered).lower()))
-            pairs = from_neutral(said, message.expiration_ms)
-            own = write_headers(
-                as_activemq(pairs, said) if subscription.is_activemq else pairs, self.connection.version
-            )
-            if subscription.is_activemq:
-                own += moments(message, own)
-            head = b"MESSAGE\n" + write_headers(told, self.connection.version) + own
-            out.append(head + b"content-length:%d\n\n" % len(message.body) + message.body + b"\0\n")
 
 
 def connected(version: str, *, is_activemq: bool = False, slow: bool = False) -> Connection:

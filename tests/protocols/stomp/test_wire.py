@@ -17,6 +17,7 @@ from pillarbox.protocols.stomp.wire import (
     cut_receipt,
     read_head,
     write_frame,
+    write_headers,
 )
 
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\n\0"), max_size=12)
@@ -216,3 +217,13 @@ def test_receipt_is_cut_out_of_a_head() -> None:
     assert cut_receipt(b"SEND\nreceipt:\\c1\na:b") == (b"SEND\na:b", b"\\c1")
     assert cut_receipt(b"SEND\na:b\nreceipt:x") == (b"SEND\na:b", b"x")
     assert cut_receipt(b"SEND\nmy-receipt:x") == (b"SEND\nmy-receipt:x", None)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.row("A1", "A6")
+def test_no_text_ends_a_frame_or_begins_a_header(version: str) -> None:
+    """Messages of other protocols may say anything; NUL has no form in STOMP."""
+    written = write_headers([("a\0b", "c\0\nd:e")], version)
+    assert b"\0" not in written
+    assert written.count(b"\n") == 1
+    assert written.decode().startswith("a\ufffdb:c\ufffd")

@@ -413,14 +413,15 @@ class Channel:
 
     def confirm(self, tag_first: int, tag_last: int) -> None:
         """See `Sink`."""
-        count = tag_last - tag_first + 1
-        self.counters.confirm += count
         done = self.receipts.popleft
-        self._send_receipts([asked for _ in range(count) if (asked := done()) is not None])
+        asked = [one for _ in range(tag_first, tag_last + 1) if (one := done()) is not None]
+        self.counters.confirm += len(asked)
+        self._send_receipts(asked)
         self.connection.receipts_sent()
 
     def _send_receipts(self, asked: list[bytes]) -> None:
-        if asked:
+        # Nothing follows an ERROR that ends the connection.
+        if asked and not self.connection.want_close:
             self.connection.send(b"".join([b"RECEIPT\nreceipt-id:%b\n\n\0\n" % one for one in asked]))
 
     def refuse(self, tag_first: int, tag_last: int) -> None:

@@ -9,6 +9,7 @@ Source: STOMP 1.2, "Connecting", "Heart-beating", "ERROR"; rows A1, A4, A10, A12
 
 from __future__ import annotations
 
+import contextlib
 import enum
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -423,6 +424,10 @@ class Connection(StreamConnection):
         """Close the connection because of this error, which is told to the client."""
         if self.state is State.CLOSED:
             return
+        if self.channel is not None:
+            with contextlib.suppress(StompError):
+                # Messages that came before what was wrong are not lost with it, wherever the network cuts.
+                self.channel.flush()
         self.tell(error, receipt=receipt)
         self.finish()
 
@@ -433,6 +438,8 @@ class Connection(StreamConnection):
     def finish(self) -> None:
         """Give back what the connection has, and have the socket closed."""
         if self.state is not State.CLOSED:
+            # What its end lets others tell its subscriptions comes too late.
+            self.writable = False
             if self.channel is not None and self.state is not State.CLOSING:
                 self.channel.end()
             self.state = State.CLOSED

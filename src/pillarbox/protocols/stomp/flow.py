@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from pillarbox.broker.consumer import Consumer
     from pillarbox.broker.queue import Queue
     from pillarbox.protocols.stomp.connection import Connection
-    from pillarbox.protocols.stomp.sending import Batch
 
 ROOM_MS: Final = 20
 """How often a connection that waits looks whether there is room. Queues tell nobody when they get some: each
@@ -64,9 +63,7 @@ class FlowChannel(Channel):
     def _demand_room(self, head: bytes) -> None:
         known = self._prepared.get(head)
         if known is not None and known.target.is_valid:
-            batch = self._batch
-            joins = batch is not None and batch.last.target is known.target
-            self._demand_room_in(known.target.route.queues, batch if joins else None)
+            self._demand_room_in(known.target.route.queues)
             return
         headers = read_head(head, self.connection.version)[1]
         text = headers.get("destination")
@@ -75,18 +72,14 @@ class FlowChannel(Channel):
         if self.settings.is_artemis:
             text = self.address(text, headers)
         for part in composed(self, text):
-            self._demand_room_in(self.target(part, headers).route.queues, None)
+            self._demand_room_in(self.target(part, headers).route.queues)
 
-    def _demand_room_in(self, queues: tuple[Queue, ...], gathered: Batch | None) -> None:
-        """`gathered` goes to the same queues, and is not there yet."""
+    def _demand_room_in(self, queues: tuple[Queue, ...]) -> None:
         for queue in queues:
             if queue.in_log:
                 # What a stream holds, its own limits say.
                 continue
-            held = held_bytes(queue)
-            if gathered is not None:
-                held += gathered.body_bytes + MESSAGE_BYTES * len(gathered.messages)
-            if held >= self.settings.destination_limit_bytes:
+            if held_bytes(queue) + self._gathered_bytes(queue) >= self.settings.destination_limit_bytes:
                 # What was gathered for it may be delivered at once.
                 self.flush()
                 if queue.queued:
@@ -99,6 +92,13 @@ class FlowChannel(Channel):
                 where = shown("", queue.name, slashes=True)
                 text = f"Usage Manager Memory Limit reached. Stopping producer to prevent flooding {where}."
                 raise StompError(text, "The queue has to be read before more can be sent there.")
+
+    def _gathered_bytes(self, queue: Queue) -> int:
+        """What goes there and is not handed on yet."""
+        batch = self._batch
+        if batch is None or queue not in batch.last.target.route.queues:
+            return 0
+        return batch.body_bytes + MESSAGE_BYTES * len(batch.messages)
 
 
 def held_bytes(queue: Queue) -> int:

@@ -236,11 +236,12 @@ _UNESCAPED: Final[dict[str, dict[bytes, bytes]]] = {
     V11: {b"\\n": b"\n", b"\\c": b":", b"\\\\": b"\\"},
     V12: {b"\\n": b"\n", b"\\c": b":", b"\\\\": b"\\", b"\\r": b"\r"},
 }
+_ENDS: Final = {"\0": "\ufffd", "\n": "\\n"}
+"""What would end a frame or a header: NUL has no form in any version, and 1.0 has none for a line end."""
 _ESCAPED: Final[dict[str, dict[int, str]]] = {
-    # 1.0 escapes nothing; but a line end would begin a header that nobody has written.
-    V10: str.maketrans({"\n": "\\n"}),
-    V11: str.maketrans({"\\": "\\\\", "\n": "\\n", ":": "\\c"}),
-    V12: str.maketrans({"\\": "\\\\", "\n": "\\n", ":": "\\c", "\r": "\\r"}),
+    V10: str.maketrans(_ENDS),
+    V11: str.maketrans(_ENDS | {"\\": "\\\\", ":": "\\c"}),
+    V12: str.maketrans(_ENDS | {"\\": "\\\\", ":": "\\c", "\r": "\\r"}),
 }
 _escape = re.compile(rb"\\.?", re.DOTALL)
 
