@@ -63,6 +63,7 @@ ROWS: tuple[tuple[str, str], ...] = (
     ("src/pillarbox/protocols/options.py", r"    {p}\.\w+Options,\n"),
     ("src/pillarbox/protocols/options.py", r"    Table\({p}\..*\),\n"),
     ("pyproject.toml", r'    "pillarbox\.protocols\.{p}\..*",\n'),
+    ("Makefile", r"\t@\$\(BIN\)/python -m (?:bench\.{p}_|tests\.kill\.{p}|tests\.protocols\.{p}\.).*\n"),
     ("tests/compare_messaging/peers.py", r'    "{p}[^"]*": \("PILLARBOX_.*\n'),
     ("tests/test_config.py", r'    "{p}_\w+": .*\n'),
 )

@@ -24,7 +24,7 @@ def service() -> Iterator[Service]:
 def broker(request: pytest.FixtureRequest, service: Service) -> Iterator[Broker]:
     """Asks the service; `request.param` are further options."""
     options = service.options(**getattr(request, "param", {}))
-    with Broker(clock=ManualClock(), management_port=0, mqtt_port=0, stomp_port=0, **options) as running:
+    with Broker(clock=ManualClock(), management_port=0, **options) as running:
         yield running
 
 

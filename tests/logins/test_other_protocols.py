@@ -10,7 +10,7 @@ import paho.mqtt.client as mqtt
 import pytest
 from confluent_kafka import Consumer, KafkaException, Producer
 
-from pillarbox import Broker
+from pillarbox import Broker, ManualClock
 from pillarbox.broker.outside import QUESTIONS_MAX
 from pillarbox.protocols.mqtt.packets import Publish, Will
 from tests.logins.conftest import Connect
@@ -36,6 +36,14 @@ def seen(service: Service) -> list[tuple[str, ...]]:
 
 
 # --- MQTT -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def broker(request: pytest.FixtureRequest, service: Service) -> Iterator[Broker]:
+    """Asks the service; `request.param` are further options."""
+    options = service.options(**getattr(request, "param", {}))
+    with Broker(clock=ManualClock(), management_port=0, mqtt_port=0, stomp_port=0, **options) as running:
+        yield running
 
 
 @pytest.fixture

@@ -8,8 +8,7 @@ import pytest
 
 from pillarbox import Broker
 from tests.messaging.scene import scene
-from tests.prometheus.test_kafka import one
-from tests.prometheus.test_metrics import metrics
+from tests.prometheus.test_metrics import metrics, one
 
 pytestmark = pytest.mark.row("A84")
 

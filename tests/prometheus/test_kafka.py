@@ -9,7 +9,7 @@ from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from pillarbox import Broker
-from tests.prometheus.test_metrics import Metrics, fetch, metrics
+from tests.prometheus.test_metrics import fetch, metrics, one
 
 pytestmark = pytest.mark.row("K76")
 TIMEOUT_S = 20
@@ -54,11 +54,6 @@ def broker() -> Iterator[Broker]:
         consumer.commit(message, asynchronous=False)
         yield broker
         consumer.close()
-
-
-def one(found: Metrics, name: str, **labels: str) -> float:
-    (value,) = [value for has, value in found[name] if has == labels]
-    return value
 
 
 @pytest.mark.parametrize("path", ["/metrics/kafka", "/metrics/per-object"])

@@ -50,6 +50,12 @@ def metrics(broker: Broker, path: str = "/metrics") -> Metrics:
     return found
 
 
+def one(found: Metrics, name: str, **labels: str) -> float:
+    """The value of the sample that has just these labels."""
+    (value,) = [value for has, value in found[name] if has == labels]
+    return value
+
+
 def value(found: Metrics, name: str) -> float:
     ((_, only),) = found[name]
     return only
