@@ -26,8 +26,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PROTOCOLS = ("kafka", "mqtt", "stomp")
-
 LEFT_BEHIND = shutil.ignore_patterns(
     ".git",
     ".venv",
@@ -55,6 +53,9 @@ PARTS: dict[str, tuple[str, ...]] = {
     "stomp": ("src/pillarbox/protocols/stomp", "docs/stomp.md", "examples/activemq", "tests/protocols/stomp"),
 }
 """Folders and files of a protocol alone."""
+
+PROTOCOLS = tuple(protocol for protocol, parts in PARTS.items() if (ROOT / parts[0]).exists())
+"""Those that are there."""
 
 ROWS: tuple[tuple[str, str], ...] = (
     ("src/pillarbox/protocols/registry.py", r"from pillarbox\.protocols\.{p} import options as {p}\n"),

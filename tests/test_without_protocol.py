@@ -10,14 +10,14 @@ import sys
 
 import pytest
 
-from scripts.without_protocol import ROOT
+from scripts.without_protocol import PROTOCOLS, ROOT
 
 TIMEOUT_S = 100
 """It takes five seconds where nothing else goes on."""
 
 
 @pytest.mark.row("R110")
-@pytest.mark.parametrize("protocol", ["kafka", "mqtt", "stomp"])
+@pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_a_broker_works_without_a_protocol_that_was_taken_out(protocol: str) -> None:
     done = subprocess.run(
         [sys.executable, str(ROOT / "scripts" / "without_protocol.py"), protocol, "--quick"],
