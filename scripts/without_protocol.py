@@ -299,6 +299,8 @@ def main() -> int:
     try:
         tree = folder / ROOT.name
         shutil.copytree(ROOT, tree, ignore=LEFT_BEHIND)
+        for clients in ROOT.glob("tests/**/node_modules"):
+            (tree / clients.relative_to(ROOT)).symlink_to(clients.resolve())
         gone = remove(tree, arguments.protocol)
         print(f"without {arguments.protocol}: {len(gone)} files of tests and tools went with it", flush=True)
         rest = Rest(tree, arguments.protocol)
