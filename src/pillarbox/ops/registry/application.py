@@ -23,9 +23,10 @@ from pillarbox.ops.management.application import SAFE, GoneError, caller_of, is_
 from pillarbox.ops.management.deciding import Deciding
 from pillarbox.ops.management.request import Answer, HttpError
 from pillarbox.ops.management.sending import Receive, Scope, Send, send_answer
-from pillarbox.ops.registry import errors
+from pillarbox.ops.registry import errors, names
 from pillarbox.ops.registry.errors import RegistryError, refused
-from pillarbox.ops.registry.resources import ROUTES, Asked, Right, Route
+from pillarbox.ops.registry.request import Asked, Right, Route
+from pillarbox.ops.registry.routes import ROUTES
 from pillarbox.protocols.strangers import anonymous_user
 
 if TYPE_CHECKING:
@@ -41,6 +42,10 @@ JSON: Final = "application/vnd.schemaregistry.v1+json"
 PLAIN_JSON: Final = "application/json"
 CHALLENGE: Final = {"www-authenticate": 'Basic realm="SchemaRegistry"'}
 ADMINISTRATOR: Final = "administrator"
+SETTINGS: Final = ("/config", "/mode")
+"""Where whole contexts are named as well as subjects, and an alias stands for itself."""
+INSIDE: Final = "registry_context"
+"""What the scope of a request has beside ASGI's words: the context that its path begins with."""
 
 STATUS_OF: Final = {
     Reason.ACCESS_REFUSED: 403,
@@ -73,7 +78,11 @@ class SchemaRegistry:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             # As it came: what is encoded within a part is no separator. A slash at the end says nothing.
-            scope["path"] = scope["raw_path"].decode("ascii", "replace").rstrip("/") or "/"
+            path = scope["raw_path"].decode("ascii", "replace").rstrip("/") or "/"
+            match path.split("/", 3):
+                case ["", "contexts", context, rest]:
+                    scope[INSIDE], path = unquote(context), "/" + rest
+            scope["path"] = path
             await self._app(scope, receive, send)
 
     async def answer(self, routes: Mapping[str, Route], scope: Scope, receive: Receive, send: Send) -> None:
@@ -83,6 +92,8 @@ class SchemaRegistry:
         try:
             found: Any = await self._handle(routes, scope, receive, headers)
             status = 200
+            if isinstance(found, Answer):
+                status, found = found.status, found.body
         except GoneError:
             return
         except RegistryError as error:
@@ -108,18 +119,20 @@ class SchemaRegistry:
         route = routes.get("GET" if method == "HEAD" else method)
         if route is None:
             raise HttpError(405, "", "HTTP 405 Method Not Allowed", {"allow": ", ".join(routes)})
+        inside = _context(scope)
         path = {name: unquote(value) for name, value in scope["path_params"].items()}
         if "subject" in path:
-            path["subject"] = _subject(path["subject"])
+            path["subject"] = self._subject(path["subject"], inside, route)
+        query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+        asked = Asked(path, query, b"", inside)
         self._begin()
-        user = await self._deciding.do(lambda: self._user(scope, headers, route, path))
+        user = await self._deciding.do(lambda: self._user(scope, headers, route, asked))
         if method not in SAFE and access.is_cross_site(headers):
             raise HttpError(403, "", "a page of another site may not do this")
         body = b"" if method in SAFE else bytes(await read_body(receive, headers))
         # Reading may have taken many turns.
         self._begin()
-        query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
-        asked = Asked(path, query, body)
+        asked = asked._replace(body=body)
         if not route.writes:
             found = await route.handler(self._desk, asked)
             if self._core.failure is None:
@@ -132,9 +145,15 @@ class SchemaRegistry:
         await self._desk.stored()
         return found
 
-    def _user(
-        self, scope: Scope, headers: Mapping[str, str], route: Route, path: Mapping[str, str]
-    ) -> Principal:
+    def _subject(self, name: str, inside: str | None, route: Route) -> str:
+        """The subject that is meant by a name in a context. Raises 42208."""
+        subject = names.qualified(name, inside or names.DEFAULT_CONTEXT)
+        is_set = route.path.startswith(SETTINGS)
+        if not name or not names.is_subject(subject, may_be_context=is_set):
+            raise refused(errors.INVALID_SUBJECT, name)
+        return subject if is_set else self._desk.registry.actual(subject)
+
+    def _user(self, scope: Scope, headers: Mapping[str, str], route: Route, asked: Asked) -> Principal:
         """Who asks, if they may. Raises 401, BrokerError and Undecided."""
         users, vhost = self._core.users, self._node.config.default_vhost
         said = headers.get("authorization", "")
@@ -143,13 +162,16 @@ class SchemaRegistry:
             user = self._stranger(scope, vhost)
         else:
             user = log_in(self._core, self._node, scope, headers, vhost)
-        if route.right is Right.RULE:
+        right = route.right
+        if right is Right.CHANGE and not names.split(asked.subject)[1]:
+            right = Right.RULE
+        if right is Right.RULE:
             if ADMINISTRATOR not in user.tags:
                 raise HttpError(403, "", f"user '{user.name}' has not the tag {ADMINISTRATOR}")
         else:
             self._core.demand_entry(user, vhost)
-            if route.right.value:
-                users.demand(user, vhost, route.right.value, "queue", path["subject"])
+            if right.value:
+                users.demand(user, vhost, right.value, "queue", asked.subject)
         return user
 
     def _stranger(self, scope: Scope, vhost: str) -> Principal:
@@ -171,12 +193,12 @@ class _Endpoint:
         await self._registry.answer(self._routes, scope, receive, send)
 
 
-def _subject(name: str) -> str:
-    """The name of a subject without that of the one context that there is. Raises 42208."""
-    bare = name.removeprefix(":.:")
-    if not bare or bare.startswith(":.") or not bare.isprintable():
-        raise refused(errors.INVALID_SUBJECT, name)
-    return bare
+def _context(scope: Scope) -> str | None:
+    """The context that the path begins with. Raises 400."""
+    try:
+        return names.context(scope[INSIDE]) if INSIDE in scope else None
+    except ValueError as error:
+        raise RegistryError(400, str(error)) from None
 
 
 def _content_type(accept: str) -> str:

@@ -62,6 +62,8 @@ REFERENCE_EXISTS = 42206, "One or more references exist to the schema of subject
 ID_DOES_NOT_MATCH = 42207, "Schema already registered with id {} instead of input id {}"
 INVALID_SUBJECT = 42208, "The specified subject '{}' is not a valid subject"
 TOO_LARGE = 42209, "A schema may have {} bytes"
+INVALID_RULES = 42210, "Invalid rule set: {}"
+CONTEXT_NOT_EMPTY = 42211, "The specified context '{}' is not empty."
 BAD_BODY = 422, "{}"
 NO_STORAGE = 50001, "{}"
 

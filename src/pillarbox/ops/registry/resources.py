@@ -1,97 +1,29 @@
-"""Handlers of the registry's routes: a row each, and what they answer.
+"""Handlers of the registry's routes for schemas and subjects: what each answers.
 
-A handler gets the desk and what is asked, and returns a document, or text as it is. Who may ask is in the
-row: reading is for whoever may enter the virtual host, registering needs the right to write to the subject,
-removing and setting the right to configure it, and what is set for all the tag `administrator`.
+A handler gets the desk and what is asked, and returns a document, text as it is, or an answer with a status
+of its own. Not here: what is set for subjects (`settings`), the table (`routes`).
 
 Source: Confluent, "Schema Registry API Reference".
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from enum import Enum
-from itertools import islice
-from typing import Any, Final, NamedTuple
+from collections.abc import Iterable
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
 
-from pillarbox.ops.registry import errors
-from pillarbox.ops.registry.compatibility import DEMANDS
-from pillarbox.ops.registry.desk import BODY_BYTES_MAX, IMPORT, MODES, Desk, Offer
+from pillarbox.ops.management.request import Answer
+from pillarbox.ops.registry import contract, errors, names
+from pillarbox.ops.registry.desk import Desk, Offer
 from pillarbox.ops.registry.errors import refused
 from pillarbox.ops.registry.formats import DEFAULT, FORMATS
-from pillarbox.ops.registry.options import LEVELS
-from pillarbox.ops.registry.store import GLOBAL, Config, Schema, Version
+from pillarbox.ops.registry.request import Asked
+from pillarbox.ops.registry.store import Schema, Version
 
 VERSION_MAX: Final = 2**31 - 1
 LATEST: Final = ("latest", "-1")
-
-
-class Right(Enum):
-    """What somebody needs; the value is the word of the broker's permissions, or empty."""
-
-    SEE = ""
-    REGISTER = "write"
-    CHANGE = "configure"
-    RULE = "administrator"
-
-
-class Asked(NamedTuple):
-    """A request by somebody who may make it."""
-
-    path: Mapping[str, str]
-    query: Mapping[str, str]
-    body: bytes
-
-    def flag(self, name: str) -> bool:
-        return self.query.get(name, "").lower() == "true"
-
-    @property
-    def subject(self) -> str:
-        return self.path["subject"]
-
-    def decoded(self, shape: Any) -> Any:
-        """The body. Raises 42209, 400 and 422."""
-        if len(self.body) > BODY_BYTES_MAX:
-            raise refused(errors.TOO_LARGE, BODY_BYTES_MAX)
-        try:
-            return msgspec.json.decode(self.body, type=shape)
-        except msgspec.ValidationError as error:
-            raise refused(errors.BAD_BODY, error) from None
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise errors.RegistryError(400, f"no JSON: {error}") from None
-
-    def page(self, found: Iterable[Any]) -> Iterator[bytes]:
-        """A part of a list, as `offset` and `limit` want it; sent in slices, as it may be long."""
-        try:
-            offset, limit = int(self.query.get("offset", 0)), int(self.query.get("limit", -1))
-        except ValueError:
-            raise errors.RegistryError(400, "offset and limit are numbers") from None
-        offset = max(0, offset)
-        return _listed(islice(found, offset, None if limit < 0 else offset + limit))
-
-
-def _listed(found: Iterable[Any]) -> Iterator[bytes]:
-    separator = b"["
-    for one in found:
-        yield separator + msgspec.json.encode(one)
-        separator = b","
-    yield b"[]" if separator == b"[" else b"]"
-
-
-Handler = Callable[[Desk, Asked], Awaitable[Any]]
-
-
-class Route(NamedTuple):
-    """One request that can be made. `writes`: it needs the desk, and is answered when it is durable."""
-
-    method: str
-    path: str
-    handler: Handler
-    right: Right = Right.SEE
-    writes: bool = False
 
 
 # --- documents -------------------------------------------------------------------------------------------
@@ -111,7 +43,7 @@ def _schema_document(schema: Schema) -> dict[str, Any]:
 
 
 def _version_document(desk: Desk, version: Version) -> dict[str, Any]:
-    schema = desk.registry.schemas[version.id]
+    schema = desk.registry.schema(version)
     found = {"subject": version.subject, "version": version.number, "id": version.id}
     found |= {"guid": schema.guid_text} | _schema_document(schema)
     return found | {"deleted": True} if version.deleted else found
@@ -119,7 +51,7 @@ def _version_document(desk: Desk, version: Version) -> dict[str, Any]:
 
 async def _as_wanted(desk: Desk, asked: Asked, schema: Schema, document: dict[str, Any]) -> dict[str, Any]:
     """The document with the schema in the form that is asked for, where its format has such a one."""
-    wanted = asked.query.get("format", "")
+    wanted = asked.get("format")
     if wanted:
         document["schema"] = await desk.rendered(schema, wanted)
     return document
@@ -155,24 +87,34 @@ def _version(desk: Desk, asked: Asked, *, deleted: bool = False) -> Version:
     raise refused(errors.VERSION_NOT_FOUND, word)
 
 
+def _version_somewhere(desk: Desk, asked: Asked) -> Version:
+    """The same; where the subject is not there, then in another context, unless one is named."""
+    missing: errors.RegistryError | None = None
+    for subject in desk.registry.everywhere(asked.subject):
+        try:
+            return _version(desk, asked._replace(path={**asked.path, "subject": subject}))
+        except errors.RegistryError as error:
+            missing = missing or error
+    assert missing is not None, "it was looked for in one place at least"
+    raise missing
+
+
 def _schema(desk: Desk, asked: Asked) -> Schema:
     """The schema of the id that is asked for. Raises 40403."""
     word = asked.path["id"]
-    found = desk.registry.schemas.get(int(word[:11]) if word.isascii() and word.isdigit() else 0)
+    identity = int(word[:11]) if word.isascii() and word.isdigit() else 0
+    subject = names.qualified(asked.get("subject"), asked.context or names.DEFAULT_CONTEXT)
+    found = desk.registry.schema_of(identity, desk.registry.actual(subject))
     if found is None:
         raise refused(errors.ID_NOT_FOUND, word)
     return found
 
 
-def _prefix(asked: Asked) -> str:
-    """Which subjects are asked for; there is one context, which is all of them."""
-    prefix = asked.query.get("subjectPrefix", "")
-    return prefix.removeprefix(":*:").removeprefix(":.:")
-
-
 async def subjects(desk: Desk, asked: Asked) -> Any:
-    found = desk.registry.names(
-        _prefix(asked), deleted=asked.flag("deleted"), only_deleted=asked.flag("deletedOnly")
+    found = desk.registry.listed(
+        asked.prefix(names.EVERY_CONTEXT),
+        deleted=asked.flag("deleted"),
+        only_deleted=asked.flag("deletedOnly"),
     )
     return asked.page(found)
 
@@ -182,9 +124,9 @@ async def versions(desk: Desk, asked: Asked) -> Any:
 
 
 async def version(desk: Desk, asked: Asked) -> Any:
-    found = _version(desk, asked)
+    found = _version_somewhere(desk, asked)
     document = _version_document(desk, found)
-    return await _as_wanted(desk, asked, desk.registry.schemas[found.id], document)
+    return await _as_wanted(desk, asked, desk.registry.schema(found), document)
 
 
 async def version_schema(desk: Desk, asked: Asked) -> Any:
@@ -194,14 +136,25 @@ async def version_schema(desk: Desk, asked: Asked) -> Any:
 
 async def referenced_by(desk: Desk, asked: Asked) -> Any:
     found = _version(desk, asked, deleted=True)
-    return asked.page(sorted(desk.registry.referrers.get((found.subject, found.number), ())))
+    referrers = desk.registry.referrers.get((found.subject, found.number), ())
+    return asked.page(identity for _, identity in sorted(referrers))
+
+
+async def version_with_metadata(desk: Desk, asked: Asked) -> Any:
+    """The last version whose metadata have all these properties: `key` and `value`, in pairs."""
+    wanted = dict(zip(asked.all("key"), asked.all("value"), strict=False))
+    for found in reversed(_versions(desk, asked)):
+        schema = desk.registry.schema(found)
+        if wanted.items() <= contract.properties_of(schema.metadata).items():
+            return await _as_wanted(desk, asked, schema, _version_document(desk, found))
+    raise refused(errors.SCHEMA_NOT_FOUND)
 
 
 async def schemas(desk: Desk, asked: Asked) -> Any:
     def found() -> Iterable[Any]:
         registry = desk.registry
         deleted = asked.flag("deleted")
-        for name in registry.names(_prefix(asked), deleted=deleted):
+        for name in registry.listed(asked.prefix(names.DEFAULT_CONTEXT), deleted=deleted):
             listed = registry.versions(name, deleted=deleted)
             for one in listed[-1:] if asked.flag("latestOnly") else listed:
                 yield _version_document(desk, one)
@@ -213,7 +166,7 @@ async def schema(desk: Desk, asked: Asked) -> Any:
     found = _schema(desk, asked)
     document = _schema_document(found) | {"guid": found.guid_text}
     if asked.flag("fetchMaxId"):
-        document["maxId"] = max(desk.registry.schemas)
+        document["maxId"] = max(desk.registry.contexts[found.context].schemas)
     return await _as_wanted(desk, asked, found, document)
 
 
@@ -222,19 +175,31 @@ async def schema_text(desk: Desk, asked: Asked) -> Any:
     return found.encode()
 
 
-async def schema_by_guid(desk: Desk, asked: Asked) -> Any:
+def _by_guid(desk: Desk, asked: Asked) -> list[Schema]:
+    """The schema of the guid that is asked for, in each context that has it. Raises 40403."""
     try:
-        identity = desk.registry.ids.get(UUID(asked.path["guid"]).bytes)
+        guid = UUID(asked.path["guid"]).bytes
     except ValueError:
-        identity = None
-    if identity is None:
+        guid = b""
+    contexts = sorted(desk.registry.contexts.values(), key=lambda one: one.name)
+    found = [context.schemas[context.ids[guid]] for context in contexts if guid in context.ids]
+    if not found:
         raise refused(errors.ID_NOT_FOUND, asked.path["guid"])
-    found = desk.registry.schemas[identity]
+    return found
+
+
+async def schema_by_guid(desk: Desk, asked: Asked) -> Any:
+    found = _by_guid(desk, asked)[0]
     return await _as_wanted(desk, asked, found, _schema_document(found) | {"guid": found.guid_text})
 
 
+async def ids_of_guid(desk: Desk, asked: Asked) -> Any:
+    return [{"context": names.shown(one.context), "id": one.id} for one in _by_guid(desk, asked)]
+
+
 def _users_of(desk: Desk, asked: Asked) -> list[Version]:
-    found = desk.registry.versions_of[_schema(desk, asked).id]
+    schema = _schema(desk, asked)
+    found = desk.registry.contexts[schema.context].versions_of[schema.id]
     listed = [one for one in found if not one.deleted or asked.flag("deleted")]
     return sorted(listed, key=lambda one: (one.subject, one.number))
 
@@ -252,7 +217,20 @@ async def schema_types(desk: Desk, asked: Asked) -> Any:
 
 
 async def contexts(desk: Desk, asked: Asked) -> Any:
-    return ["."]
+    found = map(names.shown, sorted(desk.registry.contexts))
+    return asked.page(each for each in found if each.startswith(asked.get("contextPrefix")))
+
+
+async def delete_context(desk: Desk, asked: Asked) -> Any:
+    try:
+        name = names.context(asked.path["context"])
+    except ValueError as error:
+        raise errors.RegistryError(400, str(error)) from None
+    if name == names.DEFAULT_CONTEXT or any(desk.registry.listed(name, deleted=True)):
+        raise refused(errors.CONTEXT_NOT_EMPTY, names.shown(name))
+    if name in desk.registry.contexts:
+        desk.registry.remove_context(name)
+    return Answer(204)
 
 
 async def root(desk: Desk, asked: Asked) -> Any:
@@ -264,22 +242,26 @@ async def root(desk: Desk, asked: Asked) -> Any:
 
 async def register(desk: Desk, asked: Asked) -> Any:
     offer = asked.decoded(Offer)
-    found = await desk.register(asked.subject, offer, normalize=asked.flag("normalize"))
-    schema = desk.registry.schemas[found.id]
+    found = await desk.register(
+        asked.subject, offer, normalize=asked.flag("normalize"), force=asked.flag("force")
+    )
+    schema = desk.registry.schema(found)
     document = {"id": found.id, "version": found.number, "guid": schema.guid_text}
     return document | _schema_document(schema)
 
 
 async def look_up(desk: Desk, asked: Asked) -> Any:
-    deleted = asked.flag("deleted")
-    if not desk.registry.versions(asked.subject, deleted=deleted):
+    registry, deleted = desk.registry, asked.flag("deleted")
+    places = [name for name in registry.everywhere(asked.subject) if registry.versions(name, deleted=deleted)]
+    if not places:
         raise refused(errors.SUBJECT_NOT_FOUND, asked.subject)
-    read = await desk.read(asked.decoded(Offer), asked.subject, normalize=asked.flag("normalize"))
-    found = desk.registry.find(asked.subject, read.schema.guid, deleted=deleted)
-    if found is None:
-        raise refused(errors.SCHEMA_NOT_FOUND)
-    schema = desk.registry.schemas[found.id]
-    return await _as_wanted(desk, asked, schema, _version_document(desk, found))
+    offer = asked.decoded(Offer)
+    for place in places:
+        read = await desk.read(offer, place, normalize=asked.flag("normalize"))
+        found = desk.find(read, place, deleted=deleted)
+        if found is not None:
+            return await _as_wanted(desk, asked, registry.schema(found), _version_document(desk, found))
+    raise refused(errors.SCHEMA_NOT_FOUND)
 
 
 def _demand_unreferenced(desk: Desk, doomed: Iterable[Version]) -> None:
@@ -326,10 +308,12 @@ async def delete_version(desk: Desk, asked: Asked) -> Any:
 # --- compatibility ---------------------------------------------------------------------------------------
 
 
-async def _compared(desk: Desk, asked: Asked, earlier: list[Version]) -> Any:
+async def _compared(desk: Desk, asked: Asked, earlier: list[Version] | None) -> Any:
     offer = asked.decoded(Offer)
     read = await desk.read(offer, asked.subject, normalize=asked.flag("normalize"))
-    found = await desk.differences(read, earlier, DEMANDS[desk.registry.level(asked.subject)])
+    if earlier is None:
+        earlier = desk.earlier(asked.subject, read.schema)
+    found = await desk.differences(read, earlier, desk.demand(asked.subject))
     document: dict[str, Any] = {"is_compatible": not found}
     return document | {"messages": found} if asked.flag("verbose") else document
 
@@ -339,137 +323,4 @@ async def compare(desk: Desk, asked: Asked) -> Any:
 
 
 async def compare_all(desk: Desk, asked: Asked) -> Any:
-    demand = DEMANDS[desk.registry.level(asked.subject)]
-    return await _compared(desk, asked, desk.earlier(asked.subject, demand))
-
-
-# --- levels and modes ------------------------------------------------------------------------------------
-
-
-class ConfigBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """What can be set. Clients know more, which is refused and not forgotten."""
-
-    compatibility: str | None = None
-    compatibility_level: str | None = None
-    normalize: bool | None = None
-
-
-class ModeBody(msgspec.Struct, frozen=True):
-    mode: str
-
-
-def _config_document(level: str | None, normalize: bool | None) -> dict[str, Any]:
-    found: dict[str, Any] = {} if level is None else {"compatibilityLevel": level}
-    return found if normalize is None else found | {"normalize": normalize}
-
-
-def _where(asked: Asked) -> str:
-    return asked.path.get("subject", GLOBAL)
-
-
-async def config(desk: Desk, asked: Asked) -> Any:
-    registry, where = desk.registry, _where(asked)
-    found = registry.configs.get(where, Config())
-    if where == GLOBAL or asked.flag("defaultToGlobal"):
-        everywhere = registry.configs.get(GLOBAL, Config()).normalize
-        normalize = everywhere if found.normalize is None else found.normalize
-        return _config_document(registry.level(where), normalize)
-    if where not in registry.configs:
-        raise refused(errors.NO_SUBJECT_LEVEL, where)
-    return _config_document(registry.level(where), found.normalize)
-
-
-async def configure(desk: Desk, asked: Asked) -> Any:
-    body: ConfigBody = asked.decoded(ConfigBody)
-    level = body.compatibility or body.compatibility_level
-    level = None if level is None else level.upper()
-    if level not in (None, *LEVELS) or (level is None and body.normalize is None):
-        raise refused(errors.INVALID_LEVEL)
-    desk.core.demand_storage()
-    before = desk.registry.configs.get(_where(asked), Config())
-    normalize = before.normalize if body.normalize is None else body.normalize
-    desk.registry.configure(_where(asked), Config(level or before.level, normalize))
-    found: dict[str, Any] = {} if level is None else {"compatibility": level}
-    return found if body.normalize is None else found | {"normalize": body.normalize}
-
-
-async def delete_config(desk: Desk, asked: Asked) -> Any:
-    registry, where = desk.registry, _where(asked)
-    before = registry.configs.get(where)
-    if before is None and where != GLOBAL:
-        raise refused(errors.SUBJECT_NOT_FOUND, where)
-    level = registry.level(where) if before is None else before.level
-    registry.configure(where, None)
-    return _config_document(level, None if before is None else before.normalize)
-
-
-async def mode(desk: Desk, asked: Asked) -> Any:
-    registry, where = desk.registry, _where(asked)
-    if where != GLOBAL and where not in registry.modes and not asked.flag("defaultToGlobal"):
-        raise refused(errors.NO_SUBJECT_MODE, where)
-    return {"mode": registry.mode(where)}
-
-
-async def set_mode(desk: Desk, asked: Asked) -> Any:
-    registry, where = desk.registry, _where(asked)
-    wanted = asked.decoded(ModeBody).mode.upper()
-    if wanted not in MODES:
-        raise refused(errors.INVALID_MODE)
-    if wanted == IMPORT and not asked.flag("force"):
-        taken = any(registry.names()) if where == GLOBAL else bool(registry.versions(where))
-        if taken and registry.mode(where) != IMPORT:
-            raise refused(errors.NOT_PERMITTED, "Cannot import since found existing subjects")
-    desk.core.demand_storage()
-    registry.set_mode(where, wanted)
-    return {"mode": wanted}
-
-
-async def delete_mode(desk: Desk, asked: Asked) -> Any:
-    registry, where = desk.registry, _where(asked)
-    before = registry.modes.get(where)
-    if before is None:
-        raise refused(errors.NO_SUBJECT_MODE, where)
-    registry.set_mode(where, None)
-    return {"mode": before}
-
-
-# --- the table -------------------------------------------------------------------------------------------
-
-SUBJECT: Final = "/subjects/{subject}"
-VERSION: Final = f"{SUBJECT}/versions/{{version}}"
-COMPATIBILITY: Final = f"/compatibility{SUBJECT}/versions"
-
-ROUTES: Final = (
-    Route("GET", "/", root),
-    Route("GET", "/contexts", contexts),
-    Route("GET", "/schemas", schemas),
-    Route("GET", "/schemas/types", schema_types),
-    Route("GET", "/schemas/ids/{id}", schema),
-    Route("GET", "/schemas/ids/{id}/schema", schema_text),
-    Route("GET", "/schemas/ids/{id}/subjects", schema_subjects),
-    Route("GET", "/schemas/ids/{id}/versions", schema_versions),
-    Route("GET", "/schemas/guids/{guid}", schema_by_guid),
-    Route("GET", "/subjects", subjects),
-    Route("POST", SUBJECT, look_up),
-    Route("DELETE", SUBJECT, delete_subject, Right.CHANGE, writes=True),
-    Route("GET", f"{SUBJECT}/versions", versions),
-    Route("POST", f"{SUBJECT}/versions", register, Right.REGISTER, writes=True),
-    Route("GET", VERSION, version),
-    Route("DELETE", VERSION, delete_version, Right.CHANGE, writes=True),
-    Route("GET", f"{VERSION}/schema", version_schema),
-    Route("GET", f"{VERSION}/referencedby", referenced_by),
-    Route("POST", COMPATIBILITY, compare_all),
-    Route("POST", f"{COMPATIBILITY}/{{version}}", compare),
-    Route("GET", "/config", config),
-    Route("PUT", "/config", configure, Right.RULE, writes=True),
-    Route("DELETE", "/config", delete_config, Right.RULE, writes=True),
-    Route("GET", "/config/{subject}", config),
-    Route("PUT", "/config/{subject}", configure, Right.CHANGE, writes=True),
-    Route("DELETE", "/config/{subject}", delete_config, Right.CHANGE, writes=True),
-    Route("GET", "/mode", mode),
-    Route("PUT", "/mode", set_mode, Right.RULE, writes=True),
-    Route("DELETE", "/mode", delete_mode, Right.RULE, writes=True),
-    Route("GET", "/mode/{subject}", mode),
-    Route("PUT", "/mode/{subject}", set_mode, Right.CHANGE, writes=True),
-    Route("DELETE", "/mode/{subject}", delete_mode, Right.CHANGE, writes=True),
-)
+    return await _compared(desk, asked, None)

@@ -1,11 +1,11 @@
 """What is registered: schemas by id, versions of subjects, levels and modes. Synchronous, no HTTP.
 
 Everything is kept through the core under keys of its own (`Core.keep`): what one request changes is one
-journal group, and so there after a crash as a whole or not at all. A schema has one id, whatever subjects it
-is registered for; an id is never given twice, and a version of a subject only after all of it was removed for
-good.
+journal group, and so there after a crash as a whole or not at all. A schema has one id in a context, whatever
+subjects it is registered for; an id is never given twice while there is the context, and a version of a
+subject only after all of it was removed for good. Names of subjects are with their context (`names`).
 
-Invariants: a version's schema is there, and what its references name has not been removed.
+Invariants: a version's schema is there, in its context, and what its references name has not been removed.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from uuid import UUID
 import msgspec
 
 from pillarbox.broker.definitions import key_of
+from pillarbox.ops.registry import contract, names
 from pillarbox.ops.registry.compatibility import Text
 from pillarbox.ops.registry.formats import DEFAULT, Known
 
@@ -26,9 +27,10 @@ if TYPE_CHECKING:
 KEPT: Final = "registry/"
 SCHEMA, VERSION, CONFIG, MODE = (f"{KEPT}{word}/" for word in ("schema", "version", "config", "mode"))
 LAST_ID: Final = f"{KEPT}last"
-GLOBAL: Final = ""
-"""Where the subject stands of what is set for all."""
+GLOBAL: Final = names.DEFAULT_CONTEXT
+"""Where the subject stands of what is set for all of the default context."""
 ID_MAX: Final = 2**31 - 1
+OVERRIDE: Final = "READONLY_OVERRIDE"
 
 
 class Reference(msgspec.Struct, frozen=True):
@@ -49,6 +51,15 @@ class Schema(msgspec.Struct, frozen=True, omit_defaults=True):
     references: tuple[Reference, ...] = ()
     metadata: dict[str, Any] | None = None
     rules: dict[str, Any] | None = None
+    context: str = names.DEFAULT_CONTEXT
+
+    def is_as(self, other: Schema) -> bool:
+        """Are they the same, but for the number of the version that the other one says it is of?"""
+        mine, others = (
+            (one.text, one.kind, one.references, one.rules, contract.without_version(one.metadata))
+            for one in (self, other)
+        )
+        return contract.has_version(other.metadata) and mine == others
 
     @property
     def guid_text(self) -> str:
@@ -67,12 +78,53 @@ class Version(msgspec.Struct, frozen=True):
     def key(self) -> str:
         return VERSION + key_of(self.subject, self.number)
 
+    @property
+    def context(self) -> str:
+        return names.split(self.subject)[0]
+
 
 class Config(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What is set for a subject or for all; None: nothing is."""
+    """What is set for a subject, for a context or for all; None: nothing is.
+
+    `alias`: the subject that is meant instead. `group`: the property of metadata by which versions are
+    compared only with their like.
+    """
 
     level: str | None = None
     normalize: bool | None = None
+    alias: str | None = None
+    group: str | None = None
+    default_metadata: dict[str, Any] | None = None
+    override_metadata: dict[str, Any] | None = None
+    default_rules: dict[str, Any] | None = None
+    override_rules: dict[str, Any] | None = None
+
+    @property
+    def adds(self) -> bool:
+        """Does it give schemas metadata or rules?"""
+        added = self.default_metadata, self.override_metadata, self.default_rules, self.override_rules
+        return any(each is not None for each in added)
+
+
+NOTHING_SET: Final = Config()
+
+
+class Context:
+    """The schemas of a context: by id, their ids by guid, and the versions that each of them is."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.schemas: dict[int, Schema] = {}
+        self.ids: dict[bytes, int] = {}
+        self.versions_of: dict[int, list[Version]] = {}
+        self.last_id = 0
+
+    def __repr__(self) -> str:
+        return f"<Context {names.shown(self.name)} schemas={len(self.schemas)} last_id={self.last_id}>"
+
+    def next_id_is_left(self) -> bool:
+        """Is there one?"""
+        return self.last_id < ID_MAX
 
 
 class Registry:
@@ -83,28 +135,25 @@ class Registry:
         self._level = level
         self.subjects: dict[str, dict[int, Version]] = {}
         """Versions by number, the lowest first, those among them that are deleted."""
-        self.schemas: dict[int, Schema] = {}
-        self.ids: dict[bytes, int] = {}
-        """By guid."""
-        self.versions_of: dict[int, list[Version]] = {}
-        """Of a schema."""
-        self.referrers: dict[tuple[str, int], set[int]] = {}
-        """Ids of the schemas that refer to a version of a subject."""
+        self.contexts: dict[str, Context] = {GLOBAL: Context(GLOBAL)}
+        """Those in which something was ever registered, and the default one, which is there always."""
+        self.referrers: dict[tuple[str, int], set[tuple[str, int]]] = {}
+        """Contexts and ids of the schemas that refer to a version of a subject."""
         self.configs: dict[str, Config] = {}
         self.modes: dict[str, str] = {}
         self.changes = 0
         """Grows with every change of what is registered."""
-        self._last_id = 0
         self._load()
 
     def __repr__(self) -> str:
-        return f"<Registry subjects={len(self.subjects)} schemas={len(self.schemas)}>"
+        return f"<Registry subjects={len(self.subjects)} contexts={list(self.contexts.values())}>"
 
     def _load(self) -> None:
         versions = []
         for key, value in self._core.kept(KEPT):
-            if key == LAST_ID:
-                self._last_id = int(value)
+            if key.startswith(LAST_ID):
+                context = self._context(key.removeprefix(LAST_ID))
+                context.last_id = max(context.last_id, int(value))
             elif key.startswith(SCHEMA):
                 self._note_schema(_decode_schema(value))
             elif key.startswith(VERSION):
@@ -116,80 +165,136 @@ class Registry:
         for version in sorted(versions, key=lambda one: (one.subject, one.number)):
             self._note_version(version)
 
+    def _context(self, name: str) -> Context:
+        return self.contexts.setdefault(name, Context(name))
+
     # --- looking up ----------------------------------------------------------------------------------
+
+    def context(self, subject: str) -> Context:
+        """The one that a subject is in, an empty one if there is none yet."""
+        name = names.split(subject)[0]
+        return self.contexts.get(name) or Context(name)
+
+    def schema(self, version: Version) -> Schema:
+        """What a version is."""
+        return self.contexts[version.context].schemas[version.id]
 
     def versions(self, subject: str, *, deleted: bool = False) -> list[Version]:
         """Of a subject, the lowest first."""
         found = self.subjects.get(subject, {}).values()
         return [one for one in found if deleted or not one.deleted]
 
-    def names(self, prefix: str = "", *, deleted: bool = False, only_deleted: bool = False) -> Iterator[str]:
-        """Of subjects, sorted; `only_deleted`: those without a version that is not."""
+    def listed(
+        self, prefix: str = names.EVERY_CONTEXT, *, deleted: bool = False, only_deleted: bool = False
+    ) -> Iterator[str]:
+        """Subjects that `names.matches`, sorted; `only_deleted`: those without a version that is not."""
         for name in sorted(self.subjects):
             # Who goes through all of them takes his time: some may have gone meanwhile.
-            if name.startswith(prefix) and name in self.subjects:
+            if names.matches(name, prefix) and name in self.subjects:
                 alive = any(not one.deleted for one in self.subjects[name].values())
                 if (not alive) if only_deleted else (alive or deleted):
                     yield name
 
-    def find(self, subject: str, guid: bytes, *, deleted: bool = False) -> Version | None:
-        """The last version of a subject that has this schema."""
+    def actual(self, subject: str) -> str:
+        """The subject that is meant by one that may be an alias."""
+        config = self.configs.get(subject)
+        if config is None or not config.alias:
+            return subject
+        return names.qualified(config.alias, names.split(subject)[0])
+
+    def everywhere(self, subject: str) -> Iterator[str]:
+        """A subject, and if it names no context, those of its name in all others."""
+        yield subject
+        if names.split(subject)[0] == GLOBAL:
+            yield from (name + subject for name in sorted(self.contexts) if name != GLOBAL)
+
+    def find(
+        self, subject: str, schema: Schema, *, deleted: bool = False, exactly: bool = False
+    ) -> Version | None:
+        """The last version of a subject that is this schema; `exactly`: also in which version it says."""
         for version in reversed(self.versions(subject, deleted=deleted)):
-            if self.schemas[version.id].guid == guid:
+            found = self.schema(version)
+            if schema.guid == found.guid or (not exactly and schema.is_as(found)):
                 return version
         return None
 
-    def target(self, reference: Reference) -> Schema | None:
-        """What a reference leads to: its version, also a deleted one."""
-        version = self.subjects.get(reference.subject, {}).get(reference.version)
-        return None if version is None else self.schemas[version.id]
+    def schema_of(self, identity: int, subject: str) -> Schema | None:
+        """The schema of an id in the context of a subject; if that is not of this subject, and it names
+        no context, then rather the one in a context where it is.
+        """
+        for name in self.everywhere(subject) if names.split(subject)[1] else ():
+            context = self.context(name)
+            if any(version.subject == name for version in context.versions_of.get(identity, ())):
+                return context.schemas[identity]
+        return self.context(subject).schemas.get(identity)
 
-    def known(self, references: Iterable[Reference]) -> list[Known]:
+    def target(self, reference: Reference, context: str) -> Schema | None:
+        """What a reference in a context leads to: its version, also a deleted one."""
+        subject = names.qualified(reference.subject, context)
+        version = self.subjects.get(subject, {}).get(reference.version)
+        return None if version is None else self.schema(version)
+
+    def known(self, references: Iterable[Reference], context: str) -> list[Known]:
         """What these lead to, and what that leads to itself, each once and behind what it refers to.
 
         Raises KeyError with the first reference that leads to nothing.
         """
         found: dict[str, Known] = {}
-        waiting = [(reference, False) for reference in reversed(list(references))]
+        waiting = [(reference, context, False) for reference in reversed(list(references))]
         while waiting:
-            reference, is_ready = waiting.pop()
+            reference, inside, is_ready = waiting.pop()
             if reference.name in found:
                 continue
-            schema = self.target(reference)
+            schema = self.target(reference, inside)
             if schema is None:
                 raise KeyError(reference)
             if is_ready:
                 found[reference.name] = Known(reference.name, schema.text)
             else:
-                waiting.append((reference, True))
-                waiting += [(each, False) for each in reversed(schema.references)]
+                waiting.append((reference, inside, True))
+                waiting += [(each, schema.context, False) for each in reversed(schema.references)]
         return list(found.values())
 
     def text_of(self, version: Version) -> Text:
         """A version, to be parsed and compared."""
-        schema = self.schemas[version.id]
-        return Text(schema.kind, schema.text, self.known(schema.references), f"version {version.number}")
+        schema = self.schema(version)
+        known = self.known(schema.references, schema.context)
+        return Text(schema.kind, schema.text, known, f"version {version.number}")
+
+    # --- what is set ---------------------------------------------------------------------------------
+
+    def _scopes(self, subject: str) -> tuple[str, str, str]:
+        """Where something may be set that holds for a subject, the nearest first."""
+        return subject, names.split(subject)[0], names.EVERYWHERE
+
+    def _set(self, subject: str) -> Iterator[Config]:
+        for where in self._scopes(subject):
+            if (config := self.configs.get(where)) is not None:
+                yield config
+
+    def config(self, subject: str) -> Config:
+        """What holds for a subject: the nearest, with what is missing there of what is inherited one by one.
+
+        Metadata, rules and the alias are as the nearest has them, as with the registry.
+        """
+        found = next(self._set(subject), NOTHING_SET)
+        return msgspec.structs.replace(
+            found,
+            level=self.level(subject),
+            normalize=next((one.normalize for one in self._set(subject) if one.normalize is not None), None),
+            group=next((one.group for one in self._set(subject) if one.group is not None), None),
+        )
 
     def level(self, subject: str) -> str:
         """What is demanded of new schemas of this subject."""
-        for where in (subject, GLOBAL):
-            if (config := self.configs.get(where)) is not None and config.level is not None:
-                return config.level
-        return self._level
-
-    def normalizes(self, subject: str) -> bool:
-        """Are its schemas normalized unasked?"""
-        for where in (subject, GLOBAL):
-            if (config := self.configs.get(where)) is not None and config.normalize is not None:
-                return config.normalize
-        return False
+        return next((one.level for one in self._set(subject) if one.level is not None), self._level)
 
     def mode(self, subject: str) -> str:
-        """What may be done to it; READONLY_OVERRIDE for all counts more than what a subject has."""
-        everywhere = self.modes.get(GLOBAL, "READWRITE")
-        if everywhere == "READONLY_OVERRIDE":
-            return everywhere
-        return self.modes.get(subject, everywhere)
+        """What may be done to it; READONLY_OVERRIDE for all counts more than what is set nearer."""
+        found = [self.modes[where] for where in self._scopes(subject) if where in self.modes]
+        if self.modes.get(GLOBAL) == OVERRIDE or OVERRIDE in found[1:]:
+            return OVERRIDE
+        return found[0] if found else "READWRITE"
 
     # --- changing ------------------------------------------------------------------------------------
 
@@ -200,23 +305,24 @@ class Registry:
 
         Its id is the one that it has already, else `identity`, else the next one.
         """
-        known = self.ids.get(schema.guid)
+        context = self._context(names.split(subject)[0])
+        known = context.ids.get(schema.guid)
         if known is None:
-            known = self._last_id + 1 if identity is None else identity
-            self._last_id = max(self._last_id, known)
-            self._core.keep(LAST_ID, b"%d" % self._last_id)
-            schema = msgspec.structs.replace(schema, id=known)
-            self._core.keep(f"{SCHEMA}{known}", _encode(schema))
+            known = context.last_id + 1 if identity is None else identity
+            context.last_id = max(context.last_id, known)
+            self._core.keep(f"{LAST_ID}{context.name}", b"%d" % context.last_id)
+            schema = msgspec.structs.replace(schema, id=known, context=context.name)
+            self._core.keep(_schema_key(schema), _encode(schema))
             self._note_schema(schema)
         if number is None:
-            number = max(self.subjects.get(subject, ()), default=0) + 1
+            number = self.next_number(subject)
         version = Version(subject, number, known)
         self._keep_version(version)
         return version
 
-    def next_id_is_left(self) -> bool:
-        """Is there one?"""
-        return self._last_id < ID_MAX
+    def next_number(self, subject: str) -> int:
+        """Of the next version."""
+        return max(self.subjects.get(subject, ()), default=0) + 1
 
     def delete(self, version: Version) -> None:
         """Hide a version."""
@@ -230,23 +336,29 @@ class Registry:
         del numbers[version.number]
         if not numbers:
             del self.subjects[version.subject]
-        left = [one for one in self.versions_of[version.id] if one.key != version.key]
+        context = self.contexts[version.context]
+        left = [one for one in context.versions_of[version.id] if one.key != version.key]
         if left:
-            self.versions_of[version.id] = left
+            context.versions_of[version.id] = left
             return
-        del self.versions_of[version.id]
-        schema = self.schemas.pop(version.id)
-        del self.ids[schema.guid]
-        self._core.keep(f"{SCHEMA}{schema.id}", None)
-        for reference in schema.references:
-            place = (reference.subject, reference.version)
-            referrers = self.referrers[place]
-            referrers.discard(schema.id)
+        del context.versions_of[version.id]
+        schema = context.schemas.pop(version.id)
+        del context.ids[schema.guid]
+        self._core.keep(_schema_key(schema), None)
+        for place in _places(schema):
+            referrers = self.referrers.get(place, set())
+            referrers.discard((schema.context, schema.id))
             if not referrers:
-                del self.referrers[place]
+                self.referrers.pop(place, None)
+
+    def remove_context(self, name: str) -> None:
+        """Forget a context that has no subject; whoever makes it anew begins with the first id."""
+        self.changes += 1
+        del self.contexts[name]
+        self._core.keep(f"{LAST_ID}{name}", None)
 
     def configure(self, subject: str, config: Config | None) -> None:
-        """Set a level for a subject or for all; None takes back what was set."""
+        """Set something for a subject, a context or all; None takes back what was set."""
         self.changes += 1
         if config is None:
             self.configs.pop(subject, None)
@@ -269,11 +381,12 @@ class Registry:
         self._note_version(version)
 
     def _note_schema(self, schema: Schema) -> None:
-        self.schemas[schema.id] = schema
-        self.ids[schema.guid] = schema.id
-        self._last_id = max(self._last_id, schema.id)
-        for reference in schema.references:
-            self.referrers.setdefault((reference.subject, reference.version), set()).add(schema.id)
+        context = self._context(schema.context)
+        context.schemas[schema.id] = schema
+        context.ids[schema.guid] = schema.id
+        context.last_id = max(context.last_id, schema.id)
+        for place in _places(schema):
+            self.referrers.setdefault(place, set()).add((schema.context, schema.id))
 
     def _note_version(self, version: Version) -> None:
         numbers = self.subjects.setdefault(version.subject, {})
@@ -283,9 +396,20 @@ class Registry:
         if before is None and version.number < last:
             # An import may bring them in any order.
             self.subjects[version.subject] = dict(sorted(numbers.items()))
+        versions_of = self.contexts[version.context].versions_of
         if before is not None:
-            self.versions_of[before.id].remove(before)
-        self.versions_of.setdefault(version.id, []).append(version)
+            versions_of[before.id].remove(before)
+        versions_of.setdefault(version.id, []).append(version)
+
+
+def _schema_key(schema: Schema) -> str:
+    return f"{SCHEMA}{schema.context}{schema.id}"
+
+
+def _places(schema: Schema) -> Iterator[tuple[str, int]]:
+    """The versions of subjects that a schema refers to."""
+    for one in schema.references:
+        yield names.qualified(one.subject, schema.context), one.version
 
 
 _encode: Final = msgspec.msgpack.Encoder().encode
