@@ -9,7 +9,8 @@ Source: Avro 1.12 specification, "Schema Resolution", "Complex Types".
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 from avro.compatibility import ReaderWriterCompatibilityChecker, SchemaCompatibilityType
@@ -18,6 +19,7 @@ from avro.name import Names
 from avro.schema import (
     ArraySchema,
     EnumSchema,
+    Field,
     FixedSchema,
     MapSchema,
     RecordSchema,
@@ -27,6 +29,16 @@ from avro.schema import (
 from avro.schema import Schema as Tree
 
 from pillarbox.ops.registry.formats import InvalidSchema, Known, Parsed, json_text
+
+
+class _Record(RecordSchema):  # type: ignore[misc]
+    """A record as it is compared: the library makes its table of fields anew for each field that it asks for,
+    which took seconds for a record with thousands.
+    """
+
+    @cached_property
+    def fields_dict(self) -> Mapping[str, Field]:
+        return {field.name: field for field in self.fields}
 
 
 def parse(text: str, references: Sequence[Known]) -> Parsed:
@@ -73,6 +85,8 @@ def _tree(value: Any, names: Names) -> Tree:
 
 def differences(reader: Tree, writer: Tree) -> list[str]:
     """See `Format.differences`."""
+    for record in (*_records(reader), *_records(writer)):
+        record.__class__ = _Record
     found = ReaderWriterCompatibilityChecker().get_compatibility(reader, writer)
     if found.compatibility is not SchemaCompatibilityType.incompatible:
         return []
@@ -87,6 +101,15 @@ def differences(reader: Tree, writer: Tree) -> list[str]:
 
 def _demand_defaults(tree: Tree) -> None:
     """Raise InvalidSchema for a default that is no value of its field."""
+    for record in _records(tree):
+        for field in record.fields:
+            if field.has_default and not _fits(field.type, field.default):
+                shown = json_text.write(field.default)[:100]
+                raise InvalidSchema(f"Invalid default for field {field.name}: {shown}")
+
+
+def _records(tree: Tree) -> Iterator[RecordSchema]:
+    """All records in it, each once."""
     seen: set[int] = set()
     waiting = [tree]
     while waiting:
@@ -95,11 +118,8 @@ def _demand_defaults(tree: Tree) -> None:
             continue
         seen.add(id(one))
         if isinstance(one, RecordSchema):
-            for field in one.fields:
-                if field.has_default and not _fits(field.type, field.default):
-                    shown = json_text.write(field.default)[:100]
-                    raise InvalidSchema(f"Invalid default for field {field.name}: {shown}")
-                waiting.append(field.type)
+            yield one
+            waiting += [field.type for field in one.fields]
         elif isinstance(one, UnionSchema):
             waiting += one.schemas
         elif isinstance(one, ArraySchema):
