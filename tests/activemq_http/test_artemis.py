@@ -12,7 +12,7 @@ from urllib.parse import quote
 import pytest
 
 from pillarbox import Broker
-from tests.messaging.scene import scene
+from tests.messaging.scene import deaths, scene
 
 pytestmark = pytest.mark.row("A81")
 HOST = "127.0.0.1"
@@ -74,6 +74,14 @@ def test_queues_addresses_and_the_broker(broker: Broker) -> None:
     server = ask(broker, f'read/{DOMAIN}:broker="0.0.0.0"')["value"]
     assert server["ConnectionCount"] == 4
     assert {"orders", "news.sport"} <= set(server["AddressNames"])
+
+
+def test_what_died_and_what_waits_to_be_tried_again(broker: Broker) -> None:
+    deaths(broker)
+    wanted = "MessagesExpired,MessagesKilled,ScheduledCount"
+    for name, counts in (("short", (1, 1, 0)), ("patient", (0, 0, 1))):
+        found = ask(broker, f"read/{queue(name)}/{wanted}")["value"]
+        assert tuple(found[each] for each in wanted.split(",")) == counts
 
 
 def test_they_are_found_by_patterns_and_listed(broker: Broker) -> None:

@@ -29,7 +29,7 @@ from tests.activemq_http.steps import (
     subscribe,
     topic,
 )
-from tests.messaging.scene import Stomp
+from tests.messaging.scene import Stomp, deaths
 
 RECORDING = json.loads((Path(__file__).resolve().parent / "recording.json").read_text())
 
@@ -297,3 +297,10 @@ def test_everything_can_be_read_and_listed(subscribed: Broker, port: int) -> Non
     assert [each["status"] for each in json.loads(ask(port, several)[1])] == [200] * len(found)
     (dropped,) = [name for name in found if "remoteAddress" in name]
     assert json.loads(ask(port, {"type": "exec", "mbean": dropped, "operation": "purge"})[1])["status"] == 400
+
+
+@pytest.mark.row("A81")
+def test_what_expired_is_counted(broker: Broker, port: int) -> None:
+    deaths(broker)
+    assert value(port, f"read/{queue('short')}/ExpiredCount") == 1
+    assert value(port, f"read/{queue('patient')}/ExpiredCount") == 0

@@ -115,3 +115,17 @@ def scene(**options: Any) -> Iterator[Broker]:
         yield broker
         for client in (active, unnamed, sender, worker):
             client.connection.transport.disconnect_socket()
+
+
+def deaths(broker: Broker) -> None:
+    """Of the queue `short` one message expires and one is refused; one of `patient`, which is refused, waits
+    to be tried again, and one more for the time that its sender wants."""
+    client = Stomp(broker)
+    client.send("/queue/short", "expires", expires="1")
+    client.send("/queue/short", "killed")
+    client.send("/queue/patient", "held", **{"x-redelivery-delay": "600000"})
+    client.send("/queue/patient", "later", AMQ_SCHEDULED_DELAY="600000")
+    for position, name in enumerate(("short", "patient")):
+        client.subscribe(f"/queue/{name}", name, "client-individual")
+        client.connection.nack(client.got(position + 1)[position].headers["ack"])
+    client.close()

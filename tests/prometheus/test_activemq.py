@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from pillarbox import Broker
-from tests.messaging.scene import scene
+from tests.messaging.scene import deaths, scene
 from tests.prometheus.test_metrics import metrics, one
 
 pytestmark = pytest.mark.row("A84")
@@ -72,6 +72,31 @@ def test_names_of_artemis(broker: Broker) -> None:
     assert one(found, "artemis_address_memory_usage", **at) > 0
     sessions = [has for has, _ in found["artemis_message_count"] if "sensor 1" in has["queue"]]
     assert len(sessions) == 1, "once, whatever it is subscribed to"
+
+
+def test_what_died_and_what_waits_for_its_time(broker: Broker) -> None:
+    """What a sender has scheduled is told at the schedule, which does not know where it will go."""
+    deaths(broker)
+    found = metrics(broker, "/metrics/activemq")
+    assert one(found, "activemq_queue_expired_count", destination="short") == 1
+    short = {"brokerName": "localhost", "destinationName": "short"}
+    assert one(found, "org_apache_activemq_Queue_ExpiredCount", **short) == 1
+    news = {"brokerName": "localhost", "destinationName": "news.sport"}
+    assert one(found, "org_apache_activemq_Topic_ExpiredCount", **news) == 0
+    scheduler = {"brokerName": "localhost", "service": "JobScheduler", "name": "JMS"}
+    assert found["org_apache_activemq_Broker_ScheduledMessageCount"] == [(scheduler, 1)]
+    found = metrics(broker, "/metrics/artemis")
+    at = {"broker": "0.0.0.0"}
+    short, patient = ({**at, "address": name, "queue": name} for name in ("short", "patient"))
+    for name, counts in (
+        ("artemis_message_count", (0, 1)),
+        ("artemis_messages_expired", (1, 0)),
+        ("artemis_messages_killed", (1, 0)),
+        ("artemis_scheduled_message_count", (0, 1)),
+    ):
+        assert (one(found, name, **short), one(found, name, **patient)) == counts
+    waiting = [value for has, value in found["artemis_scheduled_message_count"] if "delayed" in has["queue"]]
+    assert waiting == [1]
 
 
 def test_nothing_is_loaded_until_somebody_asks() -> None:

@@ -33,10 +33,10 @@ class Counters:
 
 
 class QueueCounters(Counters):
-    """Of a queue: what came into it, and what became of it."""
+    """Of a queue: what came into it, and what became of it. Nobody samples what died there."""
 
     NAMES = ("publish", "deliver", "deliver_no_ack", "get", "get_no_ack", "get_empty", "ack", "redeliver")
-    __slots__ = NAMES
+    __slots__ = (*NAMES, "expired", "killed")
 
     publish: int
     deliver: int
@@ -46,6 +46,13 @@ class QueueCounters(Counters):
     get_empty: int
     ack: int
     redeliver: int
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.expired = 0
+        """Messages whose time was over."""
+        self.killed = 0
+        """Messages that a receiver rejected for good, or that came back too often."""
 
 
 class ExchangeCounters(Counters):

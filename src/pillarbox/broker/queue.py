@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from pillarbox.broker.ack_timeout import own_timeout_ms
 from pillarbox.broker.arguments import check_consumer_arguments
 from pillarbox.broker.counters import QueueCounters
-from pillarbox.broker.deadletter import DISABLED, Dying
+from pillarbox.broker.deadletter import DISABLED, EXPIRED, MAXLEN, Dying
 from pillarbox.broker.dispatch import dispatch
 from pillarbox.broker.exchange import Stamp
 from pillarbox.broker.lane import READ_AHEAD_BYTES, READ_AHEAD_MESSAGES, Lane
@@ -535,6 +535,10 @@ class Queue:
 
     def count_deaths(self, reason: str, count: int) -> None:
         """Count messages that die here, whether they are forwarded or dropped."""
+        if reason == EXPIRED:
+            self.counters.expired += count
+        elif reason != MAXLEN:
+            self.counters.killed += count
         strategy = DISABLED if self.dead_letters is None else self.dead_letters.strategy
         self._changes.count_deaths(self.kind, strategy, reason, count)
 

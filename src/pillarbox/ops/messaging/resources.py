@@ -133,6 +133,8 @@ DESTINATION = Document(
     Field("enqueued", nullable(INTEGER), _number("enqueued")),
     Field("dispatched", nullable(INTEGER), _number("dispatched")),
     Field("dequeued", nullable(INTEGER), _number("dequeued")),
+    Field("expired", nullable(INTEGER), _number("expired")),
+    Field("killed", nullable(INTEGER), _number("killed")),
     Field("subscriber_details", array(SUBSCRIBER.schema()), _details, Level.DETAIL),
 )
 # fmt: on

@@ -43,13 +43,16 @@ _SUBSCRIPTION = re.compile(r"(mqtt|stomp)-subscription-|mqtt-shared-")
 
 class Numbers(NamedTuple):
     """Of a destination or a subscriber. `pending` is what is not settled yet, `in_flight` the part of it that
-    is out; the others have been counted since the start."""
+    is out; the others have been counted since the start. `killed`: what its receivers could not cope with,
+    whether it is a dead letter or dropped."""
 
     pending: int
     in_flight: int
     enqueued: int
     dispatched: int
     dequeued: int
+    expired: int = 0
+    killed: int = 0
 
 
 def numbers_of(queue: Queue) -> Numbers:
@@ -57,11 +60,13 @@ def numbers_of(queue: Queue) -> Numbers:
     counters = queue.counters
     unasked = counters.deliver_no_ack + counters.get_no_ack
     return Numbers(
-        queue.ready_count + queue.unacked_count + queue.dead_count,
+        queue.ready_count + queue.unacked_count + queue.delayed_count + queue.dead_count,
         queue.unacked_count,
         counters.publish,
         counters.deliver + counters.get + unasked,
         counters.ack + unasked,
+        counters.expired,
+        counters.killed,
     )
 
 
@@ -115,6 +120,8 @@ class Topic(NamedTuple):
             max((each.enqueued for each in found), default=0),
             sum(each.dispatched for each in found),
             sum(each.dequeued for each in found),
+            sum(each.expired for each in found),
+            sum(each.killed for each in found),
         )
 
 

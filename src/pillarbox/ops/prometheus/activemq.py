@@ -7,18 +7,23 @@ name (`org_apache_activemq_Queue_QueueSize{brokerName,destinationName}`). Values
 untyped, as with jmx_exporter. Artemis' are those of its own plugin, by broker, address and queue; a
 subscription is a queue at the address of its topic.
 
-What nobody knows or counts is left out: messages that expired or were killed, scheduled ones by queue. One
-virtual host is seen, `default_vhost`. Source: jmx_exporter's `example_configs/activemq.yml`; Artemis' manual,
-"Metrics". Cost: O(queues and subscriptions) for each metric, in steps.
+What nobody knows is left out. A message that its sender has scheduled waits in the schedule of an exchange,
+which knows when it is due and not, without reading it, where it will go: so `scheduled_message_count` of a
+queue is what came back to it and waits, and what senders have scheduled is told at the address of each
+schedule. One virtual host is seen, `default_vhost`.
+
+Source: jmx_exporter's `example_configs/activemq.yml`; Artemis' manual, "Metrics". Cost: O(queues and
+subscriptions) for each metric, in steps.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from pillarbox.ops.activemq.attributes import OF_BROKER, OF_QUEUE, OF_TOPIC
+from pillarbox.ops.activemq.attributes import OF_BROKER, OF_QUEUE, OF_SCHEDULER, OF_TOPIC
 from pillarbox.ops.activemq.beans import BROKER
 from pillarbox.ops.activemq.view import View
 from pillarbox.ops.messaging import seen
@@ -38,6 +43,7 @@ OF_DESTINATIONS: Final = {
     "EnqueueCount": UNTYPED,
     "DequeueCount": UNTYPED,
     "DispatchCount": UNTYPED,
+    "ExpiredCount": UNTYPED,
     "MemoryUsageByteCount": GAUGE,
     "MemoryPercentUsage": GAUGE,
     "MemoryLimit": GAUGE,
@@ -56,6 +62,8 @@ OF_THE_BROKER: Final = {
     "TempPercentUsage": ("temp_usage_ratio", GAUGE, 0.01),
 }
 """Attribute → metric of the example, kind, and what its values are multiplied by."""
+SCHEDULED: Final = "ScheduledMessageCount"
+SCHEDULED_BY_QUEUE: Final = "scheduled_message_count"
 
 _WORD = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
@@ -82,6 +90,9 @@ def classic(view: View) -> Iterator[Family]:
         labels = {"brokerName": BROKER}
         plain_kind = UNTYPED if kind == COUNTER else kind
         yield Family(f"org_apache_activemq_Broker_{attribute}", plain_kind, attribute, [(labels, value)])
+    waiting = float(OF_SCHEDULER[SCHEDULED](view))
+    labels = {"brokerName": BROKER, "service": "JobScheduler", "name": "JMS"}
+    yield Family(f"org_apache_activemq_Broker_{SCHEDULED}", GAUGE, SCHEDULED, [(labels, waiting)])
     for attribute, kind in OF_DESTINATIONS.items():
         for what, samples in (
             ("Queue", _samples(seen.queues(host), OF_QUEUE[attribute], view)),
@@ -144,6 +155,15 @@ QUEUES: Final[dict[str, tuple[str, Callable[[Queue], float]]]] = {
         "messages that were acknowledged",
         lambda queue: seen.numbers_of(queue).dequeued,
     ),
+    "messages_expired": ("messages whose time was over", lambda queue: queue.counters.expired),
+    "messages_killed": (
+        "messages that were rejected, or came back too often",
+        lambda queue: queue.counters.killed,
+    ),
+    SCHEDULED_BY_QUEUE: (
+        "messages that wait for their time: of a queue those that came back, of a schedule all",
+        lambda queue: queue.delayed_count,
+    ),
     "consumer_count": ("consumers", lambda queue: queue.consumer_count),
 }
 """Metric → what it is, and how it is read. All are gauges, as with Artemis."""
@@ -168,7 +188,10 @@ def artemis(view: View) -> Iterator[Family]:
     ):
         yield Family(f"artemis_{name}", GAUGE, help, [(broker, value)])
     for name, (help, read) in QUEUES.items():
-        yield Family(f"artemis_{name}", GAUGE, help, _of_queues(host, topics, read))
+        samples = _of_queues(host, topics, read)
+        if name == SCHEDULED_BY_QUEUE:
+            samples = chain(samples, _of_schedules(host))
+        yield Family(f"artemis_{name}", GAUGE, help, samples)
     yield Family("artemis_routed_message_count", GAUGE, "messages that came in", _routed(host, topics))
 
 
@@ -177,6 +200,14 @@ def _of_queues(
 ) -> Iterator[tuple[Labels, float]]:
     for at in _at_addresses(host, topics):
         yield {"broker": ARTEMIS_BROKER, "address": at.address, "queue": at.queue.name}, read(at.queue)
+
+
+def _of_schedules(host: VHost) -> Iterator[tuple[Labels, float]]:
+    for exchange in list(host.exchanges.values()):
+        schedule = exchange.schedule
+        if schedule is not None:
+            at = {"broker": ARTEMIS_BROKER, "address": exchange.name, "queue": schedule.queue.name}
+            yield at, schedule.waiting_count
 
 
 def _at_addresses(host: VHost, topics: list[seen.Topic]) -> Iterator[AtAddress]:
