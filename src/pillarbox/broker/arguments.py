@@ -48,6 +48,11 @@ COMPARED_QUEUE_ARGUMENTS = (
 QUEUE_TYPES = ("classic", "quorum", "stream")
 LEADER_LOCATORS = ("client-local", "balanced", "random", "least-leaders")
 """Where the replicas of a queue have their leader: on one node, nowhere else. The last two are old names."""
+OVERFLOWS = (
+    *("drop-head", "reject-publish", "reject-publish-dlx"),
+    *("drop-lowest-priority", "drop-superseded"),
+)
+"""What gives way in a full queue (R47, A40); the last two are ours."""
 RETRY_TYPES = ("all", "failed", "returned", "disabled")
 
 DEFAULTS = {"x-queue-type": "classic"}
@@ -139,7 +144,8 @@ QUEUE_ARGUMENTS: dict[str, Callable[[Any], str | None]] = {
     "x-expires": _positive_milliseconds,
     "x-max-length": _not_negative,
     "x-max-length-bytes": _not_negative,
-    "x-overflow": _one_of("drop-head", "reject-publish", "reject-publish-dlx", fault="invalid_overflow"),
+    "x-overflow": _one_of(*OVERFLOWS, fault="invalid_overflow"),
+    "x-overflow-property": _string,
     "x-dead-letter-routing-key": _string,
     "x-dead-letter-transient": _boolean,
     "x-dead-letter-expired": _boolean,

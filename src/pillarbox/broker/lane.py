@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from heapq import heappop, heappush
-from itertools import islice
+from itertools import groupby, islice
 from operator import itemgetter
 from typing import TYPE_CHECKING, TypeVar, cast
 
@@ -396,6 +396,33 @@ class Lane:
                 position += 1
         self._drop_first(run, start, position, MAXLEN)
         return True
+
+    def evict(self, gone: frozenset[int]) -> None:
+        """Drop these sequences, which are ready, in memory and have never been out.
+
+        Cost: O(ready runs up to the last of them).
+        """
+        queue = self.queue
+        kept: list[Run] = []
+        dropped: list[Run] = []
+        left = len(gone)
+        while left:
+            run = self.untaken(0)
+            self.ready.popleft()
+            self._offset = start = 0
+            if run.messages is None or gone.isdisjoint(run.sequences):
+                kept.append(run)
+                continue
+            for stays, part in groupby(run.sequences, lambda sequence: sequence not in gone):
+                count = sum([1 for _ in part])
+                (kept if stays else dropped).append(run.cut(slice(start, start + count)))
+                start += count
+                left -= 0 if stays else count
+        self.ready.extendleft(reversed(kept))
+        for run in dropped:
+            queue.ready_count -= len(run.sequences)
+            queue.ready_bytes -= run.body_bytes
+            self.perish(run, MAXLEN)
 
     def close(self) -> None:
         """Let go of everything; the queue is deleted."""

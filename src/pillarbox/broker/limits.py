@@ -1,9 +1,9 @@
 """Limits of a queue: how many messages and bytes may be ready in it, and what gives way beyond (R46, R47).
 
 Only ready messages count, those that are held until they are ready again (R53), and dead ones that no queue
-takes yet (R49); of a message its body does. With `drop-head` the oldest give way, with the other
-two the newest. Not here: when limits are looked at (`Core.publish`, `Queue.trim`), where dropped messages
-go (`deadletter`).
+takes yet (R49); of a message its body does. With `drop-head` the oldest give way, with `reject-publish` and
+`reject-publish-dlx` the newest, and others choose (`eviction`). Not here: when limits are looked at
+(`Core.publish`, `Queue.trim`), where dropped messages go (`deadletter`).
 
 Source: RabbitMQ 3.10 and 3.13, classic queues; what is said of `will_overflow` and `maybe_drop_head` there.
 """
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 if TYPE_CHECKING:
+    from pillarbox.broker.eviction import Eviction
     from pillarbox.broker.queue import Queue
 
 UNLIMITED = 1 << 62
@@ -34,6 +35,8 @@ class Limits(msgspec.Struct, frozen=True):
     """New messages are refused; otherwise the oldest are dropped."""
     dead_letters_refused: bool = False
     """What is refused goes to the dead-letter exchange (and its publisher is told all the same)."""
+    eviction: Eviction | None = None
+    """Which give way, if not the oldest: see `eviction.equip`."""
 
     def have_room(self, queue: Queue, count: int, body_bytes: int) -> bool:
         """May so much be added?"""

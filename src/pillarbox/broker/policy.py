@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from pillarbox.broker.arguments import MILLISECONDS_MAX, MULTIPLIER_MAX, RETRY_TYPES, spelled
+from pillarbox.broker.arguments import MILLISECONDS_MAX, MULTIPLIER_MAX, OVERFLOWS, RETRY_TYPES, spelled
 from pillarbox.broker.retry import retry_problem
 from pillarbox.errors import BrokerError, Reason
 from pillarbox.patterns import checked
@@ -140,7 +140,7 @@ class Key(NamedTuple):
 
 
 _STRATEGY = _one_of("at-most-once", "at-least-once")
-_OVERFLOW = _one_of("drop-head", "reject-publish", "reject-publish-dlx")
+_OVERFLOW = _one_of(*OVERFLOWS)
 _RETRY = "delayed retry {} delay. Must be a positive integer"
 _RETRY_TYPE = f"delayed retry type. Must be one of: {', '.join(RETRY_TYPES)}"
 _LEADER = _one_of("client-local", "balanced")
@@ -177,6 +177,7 @@ KEYS: dict[str, Key] = {
     "max-length-bytes": Key("x-max-length-bytes", _count, "maximum length in bytes", True, True),
     "message-ttl": Key("x-message-ttl", _milliseconds, "message TTL", least=True, operator=True),
     "overflow": Key("x-overflow", _OVERFLOW, "overflow value", operator=True),
+    "overflow-property": Key("x-overflow-property", _text, "overflow property"),
     "queue-leader-locator": Key(None, _LEADER, "queue leader locator value"),
     "queue-master-locator": Key(None, _MASTER, "queue-master-locator value"),
     "queue-mode": Key(None, _one_of("default", "lazy"), "queue-mode value"),

@@ -504,7 +504,8 @@ class Queue:
     # --- limits and dead letters -------------------------------------------------------------------
 
     def trim(self) -> None:
-        """Drop messages from the head until the limits are kept (R46), if that is how they are kept.
+        """Drop messages until the limits are kept (R46), if that is how they are kept: from the head, or
+        those that are chosen.
 
         What rests on disk and has to be forwarded is asked for, and the limits are kept when it has come.
         """
@@ -512,6 +513,10 @@ class Queue:
         if limits is None or limits.rejects:
             return
         while not limits.have_room(self, 0, 0):
+            if limits.eviction is not None:
+                excess = self.ready_count + self.delayed_count + self.dead_count - limits.length
+                if limits.eviction.evict(self, max(1, excess)):
+                    continue
             lane = next((lane for lane in self.lanes if lane.released or lane.ready or lane.passed), None)
             if lane is None or not lane.drop_head(limits):
                 return

@@ -27,6 +27,7 @@ from pillarbox.broker.choice import MESSAGE_GROUPS, begin_choice
 from pillarbox.broker.counters import ChannelCounters, ExchangeCounters, TrafficCounters
 from pillarbox.broker.deadletter import DeadLetterRule
 from pillarbox.broker.event_details import INTERNAL, DefaultExchange
+from pillarbox.broker.eviction import equip
 from pillarbox.broker.exchange import TOPICS, Binding, Exchange, Route, binding_identity
 from pillarbox.broker.expiry import QueueExpiry
 from pillarbox.broker.limits import REJECT_PUBLISH
@@ -449,6 +450,7 @@ class VHost:
         expires_ms = queue.expires_ms
         queue.applied = applied
         queue.adopt(settings, self._dead_letters(settings))
+        equip(queue, settings, self._core.dialects.said)
         adapt(queue, settings, self._core.profile)
         self._core.undelivered.settings_changed(queue)
         if queue.expires_ms not in (None, expires_ms):

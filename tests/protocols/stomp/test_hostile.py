@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pillarbox.protocols.stomp.connection import State
+from pillarbox.protocols.stomp.policies import Policies, Policy
 from pillarbox.protocols.stomp.wire import Scanner, read_head
 from tests.protocols.stomp.rig import NOW_MS, without_socket
 from tests.protocols.stomp.words import COMMANDS, PAIRS
@@ -44,12 +45,14 @@ ARTEMIS = ACTIVEMQ | {
     "anycast_prefixes": ("/queue/",),
     "multicast_prefixes": ("/topic/",),
 }
-LIMITED = ACTIVEMQ | {"destination_limit_bytes": 400, "pending_message_limit": 1, "slow_consumer": "abort"}
-FAILING = LIMITED | {"send_fail_if_no_space": True}
+LIMIT = Policy(limit_bytes=400, pending_max=1, slow="abort")
+LIMITED = ACTIVEMQ | {"policies": Policies(LIMIT)}
+FAILING = ACTIVEMQ | {"policies": Policies(LIMIT._replace(full="fail")), "send_fail_if_no_space": True}
+LOSING = ACTIVEMQ | {"policies": Policies(LIMIT._replace(full="drop", evict="superseded", evict_by="n"))}
 
 
 @settings(max_examples=120, deadline=None)
-@given(st.lists(frame, max_size=12), st.sampled_from(({}, ACTIVEMQ, ARTEMIS, LIMITED, FAILING)))
+@given(st.lists(frame, max_size=12), st.sampled_from(({}, ACTIVEMQ, ARTEMIS, LIMITED, FAILING, LOSING)))
 @pytest.mark.row("A10", "A1")
 def test_any_frames_are_answered_in_frames(
     said: list[tuple[str, list[tuple[str, str]], bytes]], dialect: dict[str, Any]

@@ -204,7 +204,8 @@ def _coming_back(case: Case) -> Iterator[Finding]:
 def _limits(case: Case) -> Iterator[Finding]:
     queue = case.queue
     if queue.limits is not None and not queue.limits.have_room(queue, 1, 0):
-        what = "new messages are refused" if queue.limits.rejects else "the oldest are dropped"
+        what = "the oldest are dropped" if queue.limits.eviction is None else "some are dropped"
+        what = "new messages are refused" if queue.limits.rejects else what
         yield Finding("full", WARNING, f"it is full: {what}")
 
 

@@ -23,7 +23,7 @@ from pillarbox.protocols.base import StreamConnection
 from pillarbox.protocols.stomp.channel import Channel
 from pillarbox.protocols.stomp.commands import COMMANDS
 from pillarbox.protocols.stomp.errors import StompError, from_broker_error
-from pillarbox.protocols.stomp.flow import IGNORE, FlowChannel, Full, Room, Slowness
+from pillarbox.protocols.stomp.flow import FlowChannel, Full, Room, Slowness
 from pillarbox.protocols.stomp.wire import (
     V10,
     VERSIONS,
@@ -309,10 +309,10 @@ class Connection(StreamConnection):
             if vhost in core.vhosts and core.users.may_enter(user, vhost):
                 raise
             raise StompError("Bad CONNECT", f"Virtual host '{vhost}' access denied") from None
-        kind = FlowChannel if settings.destination_limit_bytes else Channel
+        kind = FlowChannel if settings.policies.limit else Channel
         channel = self.channel = kind(self, self.session)
-        if settings.slow_consumer != IGNORE:
-            self._slowness = Slowness(self, settings.slow_consumer_ms, settings.slow_consumer)
+        if settings.policies.watch:
+            self._slowness = Slowness(self)
         self.session.forget_routes = channel.forget_routes
         self.session.topic_variables = {"client_id": headers.get("client-id", "")}
         self.session.describe = lambda: f"a STOMP client from {self.peer}"

@@ -87,6 +87,7 @@ ARGUMENTS: Final[dict[str, Callable[[str], Any]]] = {
     "x-max-priority": int,
     "x-message-ttl": int,
     "x-overflow": str,
+    "x-overflow-property": str,
     "x-queue-type": str,
     "x-redelivery-max": int,
     "x-redelivery-delay": int,
@@ -334,7 +335,7 @@ def _subscription_queue(channel: Channel, text: str, found: Destination, headers
     if name not in session.vhost.queues:
         arguments = arguments_of(headers)
         if not durable:
-            arguments = _pending(channel, headers) | arguments
+            arguments = _pending(channel, found, headers) | arguments
         session.declare_queue(
             name,
             durable=bool(durable),
@@ -389,19 +390,19 @@ def tell_what_there_is(channel: Channel, text: str, queue: str) -> None:
         channel.core.advisories.tell_all_to(vhost, vhost.queue(queue), name)
 
 
-def _pending(channel: Channel, headers: Mapping[str, str]) -> dict[str, Any]:
-    """How many messages may wait for a subscription that could not have them yet (A40).
+def _pending(channel: Channel, found: Destination, headers: Mapping[str, str]) -> dict[str, Any]:
+    """How many messages may wait for a subscription that could not have them yet, and which go (A40).
 
-    The oldest give way, ActiveMQ's default. What a client says lowers what the operator says; 0 and less say
-    nothing, as with ActiveMQ. Raises StompError.
+    What a client says lowers what the operator says; 0 and less say nothing, as with ActiveMQ. Raises
+    StompError.
     """
-    limit, text = channel.settings.pending_message_limit, headers.get(PENDING, "-1")
+    text = headers.get(PENDING, "-1")
     if not (text.isascii() and text.removeprefix("-").isdigit()) or len(text) > 9:
         raise StompError("Invalid header", f"header '{PENDING}' is '{text}': it must be a whole number")
-    said = int(text)
-    if said > 0 and (limit < 0 or said < limit):
-        limit = said
-    return {"x-max-length": limit} if limit >= 0 else {}
+    policies = channel.settings.policies
+    is_topic = found.exchange == destinations.TOPICS
+    policy = policies.of(TOPIC, advisories.name_of(found.key)) if is_topic else policies.base
+    return policy.arguments(int(text))
 
 
 def _leave_other_topics(channel: Channel, name: str, sources: tuple[str, ...], key: str) -> None:

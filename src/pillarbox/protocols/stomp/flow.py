@@ -1,30 +1,38 @@
 """Producer flow control, and subscriptions that are slow (A40).
 
-With a limit for destinations (`stomp_destination_limit`) a SEND that goes to a queue which holds more than
-that waits unread until there is room, or is refused, with `stomp_send_fail_if_no_space`. Looked at is what
-the queue of a `/queue/` holds, and those of all subscriptions that would get the message of a `/topic/`: one
-that is slow holds its publishers up, as with ActiveMQ. A client whose SEND waits is not read, so what reads
-and writes at once over one connection may stop for good; that is ActiveMQ's rule as well.
+Where a destination has a limit (`policies`) what becomes of a SEND to it, while it holds more than that, is
+its policy's: it waits unread until there is room, or is refused, or is dropped without a word, or taken all
+the same. Looked at is what the queue of a `/queue/` holds, and those of all subscriptions that would get the
+message of a `/topic/`: one that is slow holds its publishers up, as with ActiveMQ. A client whose SEND waits
+is not read, so what reads and writes at once over one connection may stop for good; that is ActiveMQ's rule
+as well.
 
 A subscription is *slow* while messages wait for it that it could have had, but for answers that it owes or
-bytes that it does not read. After some time of that without any progress the operator is told, or its
-connection is ended (`stomp_slow_consumer`).
+bytes that it does not read. After some time of that without any progress the operator is told, and perhaps
+its connection is ended, as the policy of its destination has it.
 
-Connections without a limit are plain `Channel`s and take no step for any of this. Not here: what is too much
-for the whole broker (`broker.alarms`), which messages a slow subscription to a topic loses (`declaring`).
+Others hear of both as events that RabbitMQ does not have (`Events.read`): `destination.full` with virtual
+host, queue and what becomes of the message, each time; `consumer.slow` with virtual host and consumer, once
+for each time it became so.
 
-Source: ActiveMQ, "Producer Flow Control", "Slow Consumer Handling".
+Connections without any limit are plain `Channel`s and take no step for any of this. Not here: what is too
+much for the whole broker (`broker.alarms`), which messages a slow subscription loses (`declaring`).
+
+Source: ActiveMQ, "Producer Flow Control", "Slow Consumer Handling"; Artemis' `address-full-policy`.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from pillarbox.broker.advisories import name_of
+from pillarbox.broker.exchange import TOPICS
 from pillarbox.broker.run import MESSAGE_BYTES
 from pillarbox.protocols.stomp.channel import Channel
 from pillarbox.protocols.stomp.declaring import composed
-from pillarbox.protocols.stomp.destinations import shown
+from pillarbox.protocols.stomp.destinations import parse, shown
 from pillarbox.protocols.stomp.errors import StompError
+from pillarbox.protocols.stomp.rules import ABORT, BLOCK, DROP, IGNORE, QUEUE, TOPIC
 from pillarbox.protocols.stomp.scheduler import is_management
 from pillarbox.protocols.stomp.wire import RECEIPT, cut_receipt, read_head
 
@@ -33,22 +41,25 @@ if TYPE_CHECKING:
 
     from pillarbox.broker.consumer import Consumer
     from pillarbox.broker.queue import Queue
+    from pillarbox.broker.target import Target
     from pillarbox.protocols.stomp.connection import Connection
+    from pillarbox.protocols.stomp.policies import Policy
 
 ROOM_MS: Final = 20
 """How often a connection that waits looks whether there is room. Queues tell nobody when they get some: each
 settlement of each queue would have to look who waits."""
 
-ABORT, WARN, IGNORE = "abort", "warn", "ignore"
-"""What becomes of subscriptions that are slow."""
+KINDS: Final = {"": QUEUE, TOPICS: TOPIC}
+"""What a destination is, by the exchange to which it leads; others bear what all do."""
 
 
 class Full(Exception):
     """There is no room for a message; nothing was done."""
 
-    def __init__(self, queue: Queue) -> None:
+    def __init__(self, queue: Queue, limit_bytes: int) -> None:
         super().__init__(queue.name)
         self.queue = queue
+        self.limit_bytes = limit_bytes
 
 
 class FlowChannel(Channel):
@@ -56,42 +67,60 @@ class FlowChannel(Channel):
 
     def send(self, head: bytes, body: bytes) -> bool:
         """See `Channel`; each is looked at by itself. Raises Full as well, where it is to wait."""
-        self._demand_room(cut_receipt(head)[0] if RECEIPT in head else head)
-        super().send(head, body)
+        bare, receipt = cut_receipt(head) if RECEIPT in head else (head, None)
+        if self._is_lost(bare):
+            self.flush()
+            self.receipt(receipt)
+        else:
+            super().send(head, body)
         return False
 
-    def _demand_room(self, head: bytes) -> None:
+    def _is_lost(self, head: bytes) -> bool:
+        """Is there a destination that drops the message? Raises StompError or Full if there is no room."""
         known = self._prepared.get(head)
         if known is not None and known.target.is_valid:
-            self._demand_room_in(known.target.route.queues)
-            return
+            return self._drops(known.target)
         headers = read_head(head, self.connection.version)[1]
         text = headers.get("destination")
         if text is None or is_management(text):
-            return
+            return False
         if self.settings.is_artemis:
             text = self.address(text, headers)
-        for part in composed(self, text):
-            self._demand_room_in(self.target(part, headers).route.queues)
+        return any(self._drops(self.target(part, headers)) for part in composed(self, text))
 
-    def _demand_room_in(self, queues: tuple[Queue, ...]) -> None:
-        for queue in queues:
-            if queue.in_log:
-                # What a stream holds, its own limits say.
-                continue
-            if held_bytes(queue) + self._gathered_bytes(queue) >= self.settings.destination_limit_bytes:
-                # What was gathered for it may be delivered at once.
-                self.flush()
-                if queue.queued:
-                    queue.dispatcher(queue)
-                self.core.attend(queue)
-                if held_bytes(queue) < self.settings.destination_limit_bytes:
-                    continue
-                if not self.settings.send_fail_if_no_space:
-                    raise Full(queue)
-                where = shown("", queue.name, slashes=True)
-                text = f"Usage Manager Memory Limit reached. Stopping producer to prevent flooding {where}."
-                raise StompError(text, "The queue has to be read before more can be sent there.")
+    def _drops(self, target: Target) -> bool:
+        """Is what goes there dropped now?"""
+        address = target.address
+        policies = self.settings.policies
+        kind = KINDS.get(address.exchange)
+        policy = policies.base if kind is None else policies.of(kind, address.routing_key)
+        if not policy.is_limited:
+            return False
+        return any(self._is_full(queue, policy) for queue in target.route.queues)
+
+    def _is_full(self, queue: Queue, policy: Policy) -> bool:
+        if queue.in_log:
+            # What a stream holds, its own limits say.
+            return False
+        if held_bytes(queue) + self._gathered_bytes(queue) < policy.limit_bytes:
+            return False
+        # What was gathered for it may be delivered at once.
+        self.flush()
+        if queue.queued:
+            queue.dispatcher(queue)
+        self.core.attend(queue)
+        if held_bytes(queue) < policy.limit_bytes:
+            return False
+        self.core.events.mention("destination.full", self.session.vhost, queue, policy.full)
+        if policy.full == DROP:
+            return True
+        if policy.full == BLOCK:
+            raise Full(queue, policy.limit_bytes)
+        where = shown("", queue.name, slashes=True)
+        text = f"Usage Manager Memory Limit reached. Stopping producer to prevent flooding {where}."
+        if self.settings.is_artemis:
+            text = f'AMQ229102: Address "{queue.name}" is full.'
+        raise StompError(text, "The queue has to be read before more can be sent there.")
 
     def _gathered_bytes(self, queue: Queue) -> int:
         """What goes there and is not handed on yet."""
@@ -116,6 +145,7 @@ class Room:
     def __init__(self, connection: Connection, full: Full, again: Callable[[], None] | None = None) -> None:
         self._connection = connection
         self._queue = full.queue
+        self._limit_bytes = full.limit_bytes
         self._again = again
         connection.stall()
         self._look_again()
@@ -129,7 +159,7 @@ class Room:
         connection = self._connection
         if connection.want_close:
             return
-        if not self._queue.deleted and held_bytes(self._queue) >= connection.settings.destination_limit_bytes:
+        if not self._queue.deleted and held_bytes(self._queue) >= self._limit_bytes:
             self._look_again()
             return
         connection.room = None
@@ -145,10 +175,8 @@ class Slowness:
     Of several the one that works speaks for all: there is one ledger.
     """
 
-    def __init__(self, connection: Connection, limit_ms: int, strategy: str) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._limit_ms = limit_ms
-        self._strategy = strategy
         self._since_ms: dict[Consumer, tuple[int, object]] = {}
         """When those that are slow became so, and how far they had come."""
         self._told: set[Consumer] = set()
@@ -165,11 +193,24 @@ class Slowness:
             before = since.get(consumer)
             begun_ms = before[0] if before is not None and before[1] == progress else now_ms
             self._since_ms[consumer] = (begun_ms, progress)
-            if now_ms - begun_ms >= self._limit_ms and consumer not in self._told:
+            if consumer in self._told:
+                continue
+            policy = self._policy(consumer)
+            if policy.slow != IGNORE and now_ms - begun_ms >= policy.slow_after_ms:
                 self._told.add(consumer)
-                self._act(consumer)
-                if self._strategy == ABORT:
+                self._act(consumer, policy)
+                if policy.slow == ABORT:
                     return
+
+    def _policy(self, consumer: Consumer) -> Policy:
+        """What counts for the destination of a subscription; one of all queues of a pattern has theirs."""
+        settings = self._connection.settings
+        found = parse(consumer.head.destination, slashes=settings.is_activemq)
+        if found.kind == TOPIC:
+            return settings.policies.of(TOPIC, name_of(found.key))
+        if found.exchange:
+            return settings.policies.base
+        return settings.policies.of(QUEUE, consumer.queue.name)
 
     def _is_slow(self, consumer: Consumer) -> bool:
         spent = consumer.credit <= 0 or consumer.pool.credit <= 0
@@ -181,10 +222,13 @@ class Slowness:
         assert channel is not None
         return channel.ledger.tag_next, channel.ledger.count
 
-    def _act(self, consumer: Consumer) -> None:
-        core, seconds = self._connection.core, self._limit_ms // 1000
+    def _act(self, consumer: Consumer, policy: Policy) -> None:
+        core, seconds = self._connection.core, policy.slow_after_ms // 1000
         where = consumer.head.destination
         text = f"the subscription to {where} has been slow for more than {seconds} s"
         core.warn(f"STOMP connection {self._connection.peer}: {text}")
-        if self._strategy == ABORT:
+        session = self._connection.session
+        assert session is not None
+        core.events.mention("consumer.slow", session.vhost, consumer)
+        if policy.slow == ABORT:
             self._connection.fail(StompError("Slow consumer", text))

@@ -11,6 +11,8 @@ from pillarbox.broker.advisories import DEAD_LETTERS
 from pillarbox.profiles import ARTEMIS, release
 from pillarbox.protocols.stomp.connection import Connection
 from pillarbox.protocols.stomp.options import has_rules, is_activemq
+from pillarbox.protocols.stomp.policies import Policies, Policy
+from pillarbox.protocols.stomp.rules import BLOCK, FAIL, read_bearing
 from pillarbox.protocols.strangers import anonymous_user
 
 if TYPE_CHECKING:
@@ -44,16 +46,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     handshake_timeout_ms: int = 10_000
     message_size_max: int = 134_217_728
     connection_max: int = 0
-    destination_limit_bytes: int = 0
-    """What a queue may hold before those that send there wait; 0: as much as there is room for."""
+    policies: Policies = Policies(Policy())
+    """What destinations bear."""
     send_fail_if_no_space: bool = False
-    """They do not wait: they are refused."""
-    slow_consumer: str = "ignore"
-    slow_consumer_ms: int = 30_000
+    """Whoever sends during an alarm is refused, and does not wait."""
     id_cache_size: int = 20_000
     """Ids of messages that are known of a destination."""
-    pending_message_limit: int = -1
-    """Messages that may wait for a subscription to a topic that is not durable; -1: any number."""
     dead_letter_choice: Mapping[str, bool] = {}
     """Arguments of queues in ActiveMQ's dialect: what of that which dies in them is no dead letter."""
     recovery: Recovery | None = None
@@ -77,6 +75,18 @@ def _dead_letter_choice(config: Config) -> dict[str, bool]:
     return {name: value for name, value in said.items() if not value}
 
 
+def _policies(config: Config) -> Policies:
+    """What destinations bear: what the options say of all of them, and the rows of some."""
+    base = Policy(
+        limit_bytes=config.stomp_destination_limit,
+        full=FAIL if config.stomp_send_fail_if_no_space else BLOCK,
+        pending_max=config.stomp_pending_message_limit,
+        slow=config.stomp_slow_consumer,
+        slow_after_ms=config.stomp_slow_after_s * 1000,
+    )
+    return Policies(base, map(read_bearing, config.stomp_destination_policies))
+
+
 def connections(core: Core, config: Config) -> Callable[[str, bool, Callable[[], None]], Connection]:
     """What makes a connection for each socket that was accepted (see `protocols.registry`)."""
     is_artemis = release(config.profile, "activemq") == ARTEMIS
@@ -95,12 +105,9 @@ def connections(core: Core, config: Config) -> Callable[[str, bool, Callable[[],
         handshake_timeout_ms=config.handshake_timeout_s * 1000,
         message_size_max=config.message_size_max,
         connection_max=config.connection_max,
-        destination_limit_bytes=config.stomp_destination_limit,
+        policies=_policies(config),
         send_fail_if_no_space=config.stomp_send_fail_if_no_space,
-        slow_consumer=config.stomp_slow_consumer,
-        slow_consumer_ms=config.stomp_slow_after_s * 1000,
         id_cache_size=config.stomp_id_cache_size,
-        pending_message_limit=config.stomp_pending_message_limit,
         # Artemis forwards all of it.
         dead_letter_choice={} if is_artemis else _dead_letter_choice(config),
     )

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 from pillarbox.config_rows import ConfigError, Row, port_row
 from pillarbox.config_values import CHOICE, COUNT, FLAG, NAME, NAMES, OFF, ROWS, SECONDS, SIZE
 from pillarbox.endpoints import Endpoint, plain_and_tls
-from pillarbox.protocols.stomp.rules import read_composite, read_kept
+from pillarbox.protocols.stomp.rules import SLOW, read_bearing, read_composite, read_kept
 
 SECTION: Final = "STOMP"
 
@@ -118,13 +118,28 @@ class StompOptions:
             "What becomes of a STOMP subscription that neither reads nor answers while messages wait for it, "
             "for `stomp_slow_after`: the operator is told (`warn`), or its connection ends as well "
             "(`abort`).",
-            choices=("ignore", "warn", "abort"),
+            choices=SLOW,
         ),
     ] = "ignore"
     stomp_slow_after_s: Annotated[
         int,
         Row(SECTION, SECONDS, "See `stomp_slow_consumer`.", minimum=1),
     ] = 30
+    stomp_destination_policies: Annotated[
+        tuple[str, ...],
+        Row(
+            SECTION,
+            ROWS,
+            "What counts for single destinations, or for patterns with ActiveMQ's wildcards, in place of "
+            "the five options before: `/queue/orders.> = limit 64MiB, full fail`, `/topic/prices.* = pending "
+            "100, evict superseded symbol, slow abort, slow-after 10s`. `limit` is how much may be there; "
+            "`full`, what becomes of what is sent beyond it: `block` (its sender waits), `fail`, `drop` "
+            "(without a word) or `page` (taken all the same); `pending`, how many messages may wait for a "
+            "subscription to a topic (`any`); `evict`, which go beyond: `oldest`, `lowest-priority`, or "
+            "`superseded` and a header: what a newer one with the same value has replaced; `slow` and `slow-after` are as "
+            "above. Each setting is taken from the most exact row that has it.",
+        ),
+    ] = ()
     stomp_id_cache_size: Annotated[
         int,
         Row(
@@ -224,6 +239,7 @@ def check(config: StompOptions, has_certificate: bool) -> None:
     for name, read in (
         ("stomp_composite_destinations", read_composite),
         ("stomp_topics_keep", read_kept),
+        ("stomp_destination_policies", read_bearing),
     ):
         for text in getattr(config, name):
             try:

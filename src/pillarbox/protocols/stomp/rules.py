@@ -3,21 +3,36 @@
 A composite destination is `FROM = TO, TO`: what is sent to FROM goes to each TO instead; with `+=` it stays
 in FROM as well. A TO may end with a selector in brackets, which messages for it have to meet:
 `/queue/orders += /queue/large [total > 100], /topic/audit`. What topics keep for subscriptions that are
-retroactive is `TOPIC = last`, `TOPIC = 100` (messages) or `TOPIC = 60s`. Names may have ActiveMQ's wildcards,
-but for those of TO.
+retroactive is `TOPIC = last`, `TOPIC = 100` (messages) or `TOPIC = 60s`. What a destination bears is
+`PLACE = WORD VALUE, WORD VALUE`, with the words of `SETTINGS`. Names may have ActiveMQ's wildcards, but for
+those of TO.
 
-Not here: what is done by them (`intercepting`). Invariant: this module knows nothing of the broker, since a
-configuration is read before there is one.
+Not here: what is done by them (`intercepting`, `policies`). Invariant: this module knows nothing of the
+broker, since a configuration is read before there is one.
 """
 
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
 
 from pillarbox.clock import duration_ms
+from pillarbox.config_values import parse_size
 
 QUEUE, TOPIC = "queue", "topic"
+
+BLOCK, FAIL, DROP, PAGE = "block", "fail", "drop", "page"
+"""What becomes of a message for a destination that is full: its sender waits, or is refused, or the message
+is lost without a word, or it is taken all the same."""
+FULL: Final = (BLOCK, FAIL, DROP, PAGE)
+
+OLDEST, LOWEST_PRIORITY, SUPERSEDED = "oldest", "lowest-priority", "superseded"
+"""Which messages a subscription loses for which too many wait."""
+
+IGNORE, WARN, ABORT = "ignore", "warn", "abort"
+"""What becomes of receivers that are slow."""
+SLOW: Final = (IGNORE, WARN, ABORT)
 
 _PLACE = re.compile(r"(?:/(queue|topic)/|(queue|topic)://)([^\s,=\[\];]+?)(?=\s*(?:$|\+?=|[,\[]))")
 _SELECTOR = re.compile(r"\[((?:[^\]']|'[^']*')*)\]")
@@ -44,6 +59,13 @@ class Composite(NamedTuple):
     source: Place
     ways: tuple[Way, ...]
     only: bool
+
+
+class Bearing(NamedTuple):
+    """What is said of destinations: some of the fields of a `policies.Policy`."""
+
+    place: Place
+    says: dict[str, Any]
 
 
 class Kept(NamedTuple):
@@ -115,3 +137,78 @@ def read_kept(text: str) -> Kept:
     if span_ms <= 0:
         raise ValueError(f"'{what}' is none of last, a number from 1 to 10000, or a time such as 60s")
     return Kept(place.name, None, span_ms)
+
+
+# --- what destinations bear --------------------------------------------------------------------------------
+
+
+def _one_of(field: str, words: tuple[str, ...]) -> Callable[[str], dict[str, Any]]:
+    def read(value: str) -> dict[str, Any]:
+        if value not in words:
+            raise ValueError(f"'{value}' is none of {', '.join(words)}")
+        return {field: value}
+
+    return read
+
+
+def _limit(value: str) -> dict[str, Any]:
+    try:
+        return {"limit_bytes": parse_size(value)}
+    except ValueError:
+        raise ValueError(f"'{value}' is no size such as 64MiB") from None
+
+
+def _pending(value: str) -> dict[str, Any]:
+    if value == "any":
+        return {"pending_max": -1}
+    if not (value.isascii() and value.isdigit()) or len(value) > 9:
+        raise ValueError(f"'{value}' is no number of messages, nor 'any'")
+    return {"pending_max": int(value)}
+
+
+def _evict(value: str) -> dict[str, Any]:
+    word, _, name = value.partition(" ")
+    name = name.strip()
+    if word == SUPERSEDED and not name:
+        raise ValueError(f"behind '{SUPERSEDED}' there has to be the name of a header")
+    if word not in (OLDEST, LOWEST_PRIORITY, SUPERSEDED) or (name and word != SUPERSEDED):
+        raise ValueError(f"'{value}' is none of {OLDEST}, {LOWEST_PRIORITY}, {SUPERSEDED} HEADER")
+    return {"evict": word, "evict_by": name}
+
+
+def _slow_after(value: str) -> dict[str, Any]:
+    try:
+        span_ms = duration_ms(value)
+    except ValueError:
+        span_ms = 0
+    if span_ms < 1000:
+        raise ValueError(f"'{value}' is no time of at least 1s")
+    return {"slow_after_ms": span_ms}
+
+
+SETTINGS: Final[dict[str, Callable[[str], dict[str, Any]]]] = {
+    "limit": _limit,
+    "full": _one_of("full", FULL),
+    "pending": _pending,
+    "evict": _evict,
+    "slow": _one_of("slow", SLOW),
+    "slow-after": _slow_after,
+}
+OF_TOPICS: Final = ("pending", "evict")
+
+
+def read_bearing(text: str) -> Bearing:
+    """What a row of destination policies says. Raises ValueError with what is wrong."""
+    place, at = _place(text, 0)
+    if not text.startswith("=", at):
+        raise ValueError("behind the destination there has to be =")
+    says: dict[str, Any] = {}
+    for part in map(str.strip, text[at + 1 :].split(",")):
+        word, _, value = part.partition(" ")
+        read = SETTINGS.get(word)
+        if read is None:
+            raise ValueError(f"'{part}' does not begin with one of {', '.join(SETTINGS)}")
+        if word in OF_TOPICS and place.kind != TOPIC:
+            raise ValueError(f"'{word}' is for subscriptions to topics")
+        says |= read(value.strip())
+    return Bearing(place, says)
