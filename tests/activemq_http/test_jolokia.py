@@ -304,3 +304,30 @@ def test_what_expired_is_counted(broker: Broker, port: int) -> None:
     deaths(broker)
     assert value(port, f"read/{queue('short')}/ExpiredCount") == 1
     assert value(port, f"read/{queue('patient')}/ExpiredCount") == 0
+
+
+@pytest.mark.row("A81")
+def test_what_is_browsed_stays_as_it_is_and_is_meant_by_what_it_is_called(broker: Broker, port: int) -> None:
+    """Messages that have no id of their own have one by their place; those that are out are seen too."""
+    reader = Stomp(broker)
+    reader.subscribe("/queue/orders", ack="client-individual", **{"prefetch-count": "1"})
+    reader.got(1)
+    seen = value(port, f"exec/{ORDERS}/browse()")
+    assert [each["Text"] for each in seen] == ["m0", "m1", "m2"]
+    again = value(port, f"exec/{ORDERS}/browse()")
+    assert [each["JMSMessageID"] for each in again] == [each["JMSMessageID"] for each in seen]
+    assert not any(each["JMSRedelivered"] for each in again[1:])
+    step = {"type": "exec", "mbean": ORDERS, "operation": "removeMessage"}
+    assert value(port, step | {"arguments": [seen[2]["JMSMessageID"]]}) is True
+    assert [each["Text"] for each in value(port, f"exec/{ORDERS}/browse()")] == ["m0", "m1"]
+    reader.connection.transport.disconnect_socket()
+
+
+@pytest.mark.row("A81", "A33")
+def test_queue_that_is_added_has_activemqs_place_for_the_dead() -> None:
+    with Broker(activemq_http_port=0, profile="activemq:classic") as running:
+        port = running.call(lambda server: server.activemq_http_addresses[0][1])
+        value(port, f"exec/{BROKER}/addQueue/fresh")
+        arguments = running.call(lambda server: server.core.vhosts["/"].queues["fresh"].arguments)
+        assert arguments["x-dead-letter-routing-key"] == "ActiveMQ.DLQ"
+        assert value(port, f"read/{queue('ActiveMQ.DLQ')}/DLQ") is True

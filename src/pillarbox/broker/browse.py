@@ -13,12 +13,13 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
+from functools import partial
+from itertools import groupby, islice
 from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
 from pillarbox.broker.lane import due_ms_of
-from pillarbox.broker.run import Run, body_bytes_of
+from pillarbox.broker.run import Run
 
 if TYPE_CHECKING:
     from pillarbox.broker.consumer import Consumer
@@ -157,24 +158,13 @@ class Browser:
         """Show those of these messages that are wanted."""
         consumer, messages = self._consumer, run.messages
         assert messages is not None
-        wanted = [position for position in range(len(messages)) if self._wants(run, position)]
-        if not wanted:
-            return
-        if len(wanted) < len(messages):
-            kept = [messages[position] for position in wanted]
-            first = run.sequences[wanted[0]]
-            run = Run(
-                run.lane,
-                range(first, first + len(kept)),
-                kept,
-                body_bytes_of(kept),
-                None,
-                run.redelivered,
-                run.accepted_ms,
-                False,
-            )
-        tag = consumer.ledger.skip(len(wanted))
-        consumer.sink.deliver(consumer, run, tag)
+        start = 0
+        for is_wanted, part in groupby(range(len(messages)), partial(self._wants, run)):
+            stop = start + sum([1 for _ in part])
+            if is_wanted:
+                tag = consumer.ledger.skip(stop - start)
+                consumer.sink.deliver(consumer, run.cut(slice(start, stop)), tag)
+            start = stop
 
     def _wants(self, run: Run, position: int) -> bool:
         assert run.messages is not None

@@ -287,13 +287,15 @@ class Lane:
             queue.estimated = queue.estimated or run.messages is None
             take_back(self, self._changes, run, queue.delivery_limit, failed=True)
             return
-        queue.count_deaths(REJECTED, len(run.sequences))
-        if queue.dead_letters is None:
-            self.settle_unanswered(run)
-        else:
+        self.condemn(run, REJECTED)
+
+    def condemn(self, run: Run, reason: str) -> None:
+        """Let delivered messages die for this reason, also where what is rejected would come back."""
+        queue = self.queue
+        if not queue.deleted:
             queue.unacked_count -= len(run.sequences)
             queue.unacked_bytes -= run.body_bytes
-            self._die(run, REJECTED)
+            self.perish(run, reason)
 
     def purge(self) -> None:
         """Drop what is ready or held; the queue, which drops that of all lanes, sets its counts to 0."""

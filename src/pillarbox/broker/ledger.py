@@ -310,6 +310,17 @@ class Ledger:
                 self._entries.insert(position, part)
         return withdrawn
 
+    def entry_of(self, tag: int) -> Entry:
+        """What holds this tag. Raises UnknownDelivery."""
+        return self._entries[self._find(tag)]
+
+    def condemn(self, tag: int, reason: str) -> None:
+        """Let a message die for this reason that was got by itself. Raises UnknownDelivery."""
+        for entry in self.withdraw(tag, tag):
+            assert entry.consumer is None, "nobody's credit is left behind"
+            entry.lane.outstanding.pop(entry, None)
+            entry.lane.condemn(entry.run.cut(slice(entry.start, entry.stop)), reason)
+
     def settle_withdrawn(self, entries: Iterable[tuple[Entry, Outcome]]) -> None:
         """Settle deliveries that were taken out, in this order, each with its outcome."""
         for entry, outcome in entries:

@@ -6,7 +6,8 @@ At /console/jolokia, where Artemis has Jolokia, and where KEDA's scaler asks:
         subcomponent=queues,routing-type="anycast",queue="orders"/MessageCount
 
 A queue is anycast at an address of its own name, a subscription is multicast at the address of its topic. Any
-name of the broker is taken, since a client has to have one; lists say `0.0.0.0`. There are no operations.
+name of the broker is taken, since a client has to have one; lists say `0.0.0.0`. Not here: operations
+(`artemis_operations`, `artemis_server`).
 
 Source: Artemis' manual, "Management"; the queries of KEDA's scaler `artemis-queue` and of Datadog's check.
 """

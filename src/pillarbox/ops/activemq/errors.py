@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 ILLEGAL_ARGUMENT: Final = "java.lang.IllegalArgumentException"
+ILLEGAL_STATE: Final = "java.lang.IllegalStateException"
 NO_INSTANCE: Final = "javax.management.InstanceNotFoundException"
 NO_ATTRIBUTE: Final = "javax.management.AttributeNotFoundException"
 BAD_SELECTOR: Final = "javax.jms.InvalidSelectorException"

@@ -14,6 +14,7 @@ from pillarbox.errors import BrokerError
 from pillarbox.ops.activemq import artemis, beans, names
 from pillarbox.ops.activemq.attributes import attributes
 from pillarbox.ops.activemq.beans import Bean, in_steps
+from pillarbox.ops.activemq.calls import operation, operations
 from pillarbox.ops.activemq.errors import (
     ILLEGAL_ARGUMENT,
     JMS,
@@ -22,7 +23,6 @@ from pillarbox.ops.activemq.errors import (
     SECURITY,
     JolokiaError,
 )
-from pillarbox.ops.activemq.operations import operation, operations
 from pillarbox.ops.activemq.view import View
 
 AGENT: Final = "1.7.1"

@@ -1,4 +1,4 @@
-"""What may be called of beans: a row each, by name and types of arguments.
+"""What may be called of Classic's beans: a row each, by name and types of arguments.
 
 What is done to messages is done by a client without a socket (`view`), with the permissions of the user.
 """
@@ -19,10 +19,12 @@ from pillarbox.ops.activemq.errors import (
     NO_SUCH_MESSAGE,
     JolokiaError,
 )
-from pillarbox.ops.activemq.view import LOOKED_AT_MAX, Found, has_id, meets
+from pillarbox.ops.activemq.looking import LOOKED_AT_MAX, Seen
+from pillarbox.ops.activemq.view import Found, has_id, id_of, is_met
 from pillarbox.ops.messaging import seen
 from pillarbox.ops.messaging.seen import topic_key
 from pillarbox.protocols.amqp091 import methods, wire
+from pillarbox.protocols.stomp.options import dead_letter_choice, dead_letter_queue, is_activemq
 
 if TYPE_CHECKING:
     from pillarbox.broker.queue import Queue
@@ -33,7 +35,7 @@ PREVIEW_BYTES: Final = 255
 BROWSED_MAX: Final = 400
 """Messages of `browse`, as with ActiveMQ."""
 
-TEXT, MAP, INT, BOOL = "java.lang.String", "java.util.Map", "int", "boolean"
+TEXT, MAP, INT, LONG, BOOL = "java.lang.String", "java.util.Map", "int", "long", "boolean"
 
 
 class Operation(NamedTuple):
@@ -43,14 +45,36 @@ class Operation(NamedTuple):
     types: tuple[str, ...]
     call: Callable[..., Awaitable[Any]]
     """It takes the view, the bean, and the arguments."""
+    nulls: bool = False
+    """Arguments may be null."""
 
 
 async def _add_queue(view: View, bean: Bean, name: str) -> None:
+    if name not in view.queues:
+        await declare(view, name, {})
+
+
+async def declare(
+    view: View, name: str, arguments: dict[str, Any], *, durable: bool = True, auto_delete: bool = False
+) -> None:
+    """Make a queue, with ActiveMQ's queue for its dead letters where its dialect counts."""
+    config = view.node.config
+    dead_letters = dead_letter_queue(config)
+    if is_activemq(config) and name != dead_letters and not _has_place_for_the_dead(view, name):
+        if dead_letters not in view.queues:
+            await declare(view, dead_letters, {})
+        place = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": dead_letters}
+        arguments = place | dead_letter_choice(config) | arguments
     await view.call(
         methods.QUEUE_DECLARE,
-        *(0, name, name in view.queues, True, False, False, False, {}),
+        *(0, name, False, durable, False, auto_delete, False, arguments),
         answer=methods.QUEUE_DECLARE_OK,
     )
+
+
+def _has_place_for_the_dead(view: View, name: str) -> bool:
+    host = view.core.vhosts.get(view.vhost)
+    return host is not None and host.has_dead_letter_policy(name)
 
 
 async def _remove_queue(view: View, bean: Bean, name: str) -> None:
@@ -66,7 +90,7 @@ async def _purge(view: View, bean: Bean) -> None:
 
 
 async def _browse(view: View, bean: Bean, selector: str = "") -> list[dict[str, Any]]:
-    found = await view.look(_queue(bean), meets(selector), BROWSED_MAX)
+    found = await view.look(_queue(bean), is_met(selector), BROWSED_MAX)
     return [_shown(bean, one) for one in found]
 
 
@@ -85,7 +109,7 @@ JMS_HEADERS: Final = {"JMSCorrelationID": "correlation_id", "JMSType": "type", "
 async def _send_with(view: View, bean: Bean, headers: dict[str, Any], body: str) -> str:
     said = {JMS_HEADERS[name]: str(value) for name, value in headers.items() if name in JMS_HEADERS}
     others = {name: value for name, value in headers.items() if not name.startswith("JMS")}
-    priority = _number(headers.get("JMSPriority", 4))
+    priority = number(headers.get("JMSPriority", 4))
     properties = wire.Properties(headers=others or None, priority=priority, **said)  # type: ignore[arg-type]
     return await view.send(*_address(bean), body, properties)
 
@@ -97,17 +121,17 @@ async def _send_with_as(
 
 
 async def _remove(view: View, bean: Bean, selector: str, count: Any = LOOKED_AT_MAX) -> int:
-    return await view.take(_queue(bean), meets(selector), _number(count))
+    return await view.take(_queue(bean), is_met(selector), number(count))
 
 
 async def _move(view: View, bean: Bean, selector: str, to: str, count: Any = LOOKED_AT_MAX) -> int:
     await _add_queue(view, bean, to)
-    return await view.take(_queue(bean), meets(selector), _number(count), to=_to(to))
+    return await view.take(_queue(bean), is_met(selector), number(count), to=to_queue(to))
 
 
 async def _copy(view: View, bean: Bean, selector: str, to: str, count: Any = LOOKED_AT_MAX) -> int:
     await _add_queue(view, bean, to)
-    return await view.take(_queue(bean), meets(selector), _number(count), to=_to(to), keep=True)
+    return await view.take(_queue(bean), is_met(selector), number(count), to=to_queue(to), keep=True)
 
 
 async def _remove_one(view: View, bean: Bean, identity: str) -> bool:
@@ -116,12 +140,12 @@ async def _remove_one(view: View, bean: Bean, identity: str) -> bool:
 
 async def _move_one(view: View, bean: Bean, identity: str, to: str) -> bool:
     await _add_queue(view, bean, to)
-    return await view.take(_queue(bean), has_id(identity), 1, to=_to(to)) > 0
+    return await view.take(_queue(bean), has_id(identity), 1, to=to_queue(to)) > 0
 
 
 async def _copy_one(view: View, bean: Bean, identity: str, to: str) -> bool:
     await _add_queue(view, bean, to)
-    return await view.take(_queue(bean), has_id(identity), 1, to=_to(to), keep=True) > 0
+    return await view.take(_queue(bean), has_id(identity), 1, to=to_queue(to), keep=True) > 0
 
 
 async def _show_one(view: View, bean: Bean, identity: str) -> dict[str, Any]:
@@ -131,7 +155,7 @@ async def _show_one(view: View, bean: Bean, identity: str) -> dict[str, Any]:
     return _shown(bean, found[0])
 
 
-def _to(queue: str) -> Callable[[Found], tuple[str, str]]:
+def to_queue(queue: str) -> Callable[[Found], tuple[str, str]]:
     """All go to this queue."""
     return lambda found: ("", queue)
 
@@ -144,15 +168,15 @@ async def _retry(view: View, bean: Bean) -> int:
     _demand_dead_letters(bean)
     queue = _queue(bean)
     return await view.take(
-        queue, lambda said: _died_in(said, queue) is not None, LOOKED_AT_MAX, to=_back(queue)
+        queue, lambda found: died_in(found, queue) is not None, LOOKED_AT_MAX, to=back(queue)
     )
 
 
 async def _retry_one(view: View, bean: Bean, identity: str) -> bool:
     _demand_dead_letters(bean)
     queue, is_it = _queue(bean), has_id(identity)
-    wants = lambda said: is_it(said) and _died_in(said, queue) is not None  # noqa: E731
-    return await view.take(queue, wants, 1, to=_back(queue)) > 0
+    wants = lambda found: is_it(found) and died_in(found, queue) is not None  # noqa: E731
+    return await view.take(queue, wants, 1, to=back(queue)) > 0
 
 
 def _demand_dead_letters(bean: Bean) -> None:
@@ -160,13 +184,14 @@ def _demand_dead_letters(bean: Bean) -> None:
         raise JolokiaError(500, EXCEPTION, "Retry of message is only possible on Dead Letter Queues!")
 
 
-def _back(queue: str) -> Callable[[Found], tuple[str, str]]:
-    return lambda found: ("", str(_died_in(found.said, queue)))
+def back(queue: str) -> Callable[[Found], tuple[str, str]]:
+    """Each goes back to where it died."""
+    return lambda found: ("", str(died_in(found, queue)))
 
 
-def _died_in(said: Any, queue: str) -> str | None:
+def died_in(found: Found | Seen, queue: str) -> str | None:
     """The queue in which a message died last; None: it does not say, or it is the queue where it is now."""
-    deaths = said.headers.get("x-death")
+    deaths = found.said.headers.get("x-death")
     if isinstance(deaths, list) and deaths and isinstance(deaths[0], dict):
         name = deaths[0].get("queue")
         if isinstance(name, str) and name != queue:
@@ -178,8 +203,11 @@ def _died_in(said: Any, queue: str) -> str | None:
 
 
 async def _pause(view: View, bean: Bean) -> None:
-    """Hand out nothing until `resume`, or the next start."""
-    queue: Queue = bean.thing
+    pause(bean.thing)
+
+
+def pause(queue: Queue) -> None:
+    """Hand out nothing until it is resumed, or the next start. Raises JolokiaError."""
     if queue.in_log:
         raise JolokiaError(500, JMS, f"{queue.name} is a log: its readers are not paused")
     queue.pause()
@@ -234,23 +262,29 @@ def _address(bean: Bean) -> tuple[str, str]:
     return (TOPICS, bean.thing.key) if bean.kind == "Topic" else ("", bean.thing.name)
 
 
-def _number(value: Any) -> int:
+def truth(value: Any) -> bool:
+    """An argument that is true or false; as Java reads it, any other text is false."""
+    return value if isinstance(value, bool) else str(value).lower() == "true"
+
+
+def number(value: Any) -> int:
+    """An argument that is a whole number. Raises JolokiaError."""
     try:
         return int(value)
     except (TypeError, ValueError):
         raise JolokiaError(400, ILLEGAL_ARGUMENT, f"Cannot convert {value} to int") from None
 
 
-def _shown(bean: Bean, found: Found) -> dict[str, Any]:
+def _shown(bean: Bean, found: Seen) -> dict[str, Any]:
     """A message as `browse` tells it."""
-    said, body = found.said, found.got.body
+    said, body = found.said, bytes(found.message.body)
     texts = {name: str(value) for name, value in said.headers.items() if isinstance(value, str | int | float)}
     return {
-        "JMSMessageID": said.message_id or f"ID:pillarbox-{found.got.tag}",
+        "JMSMessageID": id_of(found),
         "JMSDestination": f"queue://{_queue(bean)}",
         "JMSDeliveryMode": "PERSISTENT" if said.persistent else "NON-PERSISTENT",
         "JMSPriority": 4 if said.priority is None else said.priority,
-        "JMSRedelivered": found.got.redelivered,
+        "JMSRedelivered": found.redelivered,
         "JMSCorrelationID": said.correlation_id,
         "JMSReplyTo": said.reply_to,
         "JMSType": said.type,
@@ -303,49 +337,4 @@ QUEUE_OPERATIONS: Final = (
     Operation("cursorSize", (), _cursor),
 )
 
-
-OPERATIONS: Final[dict[str, tuple[Operation, ...]]] = {
-    "Broker": BROKER_OPERATIONS,
-    "Queue": QUEUE_OPERATIONS,
-    "Topic": SENDING,
-    "Connection": (Operation("stop", (), _close),),
-}
-
-
-def operations(bean: Bean) -> tuple[Operation, ...]:
-    return OPERATIONS.get(bean.kind, ())
-
-
-def operation(bean: Bean, written: str, arguments: list[Any]) -> Operation:
-    """The one that a request means: its name, or its name with types where there are several.
-
-    Raises JolokiaError with Jolokia's words.
-    """
-    name, bracket, signature = written.partition("(")
-    named = [each for each in operations(bean) if each.name == name]
-    if bracket:
-        types = tuple(filter(None, signature.removesuffix(")").replace(" ", "").split(",")))
-        named = [each for each in named if each.types == types]
-    where = f"MBean {bean.name.canonical}"
-    if not named:
-        raise JolokiaError(400, ILLEGAL_ARGUMENT, f"No operation {written} found on {where}")
-    if len(named) > 1:
-        found = ",".join(f"({','.join(each.types)})" for each in named)
-        raise JolokiaError(
-            400,
-            ILLEGAL_ARGUMENT,
-            f"Operation {name} on {where} is overloaded. Signatures found: {found}. "
-            "Use a signature when specifying the operation.",
-        )
-    (one,) = named
-    if len(arguments) != len(one.types):
-        raise JolokiaError(
-            400,
-            ILLEGAL_ARGUMENT,
-            f"Invalid number of operation arguments. Operation {written} on {bean.name.plain} requires "
-            f"{len(one.types)} parameters, not {len(arguments)} as given",
-        )
-    for argument, kind in zip(arguments, one.types, strict=True):
-        if (kind == MAP) != isinstance(argument, dict) or (kind == TEXT and not isinstance(argument, str)):
-            raise JolokiaError(400, ILLEGAL_ARGUMENT, f"Cannot convert {argument} to {kind}")
-    return one
+CONNECTION_OPERATIONS: Final = (Operation("stop", (), _close),)

@@ -11,6 +11,7 @@ Bound: `READERS_MAX` that are kept.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pillarbox.broker.arguments import SELECTOR
@@ -23,8 +24,9 @@ from pillarbox.ops.messaging.sending import TOPIC, Destination, declare
 from pillarbox.protocols.amqp091 import methods
 
 if TYPE_CHECKING:
+    from pillarbox.broker.dialects import Neutral
     from pillarbox.broker.queue import Queue
-    from pillarbox.ops.activemq.view import View, Wants
+    from pillarbox.ops.activemq.view import View
     from pillarbox.ops.management.local_client import Got, LocalClient
 
 IDLE_S: Final = 300
@@ -49,7 +51,7 @@ class Reader:
         self._view = view
         self._source = source
         self._selector = selector
-        self._wants: Wants | None = None
+        self._wants: Callable[[Neutral], bool] | None = None
         """What a message of a topic has to meet; a queue knows itself what its consumers want."""
         self._next: asyncio.Future[Got] | None = None
         self._queue: Queue | None = None

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import AsyncIterator, Callable
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pillarbox.broker.dialects import Neutral
 from pillarbox.broker.selectors import compile_selector, lookup_of
 from pillarbox.engine.base import NO_EXPIRATION, Address, Message
 from pillarbox.errors import BrokerError
 from pillarbox.ops.activemq.errors import BAD_SELECTOR, JMS, JolokiaError
+from pillarbox.ops.activemq.looking import LOOKED_AT_BYTES_MAX, LOOKED_AT_MAX, Seen, look, number_of
 from pillarbox.ops.management.local_client import Got, LocalClient
 from pillarbox.ops.management.request import HttpError
 from pillarbox.protocols.amqp091 import methods, wire
@@ -26,20 +27,17 @@ if TYPE_CHECKING:
     from pillarbox.ops.management.node import Node
     from pillarbox.ops.pace import Pace
 
-LOOKED_AT_MAX: Final = 10_000
-"""Messages that a selector is tried on in one request, and that one request may move."""
-LOOKED_AT_BYTES_MAX: Final = 64 << 20
-
-
-Wants = Callable[[Neutral], bool]
-"""Is this message one of those?"""
-
 
 class Found(NamedTuple):
-    """A message of a queue, and what it says."""
+    """A message that was taken out of a queue. `number`: see `number_of`."""
 
-    got: Got
+    number: int
     said: Neutral
+    got: Got
+
+
+Wants = Callable[["Found | Seen"], bool]
+"""Is this message one of those?"""
 
 
 class View(NamedTuple):
@@ -63,25 +61,27 @@ class View(NamedTuple):
     def client(self) -> LocalClient:
         return LocalClient(self.node.connect, self.begin, self.user, self.vhost)
 
-    async def call(self, method: int, *arguments: Any, answer: int) -> bool:
-        """Call a method of AMQP; False: what it is about is not there."""
+    async def call(self, method: int, *arguments: Any, answer: int) -> tuple[Any, ...] | None:
+        """Call a method of AMQP, and return what its answer says; None: what it is about is not there."""
         with self.client() as client:
             try:
-                await client.call(method, *arguments, answer=answer)
+                return await client.call(method, *arguments, answer=answer)
             except HttpError as error:
                 if error.status == 404:
-                    return False
+                    return None
                 raise JolokiaError(500, JMS, str(error)) from None
-        return True
 
-    async def send(self, exchange: str, key: str, body: str, said: wire.Properties) -> str:
-        """Send a persistent message to a queue or a topic; return its name when it is safe."""
+    async def send(
+        self, exchange: str, key: str, body: str | bytes, said: wire.Properties, *, persistent: bool = True
+    ) -> str:
+        """Send a message to a queue or a topic; return its name when it is safe."""
         name = f"ID:pillarbox-{secrets.token_hex(8)}"
-        properties = said._replace(message_id=name, delivery_mode=2)
+        properties = said._replace(message_id=name, delivery_mode=2 if persistent else 1)
+        data = body.encode() if isinstance(body, str) else body
         with self.client() as client:
             try:
                 await client.call(methods.CONFIRM_SELECT, False, answer=methods.CONFIRM_SELECT_OK)
-                client.publish(exchange, key, wire.encode_properties(properties), body.encode())
+                client.publish(exchange, key, wire.encode_properties(properties), data)
                 taken = await client.confirmed()
             except HttpError as error:
                 raise JolokiaError(500, JMS, str(error)) from None
@@ -94,16 +94,10 @@ class View(NamedTuple):
         message = Message(address, got.properties, got.body, self.core.changes.now_ms, NO_EXPIRATION, True)
         return self.core.dialects.said(message)
 
-    async def look(self, queue: str, wants: Wants, count_max: int) -> list[Found]:
+    async def look(self, queue: str, wants: Wants, count_max: int) -> list[Seen]:
         """Messages at the head of a queue, which stay there."""
-        chosen: list[Found] = []
-        with self.client() as client:
-            async for found in _heads(self, client, queue):
-                if wants(found.said):
-                    chosen.append(found)
-                    if len(chosen) == count_max:
-                        break
-        return chosen
+        seen, _ = await look(self, queue, wants, count_max=count_max)
+        return seen
 
     async def take(
         self,
@@ -113,10 +107,12 @@ class View(NamedTuple):
         *,
         to: Callable[[Found], tuple[str, str]] | None = None,
         keep: bool = False,
+        dies_of: str = "",
     ) -> int:
         """Remove messages that are wanted, or move or copy them; return how many. The others stay.
 
         `to`: exchange and routing key for each. Nothing is removed unless all of them have been taken.
+        `dies_of`: why they die, as the queue has it for what dies (see `broker.deadletter`).
         """
         chosen: list[Found] = []
         with self.client() as client:
@@ -125,15 +121,17 @@ class View(NamedTuple):
             async for found in _heads(self, client, queue):
                 if len(chosen) == count_max:
                     break
-                if wants(found.said):
+                if wants(found):
                     chosen.append(found)
             if to is not None:
                 for found in chosen:
                     client.publish(*to(found), found.got.properties, found.got.body)
                 if not await client.confirmed():
                     raise JolokiaError(500, JMS, "some of the messages were not taken where they were to go")
-            if not keep:
-                for found in chosen:
+            for found in chosen:
+                if dies_of:
+                    client.condemn(found.got.tag, dies_of)
+                elif not keep:
                     client.cast(methods.BASIC_ACK, found.got.tag, False)
         return len(chosen)
 
@@ -148,13 +146,13 @@ async def _heads(view: View, client: LocalClient, queue: str) -> AsyncIterator[F
             raise JolokiaError(500, JMS, str(error)) from None
         if got is None:
             return
-        yield Found(got, view.said(got))
+        yield Found(number_of(*client.place(got.tag)), view.said(got), got)
         size += len(got.body)
         if size > LOOKED_AT_BYTES_MAX:
             return
 
 
-def meets(selector: str) -> Wants:
+def meets(selector: str) -> Callable[[Neutral], bool]:
     """What a selector says of a message; the empty one wants all. Raises JolokiaError."""
     if not selector:
         return lambda said: True
@@ -165,6 +163,17 @@ def meets(selector: str) -> Wants:
     return lambda said: wants(lookup_of(said))
 
 
+def is_met(selector: str) -> Wants:
+    """The same for a message in a queue."""
+    wants = meets(selector)
+    return lambda found: wants(found.said)
+
+
+def id_of(found: Found | Seen) -> str:
+    """What a message is called: its own id, or one by its number."""
+    return found.said.message_id or f"ID:pillarbox-{found.number}"
+
+
 def has_id(identity: str) -> Wants:
-    """Whether a message has this id."""
-    return lambda said: said.message_id == identity
+    """Whether a message is called so."""
+    return lambda found: id_of(found) == identity

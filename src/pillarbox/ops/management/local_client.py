@@ -19,6 +19,7 @@ from pillarbox.protocols.amqp091 import methods, wire
 
 if TYPE_CHECKING:
     from pillarbox.broker.auth import Principal
+    from pillarbox.broker.ledger import Ledger
     from pillarbox.protocols.amqp091.connection import Connection
 
 CHANNEL = 1
@@ -113,6 +114,20 @@ class LocalClient:
         tag, redelivered, exchange, routing_key, left = arguments
         properties, body = await self._content()
         return Got(tag, redelivered, exchange, routing_key, left, properties, body)
+
+    def place(self, tag: int) -> tuple[int, int]:
+        """Where a message stands that was got and is not settled: its priority, and its sequence."""
+        entry = self._ledger.entry_of(tag)
+        return entry.lane.priority, entry.run.sequences[tag - entry.base]
+
+    def condemn(self, tag: int, reason: str) -> None:
+        """Let a message die for this reason (see `broker.deadletter`) that was got and is not settled."""
+        self._begin()
+        self._ledger.condemn(tag, reason)
+
+    @property
+    def _ledger(self) -> Ledger:
+        return self._connection.channels[CHANNEL].ledger
 
     async def delivered(self) -> Got:
         """The next message for a consumer, to be settled; how many are left is not known (-1)."""

@@ -8,9 +8,14 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from pillarbox.broker.advisories import DEAD_LETTERS
-from pillarbox.profiles import ARTEMIS, release
 from pillarbox.protocols.stomp.connection import Connection
-from pillarbox.protocols.stomp.options import has_rules, is_activemq
+from pillarbox.protocols.stomp.options import (
+    dead_letter_choice,
+    dead_letter_queue,
+    has_rules,
+    is_activemq,
+    is_of_artemis,
+)
 from pillarbox.protocols.stomp.policies import Policies, Policy
 from pillarbox.protocols.stomp.rules import BLOCK, FAIL, read_bearing
 from pillarbox.protocols.strangers import anonymous_user
@@ -67,14 +72,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         }
 
 
-def _dead_letter_choice(config: Config) -> dict[str, bool]:
-    said = {
-        "x-dead-letter-expired": config.stomp_process_expired,
-        "x-dead-letter-transient": config.stomp_process_non_persistent,
-    }
-    return {name: value for name, value in said.items() if not value}
-
-
 def _policies(config: Config) -> Policies:
     """What destinations bear: what the options say of all of them, and the rows of some."""
     base = Policy(
@@ -89,7 +86,7 @@ def _policies(config: Config) -> Policies:
 
 def connections(core: Core, config: Config) -> Callable[[str, bool, Callable[[], None]], Connection]:
     """What makes a connection for each socket that was accepted (see `protocols.registry`)."""
-    is_artemis = release(config.profile, "activemq") == ARTEMIS
+    is_artemis = is_of_artemis(config)
     server = f"ActiveMQ/{ACTIVEMQ_VERSION}" if is_activemq(config) else f"RabbitMQ/{core.profile.version}"
     settings = Settings(
         vhost=config.default_vhost,
@@ -98,7 +95,7 @@ def connections(core: Core, config: Config) -> Callable[[str, bool, Callable[[],
         anycast_prefixes=config.stomp_anycast_prefixes,
         multicast_prefixes=config.stomp_multicast_prefixes,
         routing_type=config.stomp_default_routing_type.upper(),
-        dead_letter_queue="DLQ" if is_artemis else DEAD_LETTERS,
+        dead_letter_queue=dead_letter_queue(config),
         server=ARTEMIS_SERVER if is_artemis else server,
         anonymous=anonymous_user(config.stomp_anonymous_user),
         loopback_users=config.loopback_users,
@@ -108,8 +105,7 @@ def connections(core: Core, config: Config) -> Callable[[str, bool, Callable[[],
         policies=_policies(config),
         send_fail_if_no_space=config.stomp_send_fail_if_no_space,
         id_cache_size=config.stomp_id_cache_size,
-        # Artemis forwards all of it.
-        dead_letter_choice={} if is_artemis else _dead_letter_choice(config),
+        dead_letter_choice=dead_letter_choice(config),
     )
     if has_rules(config):
         from pillarbox.protocols.stomp.intercepting import begin

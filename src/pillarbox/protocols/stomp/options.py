@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final
 from pillarbox.config_rows import ConfigError, Row, port_row
 from pillarbox.config_values import CHOICE, COUNT, FLAG, NAME, NAMES, OFF, ROWS, SECONDS, SIZE
 from pillarbox.endpoints import Endpoint, plain_and_tls
+from pillarbox.profiles import ARTEMIS, release
 from pillarbox.protocols.stomp.rules import SLOW, read_bearing, read_composite, read_kept
 
 SECTION: Final = "STOMP"
@@ -136,8 +137,8 @@ class StompOptions:
             "`full`, what becomes of what is sent beyond it: `block` (its sender waits), `fail`, `drop` "
             "(without a word) or `page` (taken all the same); `pending`, how many messages may wait for a "
             "subscription to a topic (`any`); `evict`, which go beyond: `oldest`, `lowest-priority`, or "
-            "`superseded` and a header: what a newer one with the same value has replaced; `slow` and `slow-after` are as "
-            "above. Each setting is taken from the most exact row that has it.",
+            "`superseded` and a header: what a newer one with the same value has replaced; `slow` and "
+            "`slow-after` are as above. Each setting is taken from the most exact row that has it.",
         ),
     ] = ()
     stomp_id_cache_size: Annotated[
@@ -222,6 +223,27 @@ class StompOptions:
 def is_activemq(config: Any) -> bool:
     """Does ActiveMQ's dialect count, where it disagrees with RabbitMQ's?"""
     return config.stomp_dialect == "activemq" or "activemq:" in config.profile
+
+
+def is_of_artemis(config: Any) -> bool:
+    """Is it Artemis' form of it?"""
+    return release(config.profile, "activemq") == ARTEMIS
+
+
+def dead_letter_queue(config: Any) -> str:
+    """ActiveMQ's queue for everything that nobody could cope with."""
+    return "DLQ" if is_of_artemis(config) else "ActiveMQ.DLQ"
+
+
+def dead_letter_choice(config: Any) -> dict[str, bool]:
+    """Arguments of queues in ActiveMQ's dialect: what of that which dies in them is no dead letter."""
+    if is_of_artemis(config):
+        return {}
+    said = {
+        "x-dead-letter-expired": config.stomp_process_expired,
+        "x-dead-letter-transient": config.stomp_process_non_persistent,
+    }
+    return {name: value for name, value in said.items() if not value}
 
 
 def has_rules(config: Any) -> bool:
