@@ -12,6 +12,7 @@ from urllib.parse import quote
 import pytest
 
 from pillarbox import Broker
+from pillarbox.broker.exchange import ANYCAST
 from tests.messaging.scene import deaths, scene
 
 pytestmark = pytest.mark.row("A81")
@@ -101,3 +102,19 @@ def test_names_with_special_characters(broker: Broker) -> None:
     beans = ask(broker, f"search/{DOMAIN}:*")["value"]
     found = [bean for bean in beans if ",queue=" in bean and "=c:d" in bean]
     assert [ask(broker, f"read/{bean}/Name")["value"] for bean in found] == [name]
+
+
+def test_queues_of_an_address_are_seen_there(broker: Broker) -> None:
+    def share(server: Any) -> None:
+        vhost = server.core.vhosts["/"]
+        exchange = vhost.declare_exchange(ANYCAST, "x-anycast", durable=True)
+        vhost.declare_queue(None, "orders.more")
+        for name in ("orders", "orders.more"):
+            vhost.bind(exchange, vhost.queues[name], "orders", {})
+
+    broker.call(share)
+    found = ask(broker, f"read/{queue('orders.more', 'orders')}/Address,MessageCount")
+    assert found["value"] == {"Address": "orders", "MessageCount": 0}
+    assert ask(broker, f"read/{queue('orders.more')}/MessageCount")["status"] == 404
+    address = f'{DOMAIN}:broker="0.0.0.0",component=addresses,address="orders"'
+    assert ask(broker, f"read/{address}/QueueNames")["value"] == ["orders", "orders.more"]

@@ -12,12 +12,15 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
-from broker_tools import Domain
+from broker_tools import Domain, Receiver
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pillarbox.broker.balancing import ConsistentHash, ModulusHash, RandomChoice, hash64
-from pillarbox.broker.index import NO_ENVELOPE, Envelope, Index
+from pillarbox.broker.consumer import Consumer, Pool
+from pillarbox.broker.dialects import Neutral
+from pillarbox.broker.index import ANY_MESSAGE, NO_ENVELOPE, Envelope, Index
+from pillarbox.broker.ledger import Ledger
 from pillarbox.broker.routing import KINDS
 from pillarbox.errors import BrokerError, Reason
 from pillarbox.protocols.amqp091 import wire
@@ -31,6 +34,9 @@ class Place:
     def __init__(self, name: str, **arguments: Any) -> None:
         self.name = name
         self.arguments = arguments
+
+    def wants(self, envelope: Envelope) -> bool:
+        return False
 
 
 def bound(weights: Mapping[str, int], arguments: Mapping[str, Any] | None = None) -> ConsistentHash:
@@ -290,3 +296,78 @@ def test_local_random_binds_classic_queues_without_a_key(
     place = Place("q", **arguments)
     assert refusal(lambda: check(key, {}, place, to_exchange)) == (Reason.PRECONDITION_FAILED, text)
     check("", {}, Place("q", **{"x-queue-type": "classic"}), False)
+
+
+# --- in turn --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.row("A2")
+def test_bindings_of_a_key_take_turns() -> None:
+    """A2: whoever has waited longest is next, when one comes or goes too; each key has turns of its own."""
+    vhost = Domain().vhost
+    source = vhost.declare_exchange("source", "x-anycast")
+    queues = {name: vhost.declare_queue(None, name) for name in "abc"}
+
+    def turns(key: str, count: int) -> str:
+        routes = [source.resolve((key,)) for _ in range(count)]
+        assert all(route.per_message for route in routes)
+        return "".join(queue.name for route in routes for queue in route.queues)
+
+    assert turns("k", 1) == ""
+    for name in "ab":
+        vhost.bind(source, queues[name], "k", {})
+    vhost.bind(source, queues["c"], "other", {})
+    assert turns("k", 3) == "aba"
+    vhost.bind(source, queues["c"], "k", {})
+    assert turns("k", 4) == "bacb"
+    assert turns("other", 2) == "cc"
+    vhost.delete_queue(None, "a")
+    assert turns("k", 3) == "cbc"
+
+
+@pytest.mark.row("A2")
+def test_asking_where_messages_may_go_is_nobodys_turn() -> None:
+    vhost = Domain().vhost
+    source = vhost.declare_exchange("source", "x-anycast")
+    for name in "ab":
+        vhost.bind(source, vhost.declare_queue(None, name), "k", {})
+    before = vhost.declare_exchange("before", "fanout")
+    vhost.bind(before, source, "", {})
+    for _ in range(3):
+        for exchange in (source, before):
+            route = exchange.resolve(("k",), ANY_MESSAGE)
+            assert ([queue.name for queue in route.queues], route.per_message) == (["a", "b"], True)
+    assert [source.resolve(("k",)).queues[0].name for _ in range(3)] == ["a", "b", "a"]
+
+
+@pytest.mark.row("A2")
+def test_queue_that_somebody_reads_has_its_turn_first() -> None:
+    """A2: unless its readers do not want the message, by what they would see of it."""
+    domain = Domain()
+    session = domain.session()
+    source = domain.vhost.declare_exchange("source", "x-anycast")
+    for name in "abc":
+        domain.vhost.bind(source, domain.vhost.declare_queue(None, name), "k", {})
+
+    def names(*priorities: int) -> str:
+        said = [Neutral(headers={"n": 1}, priority=priority) for priority in priorities]
+        envelopes = [Envelope(each.headers, each.property_named) for each in said]
+        return "".join(source.resolve(("k",), each).queues[0].name for each in envelopes)
+
+    def read(queue: str, arguments: Mapping[str, Any]) -> Consumer:
+        said = {
+            "tag": queue,
+            "no_ack": True,
+            "exclusive": False,
+            "prefetch": 0,
+            "pool": Pool(),
+            "priority": 0,
+        }
+        return session.consume(queue, Receiver(), Ledger(), **said, arguments=arguments)
+
+    reader = read("c", {"x-selector": "JMSPriority > 4 AND n = 1"})
+    assert names(9, 9, 0, 9, 0) == "ccacb"
+    read("b", {})
+    assert names(0, 9, 0, 9, 9) == "bcbcb"
+    session.cancel_all([reader])
+    assert names(9, 9) == "bb"

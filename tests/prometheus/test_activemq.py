@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from pillarbox import Broker
+from pillarbox.broker.exchange import ANYCAST
 from tests.messaging.scene import deaths, scene
 from tests.prometheus.test_metrics import metrics, one
 
@@ -97,6 +99,21 @@ def test_what_died_and_what_waits_for_its_time(broker: Broker) -> None:
         assert (one(found, name, **short), one(found, name, **patient)) == counts
     waiting = [value for has, value in found["artemis_scheduled_message_count"] if "delayed" in has["queue"]]
     assert waiting == [1]
+
+
+def test_queues_of_an_address_are_counted_there(broker: Broker) -> None:
+    def share(server: Any) -> None:
+        vhost = server.core.vhosts["/"]
+        exchange = vhost.declare_exchange(ANYCAST, "x-anycast", durable=True)
+        for number in (1, 2):
+            vhost.bind(exchange, vhost.declare_queue(None, f"orders.{number}"), "orders", {})
+            vhost.queues[f"orders.{number}"].counters.publish = number
+
+    broker.call(share)
+    found = metrics(broker, "/metrics/artemis")
+    at = {"broker": "0.0.0.0", "address": "orders"}
+    assert one(found, "artemis_messages_added", **at, queue="orders.2") == 2
+    assert one(found, "artemis_routed_message_count", **at) == 6
 
 
 def test_nothing_is_loaded_until_somebody_asks() -> None:

@@ -1,12 +1,13 @@
 """Exchange kinds that share messages out: each message goes to one of the bindings (R29, R30).
 
-`ConsistentHash` and `ModulusHash` choose by a hash, so equal keys stay together; `RandomChoice` by chance.
+`ConsistentHash` and `ModulusHash` choose by a hash, so equal keys stay together; `RandomChoice` by chance;
+`TakingTurns` goes from one to the next.
 Hashes depend on names and values alone: they are the same after a restart, on every machine and whatever
 the order in which things were bound. They are not RabbitMQ's: a given key may lead to another queue there.
 
 Source: RabbitMQ's plugins rabbitmq_consistent_hash_exchange, rabbitmq_sharding and rabbitmq_random_exchange
-3.10, `x-local-random` of RabbitMQ 4.0. The weighted choice is highest random weight hashing (Thaler and
-Ravishankar 1998; weights as in Efraimidis and Spirakis 2006).
+3.10, `x-local-random` of RabbitMQ 4.0; Artemis, "Address Model", for `x-anycast`. The weighted choice is
+highest random weight hashing (Thaler and Ravishankar 1998; weights as in Efraimidis and Spirakis 2006).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from hashlib import blake2b
 from math import log
 
 from pillarbox.broker.arguments import spelled, type_name, value_class
-from pillarbox.broker.index import Arguments, Destination, Envelope, Keys, Random
+from pillarbox.broker.index import ANY_MESSAGE, Arguments, Destination, Envelope, Keys, Random
 from pillarbox.errors import BrokerError, Reason
 
 HASH_HEADER = "hash-header"
@@ -199,3 +200,37 @@ def check_local_binding(key: str, arguments: Arguments, destination: Destination
     if kind != "classic":
         text = f"Queue type rabbit_{kind}_queue not valid for this exchange type"
         raise BrokerError(Reason.PRECONDITION_FAILED, text)
+
+
+# --- in turn --------------------------------------------------------------------------------------------
+
+
+class TakingTurns:
+    """One of the bindings with the message's key, in turn: those come first that somebody reads who takes it.
+
+    Whoever has waited longest is next.
+    Cost of a look-up: O(bindings with the key and their consumers).
+    """
+
+    def __init__(self) -> None:
+        self._lines: dict[str, list[Destination]] = {}
+
+    def add(self, key: str, arguments: Arguments, destination: Destination) -> None:
+        self._lines.setdefault(key, []).append(destination)
+
+    def remove(self, key: str, arguments: Arguments, destination: Destination) -> None:
+        line = self._lines[key]
+        line.remove(destination)
+        if not line:
+            del self._lines[key]
+
+    def match(self, keys: Keys, envelope: Envelope) -> Iterable[Destination]:
+        for key in keys:
+            line = self._lines.get(key, [])
+            if envelope is ANY_MESSAGE or len(line) < 2:
+                yield from line
+            else:
+                chosen = next((one for one in line if one.wants(envelope)), line[0])
+                line.remove(chosen)
+                line.append(chosen)
+                yield chosen

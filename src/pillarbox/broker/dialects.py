@@ -39,6 +39,12 @@ class Neutral(msgspec.Struct, kw_only=True):
     user_id: str | None = None
     app_id: str | None = None
 
+    def property_named(self, name: str) -> Any:
+        """One of these by the name that AMQP has for it; None: it is not said, or there is none."""
+        if name == "delivery_mode":
+            return 2 if self.persistent else 1
+        return self.timestamp_s if name == "timestamp" else getattr(self, name, None)
+
 
 class Dialect(Protocol):
     """One protocol's way to say it."""

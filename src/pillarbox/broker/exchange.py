@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 TOPICS: Final = "amq.topic"
 """The exchange on which the topics of all protocols are."""
+ANYCAST: Final = "pillarbox.anycast"
+"""The exchange on which addresses with several queues are, each message to which goes to one of them."""
 
 
 class Stamp:
@@ -166,6 +168,10 @@ class Exchange:
             other.sources[self] = count
         else:
             del other.sources[self]
+
+    def wants(self, envelope: Envelope) -> bool:
+        """See `Destination`: it may lead to somebody."""
+        return True
 
     def invalidate(self) -> None:
         """Let every route through this exchange be resolved anew."""

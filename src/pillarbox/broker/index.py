@@ -26,6 +26,9 @@ class Destination(Protocol):
     name: str
     arguments: dict[str, Any]
 
+    def wants(self, envelope: Envelope) -> bool:
+        """Is there somebody who takes a message that shows this?"""
+
 
 def _no_property(name: str) -> object:
     return None
@@ -48,6 +51,8 @@ class Envelope:
 
 
 NO_ENVELOPE = Envelope()
+ANY_MESSAGE = Envelope()
+"""Stands for all messages to come: where may those with some keys go? Nobody's turn is over by it."""
 
 
 class Index(Protocol):

@@ -119,7 +119,7 @@ class Interception:
         topics.invalidate()
 
     def stand_before(self, exchange: Exchange) -> None:
-        """Have the rules for queues count for an exchange that leads to the queue of a message's key."""
+        """Have the rules for queues count for an exchange that leads to what a message's key names."""
         if exchange.intercept is None:
             exchange.intercept = self._of_bound_queues
             exchange.invalidate()
@@ -135,7 +135,8 @@ class Interception:
             points, only = self._points(self.for_queues, key)
             queues.update(points)
             if only:
-                left = {queue: None for queue in left if queue.name != key}
+                # Of one key all that was found is what it names, whatever that is called.
+                left = {queue: None for queue in left if queue.name != key and len(keys) > 1}
         return (*queues, *left)
 
     def of_topics(self, keys: Keys, found: Iterable[Destination]) -> Iterable[Destination]:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from pillarbox.broker.choosing_lane import Stretch
     from pillarbox.broker.consumer import Consumer, Pool
     from pillarbox.broker.deadletter import DeadLetterRule
+    from pillarbox.broker.index import Envelope
     from pillarbox.broker.ledger import Entry
     from pillarbox.broker.limits import Limits
     from pillarbox.engine.base import Message
@@ -264,6 +265,16 @@ class Queue:
         """How many there are, those that wait included."""
         return len(self.consumers) + len(self.standby)
 
+    def wants(self, envelope: Envelope) -> bool:
+        """Has it a consumer that takes a message which shows this?"""
+        selectors = [consumer.selector for consumer in (*self.consumers, *self.standby)]
+        if not selectors or None in selectors:
+            return bool(selectors)
+        from pillarbox.broker.selectors import lookup_in
+
+        look = lookup_in(envelope)
+        return any(selector is not None and selector(look) for selector in selectors)
+
     def add_consumer(self, consumer: Consumer) -> None:
         """Let a consumer take part, or wait its turn, behind those of its priority (R69)."""
         first = self.consumers[0] if self.consumers else None
@@ -468,6 +479,11 @@ class Queue:
         self.unreadable = False
         self.active_ms = self._changes.now_ms
         return count
+
+    def invalidate(self) -> None:
+        """Let every route that leads here by its name alone be resolved anew."""
+        self.stamp.valid = False
+        self.stamp = Stamp()
 
     def close(self) -> None:
         """Let go of everything; the queue is deleted."""

@@ -230,6 +230,7 @@ KINDS: dict[str, Kind] = {
         per_message=always,
         check_binding=balancing.check_local_binding,
     ),
+    "x-anycast": Kind(lambda arguments, random: balancing.TakingTurns(), per_message=always),
     "x-recent-history": Kind(
         lambda arguments, random: FanoutIndex(),
         per_message=always,

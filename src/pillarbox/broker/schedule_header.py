@@ -21,6 +21,8 @@ REPEAT_HEADER = "x-delay-repeat"
 CRON_HEADER = "x-delay-cron"
 SCHEDULED_QUEUES, SCHEDULED_TOPICS = "pillarbox.scheduled.queue", "pillarbox.scheduled.topic"
 """Exchanges in which messages to queues and to topics wait that ask for it in ActiveMQ's words."""
+SCHEDULED_ANYCAST = "pillarbox.scheduled.anycast"
+"""The same to addresses with several queues."""
 SCHEDULES = {
     "AMQ_SCHEDULED_DELAY": DELAY_HEADER,
     "AMQ_SCHEDULED_PERIOD": PERIOD_HEADER,

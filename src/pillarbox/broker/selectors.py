@@ -24,6 +24,7 @@ from lark import Lark, Token, Transformer
 from lark.exceptions import LarkError
 
 from pillarbox.broker.dialects import Neutral
+from pillarbox.broker.index import Envelope
 from pillarbox.errors import BrokerError, Reason
 
 Lookup = Callable[[str], Any]
@@ -313,6 +314,8 @@ OF_JMS: Final[dict[str, Callable[[Neutral], Any]]] = {
     "JMSType": lambda said: said.type,
 }
 """What JMS calls the fields of a message."""
+PERSISTENT_MODE: Final = 2
+"""AMQP's number for it."""
 
 
 def lookup_of(said: Neutral) -> Lookup:
@@ -323,3 +326,19 @@ def lookup_of(said: Neutral) -> Lookup:
         return said.headers.get(name) if field is None else field(said)
 
     return look
+
+
+def lookup_in(envelope: Envelope) -> Lookup:
+    """How a selector sees a message that is still on its way to a queue."""
+    read: Callable[[str], Any] = envelope.read_property
+    said = Neutral(
+        headers=dict(envelope.headers),
+        persistent=read("delivery_mode") == PERSISTENT_MODE,
+        priority=read("priority"),
+        correlation_id=read("correlation_id"),
+        reply_to=read("reply_to"),
+        message_id=read("message_id"),
+        timestamp_s=read("timestamp"),
+        type=read("type"),
+    )
+    return lookup_of(said)

@@ -18,7 +18,7 @@ from pillarbox.broker.choice import begin_choice
 from pillarbox.broker.consumer import Consumer, Pool
 from pillarbox.broker.events import NOBODY
 from pillarbox.broker.exchange import Exchange, Route
-from pillarbox.broker.index import NO_ENVELOPE, Envelope
+from pillarbox.broker.index import ANY_MESSAGE, Envelope
 from pillarbox.broker.outside import Vouched
 from pillarbox.broker.permitted import demand_permitted
 from pillarbox.broker.queue import Queue
@@ -199,6 +199,10 @@ class Session:
         """Refuse what the user may not do with an exchange, whether it is there or not."""
         self._demand(action, "exchange", name)
 
+    def demand_queue(self, action: str, name: str) -> None:
+        """The same of a queue."""
+        self._demand(action, "queue", name)
+
     def delete_exchange(self, name: str, *, if_unused: bool) -> None:
         demand_deletable(name, self.vhost.name)
         self._demand("configure", "exchange", name)
@@ -311,9 +315,11 @@ class Session:
     # --- messages ----------------------------------------------------------------------------------
 
     def route(
-        self, exchange: str, keys: tuple[str, ...], envelope: Envelope = NO_ENVELOPE
+        self, exchange: str, keys: tuple[str, ...], envelope: Envelope = ANY_MESSAGE
     ) -> tuple[Exchange | None, Route]:
         """Where a publish by this user goes; the exchange is None for the default one.
+
+        Without an envelope: where one may go. Whoever has a message and a `per_message` route asks again.
 
         Raises NOT_FOUND for a missing exchange, ACCESS_REFUSED without the right to write or for an
         internal exchange.

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pillarbox import Broker, ManualClock
+from pillarbox.broker.auth import Permission
 from tests.protocols.stomp.talking import Talking
+
+WAIT_S = 20.0
 
 
 @pytest.fixture(scope="module")
@@ -157,6 +163,151 @@ def test_queue_of_an_anycast_address(artemis: Broker, client: Talking, name: str
     assert artemis.queue(name).ready == 1
     client.say("SUBSCRIBE", {"id": "s", "destination": f"{name}::{name}"})
     assert client.message().body == b"x"
+
+
+def ready(broker: Broker, *names: str) -> list[int]:
+    return [broker.queue(name).ready for name in names]
+
+
+@pytest.fixture
+def shared(artemis: Broker, client: Talking, name: str) -> str:
+    """An anycast address with two queues, of which neither has its name."""
+    for number in (1, 2):
+        said = {"destination": f"{name}::{name}.{number}", "subscription-type": "ANYCAST"}
+        client.done("SUBSCRIBE", {"id": str(number)} | said)
+        client.done("UNSUBSCRIBE", {"id": str(number)})
+    return name
+
+
+@pytest.mark.row("A2")
+def test_queues_of_an_anycast_address_take_turns(
+    artemis: Broker, connected: Callable[..., Talking], shared: str
+) -> None:
+    """A2: so does the queue of its name, which the first SEND makes; also where each client sends once."""
+    for body in "abcdef":
+        connected(to=artemis).done("SEND", {"destination": f"/queue/{shared}"}, body)
+    assert ready(artemis, shared, f"{shared}.1", f"{shared}.2") == [2, 2, 2]
+    reader = connected(to=artemis)
+    reader.say("SUBSCRIBE", {"id": "s", "destination": f"{shared}::{shared}.1"})
+    got = [reader.message() for _ in range(2)]
+    assert [int(b"abcdef".index(one.body)) % 3 for one in got] == [0, 0]
+    assert {one.headers["destination"] for one in got} == {f"/queue/{shared}"}
+
+
+@pytest.mark.row("A2")
+def test_queue_that_is_read_goes_before_others(
+    artemis: Broker, connected: Callable[..., Talking], client: Talking, shared: str
+) -> None:
+    """A2: as long as its readers want the message."""
+    reader = connected(to=artemis)
+    where = {"destination": f"{shared}::{shared}.2", "selector": "size > 1"}
+    reader.done("SUBSCRIBE", {"id": "s", "ack": "client"} | where)
+    for size in (1, 2, 3):
+        client.done("SEND", {"destination": shared, "size": str(size)}, str(size))
+    assert [reader.message().body for _ in range(2)] == [b"2", b"3"]
+    assert sum(ready(artemis, shared, f"{shared}.1")) == 1
+
+
+@pytest.mark.row("A2")
+def test_message_to_one_queue_of_an_address_goes_there_alone(
+    artemis: Broker, client: Talking, shared: str
+) -> None:
+    client.done("SEND", {"destination": f"/queue/{shared}"}, "x")
+    before = ready(artemis, shared, f"{shared}.1", f"{shared}.2")
+    for queue in (shared, f"{shared}.1"):
+        client.done("SEND", {"destination": f"{shared}::{queue}"}, "x")
+    after = ready(artemis, shared, f"{shared}.1", f"{shared}.2")
+    assert [now - then for now, then in zip(after, before, strict=True)] == [1, 1, 0]
+
+
+@pytest.mark.row("A2")
+def test_queue_that_comes_later_gets_its_share(
+    artemis: Broker, connected: Callable[..., Talking], client: Talking, name: str
+) -> None:
+    """A2: who has sent to the address before hears of it, and of its end."""
+    send = {"destination": f"/queue/{name}"}
+    for _ in range(2):
+        client.done("SEND", send, "before")
+    other = connected(to=artemis)
+    said = {"destination": f"{name}::{name}.more", "destination-type": "ANYCAST"}
+    other.done("SEND", said | {"auto-delete": "true"}, "first")
+    for _ in range(4):
+        client.done("SEND", send, "after")
+    assert ready(artemis, name, f"{name}.more") == [4, 3]
+    artemis.call(lambda server: server.core.vhosts["/"].delete_queue(None, f"{name}.more"))
+    for _ in range(2):
+        client.done("SEND", send, "alone")
+    assert ready(artemis, name) == [6]
+
+
+@pytest.mark.row("A2", "A5")
+def test_turns_within_a_transaction(artemis: Broker, client: Talking, shared: str) -> None:
+    client.say("BEGIN", {"transaction": "t"})
+    for _ in range(6):
+        client.send(f"/queue/{shared}", "x", transaction="t")
+    client.done("COMMIT", {"transaction": "t"})
+    assert ready(artemis, shared, f"{shared}.1", f"{shared}.2") == [2, 2, 2]
+
+
+@pytest.mark.row("A2", "A35")
+def test_turns_of_messages_that_come_later_and_after_a_restart(tmp_path: Path, name: str) -> None:
+    clock = ManualClock()
+    options = {"stomp_port": 0, "profile": "activemq:artemis", "clock": clock}
+    names = (name, f"{name}.1")
+    with Broker(str(tmp_path), **options) as broker, Talking(broker.stomp_address) as client:
+        client.connect()
+        client.done("SEND", {"destination": f"anycast://{name}::{name}.1", "persistent": "true"}, "x")
+        for _ in range(4):
+            said = {"destination": f"anycast://{name}", "AMQ_SCHEDULED_DELAY": "60000", "persistent": "true"}
+            client.done("SEND", said, "later")
+        assert ready(broker, *names) == [0, 1]
+    with Broker(str(tmp_path), **options) as broker, Talking(broker.stomp_address) as client:
+        client.connect()
+        broker.advance("61s")
+        deadline = time.monotonic() + WAIT_S
+        while ready(broker, *names) != [2, 3] and time.monotonic() < deadline:
+            pass
+        assert ready(broker, *names) == [2, 3]
+        for _ in range(2):
+            client.done("SEND", {"destination": name}, "a name alone is the address that is there")
+        assert ready(broker, *names) == [3, 4]
+
+
+@pytest.mark.row("A2", "A10")
+def test_queue_belongs_to_one_anycast_address(client: Talking, shared: str) -> None:
+    for destination in (f"anycast://{shared}.other::{shared}.1", f"multicast://{shared}::{shared}.1"):
+        got = client.ask("SEND", {"destination": destination}, "x")
+        assert got.headers["message"] == "Invalid destination"
+
+
+@pytest.mark.row("A2")
+def test_who_may_not_read_an_address_cannot_take_its_messages(
+    connected: Callable[..., Talking], name: str
+) -> None:
+    with Broker(stomp_port=0, profile="activemq:artemis") as broker:
+
+        def allow(server: Any) -> None:
+            server.core.add_user("thief", "p")
+            server.core.set_permission(Permission("thief", "/", "own", ".*", "own|pillarbox[.]anycast"))
+
+        broker.call(allow)
+        client = connected(to=broker, login="thief", passcode="p")
+        got = client.ask("SUBSCRIBE", {"id": "s", "destination": f"anycast://{name}::own"})
+        assert got.headers["message"] == "access_refused"
+        assert "own" not in queues(broker)
+
+
+@pytest.mark.row("A2", "A26", "A27")
+def test_rules_count_for_an_address_with_several_queues(connected: Callable[..., Talking]) -> None:
+    rules = {"stomp_composite_destinations": ("/queue/a = /queue/b",), "stomp_mirrored_queues": "Mirror."}
+    with Broker(stomp_port=0, profile="activemq:artemis", **rules) as broker:
+        client = connected(to=broker)
+        client.done("SUBSCRIBE", {"id": "m", "destination": "/topic/Mirror.c"})
+        for destination in ("anycast://a::a.1", "/queue/a", "anycast://c::c.1", "/queue/c"):
+            client.send(destination, destination)
+        assert client.message().body == b"/queue/c"
+        assert ready(broker, "a", "a.1", "b") == [0, 1, 1]
+        assert sum(ready(broker, "c", "c.1")) == 2
 
 
 @pytest.mark.row("A21", "A8")

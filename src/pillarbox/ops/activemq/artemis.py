@@ -5,9 +5,9 @@ At /console/jolokia, where Artemis has Jolokia, and where KEDA's scaler asks:
     read/org.apache.activemq.artemis:broker="0.0.0.0",component=addresses,address="orders",
         subcomponent=queues,routing-type="anycast",queue="orders"/MessageCount
 
-A queue is anycast at an address of its own name, a subscription is multicast at the address of its topic. Any
-name of the broker is taken, since a client has to have one; lists say `0.0.0.0`. Not here: operations
-(`artemis_operations`, `artemis_server`).
+A queue is anycast, at the address that it was given or one of its own name, a subscription is multicast at
+the address of its topic. Any name of the broker is taken, since a client has to have one; lists say
+`0.0.0.0`. Not here: operations (`artemis_operations`, `artemis_server`).
 
 Source: Artemis' manual, "Management"; the queries of KEDA's scaler `artemis-queue` and of Datadog's check.
 """
@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from pillarbox.broker.anycast import address_of
 from pillarbox.ops.activemq.names import BeanName
 from pillarbox.ops.messaging import seen
 from pillarbox.ops.messaging.seen import numbers_of
@@ -81,11 +82,13 @@ def everything(view: View) -> Steps[list[Bean]]:
     host = view.core.vhosts.get(view.vhost)
     if host is None:
         return found
-    addresses: list[Address] = []
+    anycast: dict[str, Address] = {}
     for queue in seen.queues(host):
-        addresses.append(Address(queue.name, ANYCAST, [queue]))
+        name = address_of(host, queue) or queue.name
+        anycast.setdefault(name, Address(name, ANYCAST, [])).queues.append(queue)
         yield
     topics = yield from seen.topics(host)
+    addresses = list(anycast.values())
     addresses += (Address(topic.name, MULTICAST, topic.subscribers) for topic in topics.values())
     for address in addresses:
         found.append(Bean(address_name(address), "ArtemisAddress", address))
@@ -103,7 +106,8 @@ def find(view: View, name: BeanName) -> Bean | None:
     text = name.keys.get("queue", "")
     queue = view.queues.get(_unquoted(text))
     if queue is not None:
-        at = AtAddress(queue.name, ANYCAST, queue)
+        address = address_of(view.core.vhosts[view.vhost], queue) or queue.name
+        at = AtAddress(address, ANYCAST, queue)
         if is_same(name, queue_name(at)):
             return Bean(name, "ArtemisQueue", at)
     return Bean(name, "ArtemisBroker") if is_same(name, _name()) else None

@@ -5,7 +5,8 @@ by the example that it comes with (`activemq_queue_queue_size{destination}`), an
 name (`org_apache_activemq_Queue_QueueSize{brokerName,destinationName}`). Values are those of the beans
 (`ops.activemq.attributes`), so Jolokia tells the same. Counters whose names do not end in `_total` are
 untyped, as with jmx_exporter. Artemis' are those of its own plugin, by broker, address and queue; a
-subscription is a queue at the address of its topic.
+subscription is a queue at the address of its topic, all others at the one that they were given or that of
+their name.
 
 What nobody knows is left out. A message that its sender has scheduled waits in the schedule of an exchange,
 which knows when it is due and not, without reading it, where it will go: so `scheduled_message_count` of a
@@ -19,10 +20,12 @@ subscriptions) for each metric, in steps.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from pillarbox.broker.anycast import address_of
 from pillarbox.ops.activemq.attributes import OF_BROKER, OF_QUEUE, OF_SCHEDULER, OF_TOPIC
 from pillarbox.ops.activemq.beans import BROKER
 from pillarbox.ops.activemq.view import View
@@ -213,7 +216,7 @@ def _of_schedules(host: VHost) -> Iterator[tuple[Labels, float]]:
 def _at_addresses(host: VHost, topics: list[seen.Topic]) -> Iterator[AtAddress]:
     """Each queue once; whoever is subscribed to several topics stands at the first one."""
     for queue in seen.queues(host):
-        yield AtAddress(queue.name, queue)
+        yield AtAddress(address_of(host, queue) or queue.name, queue)
     told: set[Queue] = set()
     for topic in topics:
         for queue in topic.subscribers:
@@ -223,8 +226,18 @@ def _at_addresses(host: VHost, topics: list[seen.Topic]) -> Iterator[AtAddress]:
 
 
 def _routed(host: VHost, topics: list[seen.Topic]) -> Iterator[tuple[Labels, float]]:
+    others: Counter[str] = Counter()
+    """What came to queues of other names, by their address."""
     for queue in seen.queues(host):
-        yield {"broker": ARTEMIS_BROKER, "address": queue.name}, queue.counters.publish
+        address = address_of(host, queue)
+        if address is not None:
+            others[address] += queue.counters.publish
+    for queue in seen.queues(host):
+        if address_of(host, queue) is None:
+            count = queue.counters.publish + others.pop(queue.name, 0)
+            yield {"broker": ARTEMIS_BROKER, "address": queue.name}, count
+    for address, count in others.items():
+        yield {"broker": ARTEMIS_BROKER, "address": address}, count
     for topic in topics:
         numbers = topic.numbers
         if numbers is not None:

@@ -1,16 +1,17 @@
 """Artemis' destinations: addresses, their routing types, and queues of them (A2, A22).
 
 With `--as activemq:artemis` the destination of a frame is an *address*. What is sent to an anycast one goes
-to one queue, that of its name; what is sent to a multicast one to all queues of the address, which are those
-of its subscriptions. Which of the two is meant, the header `destination-type` of SEND or `subscription-type`
-of SUBSCRIBE says, or else a prefix (`stomp_anycast_prefixes`, `stomp_multicast_prefixes`), or else a queue of
-this name that is there, or else `stomp_default_routing_type`.
+to one of its queues, most often the only one, that of its name; what is sent to a multicast one to all queues
+of the address, which are those of its subscriptions. Which of the two is meant, the header `destination-type`
+of SEND or `subscription-type` of SUBSCRIBE says, or else a prefix (`stomp_anycast_prefixes`,
+`stomp_multicast_prefixes`), or else a queue of this name, or of this anycast address, that is there, or else
+`stomp_default_routing_type`.
 
-`ADDRESS::QUEUE` is one queue of an address. Of a multicast address it is a subscription that several clients
-share: durable, made when it is first named. A SEND to it reaches that queue alone. An anycast address has the
-queue of its name only: another one of its queues gets nothing but what is sent to `ADDRESS::QUEUE`.
+`ADDRESS::QUEUE` is one queue of an address, made when it is first named, durable. Of a multicast address it
+is a subscription that several clients share, of an anycast one it gets its share (`broker.anycast`). A SEND
+to it reaches that queue alone.
 
-Everything is put into the words of `destinations` here, so nothing behind it knows addresses: an anycast
+Everything is put into the words of `destinations` here, so little behind it knows addresses: an anycast
 address is a queue, a multicast one a topic. Source: Artemis' manual, "STOMP", "Addressing Model".
 """
 
@@ -18,8 +19,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from pillarbox.broker.anycast import address_of, demand_joining, is_shared, join
 from pillarbox.protocols.stomp.declaring import ensure_queue
 from pillarbox.protocols.stomp.destinations import (
+    AMQ_QUEUE,
     QUEUE,
     REPLY_QUEUE,
     TEMP_QUEUE,
@@ -78,8 +81,9 @@ def destination_of(channel: Channel, text: str, headers: Mapping[str, str], head
     if separator:
         return _queue_of(channel, address, queue, kind, headers)
     if kind is None:
-        found = channel.session.vhost.queues.get(address)
-        kind = settings.routing_type if found is None or _keys(channel, address) else ANYCAST
+        vhost = channel.session.vhost
+        is_queue = address in vhost.queues and not _keys(channel, address)
+        kind = ANYCAST if is_queue or is_shared(vhost, address) else settings.routing_type
     return f"{KINDS[kind]}://{address}"
 
 
@@ -92,20 +96,30 @@ def _keys(channel: Channel, name: str) -> list[str]:
 def _queue_of(
     channel: Channel, address: str, queue: str, kind: str | None, headers: Mapping[str, str]
 ) -> str:
-    """One queue of an address, made and bound if it is not there."""
+    """One queue of an address, made and bound if it is not there; behind it no name counts but its own."""
     session, key = channel.session, pattern(address)
-    is_there = queue in session.vhost.queues
-    keys = _keys(channel, queue) if is_there else []
-    if kind is None:
-        kind = (MULTICAST if keys else ANYCAST) if is_there else channel.settings.routing_type
-    if is_there and (key not in keys if kind == MULTICAST else bool(keys)):
+    vhost = session.vhost
+    found = vhost.queues.get(queue)
+    keys = [] if found is None else _keys(channel, queue)
+    if kind is None and found is None:
+        kind = ANYCAST if is_shared(vhost, address) else channel.settings.routing_type
+    elif kind is None:
+        kind = MULTICAST if keys else ANYCAST
+    at = None if found is None else address_of(vhost, found)
+    is_elsewhere = (at or address) != address or bool(keys)
+    if found is not None and (key not in keys if kind == MULTICAST else is_elsewhere):
         raise StompError(
             "Invalid destination", f"queue '{queue}' is there and is no {kind.lower()} queue of '{address}'"
         )
+    joins = kind == ANYCAST and queue != address and at is None
+    if joins:
+        demand_joining(session, address)
     ensure_queue(channel, queue, headers)
-    if kind == MULTICAST and not is_there:
+    if joins:
+        join(session, address, queue)
+    elif kind == MULTICAST and found is None:
         session.bind_queue(queue, TOPICS, key, {}, add=True)
-    return f"{QUEUE}://{queue}"
+    return f"/{AMQ_QUEUE}/{queue}"
 
 
 def prefetch_of(window_bytes: int) -> int:

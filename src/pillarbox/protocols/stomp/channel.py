@@ -361,7 +361,7 @@ class Channel:
             if target.route.per_message:
                 said, address = prepared.said, target.address
                 keys = (address.routing_key,)
-                envelope = Envelope(said.headers, lambda name: getattr(said, name, None))
+                envelope = Envelope(said.headers, said.property_named)
                 _, route = self.session.route(address.exchange, keys, envelope)
                 target = self._without_own(target._replace(route=route))
                 route.remember(keys, envelope, message)

@@ -18,12 +18,14 @@ from collections.abc import Callable, Mapping
 from hashlib import md5
 from typing import TYPE_CHECKING, Any, Final
 
-from pillarbox.broker import advisories
+from pillarbox.broker import advisories, anycast
 from pillarbox.broker.cron import read_cron
+from pillarbox.broker.exchange import ANYCAST
 from pillarbox.broker.schedule_header import (
     DELAY_HEADER,
     PERIOD_HEADER,
     REPEAT_HEADER,
+    SCHEDULED_ANYCAST,
     SCHEDULED_QUEUES,
     SCHEDULED_TOPICS,
     SCHEDULES,
@@ -68,6 +70,12 @@ DELAY, PERIOD, REPEAT, CRON = SCHEDULES
 """ActiveMQ's words for when a message comes."""
 MOMENT: Final = "_AMQ_SCHED_DELIVERY"
 """Artemis' word for when a message comes: a moment in milliseconds."""
+SCHEDULED: Final = {
+    "": (SCHEDULED_QUEUES, "direct"),
+    destinations.TOPICS: (SCHEDULED_TOPICS, "topic"),
+    ANYCAST: (SCHEDULED_ANYCAST, "topic"),
+}
+"""In which exchange messages wait that will go to this one, and how it routes."""
 JOB: Final = "scheduledJobId"
 """By which a message that waits is known; a message that comes again keeps it."""
 
@@ -171,6 +179,8 @@ def for_sending(channel: Channel, text: str, headers: Mapping[str, str]) -> Dest
     found = destinations.parse(text, slashes=channel.settings.is_activemq)
     if found.kind == QUEUE:
         ensure_queue(channel, found.key, headers)
+        if channel.settings.is_artemis and anycast.take_part(channel.session.vhost, found.key):
+            found = found._replace(exchange=ANYCAST)
     elif found.kind == TEMP_QUEUE:
         found = found._replace(key=ensure_temporary(channel, found.key))
     elif found.kind == TEMP_TOPIC:
@@ -201,8 +211,11 @@ def keep_groups(channel: Channel, target: Target) -> None:
     """Let the group of a message count where it goes, or will go when its time has come (A28)."""
     vhost = channel.session.vhost
     names = [queue.name for queue in target.route.queues]
-    if target.address.exchange == SCHEDULED_QUEUES:
-        names = [target.address.routing_key]
+    exchange, key = target.address.exchange, target.address.routing_key
+    if exchange == SCHEDULED_QUEUES:
+        names = [key]
+    elif exchange == SCHEDULED_ANYCAST:
+        names = [queue.name for queue in anycast.queues_of(vhost, key)]
     for name in names:
         queue = vhost.queues.get(name)
         if queue is not None and queue.owner is None and not queue.in_log:
@@ -262,17 +275,15 @@ def read_moment(channel: Channel, headers: dict[str, str]) -> None:
 
 def _scheduled(channel: Channel, found: Destination) -> Destination:
     """The exchange in which messages to this destination wait, made when it is first used."""
-    if found.exchange not in ("", destinations.TOPICS):
+    if found.exchange not in SCHEDULED:
         raise StompError("not_implemented", f"{DELAY} works with queues and topics alone")
     channel.session.route(found.exchange, (found.key,))  # Whoever may not send there may not do so later.
     vhost = channel.session.vhost
-    to_queue = found.exchange == ""
-    name = SCHEDULED_QUEUES if to_queue else SCHEDULED_TOPICS
-    kind = "direct" if to_queue else "topic"
+    name, kind = SCHEDULED[found.exchange]
     exchange = vhost.declare_exchange(
         name, "x-delayed-message", durable=True, arguments={"x-delayed-type": kind}
     )
-    if to_queue:
+    if found.exchange == "":
         vhost.bind(exchange, vhost.queue_for(channel.session, found.key), found.key, {})
         if vhost.interception is not None:
             vhost.interception.stand_before(exchange)
@@ -293,6 +304,8 @@ def for_subscribing(channel: Channel, text: str, headers: Mapping[str, str]) -> 
         raise StompError("Invalid Subscription", "cannot durably subscribe to a Queue destination!")
     if found.kind == QUEUE:
         ensure_queue(channel, found.key, headers)
+        if channel.settings.is_artemis:
+            anycast.take_part(channel.session.vhost, found.key)
     if found.kind == TEMP_QUEUE:
         return ensure_temporary(channel, found.key)
     if found.kind in (QUEUE, AMQ_QUEUE):

@@ -18,7 +18,7 @@ from urllib.parse import quote, unquote
 
 from pillarbox.broker import advisories
 from pillarbox.broker import exchange as exchanges
-from pillarbox.broker.schedule_header import SCHEDULED_QUEUES, SCHEDULED_TOPICS
+from pillarbox.broker.schedule_header import SCHEDULED_ANYCAST, SCHEDULED_QUEUES, SCHEDULED_TOPICS
 from pillarbox.protocols.stomp.errors import StompError
 
 QUEUE, TOPIC, EXCHANGE, AMQ_QUEUE = "queue", "topic", "exchange", "amq/queue"
@@ -34,6 +34,9 @@ VIRTUAL_CONSUMER: Final = advisories.VIRTUAL_CONSUMER
 KINDS: Final = (QUEUE, TOPIC, EXCHANGE, AMQ_QUEUE, TEMP_QUEUE, TEMP_TOPIC, REPLY_QUEUE)
 SCHEMES: Final = (QUEUE, TOPIC, TEMP_QUEUE, TEMP_TOPIC)
 """Kinds that ActiveMQ writes as `kind://name`."""
+
+OF_QUEUES: Final = ("", exchanges.ANYCAST, SCHEDULED_QUEUES, SCHEDULED_ANYCAST)
+"""Exchanges by which messages come to queues, each to the one that its key names."""
 
 SAFE: Final = "".join(map(chr, range(32, 127))).replace("/", "").replace("%", "")
 """Characters that stand for themselves in a destination that a message tells."""
@@ -112,7 +115,7 @@ def matcher(name: str) -> Callable[[str], object]:
 def shown(exchange: str, key: str, *, slashes: bool = False) -> str:
     """The destination that a message tells which was published so; `slashes`: as for `parse`."""
     name = key if slashes else quote(key, safe=SAFE)
-    if exchange in ("", SCHEDULED_QUEUES):
+    if exchange in OF_QUEUES:
         return f"/queue/{name}"
     if exchange in (TOPICS, SCHEDULED_TOPICS, ADVISORIES):
         return f"/topic/{name}"

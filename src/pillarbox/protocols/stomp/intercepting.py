@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pillarbox.broker.exchange import ANYCAST
 from pillarbox.broker.interception import Forwarder, Goal, Interception, Provide, Rule, Waypoint
 from pillarbox.broker.recovery import MESSAGES_MAX, Policy, Recovery
 from pillarbox.broker.schedule_header import SCHEDULED_QUEUES
@@ -46,8 +47,9 @@ def begin(core: Core, config: Config, settings: Settings) -> Recovery | None:
     if config.stomp_virtual_topics_select:
         interception.gated = _is_of_a_virtual_topic
     interception.begin()
-    if SCHEDULED_QUEUES in vhost.exchanges:
-        interception.stand_before(vhost.exchanges[SCHEDULED_QUEUES])
+    for name in (SCHEDULED_QUEUES, ANYCAST):
+        if name in vhost.exchanges:
+            interception.stand_before(vhost.exchanges[name])
     return recovery
 
 

@@ -20,7 +20,12 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from pillarbox.broker.index import NO_ENVELOPE
-from pillarbox.broker.schedule_header import SCHEDULED_QUEUES, SCHEDULED_TOPICS, SCHEDULES
+from pillarbox.broker.schedule_header import (
+    SCHEDULED_ANYCAST,
+    SCHEDULED_QUEUES,
+    SCHEDULED_TOPICS,
+    SCHEDULES,
+)
 from pillarbox.broker.schedule_walk import Place, Walk, by_due_time, by_place
 from pillarbox.engine.base import Message
 from pillarbox.errors import BrokerError
@@ -116,13 +121,16 @@ def _walk(
 
 
 def _demand(channel: Channel, action: str) -> None:
-    for name in (SCHEDULED_QUEUES, SCHEDULED_TOPICS):
-        channel.session.demand_exchange(action, name)
+    for name in (SCHEDULED_QUEUES, SCHEDULED_TOPICS, SCHEDULED_ANYCAST):
+        # There is hardly ever an address with several queues, and hardly anybody has a right to one.
+        if name != SCHEDULED_ANYCAST or name in channel.session.vhost.exchanges:
+            channel.session.demand_exchange(action, name)
 
 
 def _schedules(channel: Channel) -> list[Schedule]:
     exchanges = channel.session.vhost.exchanges
-    found = [exchanges[name].schedule for name in (SCHEDULED_QUEUES, SCHEDULED_TOPICS) if name in exchanges]
+    names = (SCHEDULED_QUEUES, SCHEDULED_TOPICS, SCHEDULED_ANYCAST)
+    found = [exchanges[name].schedule for name in names if name in exchanges]
     return [schedule for schedule in found if schedule is not None]
 
 
