@@ -60,10 +60,12 @@ class DeadLetterRule(msgspec.Struct, frozen=True, eq=False):
     """Transient messages become dead letters as well; otherwise they are dropped (A32)."""
     expired: bool = True
     """So does what has expired."""
+    dropped: bool = True
+    """So does what gives way to newer messages."""
 
     def of(self, reason: str, messages: list[Message]) -> list[Message]:
         """Those of the messages that died for this reason which become dead letters."""
-        if reason == EXPIRED and not self.expired:
+        if (reason == EXPIRED and not self.expired) or (reason == MAXLEN and not self.dropped):
             return []
         return messages if self.transient else [message for message in messages if message.persistent]
 

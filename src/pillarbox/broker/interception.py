@@ -201,6 +201,19 @@ def pass_on(core: Core, queues: tuple[Queue, ...], messages: list[Message]) -> N
             core.changes.passed_on = True
 
 
+def with_header(core: Core, message: Message, name: str, value: str | bool) -> bytes:
+    """The properties of a message that says this as well; its own, if it cannot be said."""
+    dialect = core.dialects.of(message.address.origin)
+    if dialect is None:
+        return message.properties
+    said = dialect.read(message)
+    said = msgspec.structs.replace(said, headers=said.headers | {name: value})
+    try:
+        return dialect.write(said, message)
+    except ValueError:
+        return message.properties
+
+
 # --- forwarding ----------------------------------------------------------------------------------------
 
 
@@ -274,17 +287,8 @@ class Forwarder(Waypoint):
         key = (message.address.origin, message.properties)
         found = self._rewritten.get(key)
         if found is None:
-            dialects = self._core.dialects
-            dialect = dialects.of(message.address.origin)
-            if dialect is None:
-                return message.properties
-            said = dialect.read(message)
             # As ActiveMQ has it, of a message that is passed on twice the last place counts.
-            said = msgspec.structs.replace(said, headers=said.headers | {ORIGINAL: self._original})
-            try:
-                found = dialect.write(said, message)
-            except ValueError:
-                found = message.properties
+            found = with_header(self._core, message, ORIGINAL, self._original)
             if len(self._rewritten) >= REWRITTEN_MAX:
                 self._rewritten.clear()
             self._rewritten[key] = found

@@ -150,6 +150,7 @@ _MASTER = _one_of("client-local", "min-masters", "random")
 KEYS: dict[str, Key] = {
     "alternate-exchange": Key("alternate-exchange", _text, "alternate exchange name"),
     "consumer-timeout": Key("x-consumer-timeout", _count, "consumer timeout", least=True),
+    "dead-letter-dropped": Key("x-dead-letter-dropped", _truth, "truth value", over=True),
     "dead-letter-exchange": Key("x-dead-letter-exchange", _text, "dead letter exchange name"),
     "dead-letter-expired": Key("x-dead-letter-expired", _truth, "truth value", over=True),
     "dead-letter-routing-key": Key("x-dead-letter-routing-key", _text, "dead letter routing key"),

@@ -476,6 +476,7 @@ class VHost:
             at_least_once,
             settings.get("x-dead-letter-transient", True),
             settings.get("x-dead-letter-expired", True),
+            settings.get("x-dead-letter-dropped", True),
         )
 
     def _demand_same_queue(

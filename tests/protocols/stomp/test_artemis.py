@@ -310,6 +310,37 @@ def test_rules_count_for_an_address_with_several_queues(connected: Callable[...,
         assert sum(ready(broker, "c", "c.1")) == 2
 
 
+@pytest.mark.row("A27")
+def test_retroactive_address_gives_every_new_queue_what_it_has_kept(
+    connected: Callable[..., Talking], name: str
+) -> None:
+    """A27: also a shared one, which gets it once."""
+    with Broker(
+        stomp_port=0, profile="activemq:artemis", stomp_topics_keep=("/topic/prices.> = 2",)
+    ) as broker:
+        client = connected(to=broker)
+        for body in "abc":
+            client.done("SEND", {"destination": "prices.x"}, body)
+        for number, destination in enumerate(("/topic/prices.x", "prices.x::all")):
+            client.say("SUBSCRIBE", {"id": str(number), "destination": destination})
+            assert [client.message().body for _ in range(2)] == [b"b", b"c"]
+        client.done("SUBSCRIBE", {"id": "again", "destination": "prices.x::all"})
+        assert ready(broker, "all") == [0]
+
+
+@pytest.mark.row("A27")
+def test_ring_keeps_the_newest_and_forgets_the_others(artemis: Broker, client: Talking, name: str) -> None:
+    """A27: by a policy or an argument; they are no dead letters, whatever else dies there."""
+    artemis.set_policy(name, f"^{name}a$", {"max-length": 3})
+    before = artemis.queue("DLQ").ready if "DLQ" in queues(artemis) else 0
+    for queue, more in ((f"{name}a", {}), (f"{name}b", {"x-max-length": "3"})):
+        for body in "12345":
+            client.done("SEND", {"destination": f"/queue/{queue}"} | more, body)
+        client.say("SUBSCRIBE", {"id": queue, "destination": f"/queue/{queue}"})
+        assert [client.message().body for _ in range(3)] == [b"3", b"4", b"5"]
+    assert artemis.queue("DLQ").ready == before
+
+
 @pytest.mark.row("A21", "A8")
 def test_durable_subscriber_has_artemis_own_name(
     artemis: Broker, connected: Callable[..., Talking], name: str

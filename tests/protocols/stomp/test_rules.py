@@ -32,7 +32,13 @@ RULES: dict[str, Any] = {
         "/queue/full = /queue/small, /queue/one",
     ),
     "stomp_virtual_topics_select": True,
-    "stomp_topics_keep": ("/topic/last.> = last", "/topic/many.> = 3", "/topic/timed.> = 60s"),
+    "stomp_topics_keep": (
+        "/topic/last.> = last",
+        "/topic/many.> = 3",
+        "/topic/timed.> = 60s",
+        "/topic/sized.> = 1kB",
+        "/topic/told.> = 2 always",
+    ),
     "stomp_mirrored_queues": "Mirror.",
 }
 
@@ -113,6 +119,10 @@ def test_composite_destination_that_is_none_is_refused(text: str) -> None:
         ("/topic/a.> = last", Kept("a.>", 1, None)),
         ("topic://a=7", Kept("a", 7, None)),
         ("/topic/a = 1m", Kept("a", None, 60_000)),
+        ("/topic/a = 1m 30s always", Kept("a", None, 90_000, None, True)),
+        ("/topic/a = 64KiB", Kept("a", None, None, 65_536)),
+        ("/topic/a = 2 mb", Kept("a", None, None, 2_000_000)),
+        ("/topic/a = last  always", Kept("a", 1, None, None, True)),
     ],
 )
 def test_what_topics_keep_is_read(text: str, means: Kept) -> None:
@@ -125,6 +135,7 @@ def test_what_topics_keep_is_read(text: str, means: Kept) -> None:
     [
         *("/topic/a", "/queue/a = last", "/topic/a = ", "/topic/a = 0", "/topic/a = 10001"),
         *("/topic/a = first", "/topic/a = 0s", "/topic/a = -1s", "/topic/a += 5"),
+        *("/topic/a = 0B", "/topic/a = B", "/topic/a = always", "/topic/a = 5 sometimes"),
     ],
 )
 def test_what_topics_cannot_keep_is_refused(text: str) -> None:
@@ -311,6 +322,116 @@ def test_subscription_that_lasts_gets_what_was_kept_when_it_is_made(
     client.done("SUBSCRIBE", {"id": "2", **said})
     client.send(topic, "new")
     assert client.message().body == b"new"
+
+
+RETROACTIVE = {"activemq.retroactive": "true"}
+
+
+def past(client: Talking, topic: str, count: int, **said: str) -> list[bytes]:
+    """What a new subscription is given, before what is sent now."""
+    client.done("SUBSCRIBE", {"id": "past", "destination": topic} | RETROACTIVE | said)
+    client.send(topic, "now")
+    got = [client.message().body for _ in range(count + 1)]
+    assert got.pop() == b"now"
+    client.done("UNSUBSCRIBE", {"id": "past"})
+    return got
+
+
+@pytest.mark.row("A27")
+def test_topic_keeps_so_many_bytes(client: Talking, name: str) -> None:
+    """A27: bodies and 150 bytes for each message; one that is larger is not kept at all."""
+    for number in range(9):
+        client.done("SEND", {"destination": f"/topic/sized.{name}"}, f"{number}".ljust(200))
+    got = past(client, f"/topic/sized.{name}", 2)
+    assert [body[:1] for body in got] == [b"7", b"8"]
+    client.done("SEND", {"destination": f"/topic/sized.{name}.a"}, "x" * 1000)
+    assert past(client, f"/topic/sized.{name}.a", 0) == []
+
+
+@pytest.mark.row("A27")
+def test_what_is_kept_for_all_is_told_to_those_that_do_not_ask(client: Talking, name: str) -> None:
+    for number in range(3):
+        for topic in (f"told.{name}", f"many.{name}"):
+            client.done("SEND", {"destination": f"/topic/{topic}"}, f"{topic[0]}{number}")
+    client.say("SUBSCRIBE", {"id": "t", "destination": f"/topic/told.{name}"})
+    assert [client.message().body for _ in range(2)] == [b"t1", b"t2"]
+    assert past(client, f"/topic/many.{name}", 0, **{"activemq.retroactive": "false"}) == []
+
+
+@pytest.mark.row("A27")
+def test_message_is_retained(ruled: Broker, connected: Callable[..., Talking], name: str) -> None:
+    """A27: whoever is there gets it as any other; one without a body ends it. No rule is needed for that."""
+    client, reader = connected(to=ruled), connected(to=ruled)
+    topic = f"/topic/{name}"
+    reader.done("SUBSCRIBE", {"id": "r", "destination": topic})
+    for body in ("first", "second"):
+        client.done("SEND", {"destination": topic, "ActiveMQ.Retain": "true", "n": "1"}, body)
+    client.done("SEND", {"destination": topic, "ActiveMQ.Retain": "false"}, "passes")
+    got = [reader.message() for _ in range(3)]
+    assert [one.body for one in got] == [b"first", b"second", b"passes"]
+    assert ["ActiveMQ.Retain" in one.headers for one in got] == [False, False, True]
+    client.done("SUBSCRIBE", {"id": "does not ask", "destination": topic})
+    client.say("SUBSCRIBE", {"id": "s", "destination": topic} | RETROACTIVE)
+    kept = client.message()
+    assert (kept.body, kept.headers["ActiveMQ.Retained"], kept.headers["n"]) == (b"second", "true", "1")
+    assert (kept.headers["destination"], kept.headers["subscription"]) == (topic, "s")
+    for identity in ("s", "does not ask"):
+        client.done("UNSUBSCRIBE", {"id": identity})
+    assert past(client, topic, 1) == [b"second"]
+    client.done("SEND", {"destination": topic, "ActiveMQ.Retain": "true"})
+    assert past(client, topic, 0) == []
+
+
+@pytest.mark.row("A27", "A5")
+def test_message_is_retained_when_it_is_committed(client: Talking, name: str) -> None:
+    topic = f"/topic/{name}"
+    for end, kept in (("ABORT", []), ("COMMIT", [b"x"])):
+        client.say("BEGIN", {"transaction": end})
+        client.send(topic, "x", **{"ActiveMQ.Retain": "true", "transaction": end})
+        client.done(end, {"transaction": end})
+        assert past(client, topic, len(kept)) == kept
+
+
+@pytest.mark.row("A27")
+def test_what_is_retained_comes_before_what_is_kept_and_to_lasting_subscriptions_again(
+    ruled: Broker, connected: Callable[..., Talking], name: str
+) -> None:
+    client = connected(to=ruled, client_id=name)
+    topic = f"/topic/many.{name}"
+    client.done("SEND", {"destination": topic, "ActiveMQ.Retain": "true"}, "retained")
+    for body in "abc":
+        client.done("SEND", {"destination": topic}, body)
+    said = {"id": "d", "destination": topic, "activemq.subscriptionName": "mine"} | RETROACTIVE
+    for wanted in ([b"retained", b"a", b"b", b"c"], [b"retained"]):
+        client.done("SUBSCRIBE", said)
+        client.send(f"{topic}.none", "not this")
+        assert [client.message().body for _ in wanted] == wanted
+        client.done("UNSUBSCRIBE", {"id": "d"})
+
+
+@pytest.mark.row("A27")
+def test_memory_of_what_is_retained_is_counted_and_has_a_bound(
+    ruled: Broker, client: Talking, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def resident(server: Any) -> int:
+        return int(server.core.changes.resident_bytes)
+
+    monkeypatch.setattr(recovery, "TOPICS_MAX", 2)
+    before = ruled.call(resident)
+    for size in (10_000, 20_000):
+        client.done("SEND", {"destination": f"/topic/{name}", "ActiveMQ.Retain": "true"}, "x" * size)
+        assert abs(ruled.call(resident) - before - size) < 9_000, "one of other tests may have gone"
+    for number in range(3):
+        client.done("SEND", {"destination": f"/topic/{name}.{number}", "ActiveMQ.Retain": "true"}, "x")
+    assert ruled.call(resident) - before < 10_000
+
+
+@pytest.mark.row("A27")
+def test_only_topics_retain(ruled: Broker, client: Talking, name: str) -> None:
+    client.done("SEND", {"destination": f"/queue/{name}", "ActiveMQ.Retain": "true"}, "x")
+    client.say("SUBSCRIBE", {"id": "s", "destination": f"/queue/{name}"})
+    got = client.message()
+    assert (got.body, got.headers["ActiveMQ.Retain"]) == (b"x", "true")
 
 
 @pytest.mark.row("A26")

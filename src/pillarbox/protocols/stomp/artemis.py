@@ -20,7 +20,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from pillarbox.broker.anycast import address_of, demand_joining, is_shared, join
-from pillarbox.protocols.stomp.declaring import ensure_queue
+from pillarbox.protocols.stomp.declaring import ensure_queue, recover
 from pillarbox.protocols.stomp.destinations import (
     AMQ_QUEUE,
     QUEUE,
@@ -119,6 +119,7 @@ def _queue_of(
         join(session, address, queue)
     elif kind == MULTICAST and found is None:
         session.bind_queue(queue, TOPICS, key, {}, add=True)
+        recover(channel, f"{TOPIC}://{address}", queue, asks=False, is_new=True)
     return f"/{AMQ_QUEUE}/{queue}"
 
 

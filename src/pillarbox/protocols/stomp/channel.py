@@ -30,12 +30,14 @@ from pillarbox.protocols.stomp import artemis
 from pillarbox.protocols.stomp.declaring import (
     JOB,
     MOMENT,
+    RETAIN,
     composed,
     for_sending,
     is_of_a_topic,
     keep_groups,
     read_schedule,
     reply_to,
+    retained,
 )
 from pillarbox.protocols.stomp.errors import REJECTED, StompError, from_broker_error
 from pillarbox.protocols.stomp.headers import keep_milliseconds
@@ -250,6 +252,9 @@ class Channel:
         target = self.target(text, headers)
         if GROUP in headers and self.settings.is_activemq:
             keep_groups(self, target)
+        if headers.get(RETAIN, "").lower() == "true" and (keeper := retained(self, target)) is not None:
+            target = keeper
+            headers = {name: value for name, value in headers.items() if name != RETAIN}
         return prepare(headers, target, self.dialect, user=self.session.user.name, now_ms=now_ms)
 
     def target(self, text: str, headers: Mapping[str, str]) -> Target:

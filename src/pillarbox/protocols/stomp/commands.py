@@ -21,7 +21,7 @@ from pillarbox.protocols.stomp.declaring import (
     durable_name,
     for_subscribing,
     has_queue_of_its_own,
-    is_retroactive,
+    is_there,
     pattern_of,
     recover,
     subscription_name,
@@ -95,20 +95,19 @@ def subscribe(channel: Channel, headers: Headers) -> None:
     if prefetch < 0 or headers.get("activemq.prefetchSize") == "0":
         raise StompError("Invalid header", "a subscription that nothing is sent to cannot be had over STOMP")
     pattern = pattern_of(channel, text)
-    wants_past = headers.get("activemq.retroactive") == "true" and is_retroactive(channel, text, headers)
+    is_topic = has_queue_of_its_own(channel, text)
+    is_new = not is_topic or not is_there(channel, text, headers)
     queue = for_subscribing(channel, text, headers) if pattern is None else None
     subscription = Subscription(tag, headers.get("id"), text, ack)
     arguments = _stream_arguments(headers)
     if headers.get("selector"):
-        if queue is not None and (
-            has_queue_of_its_own(channel, text) or channel.session.vhost.queue(queue).in_log
-        ):
+        if queue is not None and (is_topic or channel.session.vhost.queue(queue).in_log):
             subscription.select(headers["selector"])
         else:
             arguments[SELECTOR] = headers["selector"]
     if headers.get("activemq.exclusive") == "true":
         arguments[EXCLUSIVE] = True
-    if headers.get("browser") == "true" and not has_queue_of_its_own(channel, text):
+    if headers.get("browser") == "true" and not is_topic:
         arguments[BROWSE] = subscription.browses = True
     priority = _number(headers, PRIORITY, 0)
     if queue is None:
@@ -122,9 +121,8 @@ def subscribe(channel: Channel, headers: Headers) -> None:
     if subscription.selector is not None:
         # For whoever lists consumers: the queue knows nothing of it.
         subscription.consumer.arguments[SELECTOR] = headers["selector"]
-    if wants_past:
-        recover(channel, text, queue)
     if channel.settings.is_activemq:
+        recover(channel, text, queue, asks=headers.get("activemq.retroactive") == "true", is_new=is_new)
         tell_what_there_is(channel, text, queue)
     if "true" in (headers.get("activemq.noLocal"), headers.get("no-local")):
         channel.want_nothing_of_its_own(queue)

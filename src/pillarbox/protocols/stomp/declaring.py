@@ -18,6 +18,8 @@ from collections.abc import Callable, Mapping
 from hashlib import md5
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
 from pillarbox.broker import advisories, anycast
 from pillarbox.broker.cron import read_cron
 from pillarbox.broker.exchange import ANYCAST
@@ -49,6 +51,7 @@ from pillarbox.protocols.stomp.subscription import AUTO, Subscription
 
 if TYPE_CHECKING:
     from pillarbox.broker.queue import Queue
+    from pillarbox.broker.recovery import Recovery
     from pillarbox.broker.target import Target
     from pillarbox.protocols.stomp.channel import Channel
 
@@ -62,6 +65,9 @@ SUBSCRIPTION_NAMES: Final = (
 )
 PENDING: Final = "activemq.maximumPendingMessageLimit"
 """How many messages may wait for a subscription to a topic, beside those that it has."""
+
+RETAIN: Final = "ActiveMQ.Retain"
+"""Of a message to a topic: `true` if it is to stand for those before it."""
 
 COMPOSED_MAX: Final = 100
 """Destinations in one SEND, each of which is published to by itself."""
@@ -88,6 +94,7 @@ ARGUMENTS: Final[dict[str, Callable[[str], Any]]] = {
     "x-dead-letter-exchange": str,
     "x-dead-letter-routing-key": str,
     "x-dead-letter-expired": _truth,
+    "x-dead-letter-dropped": _truth,
     "x-dead-letter-transient": _truth,
     "x-expires": int,
     "x-max-length": int,
@@ -375,23 +382,35 @@ def _sources(channel: Channel, found: Destination) -> tuple[str, ...]:
     return (ADVISORIES,) if name.startswith(advisories.PREFIX) else (ADVISORIES, found.exchange)
 
 
-def is_retroactive(channel: Channel, text: str, headers: Mapping[str, str]) -> bool:
-    """Can a subscription get what a topic has kept? One that is durable does when it is made (A27)."""
-    recovery = channel.settings.recovery
-    vhost = channel.session.vhost
-    if recovery is None or vhost.name != channel.settings.vhost:
-        return False
-    if destinations.parse(text, slashes=True).kind != TOPIC:
-        return False
-    return durable_name(channel, text, headers) not in vhost.queues
+def recovery_of(channel: Channel) -> Recovery | None:
+    """What is kept of topics where this client is."""
+    settings = channel.settings
+    return settings.recovery if channel.session.vhost.name == settings.vhost else None
 
 
-def recover(channel: Channel, text: str, queue: str) -> None:
-    """Give a new subscription what topics have kept."""
-    recovery = channel.settings.recovery
-    assert recovery is not None, "it is retroactive"
-    name = advisories.name_of(destinations.parse(text, slashes=True).key)
-    recovery.recover(destinations.matcher(name), channel.session.vhost.queue(queue))
+def is_there(channel: Channel, text: str, headers: Mapping[str, str]) -> bool:
+    """Is there the queue of a subscription to a topic or an exchange already?"""
+    name = headers.get("x-queue-name") or durable_name(channel, text, headers)
+    return name in channel.session.vhost.queues
+
+
+def recover(channel: Channel, text: str, queue: str, *, asks: bool, is_new: bool) -> None:
+    """Give a subscription to a topic what that has kept for it (A27)."""
+    recovery = recovery_of(channel)
+    found = destinations.parse(text, slashes=True)
+    if recovery is not None and found.kind == TOPIC:
+        matches = destinations.matcher(advisories.name_of(found.key))
+        recovery.recover(matches, channel.session.vhost.queue(queue), asks=asks, is_new=is_new)
+
+
+def retained(channel: Channel, target: Target) -> Target | None:
+    """The target of a message that is to be retained (A27); None: it goes to no topic."""
+    recovery = recovery_of(channel)
+    exchange, topic = target.address.exchange, target.address.routing_key
+    if recovery is None or channel.settings.is_artemis or exchange != destinations.TOPICS:
+        return None
+    queues = (*target.route.queues, recovery.retaining(topic))
+    return target._replace(route=msgspec.structs.replace(target.route, queues=queues))
 
 
 def tell_what_there_is(channel: Channel, text: str, queue: str) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from pillarbox.broker.advisories import DEAD_LETTERS
+from pillarbox.broker.recovery import Recovery
 from pillarbox.protocols.stomp.connection import Connection
 from pillarbox.protocols.stomp.options import (
     dead_letter_choice,
@@ -22,7 +23,6 @@ from pillarbox.protocols.strangers import anonymous_user
 
 if TYPE_CHECKING:
     from pillarbox.broker.core import Core
-    from pillarbox.broker.recovery import Recovery
     from pillarbox.config import Config
 
 ACTIVEMQ_VERSION = "5.17.2"
@@ -106,11 +106,13 @@ def connections(core: Core, config: Config) -> Callable[[str, bool, Callable[[],
         send_fail_if_no_space=config.stomp_send_fail_if_no_space,
         id_cache_size=config.stomp_id_cache_size,
         dead_letter_choice=dead_letter_choice(config),
+        recovery=Recovery(core) if is_activemq(config) else None,
     )
     if has_rules(config):
         from pillarbox.protocols.stomp.intercepting import begin
 
-        settings = msgspec.structs.replace(settings, recovery=begin(core, config, settings))
+        assert settings.recovery is not None, "ActiveMQ has rules"
+        begin(core, config, settings, settings.recovery)
 
     def connect(peer: str, loopback: bool, on_output: Callable[[], None]) -> Connection:
         return Connection(core, settings, peer=peer, loopback=loopback, on_output=on_output)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from pillarbox.broker.exchange import ANYCAST
 from pillarbox.broker.interception import Forwarder, Goal, Interception, Provide, Rule, Waypoint
-from pillarbox.broker.recovery import MESSAGES_MAX, Policy, Recovery
+from pillarbox.broker.recovery import MESSAGES_MAX, Policy
 from pillarbox.broker.schedule_header import SCHEDULED_QUEUES
 from pillarbox.broker.selectors import compile_selector
 from pillarbox.errors import BrokerError, StartupError
@@ -21,26 +21,33 @@ from pillarbox.protocols.stomp.destinations import TOPICS, VIRTUAL_CONSUMER, mat
 
 if TYPE_CHECKING:
     from pillarbox.broker.core import Core
+    from pillarbox.broker.recovery import Recovery
     from pillarbox.broker.vhost import VHost
     from pillarbox.config import Config
     from pillarbox.protocols.stomp.head import Settings
 
 
-def begin(core: Core, config: Config, settings: Settings) -> Recovery | None:
-    """Have the rules count; return what is kept of topics. Raises StartupError."""
+def begin(core: Core, config: Config, settings: Settings, recovery: Recovery) -> None:
+    """Have the rules count, with what is kept of topics. Raises StartupError."""
     vhost = core.vhosts.get(config.default_vhost)
     if vhost is None:
-        return None
+        return
     interception = Interception(core, vhost)
     for text in config.stomp_composite_destinations:
         composite = rules.read_composite(text)
         to_queue = composite.source.kind == rules.QUEUE
         where = interception.for_queues if to_queue else interception.for_topics
         where.append(_composite(interception, composite, text, settings))
-    recovery = Recovery(core)
     for text in config.stomp_topics_keep:
         kept = rules.read_kept(text)
-        policy = Policy(matcher(kept.topic), kept.messages_max or MESSAGES_MAX, kept.duration_ms or 0)
+        policy = Policy(
+            matcher(kept.topic),
+            kept.messages_max or MESSAGES_MAX,
+            kept.duration_ms or 0,
+            kept.bytes_max or 0,
+            # Artemis' retroactive addresses ask nobody.
+            kept.always or settings.is_artemis,
+        )
         interception.for_topics.append(recovery.rule(policy)._replace(on_arrival=True))
     if config.stomp_mirrored_queues:
         interception.for_queues.append(_mirrors(interception, config.stomp_mirrored_queues))
@@ -50,7 +57,6 @@ def begin(core: Core, config: Config, settings: Settings) -> Recovery | None:
     for name in (SCHEDULED_QUEUES, ANYCAST):
         if name in vhost.exchanges:
             interception.stand_before(vhost.exchanges[name])
-    return recovery
 
 
 def _is_of_a_virtual_topic(name: str) -> bool:

@@ -205,7 +205,9 @@ class StompOptions:
             ROWS,
             "Which topics keep messages, in memory, for subscriptions with `activemq.retroactive:true`, with "
             "the dialect of ActiveMQ: `/topic/prices.> = last` (the last of each), `/topic/news = 100` (so "
-            "many of each, 10000 at most), `/topic/ticks.* = 60s` (those of so long).",
+            "many of each, 10000 at most), `/topic/ticks.* = 60s` (those of so long), `/topic/logs = 64KiB` "
+            "(so much of each, with 150 bytes for each message). With `always` behind it all new "
+            "subscriptions get them, as with `--as activemq:artemis` in any case.",
         ),
     ] = ()
     stomp_mirrored_queues: Annotated[
@@ -238,7 +240,8 @@ def dead_letter_queue(config: Any) -> str:
 def dead_letter_choice(config: Any) -> dict[str, bool]:
     """Arguments of queues in ActiveMQ's dialect: what of that which dies in them is no dead letter."""
     if is_of_artemis(config):
-        return {}
+        # All of it is, but for what a ring has no room for.
+        return {"x-dead-letter-dropped": False}
     said = {
         "x-dead-letter-expired": config.stomp_process_expired,
         "x-dead-letter-transient": config.stomp_process_non_persistent,

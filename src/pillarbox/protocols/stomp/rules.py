@@ -3,9 +3,9 @@
 A composite destination is `FROM = TO, TO`: what is sent to FROM goes to each TO instead; with `+=` it stays
 in FROM as well. A TO may end with a selector in brackets, which messages for it have to meet:
 `/queue/orders += /queue/large [total > 100], /topic/audit`. What topics keep for subscriptions that are
-retroactive is `TOPIC = last`, `TOPIC = 100` (messages) or `TOPIC = 60s`. What a destination bears is
-`PLACE = WORD VALUE, WORD VALUE`, with the words of `SETTINGS`. Names may have ActiveMQ's wildcards, but for
-those of TO.
+retroactive is `TOPIC = last`, `TOPIC = 100` (messages), `TOPIC = 64KiB` or `TOPIC = 60s`; with `always`
+behind it every new subscription is. What a destination bears is `PLACE = WORD VALUE, WORD VALUE`, with the
+words of `SETTINGS`. Names may have ActiveMQ's wildcards, but for those of TO.
 
 Not here: what is done by them (`intercepting`, `policies`). Invariant: this module knows nothing of the
 broker, since a configuration is read before there is one.
@@ -21,6 +21,9 @@ from pillarbox.clock import duration_ms
 from pillarbox.config_values import parse_size
 
 QUEUE, TOPIC = "queue", "topic"
+ALWAYS = "always"
+MESSAGES_MAX = 10_000
+"""Messages that a topic may be told to keep, as `broker.recovery` has it."""
 
 BLOCK, FAIL, DROP, PAGE = "block", "fail", "drop", "page"
 """What becomes of a message for a destination that is full: its sender waits, or is refused, or the message
@@ -69,11 +72,14 @@ class Bearing(NamedTuple):
 
 
 class Kept(NamedTuple):
-    """What is kept of topics: so many messages, or those of so long; None: that is no limit."""
+    """What is kept of topics: so many messages, or bytes, or those of so long; None: that is no limit."""
 
     topic: str
-    messages_max: int | None
-    duration_ms: int | None
+    messages_max: int | None = None
+    duration_ms: int | None = None
+    bytes_max: int | None = None
+    always: bool = False
+    """For all new subscriptions, and not only those that ask."""
 
 
 def read_composite(text: str) -> Composite:
@@ -126,17 +132,32 @@ def read_kept(text: str) -> Kept:
     if not text.startswith("=", at):
         raise ValueError("behind the topic there has to be =")
     what = text[at + 1 :].strip()
-    if what == "last":
-        return Kept(place.name, 1, None)
-    if what.isascii() and what.isdigit() and 0 < int(what[:10]) <= 10_000:
-        return Kept(place.name, int(what), None)
+    before, space, last = what.rpartition(" ")
+    always = bool(space) and last == ALWAYS
+    if always:
+        what = before.strip()
+    limits = _limits(what)
+    if limits is None:
+        known = f"last, a number from 1 to {MESSAGES_MAX}, a size such as 64KiB, or a time such as 60s"
+        raise ValueError(f"'{what}' is none of {known}")
+    return Kept(place.name, *limits, always)
+
+
+def _limits(text: str) -> tuple[int | None, int | None, int | None] | None:
+    """Messages, milliseconds, and bytes; None: it says none of them."""
+    if text == "last":
+        return 1, None, None
+    if text.isascii() and text.isdigit():
+        return (int(text), None, None) if 0 < int(text[:10]) <= MESSAGES_MAX else None
+    # A size ends with its B: `1m` is a minute.
+    is_size = text.lower().endswith("b")
     try:
-        span_ms = 0 if what.isdigit() else duration_ms(what)
+        found = parse_size(text) if is_size else duration_ms(text)
     except ValueError:
-        span_ms = 0
-    if span_ms <= 0:
-        raise ValueError(f"'{what}' is none of last, a number from 1 to 10000, or a time such as 60s")
-    return Kept(place.name, None, span_ms)
+        return None
+    if found <= 0:
+        return None
+    return (None, None, found) if is_size else (None, found, None)
 
 
 # --- what destinations bear --------------------------------------------------------------------------------
