@@ -53,6 +53,10 @@ RULES = """
     <fixedCountSubscriptionRecoveryPolicy maximumSize="2"/></subscriptionRecoveryPolicy></policyEntry>
   <policyEntry topic="timed.&gt;"><subscriptionRecoveryPolicy>
     <timedSubscriptionRecoveryPolicy recoverDuration="60000"/></subscriptionRecoveryPolicy></policyEntry>
+  <policyEntry topic="sized.&gt;"><subscriptionRecoveryPolicy>
+    <fixedSizedSubscriptionRecoveryPolicy maximumSize="10000"/></subscriptionRecoveryPolicy></policyEntry>
+  <policyEntry topic="told.&gt;" alwaysRetroactive="true"><subscriptionRecoveryPolicy>
+    <fixedCountSubscriptionRecoveryPolicy maximumSize="2"/></subscriptionRecoveryPolicy></policyEntry>
 </policyEntries></policyMap></destinationPolicy>
 <destinationInterceptors>
   <mirroredQueue prefix="Mirror."/>
@@ -85,7 +89,16 @@ OWN_RULES = {
         )
     ),
     "PILLARBOX_STOMP_VIRTUAL_TOPICS_SELECT": "true",
-    "PILLARBOX_STOMP_TOPICS_KEEP": "/topic/last.> = last; /topic/count.> = 2; /topic/timed.> = 60s",
+    "PILLARBOX_STOMP_TOPICS_KEEP": "; ".join(
+        (
+            "/topic/last.> = last",
+            "/topic/count.> = 2",
+            "/topic/timed.> = 60s",
+            # Of a message it counts 150 bytes beside what it says, and ActiveMQ 1024.
+            "/topic/sized.> = 8kB",
+            "/topic/told.> = 2 always",
+        )
+    ),
     "PILLARBOX_STOMP_MIRRORED_QUEUES": "Mirror.",
 }
 """The same, as Pillarbox is told them."""

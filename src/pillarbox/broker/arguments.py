@@ -153,6 +153,8 @@ QUEUE_ARGUMENTS: dict[str, Callable[[Any], str | None]] = {
     "x-max-priority": _priority,
     "x-single-active-consumer": _boolean,
     "x-message-groups": _boolean,
+    "x-last-value-key": _string,
+    "x-non-destructive": _boolean,
     "x-queue-mode": _one_of("lazy", "default", fault="\"unsupported queue mode '{}'\""),
     "x-queue-version": _queue_version,
     "x-dead-letter-strategy": _one_of("at-most-once", "at-least-once", fault="invalid_dlx_strategy"),

@@ -1,14 +1,17 @@
 """Choice: dispatch where not every consumer may have every message: selectors and message groups (A23, A28).
 
 A queue has one while it needs one (`begin_choice`): since a consumer with a selector came, or a message that
-belongs to a group. Its lanes then keep what was passed over on a shelf (see `choosing_lane`). Each consumer
-has a place in each lane: it has looked at everything before its *cursor*, but for what came back since
-(`again`). So a consumer looks at a message once, and what nobody wants holds nobody up. Consumers whose
-cursor is at the front share what comes; the others catch up, some messages a tick, and wait for the disk by
-themselves.
+belongs to a group; or where messages do not leave it one after the other (`keep`, A27). Its lanes then keep
+what was passed over on a shelf (see `choosing_lane`). Each consumer has a place in each lane: it has looked
+at everything before its *cursor*, but for what came back since (`again`). So a consumer looks at a message
+once, and what nobody wants holds nobody up. Consumers whose cursor is at the front share what comes; the
+others catch up, some messages a tick, and wait for the disk by themselves.
 
 Messages of one group go to the consumer that got the first of them, as long as it is there. A message whose
 number in the group is -1 ends the group, one whose number is 1 begins it anew.
+
+Of a queue that *shows* what it has, nobody takes anything: all consumers look through what there is and what
+comes, and get copies of what they want, without acknowledgements.
 
 Source: ActiveMQ 5.17, asked with `tests/compare_messaging/scenarios/stomp_on_activemq.py`. Not here: turns,
 credit (`queue`, `consumer`). Invariant: a message before the cursor of a consumer that is ready and that the
@@ -19,13 +22,15 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections import deque
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from pillarbox.broker.choosing_lane import ChoosingLane, choosing, plain
 from pillarbox.broker.dispatch import dispatch, hand_over
+from pillarbox.broker.last_values import LAST_VALUE_KEY, LastValues
+from pillarbox.broker.run import Run
 
 if TYPE_CHECKING:
     from pillarbox.broker.choosing_lane import Stretch
@@ -33,12 +38,14 @@ if TYPE_CHECKING:
     from pillarbox.broker.dialects import Dialects, Neutral
     from pillarbox.broker.lane import Lane
     from pillarbox.broker.queue import Queue
-    from pillarbox.broker.run import Run
     from pillarbox.broker.selectors import Lookup, Selector
     from pillarbox.engine.base import Message
 
 MESSAGE_GROUPS: Final = "x-message-groups"
 """Argument of a queue: the groups of its messages count, whoever sends them."""
+
+NON_DESTRUCTIVE: Final = "x-non-destructive"
+"""Argument of a queue: it shows what it has."""
 
 GROUP: Final = "JMSXGroupID"
 GROUP_NUMBER: Final = "JMSXGroupSeq"
@@ -137,6 +144,10 @@ class Choice:
         """There may be consumers with selectors."""
         self.keeps_groups = False
         """Groups of messages count."""
+        self.shows = False
+        """Consumers that do not acknowledge are shown messages, which stay."""
+        self.values: LastValues | None = None
+        """Of messages with the same value of a header the last one counts; None: all do."""
         self.groups: dict[str, Group] = {}
         self._places: dict[Consumer, Place] = {}
         self._known: dict[tuple[str, bytes, bool], Traits] = {}
@@ -162,6 +173,24 @@ class Choice:
         self.selects = any(one.selector is not None for one in (*queue.consumers, *queue.standby))
         self._end_if_idle()
 
+    def keep(self, last_value_key: str | None, shows: bool) -> None:
+        """Say what becomes of messages, from now on."""
+        if last_value_key is None:
+            self.values = None
+        elif self.values is None or self.values.key != last_value_key:
+            self.values = LastValues(self._queue, last_value_key, self._header_of)
+        if self.shows and not shows:
+            # What was shown is still to be had.
+            for place in self._places.values():
+                place.cursors.clear()
+                place.again.clear()
+        self.shows = shows
+        self._end_if_idle()
+        self._queue.wake()
+
+    def _header_of(self, message: Message, name: str) -> Any:
+        return self._traits(message).said.headers.get(name)
+
     def take_in(self, lane: Lane) -> None:
         """The queue has one lane more."""
         choosing(lane, self)
@@ -183,7 +212,8 @@ class Choice:
     def _end_if_idle(self) -> None:
         """Let the queue be one without choice again, if it does not need it any more."""
         queue = self._queue
-        if not (self.selects or self.keeps_groups or any(lane.passed for lane in queue.lanes)):
+        stays = self.selects or self.keeps_groups or self.shows or self.values is not None
+        if not (stays or any(lane.passed for lane in queue.lanes)):
             for lane in queue.lanes:
                 plain(lane)
             queue.choice = None
@@ -203,6 +233,8 @@ class Choice:
         self._effort, self._more = EFFORT, False
         for lane in queue.lanes:
             assert isinstance(lane, ChoosingLane)
+            if self.shows:
+                lane.shelve(lane.sequence_next)
             levels = self._serve_lane(lane, levels)
             if not any(levels):
                 break
@@ -342,8 +374,20 @@ class Choice:
         traits = self._traits(message)
         if not self._may_have(place, traits, lane, sequence) or not traits.meets(place.selector):
             return False
+        if self.shows and place.consumer.no_ack:
+            self._show(place.consumer, lane, sequence, message)
+            return False
         self._give(place, traits, lane, lane.take_passed(stretch, position, position + 1))
         return True
+
+    def _show(self, consumer: Consumer, lane: Lane, sequence: int, message: Message) -> None:
+        """Give one a copy of a message."""
+        self._effort -= GIVE
+        single, size = range(sequence, sequence + 1), len(message.body)
+        run = Run(lane, single, [message], size, None, False, message.accepted_ms, False)
+        ledger = consumer.ledger
+        ledger.counters.deliver_no_ack += 1
+        consumer.sink.deliver(consumer, run, ledger.skip(1))
 
     # --- what nobody has looked at -----------------------------------------------------------------------
 
@@ -516,3 +560,10 @@ def begin_choice(queue: Queue, dialects: Dialects) -> Choice:
         for lane in queue.lanes:
             choosing(lane, choice)
     return choice
+
+
+def keep_by(queue: Queue, settings: Mapping[str, Any], dialects: Dialects) -> None:
+    """Have a queue keep what it has as its settings say."""
+    key, shows = settings.get(LAST_VALUE_KEY) or None, bool(settings.get(NON_DESTRUCTIVE))
+    if not queue.in_log and (key is not None or shows or queue.choice is not None):
+        begin_choice(queue, dialects).keep(key, shows)

@@ -245,6 +245,14 @@ class Shelf:
         self._gaps -= end - at
         stretches[at:end] = [stretch]
 
+    def part_at(self, stretch: Stretch, position: int) -> Stretch:
+        """Part a stretch in front of this position, which is not its first; return what is behind."""
+        at = self.at(stretch.sequences[position])
+        stretch.loading = False
+        parts = [stretch.part(0, position), stretch.part(position, len(stretch.sequences))]
+        self.stretches[at : at + 1] = parts
+        return parts[1]
+
     def first(self) -> Stretch:
         """The first that has any messages; there is one."""
         for stretch in self.stretches:
@@ -313,12 +321,7 @@ class ChoosingLane(Lane):
                 part.counts = run.counts and [run.counts[position] for position in kept]
                 part.failures = run.failures and [run.failures[position] for position in kept]
             part.last = part.sequences[-1]
-            if self.queue.delivery_limit is not None and part.counts is None:
-                # What is delivered behind them must not make it look as if they had been.
-                part.counts, part.failures = [0] * len(part), [0] * len(part)
-                for one in part.runs():
-                    note_passed(self._changes, one)
-            self.passed.append(part)
+            self._pass_over(part)
         if stop == len(run.sequences):
             self.ready.popleft()
             self._offset = 0
@@ -326,6 +329,44 @@ class ChoosingLane(Lane):
                 self._read_ahead()
         else:
             self._offset = stop
+
+    def _pass_over(self, part: Stretch) -> None:
+        if self.queue.delivery_limit is not None and part.counts is None:
+            # What is delivered behind them must not make it look as if they had been.
+            part.counts, part.failures = [0] * len(part), [0] * len(part)
+            for one in part.runs():
+                note_passed(self._changes, one)
+        self.passed.append(part)
+
+    def shelve(self, sequence: int) -> None:
+        """Put what nobody has looked at on the shelf, unread, at least up to this message."""
+        while self.ready and self.frontier <= sequence:
+            run = self.untaken(0)
+            if run.sequences[-1] <= self.delivered_through:
+                run.redelivered = True
+            first = self.ready.popleft()
+            first.loading = False
+            self._cold_runs -= first.messages is None
+            self._offset = 0
+            self._pass_over(_stretch(run))
+
+    def holds(self, sequence: int) -> bool:
+        """Does this message wait here?"""
+        return sequence >= self.frontier or self.passed.find(sequence) is not None
+
+    def strike(self, sequence: int) -> None:
+        """Forget a message, if it waits here."""
+        self.shelve(sequence)
+        found = self.passed.find(sequence)
+        if found is None:
+            return
+        stretch, position = found
+        if stretch.messages is None and position:
+            stretch, position = self.passed.part_at(stretch, position), 0
+        run = self._cut_out(stretch, position, position + 1)
+        self.queue.ready_count -= 1
+        self.queue.ready_bytes -= run.body_bytes
+        self._gone(run)
 
     def want(self, at: int) -> None:
         """Ask for the cold stretch at this position of the shelf, and for some behind it."""
@@ -394,6 +435,37 @@ class ChoosingLane(Lane):
 
     # --- what a plain lane does, with the shelf ----------------------------------------------------------
 
+    def push(
+        self,
+        messages: list[Message],
+        body_bytes: int,
+        location: Location | None,
+        *,
+        stored: bool = True,
+        expiring: bool = False,
+        message_bytes: int = MESSAGE_BYTES,
+    ) -> None:
+        first = self.sequence_next
+        super().push(
+            messages, body_bytes, location, stored=stored, expiring=expiring, message_bytes=message_bytes
+        )
+        values = self.passed.choice.values
+        if values is not None:
+            if self._cold_runs:
+                # Of what is on disk alone nobody may know the values.
+                self._read_ahead()
+            values.note(self, enumerate(messages, first))
+
+    def loaded(self, run: Run, pairs: Sequence[tuple[int, Message]]) -> None:
+        super().loaded(run, pairs)
+        if run.messages is not None and run not in self.dying:
+            self._note_values(run)
+
+    def _note_values(self, those: Run | Stretch) -> None:
+        values = self.passed.choice.values
+        if values is not None and those.messages is not None:
+            values.note(self, list(zip(those.sequences, those.messages, strict=True)))
+
     def ready_again(self, run: Run) -> None:
         queue = self.queue
         run.redelivered = True
@@ -403,6 +475,7 @@ class ChoosingLane(Lane):
         queue.active_ms = self._changes.now_ms
         self._put_back(run)
         self.passed.choice.returned(self, run.sequences)
+        self._note_values(run)
         queue.wake()
 
     def _put_back(self, run: Run) -> None:
@@ -548,6 +621,7 @@ class ChoosingLane(Lane):
         stretch.message_bytes = message_bytes_of(messages)
         queue.uneven = True
         self._changes.resident_bytes += stretch.held_bytes
+        self._note_values(stretch)
 
 
 def choosing(lane: Lane, choice: Choice) -> None:

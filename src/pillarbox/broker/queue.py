@@ -224,6 +224,11 @@ class Queue:
         """Its type (R43)."""
         return str(self.arguments.get("x-queue-type", "classic"))
 
+    @property
+    def shows(self) -> bool:
+        """Are consumers shown what it has, and take nothing?"""
+        return self.choice is not None and self.choice.shows
+
     # --- lanes -------------------------------------------------------------------------------------
 
     def lane_of(self, priority: int) -> Lane | None:

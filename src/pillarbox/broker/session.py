@@ -367,6 +367,11 @@ class Session:
         if pool.is_limited and queue.arguments.get("x-queue-type") == "quorum":
             text = f"queue '{name}' in vhost '{self.vhost.name}' does not support global qos"
             raise BrokerError(Reason.NOT_IMPLEMENTED, text)
+        if queue.shows and not no_ack:
+            text = (
+                f"queue '{name}' in vhost '{self.vhost.name}' shows its messages: they are not acknowledged"
+            )
+            raise BrokerError(Reason.PRECONDITION_FAILED, text)
         browses = bool(arguments.get(BROWSE))
         if browses and queue.in_log:
             text = f"queue '{name}' in vhost '{self.vhost.name}' is a stream, which nobody has to browse"

@@ -23,7 +23,7 @@ from pillarbox.broker.arguments import (
     check_queue_type,
     demand_equal,
 )
-from pillarbox.broker.choice import MESSAGE_GROUPS, begin_choice
+from pillarbox.broker.choice import MESSAGE_GROUPS, begin_choice, keep_by
 from pillarbox.broker.counters import ChannelCounters, ExchangeCounters, TrafficCounters
 from pillarbox.broker.deadletter import DeadLetterRule
 from pillarbox.broker.event_details import INTERNAL, DefaultExchange
@@ -451,6 +451,7 @@ class VHost:
         queue.applied = applied
         queue.adopt(settings, self._dead_letters(settings))
         equip(queue, settings, self._core.dialects.said)
+        keep_by(queue, settings, self._core.dialects)
         adapt(queue, settings, self._core.profile)
         self._core.undelivered.settings_changed(queue)
         if queue.expires_ms not in (None, expires_ms):

@@ -168,3 +168,79 @@ def retroactive_with_a_selector_or_durable(case: Case) -> None:
     case.saw("durable", client.bodies(2))
     for each in (client, writer):
         each.leave()
+
+
+RETROACTIVE = {"activemq.retroactive": "true"}
+
+
+def past(client: Client, topic: str, count: int, **said: str) -> list[tuple[str, str | None]]:
+    """What a new subscription is given, and the first that is sent then; who says that it was retained."""
+    client.subscribe(topic, "past", **said)
+    client.send(topic, "now")
+    got = [client.message() for _ in range(count + 1)]
+    client.connection.unsubscribe("past")
+    return [(body[:8].strip(), headers.get("ActiveMQ.Retained")) for headers, body in got]
+
+
+@scenario("A27")
+def topics_that_keep_so_many_bytes(case: Case) -> None:
+    topic = f"/topic/sized.{case.name('s')}"
+    client = Client(case)
+    for n in range(5):
+        client.send(topic, str(n).ljust(3000))
+    case.saw("kept", past(client, topic, 2, **RETROACTIVE))
+    client.send(f"{topic}.large", "x" * 20_000)
+    case.saw("too large", past(client, f"{topic}.large", 0, **RETROACTIVE))
+    client.leave()
+
+
+@scenario("A27")
+def topics_that_tell_everybody(case: Case) -> None:
+    topic = f"/topic/told.{case.name('t')}"
+    client = Client(case)
+    for n in range(4):
+        client.send(topic, str(n))
+    case.saw("told", past(client, topic, 2))
+    client.leave()
+
+
+@scenario("A27")
+def retained_messages(case: Case) -> None:
+    topic = f"/topic/{case.name('r')}"
+    client = Client(case)
+    client.subscribe(topic, "there")
+    for retain in ("true", "TRUE", "false"):
+        client.send(topic, retain, **{"ActiveMQ.Retain": retain})
+    got = read(client, 3)
+    case.saw("there", [(body, headers.get("ActiveMQ.Retain")) for headers, body in got])
+    client.connection.unsubscribe("there")
+    case.saw("asks", past(client, topic, 1, **RETROACTIVE))
+    case.saw("does not ask", past(client, topic, 0))
+    for n in range(3):
+        client.send(f"/topic/count.{topic[7:]}", str(n), **({"ActiveMQ.Retain": "true"} if n == 0 else {}))
+    case.saw("and kept", past(client, f"/topic/count.{topic[7:]}", 3, **RETROACTIVE))
+    client.leave()
+
+
+@scenario("A27")
+def retained_messages_for_a_durable_subscription(case: Case) -> None:
+    topic = f"/topic/{case.name('d')}"
+    client = Client(case, **{"client-id": case.name("me")})
+    client.send(topic, "retained", **{"ActiveMQ.Retain": "true"})
+    said = {**RETROACTIVE, "activemq.subscriptionName": "mine"}
+    for _ in range(2):
+        case.saw("comes", past(client, topic, 1, **said))
+    client.leave()
+
+
+@scenario("A27")
+def retained_messages_in_a_transaction(case: Case) -> None:
+    topic = f"/topic/{case.name('t')}"
+    client = Client(case)
+    for end in ("abort", "commit"):
+        client.connection.begin(end)
+        client.connection.send(topic, end, headers={"ActiveMQ.Retain": "true"}, transaction=end)
+        getattr(client.connection, end)(end, headers={"receipt": end})
+        client.receipt(end)
+        case.saw(end, past(client, topic, int(end == "commit"), **RETROACTIVE))
+    client.leave()

@@ -341,6 +341,45 @@ def test_ring_keeps_the_newest_and_forgets_the_others(artemis: Broker, client: T
     assert artemis.queue("DLQ").ready == before
 
 
+@pytest.mark.row("A27")
+@pytest.mark.parametrize("by_policy", [False, True])
+def test_last_value_of_each_key_waits(artemis: Broker, client: Talking, name: str, by_policy: bool) -> None:
+    more = {} if by_policy else {"x-last-value-key": "symbol"}
+    if by_policy:
+        artemis.set_policy(name, f"^{name}$", {"last-value-key": "symbol"})
+    for symbol, price in (("A", "1"), ("B", "2"), ("A", "3")):
+        client.done("SEND", {"destination": f"/queue/{name}", "symbol": symbol} | more, price)
+    client.done("SEND", {"destination": f"/queue/{name}"}, "none")
+    assert artemis.queue(name).ready == 3
+    client.say("SUBSCRIBE", {"id": "s", "destination": f"/queue/{name}"})
+    assert [client.message().body for _ in range(3)] == [b"2", b"3", b"none"]
+
+
+@pytest.mark.row("A27")
+@pytest.mark.parametrize("ack", ["auto", "client", "client-individual"])
+def test_queue_that_is_not_destructive_shows_everybody_everything(
+    artemis: Broker, connected: Callable[..., Talking], client: Talking, name: str, ack: str
+) -> None:
+    """A27: whoever acknowledges does no harm."""
+    artemis.set_policy(name, f"^{name}$", {"non-destructive": True, "last-value-key": "symbol"})
+    client.done("SEND", {"destination": f"/queue/{name}", "symbol": "A"}, "1")
+    readers = [connected(to=artemis) for _ in range(2)]
+    for reader in readers:
+        reader.say("SUBSCRIBE", {"id": "s", "destination": f"/queue/{name}", "ack": ack})
+        got = reader.message()
+        assert got.body == b"1"
+        if ack != "auto":
+            for command in ("ACK", "NACK"):
+                reader.say(command, {"id": got.headers["ack"]})
+    client.done("SEND", {"destination": f"/queue/{name}", "symbol": "A"}, "2")
+    for reader in readers:
+        assert reader.message().body == b"2"
+        reader.done("DISCONNECT")
+    assert (artemis.queue(name).ready, artemis.queue(name).unacknowledged) == (1, 0)
+    client.say("SUBSCRIBE", {"id": "s", "destination": f"/queue/{name}", "selector": "symbol = 'A'"})
+    assert client.message().body == b"2"
+
+
 @pytest.mark.row("A21", "A8")
 def test_durable_subscriber_has_artemis_own_name(
     artemis: Broker, connected: Callable[..., Talking], name: str

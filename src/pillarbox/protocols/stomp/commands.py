@@ -109,6 +109,9 @@ def subscribe(channel: Channel, headers: Headers) -> None:
         arguments[EXCLUSIVE] = True
     if headers.get("browser") == "true" and not is_topic:
         arguments[BROWSE] = subscription.browses = True
+    elif queue is not None and channel.session.vhost.queue(queue).shows:
+        # Acknowledgements are taken, and mean nothing.
+        subscription.browses = True
     priority = _number(headers, PRIORITY, 0)
     if queue is None:
         assert pattern is not None

@@ -109,6 +109,8 @@ ARGUMENTS: Final[dict[str, Callable[[str], Any]]] = {
     "x-redelivery-delay-max": int,
     "x-redelivery-multiplier": float,
     "x-single-active-consumer": _truth,
+    "x-last-value-key": str,
+    "x-non-destructive": _truth,
     "x-max-age": str,
     "x-stream-max-segment-size-bytes": int,
 }
