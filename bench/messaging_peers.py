@@ -70,8 +70,8 @@ class Mosquitto(Peer):
 class ActiveMQ(Peer):
     """Debian's ActiveMQ Classic with persistence and its scheduler, and nothing but STOMP.
 
-    `java` adds arguments for the virtual machine, `use_jmx` its management beans, `jars` libraries that
-    Debian's package does not bring, `configuration` what stands in `<broker>`.
+    `java` adds arguments for the virtual machine, `use_jmx` its management beans, `configuration` what
+    stands in `<broker>`.
     """
 
     name = "ActiveMQ"
@@ -84,13 +84,11 @@ class ActiveMQ(Peer):
         *,
         java: Sequence[str] = (),
         use_jmx: bool = False,
-        jars: Sequence[Path] = (),
         configuration: str = "",
     ) -> None:
         super().__init__()
         self.java = tuple(java)
         self.use_jmx = use_jmx
-        self.jars = tuple(jars)
         self.configuration = configuration
         (self.port,) = free_ports(1)
 
@@ -113,7 +111,7 @@ class ActiveMQ(Peer):
             (self.data / "lib" / name).symlink_to(folder / name)
         places = [f"-Dactivemq.{name}={self.data}" for name in ("base", "conf", "data")]
         command = ["java", "-Dactivemq.home=/usr/share/activemq", *places, *self.java]
-        command += ["-jar", str(self.JAR), *self._libraries(), "start"]
+        command += ["-jar", str(self.JAR), "start"]
         command.append(self._configured(options) or f"broker:(stomp://{HOST}:{self.port})?{said}")
         self._spawn(command)
         self._await_ready(lambda: accepts(self.port))
@@ -122,16 +120,6 @@ class ActiveMQ(Peer):
         except BaseException:
             self.kill()
             raise
-
-    def _libraries(self) -> list[str]:
-        """What the command has for the further jars, which have to be in a folder."""
-        if not self.jars:
-            return []
-        folder = self.data / "lib"
-        folder.mkdir(exist_ok=True)
-        for jar in self.jars:
-            (folder / jar.name).symlink_to(jar)
-        return ["--extdir", str(folder)]
 
     def _configured(self, options: Mapping[str, str]) -> str:
         """Where the configuration is that was given; nothing if there is none."""

@@ -6,13 +6,9 @@ import contextlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from pathlib import Path
 
 from bench.messaging_peers import ActiveMQ, Mosquitto
 from bench.peers import Pillarbox, RabbitMQ, free_ports
-
-JARS = tuple(Path(f"/usr/share/java/{name}.jar") for name in ("xstream", "jettison"))
-"""Debian's libxstream-java and libjettison-java."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +37,7 @@ def rabbitmq_stomp() -> Iterator[Target]:
 @contextlib.contextmanager
 def activemq() -> Iterator[Target]:
     """Run Debian's ActiveMQ Classic, with what it needs to write advisories as JSON."""
-    with ActiveMQ(jars=JARS) as peer:
+    with ActiveMQ() as peer:
         yield Target(f"{peer.name} {peer.version}", peer.port)
 
 
@@ -107,7 +103,40 @@ OWN_RULES = {
 @contextlib.contextmanager
 def activemq_rules() -> Iterator[Target]:
     """Run Debian's ActiveMQ Classic with `RULES`."""
-    with ActiveMQ(configuration=RULES, jars=JARS) as peer:
+    with ActiveMQ(configuration=RULES) as peer:
+        yield Target(f"{peer.name} {peer.version}", peer.port)
+
+
+WATCHED = """
+<destinationPolicy><policyMap><policyEntries>
+  <policyEntry queue="&gt;" {all}/>
+  <policyEntry topic="&gt;" {all}><pendingMessageLimitStrategy>
+    <constantPendingMessageLimitStrategy limit="2"/></pendingMessageLimitStrategy></policyEntry>
+</policyEntries></policyMap></destinationPolicy>
+<plugins><statisticsBrokerPlugin/></plugins>
+""".format(
+    all=" ".join(
+        f'{name}="true"'
+        for name in (
+            "advisoryForConsumed",
+            "advisoryForDelivery",
+            "advisoryForDiscardingMessages",
+            "advisoryForFastProducers",
+            "advisoryForSlowConsumers",
+            "advisoryWhenFull",
+        )
+    )
+)
+"""ActiveMQ with its statistics and all advisories."""
+
+OWN_WATCHED = {"PILLARBOX_STOMP_DIALECT": "activemq", "PILLARBOX_STOMP_STATISTICS": "true"}
+"""The same, as Pillarbox is told it."""
+
+
+@contextlib.contextmanager
+def activemq_watched() -> Iterator[Target]:
+    """Run Debian's ActiveMQ Classic with `WATCHED`."""
+    with ActiveMQ(configuration=WATCHED, use_jmx=True) as peer:
         yield Target(f"{peer.name} {peer.version}", peer.port)
 
 
@@ -116,6 +145,7 @@ PROTOCOLS: dict[str, tuple[str, dict[str, str]]] = {
     "stomp": ("PILLARBOX_STOMP_PORT", {}),
     "stomp-activemq": ("PILLARBOX_STOMP_PORT", {"PILLARBOX_STOMP_DIALECT": "activemq"}),
     "stomp-activemq-rules": ("PILLARBOX_STOMP_PORT", OWN_RULES),
+    "stomp-activemq-watched": ("PILLARBOX_STOMP_PORT", OWN_WATCHED),
 }
 """What Pillarbox is told for a file of scenarios: where the port goes, and what else."""
 
@@ -135,5 +165,6 @@ PEERS: dict[str, Callable[[], AbstractContextManager[Target]]] = {
     "rabbitmq": rabbitmq_stomp,
     "activemq": activemq,
     "activemq-rules": activemq_rules,
+    "activemq-watched": activemq_watched,
 }
 """By the name that a file of scenarios gives."""
