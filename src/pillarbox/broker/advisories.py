@@ -15,7 +15,6 @@ Not here: who subscribes (a head, which calls `provide` and `tell_all_to`). Sour
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
 
@@ -25,6 +24,16 @@ from pillarbox.broker.arguments import EXCLUSIVE, SELECTOR
 from pillarbox.broker.deadletter import EXPIRED
 from pillarbox.broker.dialects import Neutral
 from pillarbox.broker.exchange import TOPICS, Exchange
+from pillarbox.broker.jms_destinations import (
+    ADVISORIES,
+    consumer_count,
+    destinations_of,
+    is_queue,
+    kind_of,
+    kind_of_topic,
+    matcher,
+    name_of,
+)
 from pillarbox.engine.base import NO_EXPIRATION, Address, Message
 
 if TYPE_CHECKING:
@@ -36,10 +45,8 @@ if TYPE_CHECKING:
     from pillarbox.broker.session import Session
     from pillarbox.broker.vhost import VHost
 
-EXCHANGE: Final = "ActiveMQ.Advisory"
+EXCHANGE: Final = ADVISORIES
 PREFIX: Final = "ActiveMQ.Advisory."
-VIRTUAL_CONSUMER: Final = "Consumer."
-"""How queues begin that get what a topic gets and are queues nevertheless (A25)."""
 DEAD_LETTERS: Final = "ActiveMQ.DLQ"
 """ActiveMQ's queue for everything that nobody could cope with."""
 
@@ -152,16 +159,16 @@ class Advisories:
         kind = name.removeprefix(PREFIX)
         if kind in ("Queue", "TempQueue"):
             for one in list(watch.queues):
-                if _kind_of(one) == kind:
+                if kind_of(one) == kind:
                     self._tell(vhost, kind, self._queue(one, ADDED), to=to)
         if kind in ("Topic", "TempTopic"):
             for topic, owner in list(watch.topics.items()):
-                if _kind_of_topic(owner) == kind:
+                if kind_of_topic(owner) == kind:
                     self._tell(vhost, kind, self._topic(topic, owner, ADDED), to=to)
         if kind.startswith("Consumer."):
-            wanted = _matcher(kind)
+            wanted = matcher(kind)
             for consumer, number in list(watch.consumers.items()):
-                for where, topic in _destinations(vhost, consumer.queue):
+                for where, topic in destinations_of(vhost, consumer.queue):
                     if wanted(f"Consumer.{where}.{topic}"):
                         self._tell_consumer(vhost, where, topic, self._consumer(consumer, number, topic), to)
 
@@ -196,9 +203,9 @@ class Advisories:
     def _settle_fresh(self, vhost: VHost, watch: Watch) -> None:
         fresh, watch.fresh = watch.fresh, []
         for queue in fresh:
-            if not queue.deleted and _is_queue(vhost, queue):
+            if not queue.deleted and is_queue(vhost, queue):
                 watch.queues[queue] = None
-                self._tell(vhost, _kind_of(queue), self._queue(queue, ADDED))
+                self._tell(vhost, kind_of(queue), self._queue(queue, ADDED))
 
     def _queue_deleted(self, name: str, queue: Queue) -> None:
         vhost = self.core.vhosts.get(name)
@@ -209,7 +216,7 @@ class Advisories:
             watch.fresh.remove(queue)
         if queue in watch.queues:
             del watch.queues[queue]
-            self._tell(vhost, _kind_of(queue), self._queue(queue, REMOVED))
+            self._tell(vhost, kind_of(queue), self._queue(queue, REMOVED))
 
     def _bound(self, name: str, binding: Binding) -> None:
         if binding.source.name == TOPICS and not isinstance(binding.destination, Exchange):
@@ -225,7 +232,7 @@ class Advisories:
         if len(watch.topics) >= TOPICS_MAX:
             watch.topics = {name: one for name, one in watch.topics.items() if one is not None}
         watch.topics[topic] = owner
-        self._tell(vhost, _kind_of_topic(owner), self._topic(topic, owner, ADDED))
+        self._tell(vhost, kind_of_topic(owner), self._topic(topic, owner, ADDED))
 
     def _consumer_created(self, name: str, consumer: Consumer) -> None:
         vhost = self.core.vhosts.get(name)
@@ -237,7 +244,7 @@ class Advisories:
             watch.consumer_number += 1
             watch.consumers[consumer] = watch.consumer_number
         number = watch.consumers[consumer]
-        for where, topic in _destinations(vhost, consumer.queue):
+        for where, topic in destinations_of(vhost, consumer.queue):
             self._tell_consumer(vhost, where, topic, self._consumer(consumer, number, topic))
 
     def _consumer_deleted(self, name: str, consumer: Consumer) -> None:
@@ -248,11 +255,11 @@ class Advisories:
         gone = _removal(
             {"@class": "ConsumerId"} | self._consumer_id(consumer, watch.consumers.pop(consumer, 0))
         )
-        for where, topic in _destinations(vhost, consumer.queue):
+        for where, topic in destinations_of(vhost, consumer.queue):
             self._tell_consumer(vhost, where, topic, gone)
 
     def _died(self, vhost: VHost, queue: Queue, reason: str, messages: list[Message]) -> None:
-        if self._watch(vhost) is None or not _is_queue(vhost, queue):
+        if self._watch(vhost) is None or not is_queue(vhost, queue):
             return
         for kind in ("MessageDLQd", "Expired") if reason == EXPIRED else ("MessageDLQd",):
             topic = f"{kind}.Queue.{queue.name}"
@@ -271,7 +278,7 @@ class Advisories:
     def _tell_consumer(
         self, vhost: VHost, where: str, topic: str, said: Structure, to: tuple[Queue, ...] = ()
     ) -> None:
-        count = {"consumerCount": _consumer_count(vhost, where, topic)}
+        count = {"consumerCount": consumer_count(vhost, where, topic)}
         self._tell(vhost, f"Consumer.{where}.{topic}", said, count, to=to)
 
     def _tell(
@@ -295,10 +302,11 @@ class Advisories:
         said = Neutral(
             headers={
                 **(headers or {}),
-                "originBrokerId": f"ID:{BROKER}-{self._begun_ms}-0:1",
+                "originBrokerId": self.broker_id,
                 "originBrokerName": BROKER,
                 "originBrokerURL": f"vm://{BROKER}",
                 "transformation": "jms-advisory-json",
+                "x-jms-body": "advisory",
             },
             type="Advisory",
             priority=0,
@@ -314,6 +322,20 @@ class Advisories:
         message = msgspec.structs.replace(plain, properties=dialect.write(said, plain))
         core.publish(queues, [message], len(body), persistent=False, expiring=False, prioritized=False)
 
+    @property
+    def broker_id(self) -> str:
+        """The broker, as ActiveMQ names one."""
+        return f"ID:{BROKER}-{self._begun_ms}-0:1"
+
+    def names_of(self, consumer: Consumer) -> tuple[str, str]:
+        """A consumer's client and connection, as ActiveMQ names them."""
+        session = getattr(consumer.sink, "session", None)
+        own = self._id(getattr(session, "head", None) or consumer.sink)
+        return (own if session is None else self._client_id(session) or own), own
+
+    def _client_id(self, session: Session) -> str:
+        return session.topic_variables.get("client_id") or ""
+
     def _id(self, thing: object) -> str:
         """A connection, as ActiveMQ names one: the same in all advisories of it."""
         if thing not in self._ids:
@@ -328,7 +350,7 @@ class Advisories:
             "ConnectionInfo": {
                 **_command(answered=True),
                 "connectionId": {"value": own},
-                "clientId": session.topic_variables.get("client_id") or own,
+                "clientId": self._client_id(session) or own,
                 "clientIp": f"tcp://{facts.peer_host}:{facts.peer_port}",
                 "userName": session.user.name,
                 "password": "",
@@ -345,11 +367,11 @@ class Advisories:
         return {} if head is None else {"connectionId": {"value": self._id(head)}}
 
     def _queue(self, queue: Queue, operation: int) -> Structure:
-        destination = _destination(f"ActiveMQ{_kind_of(queue)}", queue.name)
+        destination = _destination(f"ActiveMQ{kind_of(queue)}", queue.name)
         return _destination_info(self._of_session(queue.owner), destination, operation)
 
     def _topic(self, topic: str, owner: Session | None, operation: int) -> Structure:
-        destination = _destination(f"ActiveMQ{_kind_of_topic(owner)}", topic)
+        destination = _destination(f"ActiveMQ{kind_of_topic(owner)}", topic)
         return _destination_info(self._of_session(owner), destination, operation)
 
     def _consumer_id(self, consumer: Consumer, number: int) -> Structure:
@@ -360,7 +382,7 @@ class Advisories:
     def _consumer(self, consumer: Consumer, number: int, topic: str) -> Structure:
         queue = consumer.queue
         is_topic = topic != queue.name
-        kind = "ActiveMQTopic" if is_topic else f"ActiveMQ{_kind_of(queue)}"
+        kind = "ActiveMQTopic" if is_topic else f"ActiveMQ{kind_of(queue)}"
         selector = consumer.arguments.get(SELECTOR)
         wanted = {"selector": f"convert_string_expressions:{selector}"} if selector else {}
         return {
@@ -414,7 +436,7 @@ def _message(queue: Queue, message: Message, said: Neutral) -> Structure:
     told = {
         **_command(answered=False),
         **({"messageId": {"textView": said.message_id}} if said.message_id else {}),
-        "destination": _destination(f"ActiveMQ{_kind_of(queue)}", queue.name),
+        "destination": _destination(f"ActiveMQ{kind_of(queue)}", queue.name),
         "expiration": expires,
         "timestamp": message.accepted_ms,
         "arrival": 0,
@@ -436,14 +458,6 @@ def _message(queue: Queue, message: Message, said: Neutral) -> Structure:
     return {"ActiveMQTextMessage": told}
 
 
-# --- destinations --------------------------------------------------------------------------------------
-
-
-def name_of(key: str) -> str:
-    """A topic pattern of AMQP as one of ActiveMQ."""
-    return f"{key[:-1]}>" if key == "#" or key.endswith(".#") else key
-
-
 def may_be_told(name: str) -> bool:
     """Could a subscription to this topic, with ActiveMQ's wildcards, hear of anything here?"""
     words, first = name.split("."), PREFIX.rstrip(".").split(".")
@@ -455,67 +469,11 @@ def may_be_told(name: str) -> bool:
     return len(words) > len(first)
 
 
-def _matcher(pattern: str) -> Callable[[str], bool]:
-    """Whether a name meets a pattern of ActiveMQ."""
-    words = pattern.split(".")
-    rest = words[-1] == ">"
-
-    def matches(name: str) -> bool:
-        parts = name.split(".")
-        if rest:
-            if len(parts) < len(words):
-                return False
-        elif len(parts) != len(words):
-            return False
-        return all(word in ("*", ">", part) for word, part in zip(words, parts, strict=False))
-
-    return matches
-
-
-def _kind_of(queue: Queue) -> str:
-    return "Queue" if queue.owner is None else "TempQueue"
-
-
-def _kind_of_topic(owner: Session | None) -> str:
-    return "Topic" if owner is None else "TempTopic"
-
-
-def _is_queue(vhost: VHost, queue: Queue) -> bool:
-    """Is it one that others know as a queue, and not what a subscription to a topic reads?"""
-    if queue.name.startswith(VIRTUAL_CONSUMER):
-        return True
-    return not any(binding.source.name in (TOPICS, EXCHANGE) for binding in vhost.bindings_to(queue))
-
-
-def _destinations(vhost: VHost, queue: Queue) -> Iterator[tuple[str, str]]:
-    """What a consumer of this queue is a consumer of: `Queue` and its name, or `Topic` and its pattern."""
-    if _is_queue(vhost, queue):
-        yield "Queue", queue.name
-        return
-    for binding in vhost.bindings_to(queue):
-        if binding.source.name == TOPICS:
-            yield "Topic", name_of(binding.key)
-
-
-def _consumer_count(vhost: VHost, where: str, name: str) -> int:
-    """How many consumers a destination has; of durable subscriptions also those that nobody reads.
-
-    A pattern has none: ActiveMQ counts those of the topics that it fits.
-    """
-    if where == "Queue":
-        queue = vhost.queues.get(name)
-        return 0 if queue is None else queue.consumer_count
-    if "*" in name or name.endswith(">"):
-        return 0
-    queues = vhost.exchanges[TOPICS].resolve((name,)).queues
-    return sum(max(queue.consumer_count, int(queue.durable)) for queue in queues)
-
-
 def _watch_of(vhost: VHost) -> Watch:
     """What there is when somebody begins to listen."""
     watch = Watch()
     for queue in vhost.queues.values():
-        if _is_queue(vhost, queue):
+        if is_queue(vhost, queue):
             watch.queues[queue] = None
         for consumer in (*queue.consumers, *queue.standby):
             watch.consumer_number += 1

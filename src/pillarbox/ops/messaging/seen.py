@@ -19,9 +19,9 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from pillarbox.broker.advisories import VIRTUAL_CONSUMER
 from pillarbox.broker.arguments import SELECTOR
 from pillarbox.broker.exchange import TOPICS
+from pillarbox.broker.jms_destinations import VIRTUAL_CONSUMER
 
 if TYPE_CHECKING:
     from collections.abc import Generator
