@@ -41,7 +41,7 @@ from pillarbox.protocols.stomp.declaring import (
 )
 from pillarbox.protocols.stomp.errors import REJECTED, StompError, from_broker_error
 from pillarbox.protocols.stomp.headers import keep_milliseconds
-from pillarbox.protocols.stomp.scheduler import is_management, manage
+from pillarbox.protocols.stomp.orders import find_order
 from pillarbox.protocols.stomp.sending import (
     EXPIRES,
     HEAD_BYTES_MAX,
@@ -52,6 +52,7 @@ from pillarbox.protocols.stomp.sending import (
     prepare,
 )
 from pillarbox.protocols.stomp.subscription import AUTO, CLIENT, DIGITS_MAX, SEPARATOR, Subscription
+from pillarbox.protocols.stomp.transforming import TRANSFORMATION, note_sent
 from pillarbox.protocols.stomp.wire import RECEIPT, cut_receipt, read_head, write_frame
 
 if TYPE_CHECKING:
@@ -132,6 +133,8 @@ class Channel:
         self._prepared: dict[bytes, Prepared] = {}
         self._targets: dict[str, Target] = {}
         self._ack_timeout: AckTimeout | None = None
+        self._work: Parts | None = None
+        """What is under way because the client has asked for it."""
         self._walk: Walk | None = None
         """Looks at what waits in schedules, because the client has asked for it."""
         self._batch: Batch | None = None
@@ -205,13 +208,18 @@ class Channel:
         text = headers.get("destination")
         if text is None:
             raise StompError("Missing destination", "\"SEND\" must include a 'destination' header")
-        if is_management(text):
+        order = find_order(self, text, headers)
+        if order is not None:
             self.flush()
-            manage(self, text, headers, receipt)
+            order(self, text, headers, receipt)
             return None
         if self.settings.is_artemis:
             text = self.address(text, headers)
         is_momentary = EXPIRES in headers or MOMENT in headers
+        if TRANSFORMATION in headers and self.settings.is_activemq:
+            # What it says of the message depends on its body.
+            is_momentary = True
+            note_sent(headers, body, is_bytes=self.connection.is_sized)
         read_schedule(self, headers)
         if self.settings.is_activemq:
             keep_milliseconds(headers)
@@ -453,8 +461,8 @@ class Channel:
         form = b""
         assert run.messages is not None
         deliveries: Iterable[tuple[int, Message]] = enumerate(run.messages, tag_first)
-        if subscription.selector is not None:
-            deliveries = self._wanted(consumer, deliveries)
+        if subscription.looks:
+            deliveries = self._looked_at(consumer, deliveries)
         for tag, message in deliveries:
             if message.properties is not properties or message.address is not address or tells_moments:
                 address, properties = message.address, message.properties
@@ -462,6 +470,18 @@ class Channel:
             body = message.body
             size = len(body)
             out += (form % ((tag, tag, size) if acks else (tag, size)), body, b"\0\n")
+
+    def _looked_at(
+        self, consumer: Consumer, deliveries: Iterable[tuple[int, Message]]
+    ) -> Iterable[tuple[int, Message]]:
+        """Those that the subscription wants, in the form that it wants."""
+        subscription: Subscription = consumer.head
+        transform = subscription.transform
+        if subscription.selector is not None:
+            deliveries = self._wanted(consumer, deliveries)
+        if transform is not None:
+            deliveries = ((tag, transform(message)) for tag, message in deliveries)
+        return deliveries
 
     def _wanted(
         self, consumer: Consumer, deliveries: Iterable[tuple[int, Message]]
@@ -732,11 +752,28 @@ class Channel:
         self._walk = work(end)
         self.core.schedules.walks.begin(self._walk)
 
+    def work(self, parts: Parts, receipt: bytes | None) -> None:
+        """Do what may be much over some ticks, as long as the client is there; what it sends next, and the
+        receipt, wait until it is done."""
+        self.connection.stall()
+        self._work = parts
+
+        def all_parts() -> Parts:
+            for _ in parts:
+                yield
+                if self._work is None:
+                    return
+            self._work = None
+            self.receipt(receipt)
+            self.connection.go_on()
+
+        self.core.chores.begin(all_parts())
+
     # --- the end ---------------------------------------------------------------------------------------
 
     def end(self) -> None:
         """Give back what is out, and end all subscriptions; nothing is sent."""
-        self._batch = None
+        self._batch = self._work = None
         if self._walk is not None:
             self._walk.stop()
         for transaction in self.transactions.values():

@@ -37,6 +37,7 @@ from pillarbox.protocols.stomp.subscription import (
     SEPARATOR,
     Subscription,
 )
+from pillarbox.protocols.stomp.transforming import TRANSFORMATION, transformer
 
 if TYPE_CHECKING:
     from pillarbox.protocols.stomp.channel import Channel
@@ -105,6 +106,9 @@ def subscribe(channel: Channel, headers: Headers) -> None:
             subscription.select(headers["selector"])
         else:
             arguments[SELECTOR] = headers["selector"]
+    if channel.settings.is_activemq:
+        asked = headers.get(TRANSFORMATION)
+        subscription.have_transformed(transformer(asked, channel.core.dialects))
     if headers.get("activemq.exclusive") == "true":
         arguments[EXCLUSIVE] = True
     if headers.get("browser") == "true" and not is_topic:

@@ -154,6 +154,11 @@ class Connection(StreamConnection):
                 self.published = self.waiting = True
         channel.flush()
 
+    @property
+    def is_sized(self) -> bool:
+        """Had the frame at hand a `content-length`?"""
+        return self._scanner.is_sized
+
     def _acknowledge(self, channel: Channel, head: bytes) -> bool:
         """Take an ACK that is written as usual; False: it is not, and nothing is done yet."""
         try:

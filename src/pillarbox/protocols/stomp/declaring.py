@@ -23,6 +23,7 @@ import msgspec
 from pillarbox.broker import advisories, anycast
 from pillarbox.broker.cron import read_cron
 from pillarbox.broker.exchange import ANYCAST
+from pillarbox.broker.jms_destinations import name_of
 from pillarbox.broker.schedule_header import (
     DELAY_HEADER,
     PERIOD_HEADER,
@@ -377,7 +378,7 @@ def _subscription_queue(channel: Channel, text: str, found: Destination, headers
 
 def _sources(channel: Channel, found: Destination) -> tuple[str, ...]:
     """The exchanges on which the topics of a subscription are: ActiveMQ's own have another (A38)."""
-    name = advisories.name_of(found.key)
+    name = name_of(found.key)
     if not channel.settings.is_activemq or found.kind != TOPIC or not advisories.may_be_told(name):
         return (found.exchange,)
     channel.core.advisories.provide(channel.session.vhost)
@@ -401,7 +402,7 @@ def recover(channel: Channel, text: str, queue: str, *, asks: bool, is_new: bool
     recovery = recovery_of(channel)
     found = destinations.parse(text, slashes=True)
     if recovery is not None and found.kind == TOPIC:
-        matches = destinations.matcher(advisories.name_of(found.key))
+        matches = destinations.matcher(name_of(found.key))
         recovery.recover(matches, channel.session.vhost.queue(queue), asks=asks, is_new=is_new)
 
 
@@ -418,7 +419,7 @@ def retained(channel: Channel, target: Target) -> Target | None:
 def tell_what_there_is(channel: Channel, text: str, queue: str) -> None:
     """Tell a new subscription to ActiveMQ's own topics of what has been before it."""
     found = destinations.parse(text, slashes=True)
-    name = advisories.name_of(found.key)
+    name = name_of(found.key)
     if channel.settings.is_activemq and found.kind == TOPIC and name.startswith(advisories.PREFIX):
         vhost = channel.session.vhost
         channel.core.advisories.tell_all_to(vhost, vhost.queue(queue), name)
@@ -435,7 +436,7 @@ def _pending(channel: Channel, found: Destination, headers: Mapping[str, str]) -
         raise StompError("Invalid header", f"header '{PENDING}' is '{text}': it must be a whole number")
     policies = channel.settings.policies
     is_topic = found.exchange == destinations.TOPICS
-    policy = policies.of(TOPIC, advisories.name_of(found.key)) if is_topic else policies.base
+    policy = policies.of(TOPIC, name_of(found.key)) if is_topic else policies.base
     return policy.arguments(int(text))
 
 

@@ -16,8 +16,8 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 from urllib.parse import quote, unquote
 
-from pillarbox.broker import advisories
 from pillarbox.broker import exchange as exchanges
+from pillarbox.broker import jms_destinations
 from pillarbox.broker.schedule_header import SCHEDULED_ANYCAST, SCHEDULED_QUEUES, SCHEDULED_TOPICS
 from pillarbox.protocols.stomp.errors import StompError
 
@@ -25,10 +25,10 @@ QUEUE, TOPIC, EXCHANGE, AMQ_QUEUE = "queue", "topic", "exchange", "amq/queue"
 TEMP_QUEUE, TEMP_TOPIC, REPLY_QUEUE = "temp-queue", "temp-topic", "reply-queue"
 
 TOPICS: Final = exchanges.TOPICS
-ADVISORIES: Final = advisories.EXCHANGE
+ADVISORIES: Final = jms_destinations.ADVISORIES
 """The exchange of ActiveMQ's own topics."""
 
-VIRTUAL_CONSUMER: Final = advisories.VIRTUAL_CONSUMER
+VIRTUAL_CONSUMER: Final = jms_destinations.VIRTUAL_CONSUMER
 """How the names of queues of virtual topics begin."""
 
 KINDS: Final = (QUEUE, TOPIC, EXCHANGE, AMQ_QUEUE, TEMP_QUEUE, TEMP_TOPIC, REPLY_QUEUE)

@@ -25,15 +25,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from pillarbox.broker.advisories import name_of
 from pillarbox.broker.exchange import TOPICS
+from pillarbox.broker.jms_destinations import name_of
 from pillarbox.broker.run import MESSAGE_BYTES
 from pillarbox.protocols.stomp.channel import Channel
 from pillarbox.protocols.stomp.declaring import composed
 from pillarbox.protocols.stomp.destinations import parse, shown
 from pillarbox.protocols.stomp.errors import StompError
+from pillarbox.protocols.stomp.orders import find_order
 from pillarbox.protocols.stomp.rules import ABORT, BLOCK, DROP, IGNORE, QUEUE, TOPIC
-from pillarbox.protocols.stomp.scheduler import is_management
 from pillarbox.protocols.stomp.wire import RECEIPT, cut_receipt, read_head
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class FlowChannel(Channel):
             return self._drops(known.target)
         headers = read_head(head, self.connection.version)[1]
         text = headers.get("destination")
-        if text is None or is_management(text):
+        if text is None or find_order(self, text, headers) is not None:
             return False
         if self.settings.is_artemis:
             text = self.address(text, headers)

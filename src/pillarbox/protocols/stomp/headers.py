@@ -84,8 +84,11 @@ EXPIRATION: Final = "expiration"
 OF_THE_FRAME: Final = frozenset(("destination", "receipt", "transaction", "content-length", EXPIRATION))
 """Headers of SEND that are none of the message."""
 
+KIND: Final = "x-jms-body"
+"""What a body is in JMS's words, where a SEND, or the broker itself, has said it (see `transforming`)."""
+
 OF_THE_DELIVERY: Final = frozenset(
-    ("subscription", "destination", "message-id", "ack", "redelivered", "content-length", EXPIRATION)
+    ("subscription", "destination", "message-id", "ack", "redelivered", "content-length", EXPIRATION, KIND)
 )
 """Headers of MESSAGE that the broker writes: a message's own of these names would not be seen."""
 

@@ -220,6 +220,17 @@ class StompOptions:
             "None: there are no copies.",
         ),
     ] = ""
+    stomp_statistics: Annotated[
+        bool,
+        Row(
+            SECTION,
+            FLAG,
+            "With the dialect of ActiveMQ: whether a SEND to `ActiveMQ.Statistics.Broker`, "
+            "`ActiveMQ.Statistics.Destination.NAME` or `ActiveMQ.Statistics.Subscription` that has a "
+            "`reply-to` is answered there (ActiveMQ's `statisticsBrokerPlugin`), to users who may read an "
+            "exchange `ActiveMQ.Statistics`, whether there is one or not.",
+        ),
+    ] = False
 
 
 def is_activemq(config: Any) -> bool:

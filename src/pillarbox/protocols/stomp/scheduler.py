@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from pillarbox.broker.index import NO_ENVELOPE
 from pillarbox.broker.schedule_header import (
     SCHEDULED_ANYCAST,
     SCHEDULED_QUEUES,
@@ -34,6 +33,7 @@ from pillarbox.protocols.stomp.declaring import JOB, reply_to
 from pillarbox.protocols.stomp.destinations import QUEUE, TOPIC, shown
 from pillarbox.protocols.stomp.errors import StompError, from_broker_error
 from pillarbox.protocols.stomp.headers import ADVISORY, ORIGIN
+from pillarbox.protocols.stomp.replies import send
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -171,10 +171,4 @@ def _send_copy(
     copy = msgspec.structs.replace(said, headers=headers, type=ADVISORY, persistent=False)
     sent = msgspec.structs.replace(message, address=target.address, persistent=False)
     sent = msgspec.structs.replace(sent, properties=channel.dialect.write(copy, sent))
-    if not target.is_valid:
-        # The client was allowed to have it sent there when it asked.
-        exchange, key = target.address.exchange, target.address.routing_key
-        if exchange and not channel.session.vhost.has_exchange(exchange):
-            return
-        target = target._replace(route=channel.session.vhost.route(exchange, (key,), NO_ENVELOPE))
-    target.publish(core, sent)
+    send(channel, target, sent)

@@ -60,6 +60,10 @@ class Subscription:
         """It is shown messages and takes none."""
         self.selector: Selector | None = None
         """What messages have to meet; those that do not are none of this subscription."""
+        self.transform: Callable[[Message], Message] | None = None
+        """What puts a message into the form that it asks for (see `transforming`)."""
+        self.looks = False
+        """It has either: its messages are looked at one by one."""
         self._heads: dict[tuple[object, bytes, int], tuple[bytes, bytes]] = {}
 
     def __repr__(self) -> str:
@@ -70,6 +74,12 @@ class Subscription:
         from pillarbox.broker.selectors import compile_selector
 
         self.selector = compile_selector(text)
+        self.looks = True
+
+    def have_transformed(self, transform: Callable[[Message], Message] | None) -> None:
+        """Get messages in another form, if there is one."""
+        self.transform = transform
+        self.looks = self.selector is not None or transform is not None
 
     def wants(self, message: Message, dialects: Dialects) -> bool:
         """Does a message meet the selector, which there is?"""

@@ -65,6 +65,11 @@ class Scanner:
         return f"<Scanner waiting={self.waiting_bytes}>"
 
     @property
+    def is_sized(self) -> bool:
+        """Had the last frame a `content-length`?"""
+        return self._sized
+
+    @property
     def waiting_bytes(self) -> int:
         """Bytes that are not told into frames yet."""
         return len(self._late) + len(self._data) - self._at
