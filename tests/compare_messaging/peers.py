@@ -109,9 +109,10 @@ def activemq_rules() -> Iterator[Target]:
 
 WATCHED = """
 <destinationPolicy><policyMap><policyEntries>
-  <policyEntry queue="&gt;" {all}/>
+  <policyEntry queue="&gt;" memoryLimit="40kb" {all}>
+    <pendingQueuePolicy><vmQueueCursor/></pendingQueuePolicy></policyEntry>
   <policyEntry topic="&gt;" {all}><pendingMessageLimitStrategy>
-    <constantPendingMessageLimitStrategy limit="2"/></pendingMessageLimitStrategy></policyEntry>
+    <constantPendingMessageLimitStrategy limit="5"/></pendingMessageLimitStrategy></policyEntry>
 </policyEntries></policyMap></destinationPolicy>
 <plugins><statisticsBrokerPlugin/></plugins>
 """.format(
@@ -129,7 +130,14 @@ WATCHED = """
 )
 """ActiveMQ with its statistics and all advisories."""
 
-OWN_WATCHED = {"PILLARBOX_STOMP_DIALECT": "activemq", "PILLARBOX_STOMP_STATISTICS": "true"}
+OWN_WATCHED = {
+    "PILLARBOX_STOMP_DIALECT": "activemq",
+    "PILLARBOX_STOMP_STATISTICS": "true",
+    "PILLARBOX_STOMP_ADVISORIES": "MessageDelivered, MessageDiscarded, SlowConsumer, FastProducer, FULL",
+    "PILLARBOX_STOMP_DESTINATION_LIMIT": "40000",
+    "PILLARBOX_STOMP_PENDING_MESSAGE_LIMIT": "5",
+    "PILLARBOX_STOMP_SLOW_AFTER": "1",
+}
 """The same, as Pillarbox is told it."""
 
 

@@ -169,6 +169,7 @@ class Server:
         core.schedules.timetables |= {ORIGIN: TIMETABLE, OWN_DEATHS: TIMETABLE}
         core.dialects.common = registry.COMMON
         core.dialects.find = registry.dialect
+        core.advisories.find_forms = registry.advisory_forms
         core.streams.make_codec = lambda: _record_codec(core.dialects)
         self.ticker = Ticker(
             loop,

@@ -2,27 +2,28 @@
 
 Whoever subscribes to `ActiveMQ.Advisory.Connection`, `.Queue`, `.Topic`, `.TempQueue`, `.TempTopic`,
 `.Consumer.Queue.X`, `.Consumer.Topic.X`, `.Expired.Queue.X` or `.MessageDLQd.Queue.X` hears of it. An
-advisory is a transient message whose body is the JSON of what ActiveMQ calls a data structure. A new
-subscription is told first what there is: connections, destinations, consumers.
+advisory is a transient message about what ActiveMQ calls a data structure. A new subscription is told first
+what there is: connections, destinations, consumers. Others (`BY_CHOICE`) are told if an operator wants them.
 
 All of them are routed by an exchange of their own, so that who asks for all topics of another protocol does
 not get them, and nobody pays: without a binding there nothing is looked at. While there is one, a `Watch`
 knows what has been told. It hears of the same events as `amq.rabbitmq.event` (see `events`).
 
-Not here: who subscribes (a head, which calls `provide` and `tell_all_to`). Source: ActiveMQ 5.17.2 asked with
-`tests/compare_messaging/scenarios/advisories_on_activemq.py`.
+Not here: who subscribes (a head, which calls `provide` and `tell_all_to`), and what advisories look like
+(another part of it, which `find_forms` finds also where no client of it has come since the start). Source:
+ActiveMQ 5.17.2 asked with `tests/compare_messaging/scenarios/advisories_on_activemq.py`.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final, Protocol
 from weakref import WeakKeyDictionary
 
 import msgspec
 
-from pillarbox.broker.arguments import EXCLUSIVE, SELECTOR
-from pillarbox.broker.deadletter import EXPIRED
-from pillarbox.broker.dialects import Neutral
+from pillarbox.broker.deadletter import EXPIRED, MAXLEN
 from pillarbox.broker.exchange import TOPICS, Exchange
 from pillarbox.broker.jms_destinations import (
     ADVISORIES,
@@ -34,12 +35,15 @@ from pillarbox.broker.jms_destinations import (
     matcher,
     name_of,
 )
-from pillarbox.engine.base import NO_EXPIRATION, Address, Message
+from pillarbox.engine.base import Address, Message
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Container
+
     from pillarbox.broker.client import Client
     from pillarbox.broker.consumer import Consumer
     from pillarbox.broker.core import Core
+    from pillarbox.broker.dialects import Neutral
     from pillarbox.broker.exchange import Binding
     from pillarbox.broker.queue import Queue
     from pillarbox.broker.session import Session
@@ -58,12 +62,20 @@ TOPICS_MAX: Final = 10_000
 ADDRESSES_MAX: Final = 1024
 """Addresses that are kept, one for each advisory topic."""
 
-ADDED, REMOVED = 0, 1
-"""ActiveMQ's numbers for what has become of a destination."""
-NOTHING_DELIVERED: Final = -2
-"""ActiveMQ's word for the last message of a consumer or connection that nobody asks about."""
+BY_CHOICE: Final = ("MessageDelivered", "MessageDiscarded", "SlowConsumer", "FastProducer", "FULL")
+"""What is told only if an operator wants it."""
+SCHEMES: Final = {"Queue": "queue", "TempQueue": "temp-queue", "Topic": "topic", "TempTopic": "temp-topic"}
+NO_HEADERS: Final[Mapping[str, Any]] = {}
 
-Structure = dict[str, Any]
+
+class Forms(Protocol):
+    """What advisories look like."""
+
+    def write(self, who: Advisories, form: str, about: tuple[Any, ...]) -> bytes:
+        """The body of one of this form, about these things."""
+
+    def said(self, who: Advisories, headers: Mapping[str, Any]) -> Neutral:
+        """What is said of it beside."""
 
 
 class Watch:
@@ -78,6 +90,8 @@ class Watch:
         self.consumers: dict[Consumer, int] = {}
         """With their numbers."""
         self.consumer_number = 0
+        self.discarded: dict[Queue, int] = {}
+        """Messages that subscriptions to topics have lost to newer ones."""
 
 
 class Advisories:
@@ -91,9 +105,18 @@ class Advisories:
         self._begun_ms = core.changes.now_ms
         self._listens = False
         self._addresses: dict[str, Address] = {}
+        self.find_forms: Callable[[], Forms | None] = lambda: None
+        """Asked once, when something is told for the first time."""
+        self.chosen: Container[str] = ()
+        """Which of `BY_CHOICE` are told."""
 
     def __repr__(self) -> str:
         return f"<Advisories vhosts={len(self._watches)}>"
+
+    @cached_property
+    def forms(self) -> Forms | None:
+        """What advisories look like; None: nobody knows."""
+        return self.find_forms()
 
     # --- who listens -------------------------------------------------------------------------------
 
@@ -107,7 +130,9 @@ class Advisories:
         if any(EXCHANGE in vhost.exchanges for vhost in self.core.vhosts.values()):
             self._listen()
             for vhost in self.core.vhosts.values():
-                self._watch(vhost)
+                if self._watch(vhost) is not None:
+                    # A broker by itself is the master when it has started.
+                    self._tell(vhost, "MasterBroker", "nothing")
 
     def _listen(self) -> None:
         """Hear of events from now on."""
@@ -124,6 +149,9 @@ class Advisories:
             ("consumer.created", self._consumer_created),
             ("consumer.deleted", self._consumer_deleted),
             ("message.died", self._died),
+            ("message.arrived", self._arrived),
+            ("destination.full", self._full),
+            ("consumer.slow", self._slow),
         ):
             self.core.events.read(name, hear)
 
@@ -155,28 +183,28 @@ class Advisories:
         if name == f"{PREFIX}Connection":
             for session in list(self.core.sessions):
                 if session.vhost is vhost and session.head is not None:
-                    self._tell(vhost, "Connection", self._connection(session), to=to)
+                    self._tell(vhost, "Connection", "connection", session, to=to)
         kind = name.removeprefix(PREFIX)
         if kind in ("Queue", "TempQueue"):
             for one in list(watch.queues):
                 if kind_of(one) == kind:
-                    self._tell(vhost, kind, self._queue(one, ADDED), to=to)
+                    self._tell(vhost, kind, "queue", one, to=to)
         if kind in ("Topic", "TempTopic"):
             for topic, owner in list(watch.topics.items()):
                 if kind_of_topic(owner) == kind:
-                    self._tell(vhost, kind, self._topic(topic, owner, ADDED), to=to)
+                    self._tell(vhost, kind, "topic", topic, owner, to=to)
         if kind.startswith("Consumer."):
             wanted = matcher(kind)
             for consumer, number in list(watch.consumers.items()):
                 for where, topic in destinations_of(vhost, consumer.queue):
                     if wanted(f"Consumer.{where}.{topic}"):
-                        self._tell_consumer(vhost, where, topic, self._consumer(consumer, number, topic), to)
+                        self._tell_consumer(vhost, where, topic, "consumer", consumer, number, topic, to=to)
 
     # --- what happens ------------------------------------------------------------------------------
 
     def _connected(self, session: Session) -> None:
         if self._watch(session.vhost) is not None:
-            self._tell(session.vhost, "Connection", self._connection(session))
+            self._tell(session.vhost, "Connection", "connection", session)
 
     def _disconnected(self, client: Client) -> None:
         vhost = getattr(getattr(client, "session", None), "vhost", None)
@@ -186,9 +214,8 @@ class Advisories:
         for topic, owner in list(watch.topics.items()):
             if owner is not None and owner.head is client:
                 del watch.topics[topic]
-                self._tell(vhost, "TempTopic", self._topic(topic, owner, REMOVED))
-        gone = {"@class": "ConnectionId", "value": self._id(client)}
-        self._tell(vhost, "Connection", _removal(gone))
+                self._tell(vhost, "TempTopic", "topic gone", topic, owner)
+        self._tell(vhost, "Connection", "connection gone", client)
 
     def _queue_created(self, name: str, queue: Queue) -> None:
         vhost = self.core.vhosts.get(name)
@@ -205,7 +232,7 @@ class Advisories:
         for queue in fresh:
             if not queue.deleted and is_queue(vhost, queue):
                 watch.queues[queue] = None
-                self._tell(vhost, kind_of(queue), self._queue(queue, ADDED))
+                self._tell(vhost, kind_of(queue), "queue", queue)
 
     def _queue_deleted(self, name: str, queue: Queue) -> None:
         vhost = self.core.vhosts.get(name)
@@ -214,9 +241,10 @@ class Advisories:
             return
         if queue in watch.fresh:
             watch.fresh.remove(queue)
+        watch.discarded.pop(queue, None)
         if queue in watch.queues:
             del watch.queues[queue]
-            self._tell(vhost, kind_of(queue), self._queue(queue, REMOVED))
+            self._tell(vhost, kind_of(queue), "queue gone", queue)
 
     def _bound(self, name: str, binding: Binding) -> None:
         if binding.source.name == TOPICS and not isinstance(binding.destination, Exchange):
@@ -232,7 +260,7 @@ class Advisories:
         if len(watch.topics) >= TOPICS_MAX:
             watch.topics = {name: one for name, one in watch.topics.items() if one is not None}
         watch.topics[topic] = owner
-        self._tell(vhost, kind_of_topic(owner), self._topic(topic, owner, ADDED))
+        self._tell(vhost, kind_of_topic(owner), "topic", topic, owner)
 
     def _consumer_created(self, name: str, consumer: Consumer) -> None:
         vhost = self.core.vhosts.get(name)
@@ -245,21 +273,24 @@ class Advisories:
             watch.consumers[consumer] = watch.consumer_number
         number = watch.consumers[consumer]
         for where, topic in destinations_of(vhost, consumer.queue):
-            self._tell_consumer(vhost, where, topic, self._consumer(consumer, number, topic))
+            self._tell_consumer(vhost, where, topic, "consumer", consumer, number, topic)
 
     def _consumer_deleted(self, name: str, consumer: Consumer) -> None:
         vhost = self.core.vhosts.get(name)
         watch = self._watch(vhost)
         if watch is None or vhost is None:
             return
-        gone = _removal(
-            {"@class": "ConsumerId"} | self._consumer_id(consumer, watch.consumers.pop(consumer, 0))
-        )
+        number = watch.consumers.pop(consumer, 0)
         for where, topic in destinations_of(vhost, consumer.queue):
-            self._tell_consumer(vhost, where, topic, gone)
+            self._tell_consumer(vhost, where, topic, "consumer gone", consumer, number)
 
     def _died(self, vhost: VHost, queue: Queue, reason: str, messages: list[Message]) -> None:
-        if self._watch(vhost) is None or not is_queue(vhost, queue):
+        watch = self._watch(vhost)
+        if watch is None:
+            return
+        if not is_queue(vhost, queue):
+            if reason == MAXLEN:
+                self._discarded(vhost, watch, queue, messages)
             return
         for kind in ("MessageDLQd", "Expired") if reason == EXPIRED else ("MessageDLQd",):
             topic = f"{kind}.Queue.{queue.name}"
@@ -268,7 +299,47 @@ class Advisories:
             for message in messages:
                 said = self.core.dialects.said(message)
                 known = {"orignalMessageId": said.message_id} if kind == "Expired" and said.message_id else {}
-                self._tell(vhost, topic, _message(queue, message, said), known)
+                self._tell(vhost, topic, "message", kind_of(queue), queue.name, message, said, headers=known)
+
+    def _arrived(self, vhost: VHost, kind: str, name: str, messages: list[Message]) -> None:
+        """Messages were sent to a destination, whether anybody gets them or not."""
+        topic = f"MessageDelivered.{kind.removeprefix('Temp')}.{name}"
+        if self._watch(vhost) is not None and self._listeners(vhost, topic):
+            for message in messages:
+                self._tell_message(vhost, topic, kind, name, message)
+
+    def _full(self, vhost: VHost, queue: Queue, size: int, session: Session, _what: str) -> None:
+        """A queue has no room for what this client sends."""
+        if self._watch(vhost) is None:
+            return
+        for kind, name in destinations_of(vhost, queue):
+            usage = {"usageName": f"Main:memory:{kind.lower()}://{name}:memory", "usageCount": size}
+            self._tell(vhost, f"FULL.{kind}.{name}", "nothing", headers=usage)
+            producer = {"producerId": f"{self.id_of(session.head)}:-1:1"}
+            self._tell(vhost, f"FastProducer.{kind}.{name}", "producer", session, headers=producer)
+
+    def _slow(self, vhost: VHost, consumer: Consumer) -> None:
+        """A consumer does not keep up."""
+        watch = self._watch(vhost)
+        if watch is None:
+            return
+        number = watch.consumers.get(consumer, 0)
+        for kind, name in destinations_of(vhost, consumer.queue):
+            known = {"consumerId": self._consumer_name(consumer, number)}
+            self._tell(
+                vhost, f"SlowConsumer.{kind}.{name}", "consumer", consumer, number, name, headers=known
+            )
+
+    def _discarded(self, vhost: VHost, watch: Watch, queue: Queue, messages: list[Message]) -> None:
+        """Messages have given way to newer ones, of which a subscription to topics may have so many only."""
+        consumer = next(iter(queue.consumers), None)
+        for message in messages:
+            count = watch.discarded[queue] = watch.discarded.get(queue, 0) + 1
+            known: dict[str, Any] = {"discardedCount": count}
+            if consumer is not None:
+                known["consumerId"] = self._consumer_name(consumer, watch.consumers.get(consumer, 0))
+            name = name_of(message.address.routing_key)
+            self._tell_message(vhost, f"MessageDiscarded.Topic.{name}", "Topic", name, message, known)
 
     # --- what is told ------------------------------------------------------------------------------
 
@@ -276,51 +347,59 @@ class Advisories:
         return vhost.exchanges[EXCHANGE].resolve((PREFIX + topic,)).queues
 
     def _tell_consumer(
-        self, vhost: VHost, where: str, topic: str, said: Structure, to: tuple[Queue, ...] = ()
+        self, vhost: VHost, where: str, topic: str, form: str, *about: Any, to: tuple[Queue, ...] = ()
     ) -> None:
         count = {"consumerCount": consumer_count(vhost, where, topic)}
-        self._tell(vhost, f"Consumer.{where}.{topic}", said, count, to=to)
+        self._tell(vhost, f"Consumer.{where}.{topic}", form, *about, headers=count, to=to)
+
+    def _tell_message(
+        self,
+        vhost: VHost,
+        topic: str,
+        kind: str,
+        name: str,
+        message: Message,
+        headers: Mapping[str, Any] = NO_HEADERS,
+    ) -> None:
+        """Tell of a message. `kind`, `name`: of its destination."""
+        said = self.core.dialects.said(message)
+        known = {"orignalMessageId": said.message_id} if said.message_id else {}
+        known |= {"orignalDestination": f"{SCHEMES[kind]}://{name}", **headers}
+        self._tell(vhost, topic, "message", kind, name, message, said, headers=known)
 
     def _tell(
         self,
         vhost: VHost,
         topic: str,
-        structure: Structure,
-        headers: dict[str, Any] | None = None,
-        *,
+        form: str,
+        *about: Any,
+        headers: Mapping[str, Any] = NO_HEADERS,
         to: tuple[Queue, ...] = (),
     ) -> None:
-        """Send an advisory to those who listen, or `to` some."""
-        queues = to or self._listeners(vhost, topic)
-        if not queues:
+        """Send an advisory, of this form and about these things, to those who listen, or `to` some."""
+        if topic.partition(".")[0] in BY_CHOICE and topic.partition(".")[0] not in self.chosen:
             return
-        core = self.core
+        queues = to or self._listeners(vhost, topic)
+        core, forms = self.core, self.forms
+        if not queues or forms is None:
+            return
         origin = core.dialects.common
         assert origin is not None, "advisories are told by a broker that has a protocol"
         dialect = core.dialects.of(origin)
         assert dialect is not None, "the common dialect is always there"
-        said = Neutral(
-            headers={
-                **(headers or {}),
-                "originBrokerId": self.broker_id,
-                "originBrokerName": BROKER,
-                "originBrokerURL": f"vm://{BROKER}",
-                "transformation": "jms-advisory-json",
-                "x-jms-body": "advisory",
-            },
-            type="Advisory",
-            priority=0,
-        )
         key = PREFIX + topic
         address = self._addresses.get(key)
         if address is None:
             if len(self._addresses) >= ADDRESSES_MAX:
                 self._addresses.clear()
             address = self._addresses[key] = Address(origin, EXCHANGE, key)
-        body = msgspec.json.encode(structure)
+        body = forms.write(self, form, about)
         plain = Message(address, b"", body, core.changes.now_ms)
-        message = msgspec.structs.replace(plain, properties=dialect.write(said, plain))
+        properties = dialect.write(forms.said(self, headers), plain)
+        message = msgspec.structs.replace(plain, properties=properties)
         core.publish(queues, [message], len(body), persistent=False, expiring=False, prioritized=False)
+
+    # --- names -------------------------------------------------------------------------------------
 
     @property
     def broker_id(self) -> str:
@@ -330,132 +409,22 @@ class Advisories:
     def names_of(self, consumer: Consumer) -> tuple[str, str]:
         """A consumer's client and connection, as ActiveMQ names them."""
         session = getattr(consumer.sink, "session", None)
-        own = self._id(getattr(session, "head", None) or consumer.sink)
-        return (own if session is None else self._client_id(session) or own), own
+        own = self.id_of(getattr(session, "head", None) or consumer.sink)
+        return (own if session is None else self.client_id(session) or own), own
 
-    def _client_id(self, session: Session) -> str:
+    def client_id(self, session: Session) -> str:
+        """What a client calls itself; empty: nothing."""
         return session.topic_variables.get("client_id") or ""
 
-    def _id(self, thing: object) -> str:
+    def _consumer_name(self, consumer: Consumer, number: int) -> str:
+        return f"{self.names_of(consumer)[1]}:-1:{number}"
+
+    def id_of(self, thing: object) -> str:
         """A connection, as ActiveMQ names one: the same in all advisories of it."""
         if thing not in self._ids:
             self._id_count += 1
             self._ids[thing] = f"ID:{BROKER}-{self._begun_ms}-1:{self._id_count}"
         return self._ids[thing]
-
-    def _connection(self, session: Session) -> Structure:
-        assert session.head is not None, "who is introduced has a head"
-        own, facts = self._id(session.head), session.head.client_facts()
-        return {
-            "ConnectionInfo": {
-                **_command(answered=True),
-                "connectionId": {"value": own},
-                "clientId": self._client_id(session) or own,
-                "clientIp": f"tcp://{facts.peer_host}:{facts.peer_port}",
-                "userName": session.user.name,
-                "password": "",
-                "brokerMasterConnector": False,
-                "manageable": False,
-                "clientMaster": True,
-                "faultTolerant": False,
-                "failoverReconnect": False,
-            }
-        }
-
-    def _of_session(self, session: Any) -> Structure:
-        head = getattr(session, "head", None)
-        return {} if head is None else {"connectionId": {"value": self._id(head)}}
-
-    def _queue(self, queue: Queue, operation: int) -> Structure:
-        destination = _destination(f"ActiveMQ{kind_of(queue)}", queue.name)
-        return _destination_info(self._of_session(queue.owner), destination, operation)
-
-    def _topic(self, topic: str, owner: Session | None, operation: int) -> Structure:
-        destination = _destination(f"ActiveMQ{kind_of_topic(owner)}", topic)
-        return _destination_info(self._of_session(owner), destination, operation)
-
-    def _consumer_id(self, consumer: Consumer, number: int) -> Structure:
-        session = getattr(consumer.sink, "session", None)
-        head = getattr(session, "head", None)
-        return {"connectionId": self._id(head or consumer.sink), "sessionId": -1, "value": number}
-
-    def _consumer(self, consumer: Consumer, number: int, topic: str) -> Structure:
-        queue = consumer.queue
-        is_topic = topic != queue.name
-        kind = "ActiveMQTopic" if is_topic else f"ActiveMQ{kind_of(queue)}"
-        selector = consumer.arguments.get(SELECTOR)
-        wanted = {"selector": f"convert_string_expressions:{selector}"} if selector else {}
-        return {
-            "ConsumerInfo": {
-                **_command(answered=True),
-                "consumerId": self._consumer_id(consumer, number),
-                "destination": _destination(kind, topic),
-                "prefetchSize": consumer.prefetch,
-                "maximumPendingMessageLimit": 0,
-                "browser": False,
-                "dispatchAsync": True,
-                **wanted,
-                **({"subscriptionName": queue.name} if is_topic and queue.durable else {}),
-                "noLocal": False,
-                "exclusive": bool(consumer.arguments.get(EXCLUSIVE)),
-                "retroactive": False,
-                "priority": consumer.priority,
-                "optimizedAcknowledge": False,
-                "noRangeAcks": False,
-            }
-        }
-
-
-# --- data structures -----------------------------------------------------------------------------------
-
-
-def _command(*, answered: bool) -> Structure:
-    return {"commandId": 0, "responseRequired": answered}
-
-
-def _destination(kind: str, name: str) -> Structure:
-    """As ActiveMQ's JSON has a destination: a text, and nothing where its options would be."""
-    if name == DEAD_LETTERS:
-        return {"@class": kind, "string": name, "map": [{"entry": {"string": ["isDLQ", True]}}]}
-    return {"@class": kind, "string": name, "null": ""}
-
-
-def _destination_info(of: Structure, destination: Structure, operation: int) -> Structure:
-    told = {**of, "destination": destination, "operationType": operation, "timeout": 0}
-    return {"DestinationInfo": {**_command(answered=False), **told}}
-
-
-def _removal(of: Structure) -> Structure:
-    told = {"objectId": of, "lastDeliveredSequenceId": NOTHING_DELIVERED}
-    return {"RemoveInfo": {**_command(answered=True), **told}}
-
-
-def _message(queue: Queue, message: Message, said: Neutral) -> Structure:
-    """A message without its body, as ActiveMQ's default has it."""
-    expires = message.accepted_ms + message.expiration_ms if message.expiration_ms != NO_EXPIRATION else 0
-    told = {
-        **_command(answered=False),
-        **({"messageId": {"textView": said.message_id}} if said.message_id else {}),
-        "destination": _destination(f"ActiveMQ{kind_of(queue)}", queue.name),
-        "expiration": expires,
-        "timestamp": message.accepted_ms,
-        "arrival": 0,
-        "brokerInTime": message.accepted_ms,
-        "brokerOutTime": 0,
-        **({"correlationId": said.correlation_id} if isinstance(said.correlation_id, str) else {}),
-        "persistent": message.persistent,
-        **({"type": said.type} if said.type else {}),
-        "priority": 4 if said.priority is None else said.priority,
-        "groupSequence": 0,
-        "compressed": False,
-        "redeliveryCounter": 0,
-        "size": len(message.body) + len(message.properties),
-        "readOnlyProperties": True,
-        "readOnlyBody": False,
-        "droppable": False,
-        "jmsXGroupFirstForConsumer": False,
-    }
-    return {"ActiveMQTextMessage": told}
 
 
 def may_be_told(name: str) -> bool:

@@ -19,6 +19,7 @@ from pillarbox.protocols.mqtt import options as mqtt
 from pillarbox.protocols.stomp import options as stomp
 
 if TYPE_CHECKING:
+    from pillarbox.broker.advisories import Forms
     from pillarbox.broker.core import Core
     from pillarbox.broker.counters import Counters
     from pillarbox.broker.dialects import Dialect
@@ -46,6 +47,8 @@ class Protocol(NamedTuple):
     transactions end by their time. Empty: it is made for the first client."""
     acts_at_once: Callable[[Config], bool] = lambda config: False
     """Does the head do anything before the first client comes? Then it is made at the start as well."""
+    advisories: str = ""
+    """Says what advisories look like (see `broker.advisories.Forms`), where clients of it may hear any."""
     operators: str = ""
     """Where routes and metrics are that concern this protocol alone, if there are any; loaded with the HTTP
     stack. What `load` returns has a `view` then, for the questions that operators ask."""
@@ -150,6 +153,7 @@ PROTOCOLS: Final = (
         "pillarbox.protocols.stomp.head",
         "pillarbox.protocols.stomp.beginning",
         acts_at_once=stomp.has_rules,
+        advisories="pillarbox.protocols.stomp.advisory_forms",
     ),
 )
 
@@ -163,6 +167,12 @@ def shared(config: Config) -> list[Endpoint]:
     has_certificate = bool(config.tls_certificate)
     pair = plain_and_tls("auto", config.auto_port, config.auto_tls_port)
     return [each for each in pair if each.is_open(has_certificate)]
+
+
+def advisory_forms() -> Forms | None:
+    """What advisories look like; None: no protocol has any."""
+    found = next((each.advisories for each in PROTOCOLS if each.advisories), None)
+    return import_module(found) if found else None
 
 
 def dialect(origin: str) -> Dialect | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import time
 from typing import Any
+from xml.etree import ElementTree
 
 from tests.compare_messaging.case import Case
 from tests.compare_messaging.stomp_tools import Client
@@ -200,6 +201,49 @@ def dead_letters(case: Case) -> None:
     client.subscribe("/queue/ActiveMQ.DLQ", "dead")
     client.bodies(2)
     client.leave()
+    watcher.leave()
+
+
+def shape(element: ElementTree.Element) -> list[Any]:
+    """What an element is called, and its attributes and texts, but for numbers, ids and addresses."""
+    left_out = ("value", "commandId", "connectionId", "clientId", "clientIp")
+    said = "..." if element.tag in left_out else element.text
+    # Who has made a destination that lasts longer is not told here.
+    parts = [part for part in element if (element.tag, part.tag) != ("DestinationInfo", "connectionId")]
+    of_parts = [shape(part) for part in parts]
+    return [element.tag, element.attrib, of_parts if of_parts else said]
+
+
+@scenario("A38", "A11")
+def in_xml(case: Case) -> None:
+    name, who = case.name("x"), case.name("me")
+    watcher = Watcher(case)
+    for topic, wanted in (
+        ("Connection", "jms-xml"),
+        ("Queue", "jms-advisory-xml"),
+        ("Consumer.>", "jms-map-xml"),
+        ("TempTopic", "jms-json"),
+    ):
+        watcher.watch(topic, topic, transformation=wanted)
+    client = Client(case, **{"client-id": who})
+    client.subscribe(f"/queue/{name}", "1", selector="a > 3 AND b <> 'x'")
+    client.subscribe("/temp-topic/t", "2")
+    client.connection.unsubscribe("1")
+    client.leave()
+    found: dict[str, list[Any]] = {}
+    while len(found) < 5:
+        headers, body = watcher.message()
+        if not any(word in body for word in (who, name, "TempTopic", "RemoveInfo")):
+            continue
+        is_json = body.startswith("{")
+        what = next(iter(json.loads(body))) if is_json else body[1 : body.index(">")]
+        key = f"{headers['subscription']} {what}"
+        if "RemoveInfo" not in key or "Consumer.Queue" in headers["destination"]:
+            told = sorted(json.loads(body)[what]) if is_json else shape(ElementTree.fromstring(body))
+            if not (what == "ConsumerInfo" and name not in body):
+                found[key] = [headers["transformation"], told]
+    for key, told in sorted(found.items()):
+        case.saw(key, told)
     watcher.leave()
 
 

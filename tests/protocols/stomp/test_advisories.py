@@ -6,7 +6,7 @@ What they look like is compared with ActiveMQ: `tests/compare_messaging/scenario
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import pytest
 from pillarbox import Broker
 from pillarbox.broker import advisories
 from pillarbox.broker.auth import Permission
+from pillarbox.errors import StartupError
 from tests.protocols.stomp.talking import Got, Talking
 
 TOPIC = "/topic/ActiveMQ.Advisory."
@@ -192,3 +193,129 @@ def test_queue_of_a_virtual_topic_is_a_queue(activemq: Broker, client: Talking, 
 )
 def test_which_topics_may_be_advisories(name: str, may: bool) -> None:
     assert advisories.may_be_told(name) is may
+
+
+# --- those that ActiveMQ has off by default ------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def telling() -> Iterator[Broker]:
+    """A broker that tells everything."""
+    chosen = ("MessageDelivered", "MessageDiscarded", "SlowConsumer", "FastProducer", "FULL")
+    limits: dict[str, Any] = {"stomp_destination_limit": 10_000, "stomp_slow_after_s": 1}
+    with Broker(stomp_port=0, stomp_dialect="activemq", stomp_advisories=chosen, **limits) as running:
+        yield running
+
+
+@pytest.mark.row("A38")
+def test_what_others_send_to_queues_and_topics_is_told(
+    telling: Broker, connected: Callable[..., Talking], name: str
+) -> None:
+    client = connected(to=telling)
+    client.done("SUBSCRIBE", {"id": "d", "destination": f"{TOPIC}MessageDelivered.>"})
+    with pika.BlockingConnection(pika.URLParameters(telling.amqp_url)) as connection:
+        channel = connection.channel()
+        channel.queue_declare(name)
+        channel.basic_publish("", name, b"x", pika.BasicProperties(message_id="mine"))
+        channel.basic_publish("amq.topic", f"{name}.t", b"x")
+        channel.basic_publish("", f"{name}.none", b"x")
+        channel.basic_publish("", name, b"y")
+    told = [about(client, name)[0].headers for _ in range(3)]
+    assert [got["orignalDestination"] for got in told] == [
+        f"queue://{name}",
+        f"topic://{name}.t",
+        f"queue://{name}",
+    ]
+    assert [got.get("orignalMessageId") for got in told] == ["mine", None, None]
+
+
+@pytest.mark.row("A38", "A40")
+def test_subscription_loses_what_is_told_and_keeps_the_rest(
+    telling: Broker, connected: Callable[..., Talking], name: str
+) -> None:
+    watcher, client = connected(to=telling), connected(to=telling)
+    watcher.done("SUBSCRIBE", {"id": "d", "destination": f"{TOPIC}MessageDiscarded.Topic.{name}.>"})
+    said = {"destination": f"/topic/{name}.*", "ack": "client", "activemq.prefetchSize": "1"}
+    client.done("SUBSCRIBE", {"id": "t", "activemq.maximumPendingMessageLimit": "2"} | said)
+    for number in range(5):
+        client.send(f"/topic/{name}.{number % 2}", str(number))
+    told = [about(watcher, name)[0].headers for _ in range(2)]
+    assert [(got["orignalDestination"], got["discardedCount"]) for got in told] == [
+        (f"topic://{name}.1", "1"),
+        (f"topic://{name}.0", "2"),
+    ]
+    got = client.message()
+    assert got.body == b"0"
+    client.say("ACK", {"id": got.headers["ack"]})
+    assert client.message().body == b"3"
+
+
+@pytest.mark.row("A38", "A45")
+def test_who_may_write_nothing_subscribes_all_the_same(telling: Broker, name: str) -> None:
+    telling.call(lambda server: server.core.add_user(name, name))
+    telling.call(lambda server: server.core.set_permission(Permission(name, "/", ".*", "^stomp-.*", ".*")))
+    with Talking(telling.stomp_address) as client:
+        client.connect(login=name, passcode=name)
+        said = {"destination": f"/topic/{name}", "activemq.maximumPendingMessageLimit": "2"}
+        client.done("SUBSCRIBE", {"id": "t"} | said)
+
+
+@pytest.mark.row("A38", "A40")
+def test_full_queue_is_told_in_xml(telling: Broker, connected: Callable[..., Talking], name: str) -> None:
+    watcher, client = connected(to=telling), connected(to=telling)
+    for kind in ("FULL", "FastProducer"):
+        wanted = {"destination": f"{TOPIC}{kind}.Queue.{name}", "transformation": "jms-xml"}
+        watcher.done("SUBSCRIBE", {"id": kind} | wanted)
+    for _ in range(12):
+        client.send(f"/queue/{name}", "x" * 1000)
+    told = {got.headers["subscription"]: got for got in (watcher.message(), watcher.message())}
+    assert told["FULL"].body == b"<null/>"
+    assert told["FULL"].headers["usageName"] == f"Main:memory:queue://{name}:memory"
+    assert told["FastProducer"].body.startswith(b"<ProducerInfo>")
+
+
+@pytest.mark.row("A38", "A40")
+def test_slow_subscription_is_told_and_goes_on(
+    telling: Broker, connected: Callable[..., Talking], name: str
+) -> None:
+    watcher, client = connected(to=telling), connected(to=telling)
+    watcher.done("SUBSCRIBE", {"id": "s", "destination": f"{TOPIC}SlowConsumer.Queue.{name}"})
+    said = {"destination": f"/queue/{name}", "ack": "client", "activemq.prefetchSize": "1"}
+    client.done("SUBSCRIBE", {"id": "q"} | said)
+    for number in range(3):
+        client.send(f"/queue/{name}", str(number))
+    got = client.message()
+    assert about(watcher, name)[1] == "ConsumerInfo"
+    client.say("ACK", {"id": got.headers["ack"]})
+    assert client.message().body == b"1"
+
+
+@pytest.mark.row("A38")
+def test_they_are_told_only_if_an_operator_wants_them(activemq: Broker, client: Talking, name: str) -> None:
+    client.done("SUBSCRIBE", {"id": "all", "destination": f"{TOPIC}>"})
+    client.send(f"/queue/{name}", "x")
+    client.send(f"/queue/{name}x", "x")
+    assert about(client, name)[0].headers["destination"] == f"{TOPIC}Queue"
+    assert about(client, f"{name}x")[0].headers["destination"] == f"{TOPIC}Queue"
+
+
+@pytest.mark.row("A38")
+def test_name_that_is_none_of_them_is_refused() -> None:
+    with pytest.raises(StartupError, match="stomp_advisories"):
+        Broker(stomp_port=0, stomp_advisories=("MessageRead",)).start()
+
+
+@pytest.mark.row("A38", "A21")
+def test_started_broker_is_the_master(tmp_path: Path) -> None:
+    """As with ActiveMQ, whoever subscribes later does not hear of it."""
+    said = {"id": "m", "destination": f"{TOPIC}MasterBroker", "activemq.subscriptionName": "s"}
+    for is_first in (True, False):
+        with (
+            Broker(str(tmp_path), stomp_port=0, stomp_dialect="activemq") as broker,
+            Talking(broker.stomp_address) as client,
+        ):
+            client.connect(client_id="me")
+            client.say("SUBSCRIBE", said | {"receipt": "done"})
+            frames = [client.read() for _ in range(1 if is_first else 2)]
+            assert [frame.command for frame in frames].count("MESSAGE") == (0 if is_first else 1)
+            assert [frame.body for frame in frames if frame.command == "MESSAGE"] in ([], [b'{"null":""}'])

@@ -256,7 +256,7 @@ def test_others_hear_that_a_destination_is_full(connected: Callable[..., Talking
         heard: list[tuple[str, str]] = []
         broker.call(
             lambda server: server.core.events.read(
-                "destination.full", lambda vhost, queue, what: heard.append((queue.name, what))
+                "destination.full", lambda vhost, queue, *said: heard.append((queue.name, said[-1]))
             )
         )
         client = connected(to=broker)

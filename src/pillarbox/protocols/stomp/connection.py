@@ -316,7 +316,7 @@ class Connection(StreamConnection):
             raise StompError("Bad CONNECT", f"Virtual host '{vhost}' access denied") from None
         kind = FlowChannel if settings.policies.limit else Channel
         channel = self.channel = kind(self, self.session)
-        if settings.policies.watch:
+        if settings.policies.watch or "SlowConsumer" in settings.advisories:
             self._slowness = Slowness(self)
         self.session.forget_routes = channel.forget_routes
         self.session.topic_variables = {"client_id": headers.get("client-id", "")}

@@ -69,6 +69,8 @@ PENDING: Final = "activemq.maximumPendingMessageLimit"
 
 RETAIN: Final = "ActiveMQ.Retain"
 """Of a message to a topic: `true` if it is to stand for those before it."""
+DISCARDED: Final = "ActiveMQ.Discarded"
+"""An exchange that nobody makes: what goes there is gone, but advisories tell of it (A38)."""
 
 COMPOSED_MAX: Final = 100
 """Destinations in one SEND, each of which is published to by itself."""
@@ -437,7 +439,13 @@ def _pending(channel: Channel, found: Destination, headers: Mapping[str, str]) -
     policies = channel.settings.policies
     is_topic = found.exchange == destinations.TOPICS
     policy = policies.of(TOPIC, name_of(found.key)) if is_topic else policies.base
-    return policy.arguments(int(text))
+    arguments = policy.arguments(int(text))
+    if arguments and "MessageDiscarded" in channel.settings.advisories:
+        # Of those that may not name the exchange nothing is told.
+        with contextlib.suppress(BrokerError):
+            channel.session.demand_exchange("write", DISCARDED)
+            arguments |= {"x-dead-letter-exchange": DISCARDED}
+    return arguments
 
 
 def _leave_other_topics(channel: Channel, name: str, sources: tuple[str, ...], key: str) -> None:

@@ -12,8 +12,8 @@ bytes that it does not read. After some time of that without any progress the op
 its connection is ended, as the policy of its destination has it.
 
 Others hear of both as events that RabbitMQ does not have (`Events.read`): `destination.full` with virtual
-host, queue and what becomes of the message, each time; `consumer.slow` with virtual host and consumer, once
-for each time it became so.
+host, queue, the bytes that it holds, the sender's session and what becomes of the message, each time;
+`consumer.slow` with virtual host and consumer, once for each time it became so.
 
 Connections without any limit are plain `Channel`s and take no step for any of this. Not here: what is too
 much for the whole broker (`broker.alarms`), which messages a slow subscription loses (`declaring`).
@@ -111,7 +111,8 @@ class FlowChannel(Channel):
         self.core.attend(queue)
         if held_bytes(queue) < policy.limit_bytes:
             return False
-        self.core.events.mention("destination.full", self.session.vhost, queue, policy.full)
+        said = (held_bytes(queue), self.session, policy.full)
+        self.core.events.mention("destination.full", self.session.vhost, queue, *said)
         if policy.full == DROP:
             return True
         if policy.full == BLOCK:
@@ -180,6 +181,7 @@ class Slowness:
         self._since_ms: dict[Consumer, tuple[int, object]] = {}
         """When those that are slow became so, and how far they had come."""
         self._told: set[Consumer] = set()
+        self._is_told = "SlowConsumer" in connection.settings.advisories
 
     def look(self, now_ms: int) -> None:
         """Note who is slow, and do what is to be done with who has been for too long."""
@@ -196,7 +198,8 @@ class Slowness:
             if consumer in self._told:
                 continue
             policy = self._policy(consumer)
-            if policy.slow != IGNORE and now_ms - begun_ms >= policy.slow_after_ms:
+            concerns = policy.slow != IGNORE or self._is_told
+            if concerns and now_ms - begun_ms >= policy.slow_after_ms:
                 self._told.add(consumer)
                 self._act(consumer, policy)
                 if policy.slow == ABORT:
@@ -224,11 +227,13 @@ class Slowness:
 
     def _act(self, consumer: Consumer, policy: Policy) -> None:
         core, seconds = self._connection.core, policy.slow_after_ms // 1000
-        where = consumer.head.destination
-        text = f"the subscription to {where} has been slow for more than {seconds} s"
-        core.warn(f"STOMP connection {self._connection.peer}: {text}")
         session = self._connection.session
         assert session is not None
         core.events.mention("consumer.slow", session.vhost, consumer)
+        if policy.slow == IGNORE:
+            return
+        where = consumer.head.destination
+        text = f"the subscription to {where} has been slow for more than {seconds} s"
+        core.warn(f"STOMP connection {self._connection.peer}: {text}")
         if policy.slow == ABORT:
             self._connection.fail(StompError("Slow consumer", text))

@@ -57,6 +57,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Whoever sends during an alarm is refused, and does not wait."""
     id_cache_size: int = 20_000
     """Ids of messages that are known of a destination."""
+    advisories: frozenset[str] = frozenset()
+    """Those that are told because an operator wants them."""
     statistics: bool = False
     """Who asks for numbers gets them (see `statistics`)."""
     dead_letter_choice: Mapping[str, bool] = {}
@@ -107,6 +109,7 @@ def connections(core: Core, config: Config) -> Callable[[str, bool, Callable[[],
         policies=_policies(config),
         send_fail_if_no_space=config.stomp_send_fail_if_no_space,
         id_cache_size=config.stomp_id_cache_size,
+        advisories=frozenset(config.stomp_advisories),
         statistics=is_activemq(config) and config.stomp_statistics,
         dead_letter_choice=dead_letter_choice(config),
         recovery=Recovery(core) if is_activemq(config) else None,

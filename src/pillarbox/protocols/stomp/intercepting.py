@@ -2,7 +2,7 @@
 
 They count for clients of all protocols, in the virtual host of clients that name none.
 
-Source: rows A25, A26, A27.
+Source: rows A25, A26, A27, A38.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from pillarbox.broker.exchange import ANYCAST
 from pillarbox.broker.interception import Forwarder, Goal, Interception, Provide, Rule, Waypoint
+from pillarbox.broker.jms_destinations import kind_of
 from pillarbox.broker.recovery import MESSAGES_MAX, Policy
 from pillarbox.broker.schedule_header import SCHEDULED_QUEUES
 from pillarbox.broker.selectors import compile_selector
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from pillarbox.broker.recovery import Recovery
     from pillarbox.broker.vhost import VHost
     from pillarbox.config import Config
+    from pillarbox.engine.base import Message
     from pillarbox.protocols.stomp.head import Settings
 
 
@@ -53,6 +55,10 @@ def begin(core: Core, config: Config, settings: Settings, recovery: Recovery) ->
         interception.for_queues.append(_mirrors(interception, config.stomp_mirrored_queues))
     if config.stomp_virtual_topics_select:
         interception.gated = _is_of_a_virtual_topic
+    if "MessageDelivered" in config.stomp_advisories:
+        interception.for_queues.append(_told(interception, "Queue"))
+        interception.for_topics.append(_told(interception, "Topic"))
+    core.advisories.chosen = frozenset(config.stomp_advisories)
     interception.begin()
     for name in (SCHEDULED_QUEUES, ANYCAST):
         if name in vhost.exchanges:
@@ -96,6 +102,29 @@ def _provide(vhost: VHost, settings: Settings) -> Provide:
         vhost.declare_queue(None, goal.key, durable=True, arguments=arguments)
 
     return provide
+
+
+class Announcer(Waypoint):
+    """Has advisories tell of what is sent to a queue, or to a topic (A38)."""
+
+    def __init__(self, interception: Interception, kind: str, name: str) -> None:
+        super().__init__(interception.core.changes, name)
+        self._core = interception.core
+        self._vhost = interception.vhost
+        self._kind = kind
+
+    def take_in(self, messages: list[Message]) -> None:
+        kind, queue = self._kind, self._vhost.queues.get(self.name)
+        if kind == "Queue" and queue is not None:
+            kind = kind_of(queue)
+        self._core.events.mention("message.arrived", self._vhost, kind, self.name, messages)
+
+
+def _told(interception: Interception, kind: str) -> Rule:
+    def is_one(name: str) -> bool:
+        return kind == "Topic" or name in interception.vhost.queues
+
+    return Rule(is_one, lambda name: Announcer(interception, kind, name), on_arrival=True)
 
 
 def _mirrors(interception: Interception, prefix: str) -> Rule:

@@ -220,6 +220,16 @@ class StompOptions:
             "None: there are no copies.",
         ),
     ] = ""
+    stomp_advisories: Annotated[
+        tuple[str, ...],
+        Row(
+            SECTION,
+            NAMES,
+            "Which advisories are told that ActiveMQ has off by default, with the dialect of ActiveMQ: "
+            "`MessageDelivered`, `MessageDiscarded`, `SlowConsumer`, `FastProducer`, `FULL`. "
+            "`MessageDelivered` costs a message for each that is sent while somebody listens.",
+        ),
+    ] = ()
     stomp_statistics: Annotated[
         bool,
         Row(
@@ -267,11 +277,18 @@ def has_rules(config: Any) -> bool:
         or config.stomp_topics_keep
         or config.stomp_mirrored_queues
         or config.stomp_virtual_topics_select
+        or config.stomp_advisories
     )
+
+
+ADVISORIES: Final = ("MessageDelivered", "MessageDiscarded", "SlowConsumer", "FastProducer", "FULL")
 
 
 def check(config: StompOptions, has_certificate: bool) -> None:
     """Raise ConfigError for rows that cannot be read."""
+    for name in config.stomp_advisories:
+        if name not in ADVISORIES:
+            raise ConfigError(f'stomp_advisories, "{name}": it must be one of {", ".join(ADVISORIES)}')
     for name, read in (
         ("stomp_composite_destinations", read_composite),
         ("stomp_topics_keep", read_kept),
