@@ -176,3 +176,12 @@ def test_many_queues_are_told_of_over_some_ticks(
     assert sorted(commands) == ["MESSAGE"] * 9 + ["RECEIPT"]
     client.say("SEND", said)
     client.say("DISCONNECT")
+
+
+@pytest.mark.row("A39")
+def test_many_questions_at_once_are_answered_in_order(client: Talking, name: str) -> None:
+    said = f"destination:/queue/ActiveMQ.Statistics.Destination.{name}\nreply-to:/temp-queue/numbers\n"
+    client.done("SEND", {"destination": f"/queue/{name}"}, "x")
+    frames = [f"SEND\n{said}correlation-id:{number}\n\n\0" for number in range(500)]
+    client.socket.sendall("".join(frames).encode())
+    assert [client.message().headers["correlation-id"] for _ in frames] == [str(n) for n in range(500)]

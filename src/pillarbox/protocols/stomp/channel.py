@@ -72,6 +72,8 @@ _SEPARATOR = SEPARATOR.encode()
 
 IDENTITY = "_AMQ_DUPL_ID"
 """Artemis' header with which a message says who it is: one that comes again is no other one."""
+DONE = object()
+"""What comes behind the last part of some work."""
 TRANSACTIONS_MAX = 16
 """Transactions of one connection that are open at a time, as with RabbitMQ."""
 
@@ -753,21 +755,21 @@ class Channel:
         self.core.schedules.walks.begin(self._walk)
 
     def work(self, parts: Parts, receipt: bytes | None) -> None:
-        """Do what may be much over some ticks, as long as the client is there; what it sends next, and the
+        """Do what may be much in ticks to come, as long as the client is there; what it sends next, and the
         receipt, wait until it is done."""
         self.connection.stall()
         self._work = parts
 
         def all_parts() -> Parts:
-            for _ in parts:
-                yield
-                if self._work is None:
+            while self._work is parts:
+                if next(parts, DONE) is DONE:
+                    self._work = None
+                    self.receipt(receipt)
+                    self.connection.go_on()
                     return
-            self._work = None
-            self.receipt(receipt)
-            self.connection.go_on()
+                yield
 
-        self.core.chores.begin(all_parts())
+        self.core.chores.add(all_parts())
 
     # --- the end ---------------------------------------------------------------------------------------
 

@@ -49,7 +49,7 @@ RIGHT: Final = "ActiveMQ.Statistics"
 """The exchange that a user has to have the right to read; there is none."""
 END_OF_LIST: Final = f"{OF_DESTINATION}.List.End.With.Null"
 
-STEP_QUEUES: Final = 100
+STEP_QUEUES: Final = 20
 """Queues that are looked at in one part of the work, of which each may be a message."""
 
 Values = dict[str, "Scalar"]
