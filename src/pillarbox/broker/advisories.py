@@ -35,10 +35,11 @@ from pillarbox.broker.jms_destinations import (
     matcher,
     name_of,
 )
+from pillarbox.broker.watched_ledger import CONSUMED, DISPATCHED, WatchedLedger
 from pillarbox.engine.base import Address, Message
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container
+    from collections.abc import Callable, Collection
 
     from pillarbox.broker.client import Client
     from pillarbox.broker.consumer import Consumer
@@ -62,7 +63,16 @@ TOPICS_MAX: Final = 10_000
 ADDRESSES_MAX: Final = 1024
 """Addresses that are kept, one for each advisory topic."""
 
-BY_CHOICE: Final = ("MessageDelivered", "MessageDiscarded", "SlowConsumer", "FastProducer", "FULL")
+BY_CHOICE: Final = (
+    "MessageDelivered",
+    "MessageDispatched",
+    "MessageConsumed",
+    "MessageDiscarded",
+    "NoConsumer",
+    "SlowConsumer",
+    "FastProducer",
+    "FULL",
+)
 """What is told only if an operator wants it."""
 SCHEMES: Final = {"Queue": "queue", "TempQueue": "temp-queue", "Topic": "topic", "TempTopic": "temp-topic"}
 NO_HEADERS: Final[Mapping[str, Any]] = {}
@@ -104,10 +114,12 @@ class Advisories:
         self._id_count = 0
         self._begun_ms = core.changes.now_ms
         self._listens = False
-        self._addresses: dict[str, Address] = {}
+        self._addresses: dict[tuple[str, str], Address] = {}
         self.find_forms: Callable[[], Forms | None] = lambda: None
         """Asked once, when something is told for the first time."""
-        self.chosen: Container[str] = ()
+        self._deliveries: list[tuple[str, Queue, list[Message]]] = []
+        """Messages that were handed out or consumed, and what is to be told of them."""
+        self.chosen: frozenset[str] = frozenset()
         """Which of `BY_CHOICE` are told."""
 
     def __repr__(self) -> str:
@@ -117,6 +129,12 @@ class Advisories:
     def forms(self) -> Forms | None:
         """What advisories look like; None: nobody knows."""
         return self.find_forms()
+
+    def choose(self, names: Collection[str]) -> None:
+        """Tell these of `BY_CHOICE`, of clients that come from now on."""
+        self.chosen = frozenset(names)
+        if {DISPATCHED, CONSUMED} & self.chosen:
+            self.core.make_ledger = lambda: WatchedLedger(self._delivered)
 
     # --- who listens -------------------------------------------------------------------------------
 
@@ -303,10 +321,44 @@ class Advisories:
 
     def _arrived(self, vhost: VHost, kind: str, name: str, messages: list[Message]) -> None:
         """Messages were sent to a destination, whether anybody gets them or not."""
-        topic = f"MessageDelivered.{kind.removeprefix('Temp')}.{name}"
-        if self._watch(vhost) is not None and self._listeners(vhost, topic):
+        if self._watch(vhost) is None:
+            return
+        where = kind.removeprefix("Temp")
+        topic = f"MessageDelivered.{where}.{name}"
+        if self._listeners(vhost, topic):
             for message in messages:
                 self._tell_message(vhost, topic, kind, name, message)
+        if "NoConsumer" in self.chosen and not consumer_count(vhost, where, name):
+            self._pass_on(vhost, f"NoConsumer.{where}.{name}", messages)
+
+    def _pass_on(self, vhost: VHost, topic: str, messages: list[Message]) -> None:
+        """Let listeners have messages themselves, of those that are not to be kept."""
+        queues = self._listeners(vhost, topic)
+        for message in messages if queues else ():
+            if not message.persistent:
+                address = self._address(message.address.origin, PREFIX + topic)
+                copy = msgspec.structs.replace(message, address=address)
+                size = len(copy.body)
+                self.core.publish(queues, [copy], size, persistent=False, expiring=False, prioritized=False)
+
+    def _delivered(self, topic: str, queue: Queue, messages: list[Message]) -> None:
+        if not self._watches:
+            return
+        if not self._deliveries:
+            # A message has to be on its way before another tells of it.
+            self.core.chores.in_turn(self._tell_deliveries)
+        self._deliveries.append((topic, queue, messages))
+
+    def _tell_deliveries(self) -> None:
+        deliveries, self._deliveries = self._deliveries, []
+        for kind, queue, messages in deliveries:
+            for vhost in self._watches:
+                if vhost.queues.get(queue.name) is not queue or not is_queue(vhost, queue):
+                    continue
+                topic = f"{kind}.Queue.{queue.name}"
+                if self._listeners(vhost, topic):
+                    for message in messages:
+                        self._tell_message(vhost, topic, kind_of(queue), queue.name, message)
 
     def _full(self, vhost: VHost, queue: Queue, size: int, session: Session, _what: str) -> None:
         """A queue has no room for what this client sends."""
@@ -387,17 +439,20 @@ class Advisories:
         assert origin is not None, "advisories are told by a broker that has a protocol"
         dialect = core.dialects.of(origin)
         assert dialect is not None, "the common dialect is always there"
-        key = PREFIX + topic
-        address = self._addresses.get(key)
-        if address is None:
-            if len(self._addresses) >= ADDRESSES_MAX:
-                self._addresses.clear()
-            address = self._addresses[key] = Address(origin, EXCHANGE, key)
+        address = self._address(origin, PREFIX + topic)
         body = forms.write(self, form, about)
         plain = Message(address, b"", body, core.changes.now_ms)
         properties = dialect.write(forms.said(self, headers), plain)
         message = msgspec.structs.replace(plain, properties=properties)
         core.publish(queues, [message], len(body), persistent=False, expiring=False, prioritized=False)
+
+    def _address(self, origin: str, key: str) -> Address:
+        address = self._addresses.get((origin, key))
+        if address is None:
+            if len(self._addresses) >= ADDRESSES_MAX:
+                self._addresses.clear()
+            address = self._addresses[origin, key] = Address(origin, EXCHANGE, key)
+        return address
 
     # --- names -------------------------------------------------------------------------------------
 

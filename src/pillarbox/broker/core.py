@@ -31,6 +31,7 @@ from pillarbox.broker.duplicates import Duplicates
 from pillarbox.broker.event_details import INTERNAL
 from pillarbox.broker.events import NOBODY, Events
 from pillarbox.broker.lane import SHADOW, Lane
+from pillarbox.broker.ledger import Ledger
 from pillarbox.broker.outside import Outside
 from pillarbox.broker.parameters import Parameters
 from pillarbox.broker.queue import Queue
@@ -101,6 +102,8 @@ class Core:
         self.changes.now_ms = self.started_ms = now_ms
         self.scheduler = Scheduler()
         self.confirms = Confirms()
+        self.make_ledger: Callable[[], Ledger] = Ledger
+        """What heads enter deliveries in."""
         self.dialects = Dialects()
         self.events = Events(self)
         self.advisories = Advisories(self)

@@ -109,7 +109,7 @@ def hand_over(consumer: Consumer, run: Run, count: int) -> None:
     if consumer.no_ack:
         queue.counters.deliver_no_ack += count
         ledger.counters.deliver_no_ack += count
-        tag = ledger.skip(count)
+        tag = ledger.skip(count, run)
         consumer.sink.deliver(consumer, run, tag)
         run.lane.settle_unanswered(run)
         return

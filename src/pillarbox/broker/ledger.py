@@ -130,8 +130,8 @@ class Ledger:
     def __repr__(self) -> str:
         return f"<Ledger out={self.count} next={self.tag_next}>"
 
-    def skip(self, count: int) -> int:
-        """Use up tags for deliveries that need no answer; return the first."""
+    def skip(self, count: int, run: Run | None = None) -> int:
+        """Use up tags for deliveries that need no answer; return the first. `run`: what is delivered."""
         tag = self.tag_next
         self.tag_next = tag + count
         return tag

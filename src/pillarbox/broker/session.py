@@ -467,7 +467,7 @@ class Session:
         if no_ack:
             queue.counters.get_no_ack += 1
             ledger.counters.get_no_ack += 1
-            tag = ledger.skip(1)
+            tag = ledger.skip(1, run)
             run.lane.settle_unanswered(run)
         else:
             queue.counters.get += 1

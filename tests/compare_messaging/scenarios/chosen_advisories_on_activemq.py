@@ -28,6 +28,55 @@ def delivered(case: Case) -> None:
     watcher.leave()
 
 
+@scenario("A38")
+def without_consumers(case: Case) -> None:
+    name = case.name("n")
+    watcher, client = Watcher(case), Client(case)
+    watcher.watch("NoConsumer.>")
+    for kind in ("topic", "queue"):
+        client.send(f"/{kind}/{name}", "kept", persistent="true")
+        client.send(f"/{kind}/{name}", f"wanted by nobody: {kind}", mine="yes", priority="3")
+        client.subscribe(f"/{kind}/{name}", kind)
+        client.send(f"/{kind}/{name}", "wanted")
+    client.send(f"/topic/{name}.last", "the last")
+    while True:
+        headers, body = watcher.message()
+        if name in headers["destination"]:
+            shown = ("destination", "mine", "priority", "type", "transformation", "originBrokerName")
+            case.saw("told", body, [headers.get(each) for each in shown])
+        if body == "the last":
+            break
+    client.leave()
+    watcher.leave()
+
+
+@scenario("A38")
+def consumed(case: Case) -> None:
+    name = case.name("c")
+    watcher, client = Watcher(case), Client(case)
+    watcher.watch("MessageConsumed.>")
+    client.subscribe(f"/topic/{name}", "t")
+    client.send(f"/topic/{name}", "nobody is told")
+    client.bodies(1)
+    client.subscribe(f"/queue/{name}", "a", "auto")
+    client.send(f"/queue/{name}", "auto", priority="2")
+    client.bodies(1)
+    watched = [watcher.next(name)]
+    client.connection.unsubscribe("a")
+    client.subscribe(f"/queue/{name}", "c", "client-individual")
+    for number in range(3):
+        client.send(f"/queue/{name}", str(number), priority=str(number))
+    got = [client.message()[0] for _ in range(3)]
+    client.answer(got[1])
+    client.answer(got[0], "nack")
+    client.answer(got[2])
+    watched += [watcher.next(name) for _ in range(2)]
+    for headers, structure, told in watched:
+        case.saw("told", headers["destination"], headers["orignalDestination"], structure, told["priority"])
+    client.leave()
+    watcher.leave()
+
+
 @scenario("A38", "A40")
 def discarded_of_a_slow_subscription(case: Case) -> None:
     name = case.name("s")

@@ -201,7 +201,7 @@ def test_which_topics_may_be_advisories(name: str, may: bool) -> None:
 @pytest.fixture(scope="module")
 def telling() -> Iterator[Broker]:
     """A broker that tells everything."""
-    chosen = ("MessageDelivered", "MessageDiscarded", "SlowConsumer", "FastProducer", "FULL")
+    chosen = advisories.BY_CHOICE
     limits: dict[str, Any] = {"stomp_destination_limit": 10_000, "stomp_slow_after_s": 1}
     with Broker(stomp_port=0, stomp_dialect="activemq", stomp_advisories=chosen, **limits) as running:
         yield running
@@ -227,6 +227,59 @@ def test_what_others_send_to_queues_and_topics_is_told(
         f"queue://{name}",
     ]
     assert [got.get("orignalMessageId") for got in told] == ["mine", None, None]
+
+
+@pytest.mark.row("A38")
+@pytest.mark.parametrize("kind", ["MessageConsumed", "MessageDispatched"])
+def test_what_clients_of_amqp_get_and_settle_is_told(
+    telling: Broker, connected: Callable[..., Talking], name: str, kind: str
+) -> None:
+    client = connected(to=telling)
+    client.done("SUBSCRIBE", {"id": "d", "destination": f"{TOPIC}{kind}.Queue.{name}"})
+    with pika.BlockingConnection(pika.URLParameters(telling.amqp_url)) as connection:
+        channel = connection.channel()
+        channel.queue_declare(name)
+        for number in range(6):
+            channel.basic_publish("", name, b"x", pika.BasicProperties(message_id=str(number)))
+        channel.basic_nack(channel.basic_get(name)[0].delivery_tag)
+        channel.basic_get(name, auto_ack=True)
+        channel.basic_ack(channel.basic_get(name)[0].delivery_tag)
+        channel.basic_reject(channel.basic_get(name)[0].delivery_tag, requeue=False)  # As with ActiveMQ.
+        got = []
+        for method, properties, _ in channel.consume(name):
+            got.append((method.delivery_tag, properties.message_id))
+            if len(got) == 3:
+                channel.basic_ack(got[1][0], multiple=True)
+                channel.basic_ack(got[2][0])
+                break
+        channel.cancel()
+    # Message 0 was given back once.
+    expected = list("012345" if kind == "MessageConsumed" else "0012345")
+    assert [about(client, name)[0].headers["orignalMessageId"] for _ in expected] == expected
+
+
+@pytest.mark.row("A38")
+def test_advisories_tell_nothing_of_advisories(
+    telling: Broker, connected: Callable[..., Talking], name: str
+) -> None:
+    client = connected(to=telling)
+    client.done("SUBSCRIBE", {"id": "all", "destination": f"{TOPIC}>"})
+    client.done("SUBSCRIBE", {"id": "q", "destination": f"/queue/{name}"})
+    client.send(f"/queue/{name}", "x")
+    found = []
+    while len(found) < 6:
+        got = client.message()
+        if name in got.body.decode() or name in got.headers["destination"]:
+            found.append(got.headers["destination"].removeprefix(TOPIC))
+    client.send(f"/queue/{name}", "last")
+    assert sorted(found) == [
+        "/queue/" + name,
+        f"Consumer.Queue.{name}",
+        f"MessageConsumed.Queue.{name}",
+        f"MessageDelivered.Queue.{name}",
+        f"MessageDispatched.Queue.{name}",
+        "Queue",
+    ]
 
 
 @pytest.mark.row("A38", "A40")

@@ -22,7 +22,7 @@ from pillarbox.broker.ack_timeout import AckTimeout
 from pillarbox.broker.confirm import Publisher
 from pillarbox.broker.consumer import Consumer, Pool
 from pillarbox.broker.counters import SIZE_BOUNDS
-from pillarbox.broker.ledger import Ledger, Outcome, UnknownDelivery
+from pillarbox.broker.ledger import Outcome, UnknownDelivery
 from pillarbox.broker.outside import Undecided
 from pillarbox.broker.returning import ENTRIES_AT_ONCE, give_back
 from pillarbox.broker.run import MESSAGE_BYTES
@@ -99,7 +99,7 @@ class Channel:
         self.plain = False
         self.opened = False
         self.closing = False
-        self.ledger = Ledger()
+        self.ledger = self.core.make_ledger()
         self.counters = self.ledger.counters
         self.consumers: dict[str, Consumer] = {}
         self.pool = Pool()

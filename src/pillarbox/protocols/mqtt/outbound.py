@@ -14,7 +14,7 @@ from struct import Struct
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pillarbox.broker.consumer import Consumer, Pool
-from pillarbox.broker.ledger import Ledger, Outcome
+from pillarbox.broker.ledger import Outcome
 from pillarbox.broker.returning import give_back
 from pillarbox.engine.base import NO_EXPIRATION
 from pillarbox.protocols.mqtt import packets, stored, topics
@@ -73,7 +73,7 @@ class Outbound:
         self._core = connection.head.core
         self.session = session
         self.publisher: Publisher | None = connection.inbound.publisher
-        self.ledger = Ledger()
+        self.ledger = self._core.make_ledger()
         self.counters = self.ledger.counters
         self.pool = Pool(min(receive_max, PREFETCH_MAX))
         """All that is under way to this client, from whatever queue (receive maximum)."""

@@ -19,7 +19,7 @@ from pillarbox.broker.choice import GROUP
 from pillarbox.broker.confirm import Publisher
 from pillarbox.broker.consumer import Consumer, Pool
 from pillarbox.broker.index import NO_ARGUMENTS, Envelope
-from pillarbox.broker.ledger import Ledger, Outcome, UnknownDelivery
+from pillarbox.broker.ledger import Outcome, UnknownDelivery
 from pillarbox.broker.returning import give_back
 from pillarbox.broker.run import MESSAGE_BYTES
 from pillarbox.broker.target import Target, find_target
@@ -106,7 +106,7 @@ class Channel:
         assert dialect is not None
         self.dialect = dialect
         """How messages are kept: STOMP has no encoding of its own for that."""
-        self.ledger = Ledger()
+        self.ledger = self.core.make_ledger()
         self.counters = self.ledger.counters
         self.consumers: dict[str, Consumer] = {}
         self.subscriptions: dict[str, Subscription] = {}

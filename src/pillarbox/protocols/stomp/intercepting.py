@@ -55,10 +55,10 @@ def begin(core: Core, config: Config, settings: Settings, recovery: Recovery) ->
         interception.for_queues.append(_mirrors(interception, config.stomp_mirrored_queues))
     if config.stomp_virtual_topics_select:
         interception.gated = _is_of_a_virtual_topic
-    if "MessageDelivered" in config.stomp_advisories:
+    if {"MessageDelivered", "NoConsumer"} & set(config.stomp_advisories):
         interception.for_queues.append(_told(interception, "Queue"))
         interception.for_topics.append(_told(interception, "Topic"))
-    core.advisories.chosen = frozenset(config.stomp_advisories)
+    core.advisories.choose(config.stomp_advisories)
     interception.begin()
     for name in (SCHEDULED_QUEUES, ANYCAST):
         if name in vhost.exchanges:

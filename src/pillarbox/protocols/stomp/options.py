@@ -226,8 +226,9 @@ class StompOptions:
             SECTION,
             NAMES,
             "Which advisories are told that ActiveMQ has off by default, with the dialect of ActiveMQ: "
-            "`MessageDelivered`, `MessageDiscarded`, `SlowConsumer`, `FastProducer`, `FULL`. "
-            "`MessageDelivered` costs a message for each that is sent while somebody listens.",
+            "`MessageDelivered`, `MessageDispatched`, `MessageConsumed`, `MessageDiscarded`, `NoConsumer`, "
+            "`SlowConsumer`, `FastProducer`, `FULL`. The first three cost a message for each that is sent, "
+            "handed out or consumed while somebody listens.",
         ),
     ] = ()
     stomp_statistics: Annotated[
@@ -281,7 +282,16 @@ def has_rules(config: Any) -> bool:
     )
 
 
-ADVISORIES: Final = ("MessageDelivered", "MessageDiscarded", "SlowConsumer", "FastProducer", "FULL")
+ADVISORIES: Final = (
+    "MessageDelivered",
+    "MessageDispatched",
+    "MessageConsumed",
+    "MessageDiscarded",
+    "NoConsumer",
+    "SlowConsumer",
+    "FastProducer",
+    "FULL",
+)
 
 
 def check(config: StompOptions, has_certificate: bool) -> None:
