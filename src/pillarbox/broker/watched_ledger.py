@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 DISPATCHED, CONSUMED = "MessageDispatched", "MessageConsumed"
 
 Tell = Callable[[str, "Queue", "list[Message]"], None]
-"""Hears of messages that were handed out (`DISPATCHED`), or settled for good by whoever got them, refused ones
-as well (`CONSUMED`)."""
+"""Hears of messages that were handed out (`DISPATCHED`), or settled for good by whoever got them, refused
+ones as well (`CONSUMED`)."""
 
 
 class WatchedLedger(Ledger):
