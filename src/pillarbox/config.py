@@ -534,7 +534,8 @@ class Config(ProtocolOptions, logins.LoginOptions, oauth.OAuthOptions, schema_re
         Row(
             LIMITS,
             SIZE,
-            "The largest body of a message. A larger one closes its channel with 406 PRECONDITION_FAILED. "
+            "The largest body of a message. A larger one closes its channel with 406 PRECONDITION_FAILED, a "
+            "STOMP client's connection after an ERROR frame, and an MQTT client's with 0x95. "
             "0 is what the profile says: 128 MiB with `rabbitmq:3.13`, 16 MiB with `rabbitmq:4.3`.",
             minimum=1,
             maximum=MESSAGE_SIZE_CEILING,

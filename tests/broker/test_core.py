@@ -354,6 +354,44 @@ def test_relief_lets_messages_go_that_queues_had_before_memory_was_short() -> No
     assert len(everything.deliveries) == 15_000 - 10
 
 
+@pytest.mark.row("A42")
+def test_unanswered_deliveries_leave_the_memory_for_what_is_read_after_them() -> None:
+    """However much a consumer may have out, and though nobody publishes; what comes back is whole."""
+    domain = Domain(memory_budget=4 * MIB)
+    queue = durable(domain, "q")
+    sent = [b"%02d" % number * (MIB // 2) for number in range(20)]
+    for body in sent:
+        domain.publish([queue], [message(body)])
+        domain.tick()
+    ledger, receiver = Ledger(), Receiver()
+    domain.consume(domain.session(), "q", receiver, ledger=ledger)
+    domain.run()
+    assert [len(body) for body in receiver.bodies] == [MIB] * 20
+    assert domain.core.changes.resident_bytes <= 5 * MIB
+    assert domain.core.changes.resident_bytes == resident_bytes([queue])
+    ledger.settle_all(Outcome.RELEASED)
+    domain.run()
+    assert receiver.bodies == sent + sent
+    demand_counts(queue)
+
+
+@pytest.mark.row("A42")
+def test_relief_lets_unanswered_deliveries_go_of_queues_in_which_nothing_moves() -> None:
+    domain = Domain()
+    queues = [durable(domain, f"q{number}") for number in range(5)]
+    domain.publish(queues, [message(b"x" * MIB)])
+    domain.tick()
+    receiver = Receiver()
+    for queue in queues:
+        domain.consume(domain.session(), queue.name, receiver)
+    domain.run()
+    assert domain.core.changes.resident_bytes > 5 * MIB
+    domain.core.relieve(0)
+    domain.run()
+    assert domain.core.changes.resident_bytes == 0
+    assert len(receiver.deliveries) == 5
+
+
 # --- nothing is kept for nothing --------------------------------------------------------------------------
 
 

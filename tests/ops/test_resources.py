@@ -153,6 +153,16 @@ def test_fast_growth_is_looked_at_before_the_time_has_come() -> None:
     assert watch.next_bytes == 959 * MIB + LOOK_BYTES_MIN
 
 
+@pytest.mark.row("A42")
+def test_growth_beyond_the_budget_is_looked_at_sooner() -> None:
+    """Messages that are read from the disk come to queues that take none."""
+    machine = Machine()
+    watch = machine.watch()
+    machine.hold(130 * MIB)
+    watch.look(0)
+    assert watch.next_bytes == (130 + 128 // 4) * MIB
+
+
 @pytest.mark.parametrize(
     ("listing", "files", "limits"),
     [

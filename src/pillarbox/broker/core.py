@@ -749,9 +749,13 @@ class Core:
 
     def loaded(self, ticket: int, records: Sequence[Sequence[tuple[int, Message]]]) -> None:
         """See `JournalListener`."""
-        for run, pairs in zip(self._loads.pop(ticket), records, strict=True):
+        runs = self._loads.pop(ticket)
+        for run, pairs in zip(runs, records, strict=True):
             run.arrived(pairs)
             run.lane.queue.tell_waiting()
+        if self.changes.resident_bytes > self.memory_budget:
+            # What their consumers have had before and have not answered leaves the memory for it.
+            self._grown.update(dict.fromkeys([run.lane.queue for run in runs]))
         self.wake()
 
     def merged(self, uid: int, sequences: range, location: Location) -> None:

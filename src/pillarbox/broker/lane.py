@@ -604,19 +604,23 @@ class Lane:
         self._cold_runs += 1
         self._changes.resident_bytes -= run.held_bytes
 
-    def give_up(self, resident_max: int) -> None:
+    def give_up(self, resident_max: int) -> int:
         """Let go of deliveries that the disk holds as well and that nobody has answered, the newest first.
 
-        They are needed again only if they come back. Cost: at most `OUT_LOOKED_AT` entries.
+        They are needed again only if they come back. Returns at how many it has looked, at most
+        `OUT_LOOKED_AT`.
         """
         changes = self._changes
+        looked = 0
         for entry in islice(reversed(self.outstanding), OUT_LOOKED_AT):
             run = entry.run
             if run.messages is None or changes.resident_bytes <= resident_max:
                 # What is older was given up before.
-                return
+                break
+            looked += 1
             if run.location is not None and run.location.segment >= 0:
                 changes.resident_bytes -= entry.give_up()
+        return looked
 
     def ready_runs(self) -> Iterator[Run]:
         """Everything that waits, without what was taken of the first ready run."""

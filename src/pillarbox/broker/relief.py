@@ -1,7 +1,9 @@
 """Relief: messages that the disk holds as well leave the memory, whichever queue they are in.
 
-A queue that takes messages while memory is short sees to its own (`Queue.unload`). What others have had in
-memory since before goes here: in steps, since there may be millions. Not here: when memory is short.
+What consumers have and have not answered goes before what waits: it is needed again only if it comes back.
+A queue that takes messages while memory is short, or reads them from the disk, sees to its own
+(`Queue.unload`). What others have had in memory since before goes here: in steps, since there may be
+millions. Not here: when memory is short.
 """
 
 from __future__ import annotations
@@ -30,6 +32,11 @@ def relieve(queues: Iterable[Queue], changes: Changes, resident_max: int) -> Ite
 
 
 def _relieve_queue(queue: Queue, changes: Changes, resident_max: int) -> Iterator[int]:
+    for lane in queue.lanes:
+        if lane.outstanding:
+            yield lane.give_up(resident_max)
+    if changes.resident_bytes <= resident_max:
+        return
     # Near consumers some are kept.
     count, size = queue.ready_count, queue.ready_bytes
     for lane in reversed(tuple(queue.lanes)):

@@ -204,7 +204,11 @@ class Watch:
             core.relieve(max(0, counted - (used - calm) - 1))
         elif counted > core.memory_budget:
             core.relieve(core.memory_budget)
-        self.next_bytes = counted + max((limit - used) // 2, LOOK_BYTES_MIN)
+        ahead = (limit - used) // 2
+        if counted > core.memory_budget:
+            # What is read from the disk in one queue has to go in others.
+            ahead = min(ahead, core.memory_budget // 4)
+        self.next_bytes = counted + max(ahead, LOOK_BYTES_MIN)
 
     def _say(self, resource: str, short: bool, found: str, limit: int) -> None:
         news, then = ("set", "are held up") if short else ("cleared", "go on")

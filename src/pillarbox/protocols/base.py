@@ -175,8 +175,17 @@ class StreamConnection(BaseConnection):
         """Take what the socket gave and act on what is whole. Nothing of `data` is kept."""
         self._received_ms = self.core.changes.now_ms
         self._input += data
-        if not self.waiting and len(self._input) >= self.in_body:
+        if self.waiting:
+            return
+        if len(self._input) >= self.in_body:
             self._scan()
+        if self.in_body and self.core.alarm is not None:
+            self._leave_unread()
+
+    def _leave_unread(self) -> None:
+        """Leave the rest of a large message where it is: what was announced before an alarm does not come on
+        top of what there is."""
+        self.published = self.waiting = True
 
     def _scan(self) -> None:
         """Act on all of `_input` that is whole, and leave the rest."""

@@ -257,6 +257,55 @@ def test_publisher_waits_while_there_is_an_alarm() -> None:
     assert "t" in connection.channel.transactions
 
 
+LARGE = b"SEND\ndestination:/queue/a\ncontent-length:1000000\n\n"
+
+
+@pytest.mark.row("A42", "A10")
+def test_large_body_that_was_announced_before_an_alarm_is_left_unread() -> None:
+    """A42: what many clients have announced together does not come on top of what there is."""
+    connection = without_socket()
+    connection.receive(b"CONNECT\n\n\0")
+    connection.receive(LARGE + b"x" * 400_000)
+    assert (connection.waiting, connection.body_bytes_due()) == (False, 600_000)
+    connection.core.set_alarm("memory", True)
+    connection.receive(b"x" * 100_000)
+    assert connection.waiting
+    assert connection.published
+    connection.core.set_alarm("memory", False)
+    assert not connection.waiting
+    connection.receive(b"x" * 500_000 + b"\0")
+    queue = connection.core.vhosts["/"].queues["a"]
+    assert (queue.ready_count, queue.ready_bytes) == (1, 1_000_000)
+
+
+@pytest.mark.row("A42", "A10")
+def test_client_that_sends_more_than_it_may_hears_why_before_its_socket_is_closed() -> None:
+    """A42: what it is sending meanwhile is thrown away, for a while."""
+    connection = without_socket(message_size_max=999_999)
+    connection.receive(b"CONNECT\n\n\0")
+    connection.receive(LARGE + b"x" * 400_000)
+    answer = said(connection)
+    assert b"ERROR\nmessage:The maximum data length was exceeded\n" in answer
+    assert b"the body is larger than 999999 bytes" in answer
+    assert connection.state is State.CLOSED
+    assert not connection.core.sessions
+    connection.receive(b"x" * 600_000 + b"\0" + LARGE)
+    connection.tick(NOW_MS + 4999)
+    assert (connection.want_close, said(connection)) == (False, b"")
+    connection.tick(NOW_MS + 5000)
+    assert connection.want_close
+
+
+@pytest.mark.parametrize("end", ["closed", "shut_down"])
+@pytest.mark.row("A42")
+def test_client_that_has_heard_it_or_a_broker_that_stops_ends_that_at_once(end: str) -> None:
+    connection = without_socket(message_size_max=10)
+    connection.receive(b"CONNECT\n\n\0" + LARGE)
+    assert not connection.want_close
+    getattr(connection, end)("")
+    assert connection.want_close
+
+
 @pytest.mark.row("A1")
 def test_what_many_frames_ask_for_is_done_over_several_turns() -> None:
     connection = without_socket()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from itertools import pairwise
 
 import pytest
@@ -11,7 +12,9 @@ from hypothesis import strategies as st
 from pillarbox.protocols.stomp.wire import (
     HEAD_BYTES_MAX,
     HEADERS_MAX,
+    LARGE_BYTES,
     VERSIONS,
+    BodyTooLarge,
     Scanner,
     WireError,
     cut_receipt,
@@ -76,6 +79,57 @@ def test_any_split_gives_the_same_frames(
     assert len(whole[0]) == len(said)
     assert scanned(data, cuts) == whole
     assert scanned(data, list(range(len(data)))) == whole
+
+
+@settings(max_examples=60)
+@given(
+    st.lists(st.sampled_from([0, 1, LARGE_BYTES - 1, LARGE_BYTES, 3 * LARGE_BYTES]), max_size=4),
+    st.lists(st.integers(0, 12 * LARGE_BYTES), max_size=8),
+)
+@pytest.mark.row("A1", "A42")
+def test_any_split_gives_the_same_large_frames(sizes: list[int], cuts: list[int]) -> None:
+    frames = [write_frame("SEND", [("n", str(size))], b"\0x" * (size // 2) + b"y", "1.2") for size in sizes]
+    whole = scanned(b"".join(frames), [])
+    assert [len(body) for _, body in whole[0]] == [size // 2 * 2 + 1 for size in sizes]
+    assert scanned(b"".join(frames), cuts) == whole
+
+
+@pytest.mark.row("A42")
+def test_large_body_is_one_buffer_that_grows_and_may_be_read_again() -> None:
+    """A42: it is not kept a second time, neither as it comes nor when it has been taken."""
+    scanner = Scanner()
+    scanner.body_bytes_max = 1 << 30
+    body = b"0123456789abcdef" * 65536
+    frame = write_frame("SEND", [("a", "b")], body, "1.2") + b"ACK\nid:1\n\n\0"
+    for start in range(0, len(frame), 100_000):
+        scanner.feed(frame[start : start + 100_000])
+        if start + 100_000 < len(body):
+            assert scanner.next() is None
+            assert scanner.due_bytes + scanner.waiting_bytes == len(body)
+    head, first = scanner.next() or (b"", b"")
+    assert (head, first == body) == (b"SEND\na:b", True)
+    scanner.unread()
+    scanner.feed(b"BEGIN\ntransaction:t\n\n\0")
+    found = scanner.next()
+    assert found is not None
+    assert found[1] is first
+    assert scanner.alike() == ([], [])
+    assert scanner.next() == (b"ACK\nid:1", b"")
+    assert scanner.next() == (b"BEGIN\ntransaction:t", b"")
+    del found
+    assert sys.getrefcount(first) == 2, "nobody else has it"
+
+
+@pytest.mark.row("A42", "A10")
+def test_large_body_has_to_end_with_nul() -> None:
+    data = b"SEND\ncontent-length:%d\n\n" % LARGE_BYTES + b"x" * LARGE_BYTES
+    for end in (b"x", b"xx\0"):
+        assert "not followed by NUL" in scanned(data + end, [len(data) - 10])[1]
+    scanner = Scanner()
+    scanner.body_bytes_max = LARGE_BYTES - 1
+    scanner.feed(data[:100])
+    with pytest.raises(BodyTooLarge):
+        scanner.next()
 
 
 @given(st.lists(st.sampled_from([b"SEND", b"\n", b"\r", b"\0", b":", b"a", b"content-length:3", b"\n\n"])))

@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from pillarbox.broker.run import Run
     from pillarbox.broker.schedule_walk import Walk
     from pillarbox.broker.session import Session
+    from pillarbox.engine.base import Body
     from pillarbox.protocols.stomp.connection import Connection
     from pillarbox.protocols.stomp.head import Settings
     from pillarbox.protocols.stomp.wire import Scanner
@@ -156,7 +157,7 @@ class Channel:
 
     # --- publishing ----------------------------------------------------------------------------------
 
-    def send(self, head: bytes, body: bytes) -> bool:
+    def send(self, head: bytes, body: Body) -> bool:
         """Take one SEND; those that go the same way are handed on together (`flush`). Raises StompError.
 
         Returns whether those that follow and have the same head may be taken by `send_alike`.
@@ -204,7 +205,7 @@ class Channel:
         if self.core.held:
             self.connection.published = True
 
-    def _prepare(self, head: bytes, body: bytes, receipt: bytes | None) -> Prepared | None:
+    def _prepare(self, head: bytes, body: Body, receipt: bytes | None) -> Prepared | None:
         """What a head means that is new; None: its message is dealt with by itself, which is done."""
         _, headers = read_head(head, self.connection.version)
         text = headers.get("destination")
@@ -307,7 +308,7 @@ class Channel:
         self,
         every: list[Prepared],
         identity: str,
-        body: bytes,
+        body: Body,
         receipt: bytes | None,
         transaction: str | None,
     ) -> None:
@@ -363,7 +364,7 @@ class Channel:
         self._once.pop(name, None)
 
     def _send_alone(
-        self, prepared: Prepared, body: bytes, receipt: bytes | None, transaction: str | None
+        self, prepared: Prepared, body: Body, receipt: bytes | None, transaction: str | None
     ) -> bool:
         """Publish a message whose exchange looks at it, or that waits for a commit. Raises StompError.
 

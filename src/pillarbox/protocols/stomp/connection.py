@@ -27,6 +27,7 @@ from pillarbox.protocols.stomp.flow import FlowChannel, Full, Room, Slowness
 from pillarbox.protocols.stomp.wire import (
     V10,
     VERSIONS,
+    BodyTooLarge,
     Scanner,
     WireError,
     cut_receipt,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from pillarbox.broker.client import ClientFacts
     from pillarbox.broker.consumer import Consumer
     from pillarbox.broker.core import Core
+    from pillarbox.engine.base import Body
     from pillarbox.protocols.stomp.head import Settings
 
 BACKLOG_BYTES = 1 << 20
@@ -51,6 +53,10 @@ SENDS = frozenset((b"SEND\n", b"SEND\r", b"SEND"))
 """How heads of SEND begin."""
 ACK = b"ACK\n"
 CHEAP = frozenset(("ACK", "NACK", "BEGIN"))
+
+LINGER_MS = 5000
+"""How long a client that is sending more than it may is still read, and what it sends thrown away: where a
+socket is closed with bytes unread, its other end may lose the ERROR frame that says why."""
 
 HEARTBEAT_MS_MIN = 2000
 """The shortest interval of heart-beats: a connection looks at its clock once a second."""
@@ -94,6 +100,8 @@ class Connection(StreamConnection):
         self._sent_ms = self._started_ms
         self._receive_ms = self._send_ms = 0
         """Intervals of heart-beats; 0: there are none."""
+        self._lingers = 0
+        """Until when what a client sends is thrown away; 0: it is not."""
 
     def __repr__(self) -> str:
         return f"<Connection {self.peer} {self.state.name} version={self.version}>"
@@ -103,14 +111,23 @@ class Connection(StreamConnection):
     def receive(self, data: bytes | memoryview) -> None:
         """Take what the socket gave and act on all whole frames in it. Nothing of `data` is kept."""
         self._received_ms = self.core.changes.now_ms
+        if self._lingers:
+            return
+        scanner = self._scanner
         try:
-            self._scanner.feed(data)
+            scanner.feed(data)
         except WireError as error:
-            self.fail(StompError("Bad frame", str(error)))
+            self._fail_frame(error)
             return
         if not self.waiting:
             self._share = SHARE
             self._scan()
+            self.in_body = scanner.due_bytes
+            if self.in_body and self.core.alarm is not None and not self.settings.send_fail_if_no_space:
+                self._leave_unread()
+
+    def body_bytes_due(self) -> int:
+        return self._scanner.due_bytes
 
     def _scan(self) -> None:
         """Act on all frames that are whole, as far as this connection may go on."""
@@ -122,7 +139,7 @@ class Connection(StreamConnection):
         except StompError as error:
             self.fail(error)
         except WireError as error:
-            self.fail(StompError("Bad frame", str(error)))
+            self._fail_frame(error)
 
     def _scan_for(self, channel: Channel) -> None:
         scanner = self._scanner
@@ -167,7 +184,7 @@ class Connection(StreamConnection):
             self._refuse(error, None)
             return True
 
-    def _send(self, channel: Channel, head: bytes, body: bytes) -> None:
+    def _send(self, channel: Channel, head: bytes, body: Body) -> None:
         """Take a SEND that had to wait."""
         try:
             channel.send(head, body)
@@ -184,9 +201,19 @@ class Connection(StreamConnection):
         except StompError as error:
             self.fail(error)
         except WireError as error:
-            self.fail(StompError("Bad frame", str(error)))
+            self._fail_frame(error)
         except Undecided as undecided:
             self.ask(undecided, partial(self._do, act))
+
+    def _fail_frame(self, error: WireError) -> None:
+        """Close the connection because of what is no frame."""
+        if not isinstance(error, BodyTooLarge):
+            self.fail(StompError("Bad frame", str(error)))
+            return
+        if self.state is State.RUNNING:
+            self._lingers = self.core.changes.now_ms + LINGER_MS
+            self._scanner = Scanner()
+        self.fail(StompError("The maximum data length was exceeded", str(error)))
 
     def go_on_reading(self) -> None:
         self._resume()
@@ -371,13 +398,19 @@ class Connection(StreamConnection):
 
     def shut_down(self, text: str) -> None:
         """Close it from the broker's side."""
+        self._lingers = 0
         self.fail(StompError("Connection closed by the broker", text))
+        self.finish()
 
     # --- time ----------------------------------------------------------------------------------------
 
     def tick(self, now_ms: int) -> None:
         """Heart-beats and deadlines; called about once a second."""
         if self._asking is not None:
+            return
+        if self._lingers:
+            if now_ms >= self._lingers:
+                self._close()
             return
         if self.state is State.CONNECTING:
             if now_ms - self._started_ms >= self.settings.handshake_timeout_ms:
@@ -438,6 +471,7 @@ class Connection(StreamConnection):
 
     def closed(self, reason: str) -> None:
         """The socket is gone."""
+        self._lingers = 0
         self.finish()
 
     def finish(self) -> None:
@@ -452,6 +486,10 @@ class Connection(StreamConnection):
                 self.session.close()
                 self.session = None
         self.ask_no_more()
+        if not self._lingers:
+            self._close()
+
+    def _close(self) -> None:
         if not self.want_close:
             self.want_close = True
             self.on_output()

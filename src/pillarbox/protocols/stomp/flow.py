@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from pillarbox.broker.consumer import Consumer
     from pillarbox.broker.queue import Queue
     from pillarbox.broker.target import Target
+    from pillarbox.engine.base import Body
     from pillarbox.protocols.stomp.connection import Connection
     from pillarbox.protocols.stomp.policies import Policy
 
@@ -65,7 +66,7 @@ class Full(Exception):
 class FlowChannel(Channel):
     """A channel whose SENDs look for room; see the module."""
 
-    def send(self, head: bytes, body: bytes) -> bool:
+    def send(self, head: bytes, body: Body) -> bool:
         """See `Channel`; each is looked at by itself. Raises Full as well, where it is to wait."""
         bare, receipt = cut_receipt(head) if RECEIPT in head else (head, None)
         if self._is_lost(bare):

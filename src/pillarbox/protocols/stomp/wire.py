@@ -8,6 +8,9 @@ Frames that follow one another are often alike. Those that differ in nothing but
 receipts (`alike`), or in nothing but a number that counts on (`count_on`), are compared with the one before,
 and not read.
 
+A large body whose size is told grows in a buffer of its own as it comes, and is kept as that: it is copied
+once, and nothing changes it afterwards.
+
 Source: STOMP 1.2, "STOMP Frames", "Augmented BNF"; 1.1 and 1.0 for what they escape. Invariant: any split of
 the input gives the same frames.
 """
@@ -29,6 +32,8 @@ HEADERS_MAX = 1000
 """Headers of one frame, as with ActiveMQ."""
 STRANGER_BYTES_MAX = 16 << 10
 """Body of a frame before the client has logged in: what strangers send must be cheap to read."""
+LARGE_BYTES = 64 << 10
+"""From this size on a body that has not come as a whole gets a buffer of its own."""
 
 _ends_of_lines = re.compile(rb"[\r\n]*").match
 _end_of_head = re.compile(rb"\r?\n\r?\n").search
@@ -36,11 +41,30 @@ _LENGTH: Final = b"\ncontent-length:"
 RECEIPT: Final = b"\nreceipt:"
 """How the header begins by which a frame asks for a receipt."""
 
+_NO_NUL: Final = "content-length is not the size of the body: it is not followed by NUL"
 _NUL_IN_HEAD: Final = "a frame ends before an empty line has ended its headers"
 
 
 class WireError(RemoteProtocolError):
     """Bytes that are no frame."""
+
+
+class BodyTooLarge(WireError):
+    """A frame has more than it may."""
+
+    def __init__(self, bytes_max: int) -> None:
+        super().__init__(f"the body is larger than {bytes_max} bytes")
+
+
+class _Large:
+    """A frame whose body is large: its head without `content-length`, and what has come of the body."""
+
+    __slots__ = ("body", "head", "size")
+
+    def __init__(self, head: bytes, size: int, begun: memoryview) -> None:
+        self.head = head
+        self.size = size
+        self.body = bytearray(begun)
 
 
 class Scanner:
@@ -60,6 +84,12 @@ class Scanner:
         """How many bytes there must be before it is worth looking again."""
         self._unterminated = False
         """Its body ends with NUL, wherever that comes."""
+        self._large: _Large | None = None
+        """The frame that comes next, if it is a large one that has not come as a whole."""
+        self._given: _Large | None = None
+        """The last frame, if it was one; `_began` is below 0 then."""
+        self.due_bytes = 0
+        """How much of a large body is sure to come; 0: none is on its way."""
 
     def __repr__(self) -> str:
         return f"<Scanner waiting={self.waiting_bytes}>"
@@ -72,10 +102,13 @@ class Scanner:
     @property
     def waiting_bytes(self) -> int:
         """Bytes that are not told into frames yet."""
-        return len(self._late) + len(self._data) - self._at
+        large = 0 if self._large is None else len(self._large.body)
+        return large + len(self._late) + len(self._data) - self._at
 
     def feed(self, data: bytes | memoryview) -> None:
         """Take what the socket gave. Nothing of `data` is kept."""
+        if self.due_bytes:
+            data = self._grow(memoryview(data))
         late = self._late
         if self._at < len(self._data):
             late += memoryview(self._data)[self._at :]
@@ -88,17 +121,30 @@ class Scanner:
             return
         if self._unterminated and 0 not in bytes(data):
             if len(late) > self.body_bytes_max + HEAD_BYTES_MAX:
-                raise WireError(f"the body is larger than {self.body_bytes_max} bytes")
+                raise BodyTooLarge(self.body_bytes_max)
             return
         self._data = bytes(late)
         late.clear()
         self._need, self._unterminated = 0, False
 
-    def next(self) -> tuple[bytes, bytes] | None:
+    def _grow(self, data: memoryview) -> memoryview:
+        """Let a large body have what is its own; return what is behind it."""
+        large = self._large
+        assert large is not None
+        its = data[: self.due_bytes]
+        large.body += its
+        self.due_bytes -= len(its)
+        return data[len(its) :]
+
+    def next(self) -> tuple[bytes, bytes | bytearray] | None:
         """The next frame: its head without `content-length`, and its body. None: it is not whole.
 
         Raises WireError.
         """
+        if self._began < 0:
+            self._given, self._began = None, 0
+        if self._large is not None:
+            return self._next_large(self._large)
         data = self._data
         at = self._at
         if at == len(data):
@@ -135,21 +181,35 @@ class Scanner:
             stop = start + size
             if stop >= len(data):
                 self._await(begin, stop + 1, size)
+                if size >= LARGE_BYTES:
+                    self._large = _Large(head[:found] + head[line_end:], size, memoryview(data)[start:])
+                    self.due_bytes = stop - len(data)
+                    self._data, self._at, self._need = b"", 0, 0
                 return None
             if data[stop]:
-                raise WireError("content-length is not the size of the body: it is not followed by NUL")
+                raise WireError(_NO_NUL)
             head = head[:found] + head[line_end:]
         if stop - start > self.body_bytes_max:
-            raise WireError(f"the body is larger than {self.body_bytes_max} bytes")
+            raise BodyTooLarge(self.body_bytes_max)
         self._body_at, self._at = start, stop + 1
         return head, data[start:stop]
+
+    def _next_large(self, large: _Large) -> tuple[bytes, bytes | bytearray] | None:
+        """The frame whose body has a buffer of its own, if what ends it has come."""
+        if self.due_bytes or self._at == len(self._data):
+            return None
+        if self._data[self._at]:
+            raise WireError(_NO_NUL)
+        self._at += 1
+        self._given, self._large, self._began = large, None, -1
+        return large.head, large.body
 
     def alike(self) -> tuple[list[bytes], list[bytes]]:
         """Take all whole frames that follow and differ from the last one in nothing but their bodies and the
         receipts that they ask for, if they do; return these bodies and receipts. With a `content-length` the
         bodies have the same size."""
         data, at = self._data, self._at
-        if at == len(data):
+        if at == len(data) or self._began < 0:
             return [], []
         size = at - 1 - self._body_at
         least, most = (size, size) if self._sized else (0, self.body_bytes_max)
@@ -192,11 +252,16 @@ class Scanner:
 
     def unread(self) -> None:
         """Let the frame that `next` has given be the next again."""
-        self._at = self._began
+        if self._given is None:
+            self._at = self._began
+        else:
+            self._large, self._given = self._given, None
+            self._began = 0
+            self._at -= 1
 
     def _await(self, begin: int, bytes_needed: int, body_bytes: int) -> None:
         if body_bytes > self.body_bytes_max:
-            raise WireError(f"the body is larger than {self.body_bytes_max} bytes")
+            raise BodyTooLarge(self.body_bytes_max)
         self._at = begin
         self._need = bytes_needed - begin
 
