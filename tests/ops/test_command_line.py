@@ -125,6 +125,45 @@ def test_super_stream_is_declared_listed_and_deleted(own: Operator) -> None:
     assert "regions" not in own.does("queues", "list")
 
 
+@pytest.mark.row("R128", "A83")
+def test_destinations_are_listed_shown_and_sent_to(own: Operator) -> None:
+    """A83: what `activemq dstat`, `artemis queue stat` and `producer` are called for."""
+    send = ("destinations", "send", "queue", "jms/é")
+    own.does(*send, "hello", "--header", "colour=red", "--priority", "7", "--type", "t", "--transient")
+    own.does(*send, input=b"from a pipe")
+    (first, second) = own.sees("messages", "get", "jms/é", "--count", "2")
+    assert (first["payload"], second["payload"]) == ("hello", "from a pipe")
+    said = first["properties"]
+    assert (said["headers"], said["priority"], said["type"]) == ({"colour": "red"}, 7, "t")
+    assert (said["delivery_mode"], second["properties"]["delivery_mode"]) == (1, 2)
+    (shown,) = own.sees("destinations", "list", "--kind", "queue", "--filter", "jms")
+    assert (shown["kind"], shown["name"], shown["pending"]) == ("queue", "jms/é", 2)
+    assert own.sees("destinations", "show", "queue", "jms/é")["enqueued"] == 2
+    assert "PENDING" in own.does("destinations", "list").upper()
+    own.does("queues", "purge", "jms/é")
+    assert "nobody takes it" in own.is_refused("destinations", "send", "topic", "nobody", "x")
+    assert "404" in own.is_refused("destinations", "send", "odd", "x", "x")
+    assert "no text" in own.is_refused(*send, "\udcff")
+    assert own.sees("destinations", "list", "--kind", "topic") == []
+    own.is_refused("destinations", "list", "--kind", "odd", status=2)
+
+
+@pytest.mark.row("R128", "A83")
+def test_subscribers_and_what_is_scheduled_are_listed(own: Operator) -> None:
+    own.does("queues", "declare", "me.news")
+    own.does("bindings", "declare", "amq.topic", "me.news", "--routing-key", "news.#")
+    (shown,) = own.sees("subscribers", "list")
+    assert (shown["client_id"], shown["subscription"], shown["destination"]) == ("me", "news", "news.>")
+    assert "news.>" in own.does("subscribers", "list")
+    (details,) = own.sees("destinations", "show", "topic", "news.>")["subscriber_details"]
+    assert (details["name"], details["active"]) == ("me.news", False)
+    own.does("destinations", "send", "queue", "later", "x", "--header", "AMQ_SCHEDULED_DELAY=3600000")
+    (waiting,) = own.sees("scheduled", "list")
+    assert (waiting["name"], waiting["waiting"]) == ("pillarbox.scheduled.queue", 1)
+    assert "WAITING" in own.does("scheduled", "list").upper()
+    own.does("queues", "delete", "me.news")
+
+
 @pytest.mark.row("R128", "R112", "R113")
 def test_exchange_and_bindings(operator: Operator) -> None:
     """R112, R113: a binding is found by its key and arguments, of several between the same two."""

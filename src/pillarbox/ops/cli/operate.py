@@ -46,6 +46,8 @@ PATH_HELP = {
     "topic": "The name of the topic.",
     "partition": "The number of the partition.",
     "group": "The name of the group.",
+    "kind": "queue or topic.",
+    "address": "The name of the queue or the topic.",
     "port": "A TCP port.",
     "protocol": "A protocol, such as amqp or http.",
     "within": "A number.",
@@ -65,6 +67,7 @@ COMPLETIONS = {
     "node": "/nodes",
     "topic": "/kafka/topics",
     "group": "/kafka/groups",
+    "address": "/destinations/{vhost}",
 }
 """Where the shell finds out which names there are."""
 

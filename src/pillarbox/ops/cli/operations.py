@@ -1,14 +1,15 @@
 """The table of operations: one row for each verb of each resource of the management API.
 
 `operate` makes the commands of it, `scripts/docs.py` the manual, and tests see to it that every row works. To
-add one: a row here (Kafka's are in `kafka_operations`); a new resource also has a line in
-`pillarbox.ops.cli.SECTIONS`.
+add one: a row here (Kafka's are in `kafka_operations`, those in ActiveMQ's words in `messaging_operations`);
+a new resource also has a line in `pillarbox.ops.cli.SECTIONS`.
 """
 
 from __future__ import annotations
 
 from pillarbox.ops.cli import steps
 from pillarbox.ops.cli.kafka_operations import KAFKA
+from pillarbox.ops.cli.messaging_operations import MESSAGING
 from pillarbox.ops.cli.operation import (
     Kind,
     Operation,
@@ -735,5 +736,6 @@ OPERATIONS: tuple[Operation, ...] = (
     *ACCESS,
     *RULES,
     *KAFKA,
+    *MESSAGING,
     *BROKER,
 )

@@ -91,6 +91,18 @@ def publish(call: Call) -> None:
         raise Failed("the message is lost: no queue takes it")
 
 
+def send_message(call: Call) -> None:
+    """To a queue or a topic, whose API takes text alone."""
+    given = call.values["payload"]
+    payload = sys.stdin.buffer.read() if given in (None, STANDARD) else os.fsencode(given)
+    try:
+        body = {**(call.body() or {}), "body": payload.decode()}
+    except UnicodeDecodeError:
+        raise Failed("the body is no text in UTF-8; messages publish sends such") from None
+    if not call.send(body)["routed"]:
+        raise Failed("the message is lost: nobody takes it")
+
+
 def get_messages(call: Call) -> Any:
     found = call.send()
     if not call.values["raw"]:
