@@ -25,7 +25,7 @@ class Jolokia:
     """Somebody who calls operations."""
 
     def __init__(self, broker: Broker) -> None:
-        self._port = broker.call(lambda server: server.activemq_http_addresses[0][1])
+        self._port = broker.call(lambda server: server.operator_addresses["activemq-http"][0][1])
 
     def ask(self, request: dict[str, Any], user: str = "guest") -> dict[str, Any]:
         connection = HTTPConnection(HOST, self._port, timeout=60)

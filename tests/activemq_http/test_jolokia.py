@@ -326,7 +326,7 @@ def test_what_is_browsed_stays_as_it_is_and_is_meant_by_what_it_is_called(broker
 @pytest.mark.row("A81", "A33")
 def test_queue_that_is_added_has_activemqs_place_for_the_dead() -> None:
     with Broker(activemq_http_port=0, profile="activemq:classic") as running:
-        port = running.call(lambda server: server.activemq_http_addresses[0][1])
+        port = running.call(lambda server: server.operator_addresses["activemq-http"][0][1])
         value(port, f"exec/{BROKER}/addQueue/fresh")
         arguments = running.call(lambda server: server.core.vhosts["/"].queues["fresh"].arguments)
         assert arguments["x-dead-letter-routing-key"] == "ActiveMQ.DLQ"

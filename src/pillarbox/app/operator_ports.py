@@ -10,9 +10,11 @@ import asyncio
 import os
 import socket
 from collections.abc import Callable
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from pillarbox.ops.ports import OperatorPort, operator_ports
+from pillarbox.profiles import ARTEMIS, release
 
 if TYPE_CHECKING:
     from pillarbox.app.binding import Addresses, Binder, Listener
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from pillarbox.clock import Clock
     from pillarbox.config import Config
     from pillarbox.net.ticker import Ticker
+    from pillarbox.ops.activemq.by_message import Management
     from pillarbox.ops.management.node import Node
     from pillarbox.ops.management.samples import Sampler
     from pillarbox.ops.management.server import HttpServer
@@ -50,7 +53,8 @@ class OperatorPorts:
     async def listen(self, clients: ClientPorts, watch: Watch, shovels: Shovels) -> None:
         """Open all of them, once those of clients are open. Raises StartupError."""
         wanted = [each for each in operator_ports(self._config) if each.is_open]
-        if not wanted:
+        is_artemis = release(self._config.profile, "activemq") == ARTEMIS
+        if not wanted and not is_artemis:
             return
         from pillarbox.ops.management.node import Bound, Node
         from pillarbox.ops.management.samples import Sampler
@@ -66,11 +70,14 @@ class OperatorPorts:
             spoken=clients.spoken,
             shovels=shovels,
         )
+        pace = Pace()
+        if is_artemis:
+            _manage_by_message(core, node, self._ticker, pace)
         sampler = self.sampler = Sampler(core)
         sampler.watch(node.gauges, lambda: node.gauge(len(core.sessions)))
         sampler.sources += [spoken.samples for spoken in clients.spoken.values()]
         sampler.start()
-        parts = Parts(core, node, sampler, self._ticker, Pace())
+        parts = Parts(core, node, sampler, self._ticker, pace)
         makers = {kind: MAKERS[kind](parts) for kind in dict.fromkeys(each.kind for each in wanted)}
         for each in wanted:
             self.addresses[each.name] = await self._bind(each, makers[each.kind])
@@ -101,6 +108,21 @@ class OperatorPorts:
         """Answer what is under way and end."""
         for server in self._servers:
             await server.stopped()
+
+
+def _manage_by_message(core: Core, node: Node, ticker: Ticker, pace: Pace) -> None:
+    """Let messages be orders, and tell what happens, as Artemis does (A86)."""
+    from pillarbox.broker.notifications import Notifications
+    from pillarbox.broker.orders import MANAGEMENT
+
+    @cache
+    def management() -> Management:
+        from pillarbox.ops.activemq.by_message import Management
+
+        return Management(core, node, ticker.begin, pace)
+
+    core.orders[MANAGEMENT] = lambda order, answer: management().take(order, answer)
+    Notifications(core, node.config.default_vhost)
 
 
 class Parts(NamedTuple):

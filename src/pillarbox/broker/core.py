@@ -32,6 +32,7 @@ from pillarbox.broker.event_details import INTERNAL
 from pillarbox.broker.events import NOBODY, Events
 from pillarbox.broker.lane import SHADOW, Lane
 from pillarbox.broker.ledger import Ledger
+from pillarbox.broker.orders import TakeOrder
 from pillarbox.broker.outside import Outside
 from pillarbox.broker.parameters import Parameters
 from pillarbox.broker.queue import Queue
@@ -127,6 +128,8 @@ class Core:
         self.holders: list[Callable[[], Iterator[tuple[str, bytes]]]] = []
         """Heads that keep much hold it themselves (see `note`). Each says all of it, with keys, as it is at
         the moment of the call, however slowly it is taken: for a checkpoint."""
+        self.orders: dict[str, TakeOrder] = {}
+        """Addresses at which the broker itself takes messages (see `orders`)."""
         self.alarms = Alarms()
         self.alarm: str | None = None
         """Why publishers are held up, in words; None while they are not."""

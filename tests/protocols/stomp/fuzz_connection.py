@@ -256,7 +256,7 @@ def check(data: bytes) -> None:
         pending = b"" if op == AGAIN else pending[now:]
         for rig, other in zip(rigs[1:], others, strict=True):
             assert _answers(output) == _answers(other)
-            if not fast.settings.destination_limit_bytes:
+            if not fast.settings.policies.limit:
                 assert _deliveries(output) == _deliveries(other)
                 assert fast.state() == rig.state()
         conversation.hear(output[0])

@@ -9,6 +9,7 @@ import pytest
 
 from pillarbox import Broker, ManualClock
 from pillarbox.broker.run import MESSAGE_BYTES
+from pillarbox.protocols.stomp.policies import Policies, Policy
 from tests.protocols.stomp.rig import without_socket
 from tests.protocols.stomp.talking import Talking
 
@@ -78,7 +79,7 @@ def queues(broker: Broker) -> list[str]:
 )
 @pytest.mark.row("A40")
 def test_limit_counts_what_came_in_the_same_read_whatever_its_headers(heads: list[bytes]) -> None:
-    connection = without_socket(is_activemq=True, destination_limit_bytes=500)
+    connection = without_socket(is_activemq=True, policies=Policies(Policy(limit_bytes=500)))
     connection.receive(b"CONNECT\n\n\0" + b"".join(b"SEND\n%b\n\nx\0" % head for head in heads))
     queue = connection.core.vhosts["/"].queues["a"]
     assert queue.ready_count == 1 + 500 // (MESSAGE_BYTES + 1)

@@ -332,6 +332,7 @@ QUEUE_OPERATIONS: Final = (
     Operation("browse", (INT, INT), _browse_page),
     Operation("browse", (INT, INT, TEXT), _browse_page, True),
     Operation("peekFirstMessageAsJSON", (), _peek),
+    Operation("getFirstMessageAsJSON", (), _peek),
     Operation("countMessages", (), _count),
     Operation("countMessages", (TEXT,), _count, True),
     Operation("countMessages", (TEXT, TEXT), _count_by, True),

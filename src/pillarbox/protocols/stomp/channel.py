@@ -214,7 +214,7 @@ class Channel:
         order = find_order(self, text, headers)
         if order is not None:
             self.flush()
-            order(self, text, headers, receipt)
+            order(self, text, headers, body, receipt)
             return None
         if self.settings.is_artemis:
             text = self.address(text, headers)

@@ -1,4 +1,4 @@
-"""Orders: messages to names that ActiveMQ keeps for itself, which are obeyed and never delivered (A35, A39).
+"""Orders: messages to names that ActiveMQ keeps for itself, obeyed and never delivered (A35, A39, A86).
 
 Which they are is one question for each SEND that is written as none before it. To add one: a line in
 `find_order`. Source: ActiveMQ, "Delay and Schedule Message Delivery", "StatisticsPlugin".
@@ -9,16 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from pillarbox.protocols.stomp import scheduler
+from pillarbox.protocols.stomp import managing, scheduler
 
 if TYPE_CHECKING:
+    from pillarbox.engine.base import Body
     from pillarbox.protocols.stomp.channel import Channel
 
-Order = Callable[["Channel", str, Mapping[str, str], bytes | None], None]
-"""Obeys: channel, destination, headers, and the receipt that is asked for. Raises StompError before anything
-is done."""
+Order = Callable[["Channel", str, Mapping[str, str], "Body", bytes | None], None]
+"""Obeys: channel, destination, headers, body, and the receipt that is asked for. Raises StompError before
+anything is done."""
 
-BEGINNING = "activemq.s"
+BEGINNING = "activemq."
 """How all of these names begin, in lower case."""
 
 
@@ -28,6 +29,8 @@ def find_order(channel: Channel, text: str, headers: Mapping[str, str]) -> Order
         return None
     if scheduler.is_management(text):
         return scheduler.manage
+    if managing.is_order(channel, text):
+        return managing.order
     if channel.settings.statistics and "reply-to" in headers:
         from pillarbox.protocols.stomp import statistics
 

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from pillarbox.broker.schedule_lane import ScheduleLane
     from pillarbox.broker.schedule_walk import See
     from pillarbox.broker.target import Target
+    from pillarbox.engine.base import Body
     from pillarbox.protocols.stomp.channel import Channel
 
 MANAGEMENT: Final = "activemq.scheduler.management"
@@ -69,7 +70,9 @@ def _parsed(text: str) -> destinations.Destination | None:
     return found if ours else None
 
 
-def manage(channel: Channel, text: str, headers: Mapping[str, str], receipt: bytes | None) -> None:
+def manage(
+    channel: Channel, text: str, headers: Mapping[str, str], _body: Body, receipt: bytes | None
+) -> None:
     """Do what a message to that destination asks for. Raises StompError, before anything is done."""
     found = _parsed(text)
     assert found is not None

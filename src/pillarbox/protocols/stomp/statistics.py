@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from pillarbox.broker.queue import Queue
     from pillarbox.broker.target import Target
     from pillarbox.broker.vhost import VHost
+    from pillarbox.engine.base import Body
     from pillarbox.protocols.stomp.channel import Channel
     from pillarbox.protocols.stomp.structures import Scalar
 
@@ -75,7 +76,9 @@ def is_question(text: str) -> bool:
     return found is not None and _asked(found) != ""
 
 
-def answer(channel: Channel, text: str, headers: Mapping[str, str], receipt: bytes | None) -> None:
+def answer(
+    channel: Channel, text: str, headers: Mapping[str, str], _body: Body, receipt: bytes | None
+) -> None:
     """Answer a message to that destination. Raises StompError, before anything is done."""
     found = _parsed(text)
     assert found is not None
