@@ -63,8 +63,8 @@ class SingleActiveMachine(RuleBasedStateMachine):
 
     @invariant()
     def they_stand_in_order(self) -> None:
-        assert self.queue.consumers == ([self.active] if self.active else [])
-        assert self.queue.standby == self.waiting
+        assert list(self.queue.consumers) == ([self.active] if self.active else [])
+        assert list(self.queue.standby) == self.waiting
         assert self.queue.consumer_count == bool(self.active) + len(self.waiting)
 
 

@@ -71,7 +71,7 @@ def test_variables_of_the_session_are_put_in() -> None:
     domain = Domain()
     session = log_in(domain)
     domain.core.set_topic_permission(permission("^{vhost}{username}-{client_id}$"))
-    session.topic_variables = {"client_id": "c1"}
+    session.client_id = "c1"
     assert refusal(session, "/alice-c1") is None
     assert refusal(session, "/alice-c2") is not None
 

@@ -41,6 +41,8 @@ class ClientPorts:
         self._clock = clock
         self._clients = clients
         self._binder = binder
+        # Made once, and not for each of many thousand sockets.
+        self._told: dict[str, Any] = {"on_opened": clients.opened, "on_closed": clients.closed}
         self.spoken: dict[str, Spoken] = {}
         """Protocols for which a port is open."""
         self.addresses: dict[str, Addresses] = {}
@@ -75,7 +77,10 @@ class ClientPorts:
         self, spoken: Spoken, endpoint: Endpoint, context: ssl.SSLContext | None
     ) -> None:
         """Open a port of one protocol."""
-        make: Callable[..., Any] = partial(self._make_driver, spoken, endpoint.advertised)
+        connect = spoken.connect
+        if endpoint.advertised:
+            connect = partial(connect, advertised=endpoint.advertised)
+        make: Callable[..., Any] = partial(self._make_driver, connect)
         if endpoint.subprotocols:
             make = self._over_websocket(dict.fromkeys(endpoint.subprotocols, make), endpoint.name)
         await self._open(make, endpoint, context)
@@ -91,7 +96,7 @@ class ClientPorts:
         choices: list[Choice] = []
         over_websocket: dict[str, Callable[..., Driver]] = {}
         for each in spoken:
-            make = partial(self._make_driver, each, None)
+            make = partial(self._make_driver, each.connect)
             choices.append(Choice(each.protocol.name, each.protocol.begins, make))
             over_websocket |= dict.fromkeys(each.protocol.subprotocols(self._config), make)
         # Without the extra such clients are strangers here; a port for them alone would be refused.
@@ -120,20 +125,12 @@ class ClientPorts:
 
     def _make_driver(
         self,
-        spoken: Spoken,
-        advertised: tuple[str, int] | None,
+        connect: Callable[..., Any],
         peer: tuple[str, int] | None = None,
         identify: Callable[[Any], str | None] | None = None,
     ) -> Driver:
         """Our end of a client's socket."""
-        return Driver(
-            self._ticker,
-            partial(spoken.connect, advertised=advertised) if advertised else spoken.connect,
-            peer=peer,
-            identify=identify,
-            on_opened=self._clients.opened,
-            on_closed=self._clients.closed,
-        )
+        return Driver(self._ticker, connect, peer=peer, identify=identify, **self._told)
 
     def _over_websocket(self, makers: Mapping[str, Callable[..., Driver]], name: str) -> Callable[..., Any]:
         """Where clients come over WebSocket: with its library, which is an extra. Raises StartupError."""
@@ -189,6 +186,5 @@ class ClientPorts:
         return Driver(
             self._ticker,
             lambda _, loopback, on_output: self.connect_locally(user, on_output, name),
-            on_opened=self._clients.opened,
-            on_closed=self._clients.closed,
+            **self._told,
         )

@@ -469,7 +469,7 @@ class Advisories:
 
     def client_id(self, session: Session) -> str:
         """What a client calls itself; empty: nothing."""
-        return session.topic_variables.get("client_id") or ""
+        return session.client_id or ""
 
     def _consumer_name(self, consumer: Consumer, number: int) -> str:
         return f"{self.names_of(consumer)[1]}:-1:{number}"

@@ -88,6 +88,9 @@ class Client(Protocol):
     def client_facts(self) -> ClientFacts:
         """What it is. Cost: O(1), and the parsing of a name."""
 
+    def describe(self) -> str:
+        """It in words, for the operator."""
+
     def shut_down(self, text: str) -> None:
         """Close it from the broker's side, for this reason."""
 

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from pillarbox.broker.lean import NO_LIST
 from pillarbox.errors import Reason
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class Publisher:
         self.stored = False
         """Something since the last seal goes to the journal."""
         self.listed = False
-        self.refused: list[int] = []
+        self.refused: list[int] = NO_LIST
         """Numbers since the last seal that a queue has refused."""
 
 
@@ -60,7 +61,7 @@ class Confirms:
         those that were refused."""
         if refused:
             first = publisher.published + 1
-            publisher.refused += [first + position for position in refused]
+            publisher.refused = [*publisher.refused, *(first + position for position in refused)]
         publisher.published += count
         if stored:
             publisher.stored = self.stored = True
@@ -87,7 +88,7 @@ class Confirms:
                 publisher.sink.confirm(first, last)
 
     def _seal_refused(self, ticket: int, publisher: Publisher, first: int, last: int) -> None:
-        numbers, publisher.refused = publisher.refused, []
+        numbers, publisher.refused = publisher.refused, NO_LIST
         wait = (publisher.stored and ticket > self._synced) or publisher.waiting > 0
         publisher.stored = False
         for start, stop, refused in _stretches(first, last, numbers):
@@ -108,7 +109,7 @@ class Confirms:
             publisher.sealed = publisher.published
             publisher.waiting = 0
             publisher.stored = publisher.listed = False
-            publisher.refused.clear()
+            publisher.refused = NO_LIST
             publisher.sink.disconnect(Reason.INTERNAL_ERROR, text)
 
     def synced(self, ticket: int) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from pillarbox.broker.arguments import EXCLUSIVE
+from pillarbox.broker.lean import NO_DICT
 
 if TYPE_CHECKING:
     from pillarbox.broker.browse import Browser
@@ -31,7 +32,7 @@ class Pool:
         self.credit = self.limit = credit
         self.is_limited = credit < UNLIMITED
         """Can its credit ever be used up?"""
-        self.waiting: dict[Queue, dict[Consumer, None]] = {}
+        self.waiting: dict[Queue, dict[Consumer, None]] = NO_DICT
         """Consumers that had their turn when the pool was used up, by queue."""
 
     def set_limit(self, limit: int) -> None:
@@ -42,13 +43,15 @@ class Pool:
 
     def wait(self, consumer: Consumer) -> None:
         """Have a blocked consumer looked at when there is credit again."""
+        if self.waiting is NO_DICT:
+            self.waiting = {}
         self.waiting.setdefault(consumer.queue, {})[consumer] = None
 
     def give_back(self, count: int) -> None:
         """Add credit; whoever waits for it is looked at again."""
         self.credit += count
         if self.waiting and self.credit > 0:
-            waiting, self.waiting = self.waiting, {}
+            waiting, self.waiting = self.waiting, NO_DICT
             for queue, consumers in waiting.items():
                 queue.unblock(consumers)
                 queue.wake()
@@ -105,7 +108,7 @@ class Consumer:
         self.pool = Pool() if pool is None else pool
         """Without acknowledgement it takes nothing out of the pool, but waits while that is empty."""
         self.priority = priority
-        self.arguments = dict(arguments or {})
+        self.arguments: Mapping[str, Any] = dict(arguments) if arguments else NO_DICT
         self.selector = selector
         """What messages have to meet to be this consumer's; None: it takes whatever comes."""
         self.sole = bool(self.arguments.get(EXCLUSIVE))

@@ -123,8 +123,8 @@ class Core:
         self.sessions: dict[Session, None] = {}
         self.churn = ChurnCounters()
         self.sizes = MessageSizes()
-        self.definitions: dict[tuple[str, str], bytes] = {}
-        """Every durable definition as it is kept, in the order in which they were made."""
+        self.definitions = kept.Definitions()
+        """Every durable definition as it is kept."""
         self.holders: list[Callable[[], Iterator[tuple[str, bytes]]]] = []
         """Heads that keep much hold it themselves (see `note`). Each says all of it, with keys, as it is at
         the moment of the call, however slowly it is taken: for a checkpoint."""
@@ -159,15 +159,16 @@ class Core:
     def define(self, kind: str, key: str, definition: msgspec.Struct) -> None:
         """Keep a definition."""
         value = kept.encode(definition)
-        before = self.definitions.get((kind, key)) if self.events.is_told else None
-        self.definitions[kind, key] = value
+        of_kind = self.definitions.of(kind)
+        before = of_kind.get(key) if self.events.is_told else None
+        of_kind[key] = value
         self.changes.define(kind, key, value)
         if self.events.is_told:
             self.events.defined(kind, definition, before and kept.decode(kind, before))
 
     def undefine(self, kind: str, key: str, *, told: bool = True) -> None:
         """Forget a definition. `told`: those hear of it who listen to events."""
-        before = self.definitions.pop((kind, key), None)
+        before = self.definitions.of(kind).pop(key, None)
         if before is not None:
             self.changes.define(kind, key, None)
             if told and self.events.is_told:
@@ -176,16 +177,16 @@ class Core:
     def keep(self, key: str, value: bytes | None) -> None:
         """Keep a head's own bytes under a key that begins with the head's name, or (None) forget them."""
         if value is None:
-            if self.definitions.pop((kept.HEAD, key), None) is None:
+            if self.definitions.of(kept.HEAD).pop(key, None) is None:
                 return
         else:
-            self.definitions[kept.HEAD, key] = value
+            self.definitions.of(kept.HEAD)[key] = value
         self.changes.define(kept.HEAD, key, value)
 
     def kept(self, prefix: str) -> Iterator[tuple[str, bytes]]:
         """What a head keeps under keys that begin so, in the order in which they were first kept."""
-        for (kind, key), value in self.definitions.items():
-            if kind == kept.HEAD and key.startswith(prefix):
+        for key, value in self.definitions.of(kept.HEAD).items():
+            if key.startswith(prefix):
                 yield key, value
 
     def note(self, key: str, value: bytes) -> None:
@@ -198,7 +199,7 @@ class Core:
     def take_kept(self, prefix: str) -> Iterator[tuple[str, bytes]]:
         """What is kept under keys that begin so, for a holder, who has it from now on."""
         for key, value in list(self.kept(prefix)):
-            del self.definitions[kept.HEAD, key]
+            del self.definitions.of(kept.HEAD)[key]
             yield key, value
 
     def demand_storage(self) -> None:
@@ -300,10 +301,10 @@ class Core:
     def restore(self, recovery: Recovery) -> None:
         """Take over what an engine found. Only on an empty core."""
         assert not self.vhosts
-        self.definitions = dict(recovery.definitions)
-        by_kind: dict[str, list[tuple[str, bytes]]] = {kind: [] for kind in (*kept.KINDS, kept.HEAD)}
         for (kind, key), value in recovery.definitions.items():
-            by_kind[kind].append((key, value))
+            self.definitions.of(kind)[key] = value
+        # What is restored may define something anew.
+        by_kind = {kind: list(self.definitions.of(kind).items()) for kind in (*kept.KINDS, kept.HEAD)}
         for name, value in by_kind["vhost"]:
             self.vhosts[name] = VHost(self, name)
             self.vhosts[name].restore(kept.decode("vhost", value))
@@ -789,10 +790,10 @@ class CoreSnapshot:
     def definitions(self) -> Iterator[tuple[str, str, bytes]]:
         core = self._core
         # Those of this moment; with a hundred thousand of them even a list of rows would take too long here.
-        definitions = dict(core.definitions)
+        definitions = core.definitions.copy()
         held = [rows() for rows in core.holders]
         return chain(
-            ((kind, key, value) for (kind, key), value in definitions.items()),
+            definitions.rows(),
             ((kept.HEAD, key, value) for rows in held for key, value in rows),
         )
 

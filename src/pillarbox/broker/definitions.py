@@ -8,6 +8,7 @@ Invariant: decoding what was encoded gives an equal struct; unknown kinds are an
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -120,6 +121,47 @@ KINDS: dict[str, type[msgspec.Struct]] = {
     "binding": BindingDefinition,
     "topic": TopicDefinition,
 }
+
+
+class Definitions(Mapping[tuple[str, str], bytes]):
+    """Definitions as they are kept, by kind and key: of each kind in the order in which they were made.
+
+    A dictionary for each kind, which `of` gives: pairs for keys would take 72 bytes more for each of them.
+    """
+
+    __slots__ = ("_by_kind",)
+
+    def __init__(self) -> None:
+        self._by_kind: dict[str, dict[str, bytes]] = {kind: {} for kind in (*KINDS, HEAD)}
+
+    def __repr__(self) -> str:
+        return f"<Definitions count={len(self)}>"
+
+    def of(self, kind: str) -> dict[str, bytes]:
+        """Those of one kind by key, to be changed."""
+        return self._by_kind[kind]
+
+    def __getitem__(self, place: tuple[str, str]) -> bytes:
+        kind, key = place
+        return self._by_kind[kind][key]
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        return ((kind, key) for kind, of_kind in self._by_kind.items() for key in of_kind)
+
+    def __len__(self) -> int:
+        return sum(map(len, self._by_kind.values()))
+
+    def rows(self) -> Iterator[tuple[str, str, bytes]]:
+        """All of them with their kinds and keys."""
+        return (
+            (kind, key, value) for kind, of_kind in self._by_kind.items() for key, value in of_kind.items()
+        )
+
+    def copy(self) -> Definitions:
+        """Those of this moment. Cost: a few nanoseconds for each."""
+        copied = Definitions()
+        copied._by_kind = {kind: of_kind.copy() for kind, of_kind in self._by_kind.items()}
+        return copied
 
 
 def _plain(value: Any) -> Any:

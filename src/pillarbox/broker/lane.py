@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 from pillarbox.broker.attempts import known_facts, note_out, recall, take_back
 from pillarbox.broker.deadletter import EXPIRED, MAXLEN, REJECTED, Dying
+from pillarbox.broker.lean import NO_DICT, NO_LIST
 from pillarbox.broker.run import MESSAGE_BYTES, Run, message_bytes_of
 from pillarbox.engine.base import NO_EXPIRATION, Location, Message, QueueState, StoredRun
 
@@ -45,9 +46,6 @@ TAKE_BYTES = 1 << 20
 
 RUNS_AT_ONCE = 800
 """Runs of a queue that is purged or deleted which are forgotten in one part: less than a millisecond."""
-
-NONE_READY = cast("deque[Run]", ())
-"""In place of the ready runs of a lane that never had any: an empty deque takes 760 bytes, in each queue."""
 
 NONE_PASSED = cast("Shelf", ())
 """In place of the shelf of a lane whose consumers take what comes."""
@@ -83,17 +81,17 @@ class Lane:
         self.priority = priority
         self.sequence_next = 0
         self.delivered_through = -1
-        self.ready: deque[Run] = NONE_READY
+        self.ready: deque[Run] = NO_LIST
         self._offset = 0
         """Messages of the first ready run that are taken already."""
-        self.released: list[Run] = []
+        self.released: list[Run] = NO_LIST
         self.passed = NONE_PASSED
         """What consumers that choose have passed over: see `choosing_lane`."""
-        self.outstanding: dict[Entry, None] = {}
+        self.outstanding: dict[Entry, None] = NO_DICT
         self._cold_runs = 0
         self._chances = 0
         """Messages before this sequence were here when a tick ended: whoever waited could have had them."""
-        self.dying: dict[Run, str] = {}
+        self.dying: dict[Run, str] = NO_DICT
         """What is to be forwarded as dead letters, and why: not ready any more, and not settled yet."""
 
     def __repr__(self) -> str:
@@ -106,6 +104,15 @@ class Lane:
     def has_cold(self) -> bool:
         """Do some of the messages that were never delivered rest on the disk alone?"""
         return self._cold_runs > 0
+
+    def rest(self) -> None:
+        """Let go of what is empty."""
+        if not self.ready:
+            self.ready = NO_LIST
+        if not self.released:
+            self.released = NO_LIST
+        if not self.outstanding:
+            self.outstanding = NO_DICT
 
     # --- messages in -------------------------------------------------------------------------------
 
@@ -134,7 +141,7 @@ class Lane:
         sequences = range(first, first + count)
         now_ms = changes.now_ms
         run = Run(self, sequences, messages, body_bytes, location, False, now_ms, stored, message_bytes)
-        if self.ready is NONE_READY:
+        if self.ready is NO_LIST:
             self.ready = deque()
         self.ready.append(run)
         queue.ready_count += count
@@ -173,6 +180,8 @@ class Lane:
         queue = self.queue
         count = len(run)
         run.redelivered = True
+        if self.released is NO_LIST:
+            self.released = []
         heappush(self.released, run)
         queue.ready_count += count
         queue.ready_bytes += run.body_bytes
@@ -301,14 +310,14 @@ class Lane:
         """Drop what is ready or held; the queue, which drops that of all lanes, sets its counts to 0."""
         for run in (*self.released, *self._delayed()):
             self._gone(run)
-        self.released = []
+        self.released = NO_LIST
         self._want_nothing()
         self._changes.chores.begin(in_parts(self._take_all_ready(), self._gone))
         self._cold_runs = 0
 
     def _take_all_ready(self) -> deque[Run]:
         """Everything that was never delivered, which stands in no place any more."""
-        runs, self.ready = self.ready or deque(), NONE_READY
+        runs, self.ready = self.ready or deque(), NO_LIST
         if self._offset:
             runs[0] = runs[0].cut(slice(self._offset, None))
             self._offset = 0
@@ -338,11 +347,17 @@ class Lane:
 
         What was given up while it was out has to come from disk before.
         """
-        self.dying[run] = reason
+        self.doom(run, reason)
         if run.messages is None:
             self._want(run)
         else:
             self._changes.dying.append(Dying(self.queue, reason, run, None))
+
+    def doom(self, run: Run, reason: str) -> None:
+        """Note that messages which are in no other place any more are to be forwarded, and why."""
+        if self.dying is NO_DICT:
+            self.dying = {}
+        self.dying[run] = reason
 
     def perish(self, run: Run, reason: str) -> None:
         """Let messages that are in no other place any more die."""
@@ -432,7 +447,7 @@ class Lane:
         runs.extend(self.released)
         runs.extend(self._delayed())
         out = deque(self.outstanding)
-        self.released, self.outstanding = [], {}
+        self.released, self.outstanding = NO_LIST, {}
         chores = self._changes.chores
         chores.begin(in_parts(runs, self._let_go))
         chores.begin(in_parts(out, self._let_go_of_delivery))
@@ -677,6 +692,7 @@ class Lane:
         if queue.delivery_limit is not None:
             recall(self, self._changes, state.returned, queue.delivery_limit)
         self._cold_runs = len(self.ready)
+        self.rest()
 
     def _split_at_delivered(self, sequences: range) -> list[range]:
         """Part the sequences that were delivered before the restart from those that were not."""

@@ -22,6 +22,7 @@ import msgspec
 
 from pillarbox.broker import returning
 from pillarbox.broker.counters import ChannelCounters
+from pillarbox.broker.lean import NO_DICT, NO_LIST
 from pillarbox.broker.run import Run
 
 if TYPE_CHECKING:
@@ -117,18 +118,23 @@ class Ledger:
 
     def __init__(self) -> None:
         self.counters = ChannelCounters()
-        self._entries: deque[Entry] = deque()
+        self._entries: deque[Entry] = NO_LIST
         self.tag_next = 1
         self.count = 0
         """Deliveries that are out."""
         self.busy = False
         """An answer to many of them is under way."""
-        self._returned: dict[Queue, bool] = {}
+        self._returned: dict[Queue, bool] = NO_DICT
         """Queues with limits to which the answer at hand gives messages back, and whether consumers were to
         get some of theirs before."""
 
     def __repr__(self) -> str:
         return f"<Ledger out={self.count} next={self.tag_next}>"
+
+    def rest(self) -> None:
+        """Nothing has happened here for a while: let go of what is empty."""
+        if not self._entries:
+            self._entries = NO_LIST
 
     def skip(self, count: int, run: Run | None = None) -> int:
         """Use up tags for deliveries that need no answer; return the first. `run`: what is delivered."""
@@ -144,7 +150,11 @@ class Ledger:
         self.count += count
         lane = run.lane
         entry = Entry(tag, consumer, lane, run, 0, count)
+        if self._entries is NO_LIST:
+            self._entries = deque()
         self._entries.append(entry)
+        if lane.outstanding is NO_DICT:
+            lane.outstanding = {}
         lane.outstanding[entry] = None
         return tag
 
@@ -194,7 +204,7 @@ class Ledger:
 
     def settle_all(self, outcome: Outcome) -> int:
         """Settle everything that is out, in order of tags."""
-        entries, self._entries = self._entries, deque()
+        entries, self._entries = self._entries, NO_LIST
         settled = sum([self._settle_part(entry, entry.start, entry.stop, outcome) for entry in entries])
         if self._returned:
             self._trim_returned()
@@ -213,7 +223,7 @@ class Ledger:
             self.settle(tag, True, outcome)
             return None
         if position == len(entries):
-            first, self._entries = entries, deque()
+            first, self._entries = entries, NO_LIST
         else:
             first, self._entries = deque(islice(entries, position)), deque(islice(entries, position, None))
         last = first[-1]
@@ -251,7 +261,7 @@ class Ledger:
 
         Unless consumers have yet to be given what was ready before: then their turn comes first.
         """
-        returned, self._returned = self._returned, {}
+        returned, self._returned = self._returned, NO_DICT
         for queue, owed in returned.items():
             if not owed and not queue.deleted:
                 queue.trim()
@@ -278,7 +288,7 @@ class Ledger:
         Raises UnknownDelivery, and takes out nothing, if the tag is not out.
         """
         if tag == 0:
-            withdrawn, self._entries = list(self._entries), deque()
+            withdrawn, self._entries = list(self._entries), NO_LIST
             self.count -= sum([entry.stop - entry.start for entry in withdrawn])
             return withdrawn
         withdrawn = []
@@ -398,6 +408,8 @@ class Ledger:
         elif outcome is not Outcome.REJECTED:
             queue = lane.queue
             if queue.limits is not None and queue not in self._returned:
+                if self._returned is NO_DICT:
+                    self._returned = {}
                 self._returned[queue] = queue.owes_turns()
             lane.release(entry.run.cut(slice(start, stop)), failed=outcome is Outcome.MODIFIED)
         else:

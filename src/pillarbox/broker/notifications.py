@@ -226,7 +226,7 @@ def _head_of(consumer: Consumer) -> Client | None:
 
 
 def _client_id_of(session: Session | None) -> str | None:
-    return (None if session is None else session.topic_variables.get("client_id")) or None
+    return None if session is None else session.client_id or None
 
 
 def _peer_of(head: Client | None) -> str | None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pillarbox.broker.ack_timeout import own_timeout_ms
 from pillarbox.broker.arguments import check_consumer_arguments
@@ -22,6 +22,7 @@ from pillarbox.broker.deadletter import DISABLED, EXPIRED, MAXLEN, Dying
 from pillarbox.broker.dispatch import dispatch
 from pillarbox.broker.exchange import Stamp
 from pillarbox.broker.lane import READ_AHEAD_BYTES, READ_AHEAD_MESSAGES, Lane
+from pillarbox.broker.lean import NO_DICT, NO_LIST
 from pillarbox.broker.limits import delivery_limit_of, limits_of
 from pillarbox.broker.policy import NOTHING_APPLIED
 from pillarbox.broker.retry import Delayed, RetryRule, redelivery_of, retry_rule_of
@@ -37,6 +38,10 @@ if TYPE_CHECKING:
     from pillarbox.broker.ledger import Entry
     from pillarbox.broker.limits import Limits
     from pillarbox.engine.base import Message
+
+Level: TypeAlias = "list[Consumer] | deque[Consumer]"
+"""Consumers of one priority, in the order of their turns. One alone stands in a list: a deque takes 760
+bytes, in each queue."""
 
 _BLOCKED = attrgetter("blocked")
 _PRIORITY = attrgetter("priority")
@@ -125,7 +130,7 @@ class Queue:
         self.auto_delete = auto_delete
         self.owner = owner
         """The connection that has it exclusively, if any."""
-        self.arguments = dict(arguments or {})
+        self.arguments: dict[str, Any] = dict(arguments) if arguments else NO_DICT
         self.priority_max = priority_max
         """The highest priority that makes a difference; 0: none does."""
         self.applied = NOTHING_APPLIED
@@ -158,16 +163,16 @@ class Queue:
         self.stamp = Stamp()
         self.single_active = single_active
         """One consumer gets everything, the others wait for it to go (R51)."""
-        self.consumers: list[Consumer] = []
-        self._levels: list[deque[Consumer]] = []
+        self.consumers: list[Consumer] = NO_LIST
+        self._levels: list[Level] = []
         """Those of them that are not blocked, in the order of their turns: by priority, none is empty."""
-        self.turns: Sequence[deque[Consumer]] = self._levels
+        self.turns: Sequence[Level] = self._levels
         """The same, as `dispatch` sees it: nobody gets anything while messages are on their way back."""
         self.paused = False
         """An operator wants nothing handed out to consumers until it is resumed."""
         self._returns = 0
         """How many receivers that have gone are giving messages back."""
-        self.standby: list[Consumer] = []
+        self.standby: list[Consumer] = NO_LIST
         """Consumers that wait to become the active one; there is one whenever anybody waits."""
         self.lanes = [Lane(self, changes, uid, 0)]
         """The highest priority first. The last one has priority 0 and the queue's uid, and is always there
@@ -189,7 +194,7 @@ class Queue:
         self.uneven = False
         """Some may have one of their own, so a later one's time may be over before an earlier one's."""
         self._timer_ms: int | None = None
-        self._waiting: list[Callable[[], None]] = []
+        self._waiting: list[Callable[[], None]] = NO_LIST
         """Who wants to know when cold messages have come, or those that were out are back."""
         self.unreadable = False
         """Messages could not be read back from disk."""
@@ -288,7 +293,7 @@ class Queue:
         elif self.single_active or (
             first.sole and not (consumer.sole and consumer.priority > first.priority)
         ):
-            _place(self.standby, consumer)
+            self.standby = _placed(self.standby, consumer)
         elif consumer.sole:
             self._step_aside()
             self._activate(consumer)
@@ -300,8 +305,8 @@ class Queue:
         for consumer in self.consumers:
             # When it has credit again, it has no turn.
             consumer.blocked = 0
-            _place(self.standby, consumer)
-        self.consumers.clear()
+            self.standby = _placed(self.standby, consumer)
+        self.consumers = NO_LIST
         self._levels.clear()
 
     def _succeed(self, standby: list[Consumer]) -> None:
@@ -317,6 +322,8 @@ class Queue:
             standby.clear()
 
     def _activate(self, consumer: Consumer) -> None:
+        if self.consumers is NO_LIST:
+            self.consumers = []
         self.consumers.append(consumer)
         self._take_turns(consumer)
 
@@ -326,12 +333,12 @@ class Queue:
         for position, level in enumerate(levels):
             priority = level[0].priority
             if priority == consumer.priority:
-                level.append(consumer)
+                levels[position] = _longer(level, consumer)
                 return
             if priority < consumer.priority:
-                levels.insert(position, deque((consumer,)))
+                levels.insert(position, [consumer])
                 return
-        levels.append(deque((consumer,)))
+        levels.append([consumer])
 
     def remove_consumers(self, ended: Container[Consumer]) -> bool:
         """Let consumers go; False: none of them was here. The first that waits becomes active (R51)."""
@@ -339,7 +346,7 @@ class Queue:
         standby = [consumer for consumer in self.standby if consumer not in ended]
         if len(left) + len(standby) == self.consumer_count:
             return False
-        self.consumers[:] = left
+        self.consumers = left or NO_LIST
         for level in self._levels:
             there = [consumer for consumer in level if consumer not in ended]
             if len(there) < len(level):
@@ -348,16 +355,18 @@ class Queue:
         self._drop_empty_levels()
         if standby and not left:
             self._succeed(standby)
-        self.standby[:] = standby
+        self.standby = standby or NO_LIST
         if self.choice is not None:
             self.choice.left(ended)
+        if not left:
+            self.rest()
         self.wake()
         return True
 
     def dismiss_consumers(self) -> list[Consumer]:
         """Let all consumers go, as the queue is deleted; return them."""
         dismissed = [*self.consumers, *self.standby]
-        self.consumers, self.standby = [], []
+        self.consumers, self.standby = NO_LIST, NO_LIST
         self._levels.clear()
         return dismissed
 
@@ -376,6 +385,7 @@ class Queue:
         if count == len(level):
             return
         if level[0] is served[0] and level[count - 1] is served[-1]:
+            assert isinstance(level, deque), "there are others"
             level.rotate(-count)
             return
         _drop_first(level, served)
@@ -407,9 +417,9 @@ class Queue:
         consumer.blocked = 0
         levels = self._levels
         if not levels:
-            levels.append(deque((consumer,)))
+            levels.append([consumer])
         elif levels[-1][0].priority == consumer.priority:
-            levels[-1].append(consumer)
+            levels[-1] = _longer(levels[-1], consumer)
         else:
             self._take_turns(consumer)
 
@@ -522,6 +532,11 @@ class Queue:
             self.delayed = Delayed(self, self._changes)
         self.delayed.add(run, due_ms)
 
+    def rest(self) -> None:
+        """Nothing has happened here for a while: take no more memory than a queue that was never used."""
+        for lane in self.lanes:
+            lane.rest()
+
     # --- limits and dead letters -------------------------------------------------------------------
 
     def trim(self) -> None:
@@ -610,11 +625,13 @@ class Queue:
 
     def when_loaded(self, again: Callable[[], None]) -> None:
         """Call back once when messages that `take` asked for are in memory."""
+        if self._waiting is NO_LIST:
+            self._waiting = []
         self._waiting.append(again)
 
     def tell_waiting(self) -> None:
         """Messages have come from disk, or never will."""
-        waiting, self._waiting = self._waiting, []
+        waiting, self._waiting = self._waiting, NO_LIST
         for again in waiting:
             again()
 
@@ -642,16 +659,31 @@ class Queue:
                 size -= run.body_bytes
 
 
-def _place(consumers: list[Consumer], consumer: Consumer) -> None:
-    """Put a consumer behind those of its priority."""
+def _longer(level: Level, consumer: Consumer) -> Level:
+    """A level with one more, who stands behind the others."""
+    if isinstance(level, deque):
+        level.append(consumer)
+        return level
+    return deque((*level, consumer))
+
+
+def _placed(consumers: list[Consumer], consumer: Consumer) -> list[Consumer]:
+    """These with one more, behind those of its priority."""
+    if consumers is NO_LIST:
+        return [consumer]
     position = len(consumers)
     while position and consumers[position - 1].priority < consumer.priority:
         position -= 1
     consumers.insert(position, consumer)
+    return consumers
 
 
-def _drop_first(level: deque[Consumer], gone: list[Consumer]) -> None:
+def _drop_first(level: Level, gone: list[Consumer]) -> None:
     """Take these out of a level; they stand near its front, in this order, perhaps with others between."""
+    if not isinstance(level, deque):
+        if gone:
+            level.clear()
+        return
     kept: list[Consumer] = []
     for consumer in gone:
         while (first := level.popleft()) is not consumer:

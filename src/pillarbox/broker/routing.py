@@ -8,12 +8,13 @@ Source: AMQP 0-9-1 specification, 3.1.3 (exchange types); RabbitMQ's `any-with-x
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any
 
 from pillarbox.broker import balancing, history
 from pillarbox.broker.arguments import spelled, type_name, value_class
 from pillarbox.broker.index import Arguments, Destination, Envelope, Keys, Kind, always
+from pillarbox.broker.lean import NO_DICT, NO_LIST, with_one, without
 from pillarbox.errors import BrokerError, Reason
 
 MULTI_WORD = "#"
@@ -71,8 +72,8 @@ class _TopicNode:
     __slots__ = ("children", "destinations", "multi")
 
     def __init__(self, *, multi: bool = False) -> None:
-        self.children: dict[str, _TopicNode] = {}
-        self.destinations: list[Destination] = []
+        self.children: dict[str, _TopicNode] = NO_DICT
+        self.destinations: Collection[Destination] = NO_LIST
         self.multi = multi
         """The word is `#`: it may take any number of the key's words."""
 
@@ -88,16 +89,19 @@ class TopicIndex:
         for word in _words(key):
             child = node.children.get(word)
             if child is None:
-                child = node.children[word] = _TopicNode(multi=word == MULTI_WORD)
+                child = _TopicNode(multi=word == MULTI_WORD)
+                if node.children is NO_DICT:
+                    node.children = {}
+                node.children[word] = child
             node = child
-        node.destinations.append(destination)
+        node.destinations = with_one(node.destinations, destination)
 
     def remove(self, key: str, arguments: Arguments, destination: Destination) -> None:
         words = _words(key)
         path = [self._root]
         for word in words:
             path.append(path[-1].children[word])
-        path[-1].destinations.remove(destination)
+        path[-1].destinations = without(path[-1].destinations, destination)
         for word, parent, node in zip(reversed(words), reversed(path[:-1]), reversed(path[1:]), strict=True):
             if node.children or node.destinations:
                 break

@@ -8,7 +8,7 @@ Source: RabbitMQ's table of operations and permissions; rows R40, R42, R63-R67, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from pillarbox.broker.consumer import Consumer, Pool
 from pillarbox.broker.events import NOBODY
 from pillarbox.broker.exchange import Exchange, Route
 from pillarbox.broker.index import ANY_MESSAGE, Envelope
+from pillarbox.broker.lean import NO_LIST, with_one, without
 from pillarbox.broker.outside import Vouched
 from pillarbox.broker.permitted import demand_permitted
 from pillarbox.broker.queue import Queue
@@ -46,13 +47,34 @@ REPLY_TO = "amq.rabbitmq.reply-to"
 
 
 NO_ARGUMENTS: Mapping[str, Any] = {}
+NO_VARIABLES: Mapping[str, str] = {}
 
 NAME_SHOWN = 100
 """Characters of a name that the log shows: clients choose names."""
 
 
+def _ignore(*_: object) -> None:
+    pass
+
+
 class Session:
     """See the module. `outlet` is the connection's way out; it is also the owner of exclusive queues."""
+
+    __slots__ = (
+        "__weakref__",
+        "_noted",
+        "_owns",
+        "_permitted",
+        "channels",
+        "client_id",
+        "core",
+        "forget_routes",
+        "head",
+        "outlet",
+        "trace",
+        "user",
+        "vhost",
+    )
 
     def __init__(
         self, core: Core, user: Principal, vhost: VHost, outlet: Outlet, *, permitted: bool = False
@@ -63,19 +85,17 @@ class Session:
         self.outlet = outlet
         self.head: Client | None = None
         """The head's connection, for those who list or close connections; see `introduce`."""
-        self.channels: dict[ClientChannel, None] = {}
+        self.channels: Collection[ClientChannel] = NO_LIST
         """The open ones, in the order in which they were opened."""
-        self.forget_routes: Callable[[], None] = lambda: None
+        self.forget_routes: Callable[[], None] = _ignore
         """Called when the user's permissions have changed: routes resolved before may be forbidden now."""
-        self.trace: Callable[[bool], None] = lambda on: None
+        self.trace: Callable[[bool], None] = _ignore
         """Called when the virtual host's tracing is turned on or off (R75)."""
-        self.topic_variables: Mapping[str, str] = {}
-        """What else stands for `{name}` in topic permissions, such as the client_id of a head."""
-        self.describe: Callable[[], str] = lambda: f"a client of user {user.name!r}"
-        """The client in words, for the operator."""
+        self.client_id: str | None = None
+        """What its head calls so: it stands for `{client_id}` in topic permissions."""
         self._permitted = permitted
         """It takes no permission to be here: see `Core.open_session`."""
-        self._noted: set[Feature] = set()
+        self._noted: Collection[Feature] = NO_LIST
         self._owns = False
 
     def __repr__(self) -> str:
@@ -84,6 +104,10 @@ class Session:
     def _demand(self, action: str, kind: str, name: str) -> None:
         self.core.events.acting = self.user.name
         self.core.users.demand(self.user, self.vhost.name, action, kind, name)
+
+    def describe(self) -> str:
+        """The client in words, for the operator."""
+        return f"a client of user {self.user.name!r}" if self.head is None else self.head.describe()
 
     def demand_channel(self) -> None:
         """Refuse one channel too many (NOT_ALLOWED)."""
@@ -123,14 +147,14 @@ class Session:
 
     def add_channel(self, channel: ClientChannel) -> None:
         """Note that a channel was opened."""
-        self.channels[channel] = None
+        self.channels = with_one(self.channels, channel)
         self.core.churn.channel_created += 1
         self.core.events.tell("channel.created", self, channel, by=self.user.name)
 
     def remove_channel(self, channel: ClientChannel) -> None:
         """Note that it is closed, if that was not known yet. What it has counted stays counted."""
         if channel in self.channels:
-            del self.channels[channel]
+            self.channels = without(self.channels, channel)
             self.core.churn.channel_closed += 1
             self.vhost.past_channels.add(channel.counters)
             self.core.events.tell("channel.closed", channel, by=self.user.name)
@@ -138,16 +162,15 @@ class Session:
     def _demand_topics(self, action: str, exchange: Exchange | None, keys: tuple[str, ...]) -> None:
         """Refuse routing keys that topic permissions withhold (R93)."""
         if exchange is not None and exchange.kind == "topic":
-            self.core.users.demand_topics(
-                self.user, self.vhost.name, exchange.name, action, keys, self.topic_variables
-            )
+            variables = NO_VARIABLES if self.client_id is None else {"client_id": self.client_id}
+            self.core.users.demand_topics(self.user, self.vhost.name, exchange.name, action, keys, variables)
 
     def permits(self, feature: Feature, name: str = "") -> bool:
         """May clients do this, with the thing of this name? If so, the operator hears of it once (I7)."""
         if feature in self.core.profile.refused:
             return False
         if feature not in self._noted:
-            self._noted.add(feature)
+            self._noted = (*self._noted, feature)
             thing = f" ({name[:NAME_SHOWN]!r})" if name else ""
             self.core.warn(f"{self.describe()} {feature.done}{thing}: {NEWEST} {feature.refused}")
         return True
@@ -168,10 +191,19 @@ class Session:
         owned = [queue for queue in self.vhost.queues.values() if queue.owner is self] if self._owns else []
         for queue in owned:
             self.vhost.remove_queue(queue)
+        self.forget_routes = self.trace = _ignore
         if self.core.sessions.pop(self, self) is None and self.head is not None:
             self.core.churn.connection_closed += 1
             self.vhost.past_traffic.add(self.head.traffic)
             self.core.events.tell("connection.closed", self.head, by=NOBODY)
+
+    def part(self) -> None:
+        """It is closed, and its connection is gone: keep nothing of that alive any longer.
+
+        Else both would wait until the collector looks at what is old.
+        """
+        self.head = None
+        del self.outlet
 
     # --- exchanges ---------------------------------------------------------------------------------
 

@@ -25,6 +25,7 @@ import msgspec
 
 from pillarbox.broker.arguments import check_values
 from pillarbox.broker.lane import Lane
+from pillarbox.broker.lean import NO_LIST
 from pillarbox.broker.partition import Partition
 from pillarbox.broker.queue import Queue
 from pillarbox.broker.run import MESSAGE_BYTES, Run
@@ -294,6 +295,8 @@ class StreamQueue(Queue):
     def add_consumer(self, consumer: Consumer) -> None:
         begin = read_begin(self.name, self._vhost, consumer.arguments, self._changes.now_ms)
         cursor = self._cursors[consumer] = Cursor(consumer)
+        if self.consumers is NO_LIST:
+            self.consumers = []
         self.consumers.append(consumer)
         self._start(cursor, begin)
 
@@ -301,7 +304,7 @@ class StreamQueue(Queue):
         left = [consumer for consumer in self.consumers if consumer not in ended]
         if len(left) == len(self.consumers):
             return False
-        self.consumers[:] = left
+        self.consumers = left or NO_LIST
         self._cursors = {consumer: cursor for consumer, cursor in self._cursors.items() if consumer in left}
         if not left:
             self._chunks.clear()

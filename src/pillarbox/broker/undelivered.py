@@ -108,7 +108,7 @@ class Undelivered:
             yield run.cut(slice(position, position + 1))
 
     def _begin(self, run: Run, taken_by: frozenset[int] = frozenset(), tried_ms: int | None = None) -> Trial:
-        run.lane.dying[run] = REASONS[run.lane.priority]
+        run.lane.doom(run, REASONS[run.lane.priority])
         trial = Trial(run, taken_by, tried_ms)
         self._trials[trial] = None
         return trial

@@ -9,7 +9,7 @@ Invariant: a binding exists only while both its ends do.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -30,6 +30,7 @@ from pillarbox.broker.event_details import INTERNAL, DefaultExchange
 from pillarbox.broker.eviction import equip
 from pillarbox.broker.exchange import TOPICS, Binding, Exchange, Route, binding_identity
 from pillarbox.broker.expiry import QueueExpiry
+from pillarbox.broker.lean import NO_DICT, with_one, without
 from pillarbox.broker.limits import REJECT_PUBLISH
 from pillarbox.broker.permitted import adapt
 from pillarbox.broker.policy import Applied, Policies, Policy, check_policy, effective
@@ -102,7 +103,7 @@ class VHost:
         """What connections have counted that are closed."""
         self.reply_queues: dict[str, Queue] = {}
         """Queues of direct replies: reached by name through the default exchange, and in no listing."""
-        self.inbound: dict[Queue | Exchange, dict[Binding, None]] = {}
+        self.inbound: dict[Queue | Exchange, Collection[Binding]] = {}
         """The bindings that lead to each destination."""
         self.policies, self.operator_policies = Policies(), Policies()
         self._naming: dict[str, dict[Exchange, None]] = {}
@@ -612,7 +613,7 @@ class VHost:
     ) -> None:
         """Bind; the same binding again is no error (R31)."""
         source.row.check_binding(key, arguments, destination, isinstance(destination, Exchange))
-        binding = Binding(source, destination, key, dict(arguments))
+        binding = Binding(source, destination, key, dict(arguments) if arguments else NO_DICT)
         if self._is_durable(binding) and not self.is_bound(source, destination, key, arguments):
             self._core.demand_storage()
         if not source.bind(binding):
@@ -680,14 +681,16 @@ class VHost:
         return iter(self.inbound.get(destination, ()))
 
     def _link(self, binding: Binding) -> None:
-        self.inbound.setdefault(binding.destination, {})[binding] = None
+        inbound = self.inbound.get(binding.destination, ())
+        self.inbound[binding.destination] = with_one(inbound, binding)
         self.topics.rebound(binding)
 
     def _unlink(self, binding: Binding) -> None:
         binding.source.unbind(binding.destination, binding.key, binding.arguments)
-        inbound = self.inbound[binding.destination]
-        del inbound[binding]
-        if not inbound:
+        left = without(self.inbound[binding.destination], binding)
+        if left:
+            self.inbound[binding.destination] = left
+        else:
             del self.inbound[binding.destination]
         self.topics.rebound(binding)
         if self._is_durable(binding):
@@ -749,7 +752,8 @@ class VHost:
         if definition.to_exchange:
             destinations = self.exchanges
         destination = destinations[definition.destination]
-        binding = Binding(source, destination, definition.key, definition.arguments)
+        arguments = definition.arguments or NO_DICT
+        binding = Binding(source, destination, definition.key, arguments)
         source.bind(binding)
         self._link(binding)
 

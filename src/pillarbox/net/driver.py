@@ -8,7 +8,6 @@ still read, because what it sends may be acknowledgements; only when answers pil
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, cast
 
@@ -114,6 +113,28 @@ class Driver(asyncio.BufferedProtocol):
     A TLS socket whose handshake fails is neither: nothing is to be kept for a driver before `on_opened`.
     """
 
+    __slots__ = (
+        "_close_ms",
+        "_full",
+        "_identify",
+        "_listed",
+        "_make_connection",
+        "_on_closed",
+        "_on_opened",
+        "_peer",
+        "_space",
+        "_stops",
+        "_ticker",
+        "_transport",
+        "_turn",
+        "_turn_bytes",
+        "_unread_bytes",
+        "_unread_ms",
+        "_usual_space",
+        "connection",
+        "refuse",
+    )
+
     def __init__(
         self,
         ticker: Ticker,
@@ -156,9 +177,7 @@ class Driver(asyncio.BufferedProtocol):
         if self.refuse:
             self._transport.abort()
             return
-        raw = transport.get_extra_info("socket")
-        if raw is not None and raw.family in (socket.AF_INET, socket.AF_INET6):
-            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        # TCP_NODELAY is set: by uvloop as by asyncio.
         self._transport.set_write_buffer_limits(WRITE_BUFFER_HIGH, WRITE_BUFFER_LOW)
         peer = self._peer or transport.get_extra_info("peername")
         host = peer[0] if isinstance(peer, tuple) else ""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pillarbox.broker.client import ClientFacts, Tls
 from pillarbox.broker.counters import TrafficCounters
+from pillarbox.broker.lean import NO_LIST
 from pillarbox.broker.outside import Caller
 
 if TYPE_CHECKING:
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     from pillarbox.broker.core import Core
     from pillarbox.broker.outside import Undecided, Waiter
     from pillarbox.broker.session import Session
+
+
+def _nothing() -> int:
+    return 0
 
 
 class BaseConnection:
@@ -43,7 +48,7 @@ class BaseConnection:
         self.peer = peer
         self.loopback = loopback
         self.on_output = on_output
-        self.unsent_bytes: Callable[[], int] = lambda: 0
+        self.unsent_bytes: Callable[[], int] = _nothing
         self.traffic = TrafficCounters()
         self.writable = True
         self.waiting = False
@@ -169,7 +174,7 @@ class StreamConnection(BaseConnection):
     ) -> None:
         super().__init__(core, peer=peer, loopback=loopback, on_output=on_output)
         self.bodies_out_bytes = 0
-        self._out: list[bytes | bytearray | memoryview] = []
+        self._out: list[bytes | bytearray | memoryview] = NO_LIST
 
     def receive(self, data: bytes | memoryview) -> None:
         """Take what the socket gave and act on what is whole. Nothing of `data` is kept."""
@@ -198,13 +203,14 @@ class StreamConnection(BaseConnection):
     def send(self, data: bytes) -> None:
         """Have this written in this turn."""
         if not self._out:
+            self._out = []
             self.on_output()
         self._out.append(data)
         self.bodies_out_bytes += len(data)
 
     def take_output(self) -> list[bytes | bytearray | memoryview]:
         """What there is to write."""
-        out, self._out = self._out, []
+        out, self._out = self._out, NO_LIST
         self.bodies_out_bytes = 0
         return out
 

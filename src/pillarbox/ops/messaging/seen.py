@@ -226,7 +226,7 @@ def session_of(consumer: Consumer | None) -> Session | None:
 
 def client_id_of(session: Session | None) -> str:
     """What a client calls itself, where its protocol has a word for that."""
-    return "" if session is None else session.topic_variables.get("client_id", "")
+    return "" if session is None else session.client_id or ""
 
 
 def _named(queue: Queue, client: str) -> tuple[str, str]:

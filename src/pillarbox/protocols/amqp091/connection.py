@@ -83,6 +83,9 @@ STREAM_BYTES = 16 << 10
 """Body frames from this size on are taken in the pieces in which they arrive: below, putting a frame
 together costs less than keeping track of it."""
 
+SAID_SHOWN = 100
+"""Characters that the log shows of what a client says about itself."""
+
 _frame_head = Struct(">BHI").unpack_from
 _uint32 = Struct(">I").unpack_from
 
@@ -544,6 +547,15 @@ class Connection:
             if self.published or self.core.changes.now_ms - self._slowed_ms < FLOW_SHOWN_MS:
                 return "flow"
         return STATE_NAMES[self.state]
+
+    def describe(self) -> str:
+        """See `Client`: the name that it gave, what program it is, where it comes from."""
+        said = self.client_properties
+        name, product, version = (
+            str(said.get(key, ""))[:SAID_SHOWN] for key in ("connection_name", "product", "version")
+        )
+        program = f"{product} {version}".strip() or "an unknown program"
+        return f"client {name!r} ({program!r}) from {self.peer}"
 
     def client_facts(self) -> ClientFacts:
         """See `Client`."""

@@ -37,9 +37,6 @@ FRAME_MAX_BEFORE_TUNE = 8192
 """The largest frame before the login is over: what strangers send must be cheap to read. RabbitMQ has 4096,
 from 4.1 on 8192, because tokens have grown."""
 
-SAID_SHOWN = 100
-"""Characters that the log shows of what a client says about itself."""
-
 CAPABILITIES = {
     "publisher_confirms": True,
     "exchange_exchange_bindings": True,
@@ -241,23 +238,12 @@ def _open(connection: Connection, vhost: str, capabilities: str, insist: bool) -
     connection.session = connection.core.open_session(connection.user, vhost, connection)
     connection.session.forget_routes = connection.routes.clear
     connection.session.trace = connection.trace
-    connection.session.describe = lambda: _describe(connection)
+    connection.session.introduce(connection)
     if connection.frame_max < SMALL_FRAME_BYTES:
         connection.session.permits(SMALL_FRAMES)
-    connection.session.introduce(connection)
     connection.state = State.RUNNING
     connection.deadline_ms = None
     connection.send_method(0, methods.CONNECTION_OPEN_OK, "")
-
-
-def _describe(connection: Connection) -> str:
-    """The client for the operator: the name that it gave, what program it is, where it comes from."""
-    said = connection.client_properties
-    name, product, version = (
-        str(said.get(key, ""))[:SAID_SHOWN] for key in ("connection_name", "product", "version")
-    )
-    program = f"{product} {version}".strip() or "an unknown program"
-    return f"client {name!r} ({program!r}) from {connection.peer}"
 
 
 def _plain(response: bytes) -> tuple[str, bytes] | None:

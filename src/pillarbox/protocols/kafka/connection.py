@@ -301,7 +301,6 @@ class Connection(BaseConnection):
             self.session = self.core.open_session(
                 principal, head.settings.vhost, self, permitted=not head.authorizer.demands_entry
             )
-            self.session.describe = lambda: f"{self.peer} ({self._software or 'kafka'})"
             self.session.introduce(self)
         else:
             self.session.renew(principal)
@@ -311,6 +310,10 @@ class Connection(BaseConnection):
     def lifetime_ms(self) -> int:
         """How long the login is good for; 0: for ever, or there is none."""
         return 0 if self._over_ms is None else max(1, self._over_ms - self.core.changes.now_ms)
+
+    def describe(self) -> str:
+        """See `Client`."""
+        return f"{self.peer} ({self._software or 'kafka'})"
 
     @property
     def _software(self) -> str:
@@ -460,6 +463,7 @@ class Connection(BaseConnection):
         self.head.forget(self)
         if self.session is not None:
             self.session.close()
+            self.session.part()
 
     # --- what the core says ------------------------------------------------------------------------
 

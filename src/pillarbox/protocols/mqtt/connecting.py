@@ -120,9 +120,7 @@ def _enter(connection: Connection, packet: Connect) -> None:
     traffic.clients_max = max(traffic.clients_max, head.sessions.connected)
     connection.will, connection.keep_alive_s = packet.will, packet.keep_alive_s
     connection.packet_bytes_max = packet.properties.get("maximum_packet_size", packets.PACKET_BYTES_MAX)
-    session.describe = lambda: f"MQTT client {client_id!r} at {connection.peer}"
-    session.topic_variables = {"client_id": client_id}
-    session.forget_routes = connection.inbound.forget_routes
+    session.client_id = connection.client_id = client_id
     session.introduce(connection)
     connection.outbound = Outbound(connection, session, packet.properties.get("receive_maximum", RECEIVE_MAX))
     session.add_channel(connection.outbound)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from pillarbox.broker.bearer import Bearer
+from pillarbox.broker.lean import NO_LIST
 from pillarbox.broker.outside import Undecided
 from pillarbox.protocols.base import StreamConnection
 from pillarbox.protocols.mqtt import connecting, packets, subscribing
@@ -46,6 +47,11 @@ STRANGER_BYTES_MAX: Final = 256 << 10
 LARGE_BYTES: Final = 64 << 10
 """From this size on a packet that is on its way is read in larger pieces."""
 
+REST_MS: Final = 5000
+"""After so much silence a connection gives back what it needs only while messages come and go."""
+LOOK_MS: Final = 1500
+"""It is looked at at least as often."""
+
 PLAIN: Final = frozenset(PUBLISH << 4 | qos << 1 for qos in (0, 1, 2))
 """First bytes of a PUBLISH that is neither retained nor a duplicate."""
 
@@ -70,6 +76,7 @@ class Connection(StreamConnection):
         self.version = packets.V311
         self.state: ClientSession | None = None
         """What outlives the connection, or may; None before CONNECT and after the end."""
+        self.client_id = ""
         self.will: Will | None = None
         self.keep_alive_s = 0
         self.packet_bytes_max = packets.PACKET_BYTES_MAX
@@ -182,6 +189,7 @@ class Connection(StreamConnection):
     def send(self, data: bytes, packets_count: int = 1) -> None:
         """Have so many packets written in this turn."""
         if not self._out:
+            self._out = []
             self.on_output()
         self._out.append(data)
         self.bodies_out_bytes += len(data)
@@ -190,7 +198,7 @@ class Connection(StreamConnection):
     def take_output(self) -> list[bytes | bytearray | memoryview]:
         """What there is to write."""
         self.head.traffic.bytes_out += self.bodies_out_bytes
-        out, self._out = self._out, []
+        out, self._out = self._out, NO_LIST
         self.bodies_out_bytes = 0
         return out
 
@@ -257,6 +265,11 @@ class Connection(StreamConnection):
         """The socket is gone."""
         self.end()
         self._input.clear()
+        # What points back here would keep all of it until the collector looks at what is old.
+        self.inbound.close()
+        if self.session is not None:
+            self.session = None
+            self.outbound.close()
 
     # --- what the driver says --------------------------------------------------------------------------
 
@@ -272,9 +285,15 @@ class Connection(StreamConnection):
             self.refuse(ReasonCode.KEEP_ALIVE_TIMEOUT, "nothing was heard of it in time")
         elif isinstance(self.session.user, Bearer) and now_ms >= self.session.user.expires_ms:
             self.refuse(ReasonCode.MAXIMUM_CONNECT_TIME, "its token is not valid any more")
+        elif REST_MS <= silent_ms < REST_MS + LOOK_MS:
+            self.outbound.rest()
 
     def consumers(self) -> list[Consumer]:
         return list(self.outbound.consumers.values()) if self.state is not None else []
+
+    def describe(self) -> str:
+        """See `Client`."""
+        return f"MQTT client {self.client_id!r} at {self.peer}"
 
     def client_facts(self) -> ClientFacts:
         """What it is."""

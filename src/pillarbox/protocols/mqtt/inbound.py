@@ -10,11 +10,12 @@ Source: MQTT 5.0, 3.3, 4.3, 4.4; rows R141, R90, R93.
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Final, NamedTuple, cast
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
 from pillarbox.broker.confirm import Publisher
+from pillarbox.broker.lean import NO_DICT, NO_LIST
 from pillarbox.broker.run import MESSAGE_BYTES
 from pillarbox.broker.target import Target, find_target
 from pillarbox.engine.base import NO_EXPIRATION, Message
@@ -42,9 +43,6 @@ RUN_MAX: Final = 500
 """Messages that are handed over together."""
 
 ANSWERS: Final = {1: PUBACK, 2: PUBREC}
-
-NO_ANSWERS: Final = cast("deque[tuple[int, int]]", ())
-"""Of a client that has published nothing with QoS 1 or 2 yet: an empty deque takes 760 bytes, for each."""
 
 
 def target_of(session: Session, topic: str) -> Target:
@@ -91,22 +89,37 @@ class Plain(NamedTuple):
 class Inbound:
     """See the module; it is the `Waiting` of its publisher."""
 
+    __slots__ = (
+        "_aliases",
+        "_answers",
+        "_connection",
+        "_core",
+        "_plain",
+        "_run",
+        "_run_bytes",
+        "_run_ids",
+        "_run_plain",
+        "_run_target",
+        "_targets",
+        "publisher",
+    )
+
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._core = connection.head.core
-        self.publisher = Publisher(self)
-        self._aliases: dict[int, str] = {}
-        self._targets: dict[str, Target] = {}
-        self._plain: dict[bytes, Plain] = {}
+        self.publisher: Publisher | None = Publisher(self)
+        self._aliases: dict[int, str] = NO_DICT
+        self._targets: dict[str, Target] = NO_DICT
+        self._plain: dict[bytes, Plain] = NO_DICT
         """By what a packet begins with: its first byte, and the topic as it is written."""
-        self._run: list[Message] = []
+        self._run: list[Message] = NO_LIST
         """Taken, and not handed over yet: all alike."""
         self._run_target: Target | None = None
         self._run_plain: Plain | None = None
         self._run_bytes = 0
-        self._run_ids: dict[int, None] = {}
+        self._run_ids: dict[int, None] = NO_DICT
         """Packet identifiers of those messages, in order, if they are of QoS 2."""
-        self._answers: deque[tuple[int, int]] = NO_ANSWERS
+        self._answers: deque[tuple[int, int]] = NO_LIST
         """Kind of answer and packet identifier of each message that waits for its confirm, in order."""
 
     def __repr__(self) -> str:
@@ -140,7 +153,9 @@ class Inbound:
             target = self._targets.get(plain.topic)
             if target is None or not target.is_valid:
                 return False
-            self._run_plain, self._run_target = plain, target
+            self._run_plain, self._run_target, self._run = plain, target, []
+            if plain.qos == 2:
+                self._run_ids = {}
         assert self._run_target is not None
         payload = bytes(data[body:end])
         now_ms = self._core.changes.now_ms
@@ -168,8 +183,8 @@ class Inbound:
             return
         assert target is not None
         assert plain is not None
-        run_bytes, self._run, self._run_bytes = self._run_bytes, [], 0
-        run_ids, self._run_ids = self._run_ids, {}
+        run_bytes, self._run, self._run_bytes = self._run_bytes, NO_LIST, 0
+        run_ids, self._run_ids = self._run_ids, NO_DICT
         core, connection = self._core, self._connection
         try:
             kept, refused = target.publish_all(
@@ -197,6 +212,7 @@ class Inbound:
                     state.add_received(packet_id)
             kept = kept or core.changes.has_facts
         if plain.qos:
+            assert self.publisher is not None
             core.confirms.accept(self.publisher, len(run), kept, refused)
 
     # --- one at a time -------------------------------------------------------------------------------
@@ -207,7 +223,7 @@ class Inbound:
         Raises WireError for what ends the connection.
         """
         topic = self._topic(publish)
-        if publish.qos and self._answers is NO_ANSWERS:
+        if publish.qos and self._answers is NO_LIST:
             self._answers = deque()
         connection = self._connection
         state = connection.state
@@ -233,6 +249,7 @@ class Inbound:
                 state.add_received(publish.packet_id)
                 kept = kept or self._core.changes.has_facts
             self._answers.append((ANSWERS[publish.qos], publish.packet_id))
+            assert self.publisher is not None
             self._core.confirms.accept(self.publisher, 1, kept)
 
     def _accept(self, publish: Publish) -> bool:
@@ -258,8 +275,9 @@ class Inbound:
 
     def _resolve(self, session: Session, topic: str) -> Target:
         target = target_of(session, topic)
-        if len(self._targets) >= TARGETS_MAX:
-            self._targets.clear()
+        session.forget_routes = self.forget_routes
+        if len(self._targets) >= TARGETS_MAX or self._targets is NO_DICT:
+            self._targets = {}
         self._targets[topic] = target
         return target
 
@@ -267,12 +285,19 @@ class Inbound:
         """Have the next message like this one taken by `take`."""
         if publish.properties or publish.duplicate:
             return
-        if len(self._plain) >= TARGETS_MAX:
-            self._plain.clear()
+        if len(self._plain) >= TARGETS_MAX or self._plain is NO_DICT:
+            self._plain = {}
         first = PUBLISH << 4 | publish.qos << 1
         self._plain[bytes((first,)) + publish.topic.encode()] = Plain(
             publish.topic, publish.qos, message.properties
         )
+
+    def close(self) -> None:
+        """The socket is gone: nothing more is published, and nobody hears what becomes of the rest."""
+        if self.publisher is not None:
+            self.publisher = None
+            self._targets = NO_DICT
+            del self._connection
 
     def forget_routes(self) -> None:
         """The client's permissions have changed, or what it does not want of its own messages."""
@@ -289,6 +314,8 @@ class Inbound:
             raise WireError(ReasonCode.TOPIC_ALIAS_INVALID, f"topic alias {alias}")
         if publish.topic:
             topics.demand_name(publish.topic)
+            if self._aliases is NO_DICT:
+                self._aliases = {}
             self._aliases[alias] = publish.topic
         elif alias not in self._aliases:
             raise WireError(ReasonCode.PROTOCOL_ERROR, f"topic alias {alias}, which stands for nothing")
@@ -320,6 +347,8 @@ class Inbound:
 
     def confirm(self, tag_first: int, tag_last: int) -> None:
         """These messages are safe."""
+        if self.publisher is None:
+            return
         answers, version = self._answers, self._connection.version
         if self._connection.want_close and version >= packets.V5:
             # It was told DISCONNECT, and nothing comes after that ([MQTT-3.14.4-1]).
@@ -332,6 +361,8 @@ class Inbound:
 
     def refuse(self, tag_first: int, tag_last: int) -> None:
         """A queue was full when they came."""
+        if self.publisher is None:
+            return
         reason, text = ReasonCode.QUOTA_EXCEEDED, "a queue is full"
         if self._connection.version < packets.V5:
             self._connection.refuse(reason, text)
@@ -342,4 +373,5 @@ class Inbound:
 
     def disconnect(self, reason: Reason, text: str) -> None:
         """What waits can never be safe."""
-        self._connection.refuse(ReasonCode.UNSPECIFIED, text)
+        if self.publisher is not None:
+            self._connection.refuse(ReasonCode.UNSPECIFIED, text)

@@ -14,6 +14,7 @@ from struct import Struct
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pillarbox.broker.consumer import Consumer, Pool
+from pillarbox.broker.lean import NO_DICT
 from pillarbox.broker.ledger import Outcome
 from pillarbox.broker.returning import give_back
 from pillarbox.engine.base import NO_EXPIRATION
@@ -24,7 +25,6 @@ from pillarbox.protocols.mqtt.reasons import ReasonCode
 from pillarbox.protocols.mqtt.sessions import Grant, Subscribed, shared_queue_name
 
 if TYPE_CHECKING:
-    from pillarbox.broker.confirm import Publisher
     from pillarbox.broker.queue import Queue
     from pillarbox.broker.run import Run
     from pillarbox.broker.session import Session
@@ -62,6 +62,19 @@ class Form(NamedTuple):
 class Outbound:
     """See the module; it is the `Sink` of its consumers, and what is shown of the connection as a channel."""
 
+    __slots__ = (
+        "_answered_first",
+        "_answered_last",
+        "_connection",
+        "_core",
+        "_out",
+        "consumers",
+        "counters",
+        "ledger",
+        "pool",
+        "publisher",
+        "session",
+    )
     number = 1
     prefetch = 0
     transactional = False
@@ -72,13 +85,13 @@ class Outbound:
         self._connection = connection
         self._core = connection.head.core
         self.session = session
-        self.publisher: Publisher | None = connection.inbound.publisher
+        self.publisher = connection.inbound.publisher
         self.ledger = self._core.make_ledger()
         self.counters = self.ledger.counters
         self.pool = Pool(min(receive_max, PREFETCH_MAX))
         """All that is under way to this client, from whatever queue (receive maximum)."""
-        self.consumers: dict[str, Consumer] = {}
-        self._out: dict[int, Out] = {}
+        self.consumers: dict[str, Consumer] = NO_DICT
+        self._out: dict[int, Out] = NO_DICT
         self._answered_first, self._answered_last = 0, -1
         """Deliveries that were answered and are not settled yet: they follow one another."""
 
@@ -109,7 +122,7 @@ class Outbound:
         self.consumers[raw].head = subscribed.grant
 
     def _consume(self, tag: str, queue: str, *, no_ack: bool) -> None:
-        self.consumers[tag] = self.session.consume(
+        consumer = self.session.consume(
             queue,
             self,
             self.ledger,
@@ -119,8 +132,11 @@ class Outbound:
             prefetch=0,
             pool=self.pool,
             priority=0,
-            arguments={},
+            arguments=NO_DICT,
         )
+        if self.consumers is NO_DICT:
+            self.consumers = {}
+        self.consumers[tag] = consumer
 
     def leave_shared(self, raw: str) -> None:
         """Receive no more of a shared subscription; what is under way may still be answered."""
@@ -131,11 +147,23 @@ class Outbound:
     def end(self) -> None:
         """Give back what is under way, and the consumers."""
         self.flush()
-        consumers, self.consumers = self.consumers, {}
-        self._out.clear()
+        consumers, self.consumers = self.consumers, NO_DICT
+        self._out = NO_DICT
         give_back(self._core.chores, self.ledger)
         self.session.cancel_all(consumers.values())
         self.session.remove_channel(self)
+
+    def rest(self) -> None:
+        """Nothing has come from the client for a while: take no more memory than is needed."""
+        if not self._out:
+            self._out = NO_DICT
+        self.ledger.rest()
+        for consumer in self.consumers.values():
+            consumer.queue.rest()
+
+    def close(self) -> None:
+        """The socket is gone, and `end` was before."""
+        del self._connection, self.session
 
     # --- deliveries ------------------------------------------------------------------------------------
 
@@ -211,6 +239,8 @@ class Outbound:
             return False
         packet_id = self._identifier(sequence)
         written += (form.first, integer(size), form.topic, _uint16(packet_id), form.properties, body)
+        if self._out is NO_DICT:
+            self._out = {}
         self._out[packet_id] = Out(tag, form.qos)
         return True
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import msgspec
 
 from pillarbox.broker.definitions import key_of
+from pillarbox.broker.lean import NO_DICT, NO_SET
 from pillarbox.protocols.mqtt import topics
 from pillarbox.protocols.mqtt.packets import Subscription
 
@@ -75,6 +76,21 @@ class Record(msgspec.Struct, array_like=True):
 class ClientSession:
     """See the module."""
 
+    __slots__ = (
+        "_core",
+        "_grants",
+        "client_id",
+        "connection",
+        "due_ms",
+        "expiry_s",
+        "gone_ms",
+        "is_kept",
+        "received",
+        "released",
+        "subscriptions",
+        "vhost",
+    )
+
     def __init__(self, core: Core, vhost: str, client_id: str, expiry_s: int) -> None:
         self._core = core
         self.vhost = vhost
@@ -88,12 +104,12 @@ class ClientSession:
         self.due_ms = 0
         """When it is over, if its client does not come back until then; 0: never."""
         self.connection: Connection | None = None
-        self.subscriptions: dict[str, Subscribed] = {}
-        self.received: set[int] = set()
+        self.subscriptions: dict[str, Subscribed] = NO_DICT
+        self.received: set[int] = NO_SET
         """Identifiers of messages of QoS 2 that have come and may come again."""
-        self.released: dict[int, None] = {}
+        self.released: dict[int, None] = NO_DICT
         """Identifiers of messages of QoS 2 that the client has, as it says, and may still remember."""
-        self._grants: dict[tuple[str, bool], Grant | None] = {}
+        self._grants: dict[tuple[str, bool], Grant | None] = NO_DICT
 
     def __repr__(self) -> str:
         return f"<ClientSession {self.client_id!r} subscriptions={len(self.subscriptions)}>"
@@ -132,8 +148,8 @@ class ClientSession:
                 any(one.retain_as_published for one in grants),
                 tuple(number for one in grants for number in one.identifiers),
             )
-        if len(self._grants) >= GRANTS_MAX:
-            self._grants.clear()
+        if len(self._grants) >= GRANTS_MAX or self._grants is NO_DICT:
+            self._grants = {}
         self._grants[key] = grant
         return grant
 
@@ -141,9 +157,15 @@ class ClientSession:
         """Note a subscription, in place of the one with the same filter; return whether there was none."""
         raw = subscribed.options.filter
         is_new = raw not in self.subscriptions
-        self.subscriptions[raw] = subscribed
+        self.note(subscribed)
         self._changed()
         return is_new
+
+    def note(self, subscribed: Subscribed) -> None:
+        """Have a subscription that is kept already."""
+        if self.subscriptions is NO_DICT:
+            self.subscriptions = {}
+        self.subscriptions[subscribed.options.filter] = subscribed
 
     def unsubscribe(self, raw: str) -> Subscribed | None:
         """Forget a subscription, and return it if there was one."""
@@ -152,7 +174,7 @@ class ClientSession:
         return subscribed
 
     def _changed(self) -> None:
-        self._grants.clear()
+        self._grants = NO_DICT
         self.save()
 
     # --- what is kept --------------------------------------------------------------------------------
@@ -174,17 +196,30 @@ class ClientSession:
 
     def add_received(self, packet_id: int) -> None:
         """Note a message of QoS 2 that has come."""
-        self.received.add(packet_id)
+        self.note_received(packet_id)
         self._keep_exchange("received", packet_id)
 
+    def note_received(self, packet_id: int) -> None:
+        """The same, where that is kept already."""
+        if self.received is NO_SET:
+            self.received = set()
+        self.received.add(packet_id)
+
     def drop_received(self, packet_id: int) -> None:
-        self.received.discard(packet_id)
+        if self.received:
+            self.received.discard(packet_id)
         self._forget_exchange("received", packet_id)
 
     def add_released(self, packet_id: int) -> None:
         """Note that the client has a message of QoS 2."""
-        self.released[packet_id] = None
+        self.note_released(packet_id)
         self._keep_exchange("released", packet_id)
+
+    def note_released(self, packet_id: int) -> None:
+        """The same, where that is kept already."""
+        if self.released is NO_DICT:
+            self.released = {}
+        self.released[packet_id] = None
 
     def drop_released(self, packet_id: int) -> None:
         self.released.pop(packet_id, None)
@@ -233,7 +268,7 @@ class Sessions:
             record = msgspec.msgpack.decode(value, type=Record)
             session = self._add(ClientSession(self._core, vhost, client_id, record.expiry_s))
             for one in record.subscriptions:
-                session.subscriptions[one.options.filter] = one
+                session.note(one)
                 if one.parsed.group:
                     self.join_shared(vhost, one.options.filter)
             # Who was connected when the broker ended is gone since it is back.
@@ -248,9 +283,9 @@ class Sessions:
                 if found is None:
                     self._core.keep(key, None)
                 elif what == "received":
-                    found.received.add(packet_id)
+                    found.note_received(packet_id)
                 else:
-                    found.released[packet_id] = None
+                    found.note_released(packet_id)
 
     def _add(self, session: ClientSession) -> ClientSession:
         self.by_client[session.vhost, session.client_id] = session

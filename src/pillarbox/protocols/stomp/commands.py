@@ -127,7 +127,8 @@ def subscribe(channel: Channel, headers: Headers) -> None:
     channel.read(subscription, queue, prefetch=prefetch, priority=priority, arguments=arguments)
     if subscription.selector is not None:
         # For whoever lists consumers: the queue knows nothing of it.
-        subscription.consumer.arguments[SELECTOR] = headers["selector"]
+        consumer = channel.consumers[subscription.tag]
+        consumer.arguments = {**consumer.arguments, SELECTOR: headers["selector"]}
     if channel.settings.is_activemq:
         recover(channel, text, queue, asks=headers.get("activemq.retroactive") == "true", is_new=is_new)
         tell_what_there_is(channel, text, queue)

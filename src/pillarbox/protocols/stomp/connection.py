@@ -346,8 +346,7 @@ class Connection(StreamConnection):
         if settings.policies.watch or "SlowConsumer" in settings.advisories:
             self._slowness = Slowness(self)
         self.session.forget_routes = channel.forget_routes
-        self.session.topic_variables = {"client_id": headers.get("client-id", "")}
-        self.session.describe = lambda: f"a STOMP client from {self.peer}"
+        self.session.client_id = headers.get("client-id", "")
         self.session.introduce(self)
         self.session.add_channel(channel)
 
@@ -371,6 +370,7 @@ class Connection(StreamConnection):
     def hand_out(self, body_bytes: int) -> list[bytes | bytearray | memoryview]:
         """Where deliveries go; after enough of them the others wait for the next tick."""
         if not self._out:
+            self._out = []
             self.on_output()
         self.bodies_out_bytes += body_bytes
         if self.bodies_out_bytes > BACKLOG_BYTES:
@@ -473,6 +473,11 @@ class Connection(StreamConnection):
         """The socket is gone."""
         self._lingers = 0
         self.finish()
+        # What points back here would keep all of it until the collector looks at what is old.
+        channel, self.channel = self.channel, None
+        if channel is not None:
+            channel.publisher = None
+        self.room = self._slowness = None
 
     def finish(self) -> None:
         """Give back what the connection has, and have the socket closed."""
@@ -502,6 +507,10 @@ class Connection(StreamConnection):
         if self.state is State.RUNNING:
             return "blocked" if self.published and self.core.alarm is not None else "running"
         return {State.CONNECTING: "starting", State.CLOSING: "closing"}.get(self.state, "closed")
+
+    def describe(self) -> str:
+        """See `Client`."""
+        return f"a STOMP client from {self.peer}"
 
     def client_facts(self) -> ClientFacts:
         """See `Client`."""

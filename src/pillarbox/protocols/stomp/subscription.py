@@ -44,7 +44,6 @@ class Subscription:
         """The client's own name for it; None: it gave none."""
         self.destination = destination
         self.ack = ack
-        self.consumer: Consumer
         self.version = V12
         self._virtual_queue = ""
         """The destination of its queue, if that is one of a virtual topic."""
@@ -89,8 +88,7 @@ class Subscription:
         return self.selector(lookup_of(dialects.said(message)))
 
     def begin(self, consumer: Consumer, session: str, version: str, *, is_activemq: bool) -> None:
-        """Take the consumer over, under this name of the session."""
-        self.consumer = consumer
+        """Get ready to write what this consumer receives, under this name of the session."""
         name = consumer.queue.name
         if is_activemq and name.startswith(VIRTUAL_CONSUMER):
             self._virtual_queue = shown("", name, slashes=True)
