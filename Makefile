@@ -92,6 +92,7 @@ bench: peers
 	@$(BIN)/python -m bench.scale
 	@$(BIN)/python -m bench.calls
 	@$(BIN)/python -m bench.stomp_calls
+	@$(BIN)/python -m bench.mqtt_calls
 	@$(BIN)/python -m bench.run --render
 	@$(BIN)/python -m bench.kafka_run
 	@$(BIN)/python -m bench.mqtt_run

@@ -19,10 +19,10 @@ import re
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from bench.calls import compare, python_version
 from pillarbox.broker.auth import Permission
@@ -133,7 +133,17 @@ class Rig:
                 self.during(lambda one=one, answer=answer: (one.receive(answer), self._turn()))  # type: ignore[misc]
 
 
-def count(step: Step) -> dict[str, float]:
+class Workload(Protocol):
+    """One workload: `Rig.round`."""
+
+    def round(self) -> None: ...
+
+
+Make = Callable[[Any, Callable[[Callable[[], object]], None]], Workload]
+"""Makes the workload of a step."""
+
+
+def count(step: Any, make: Make = Rig) -> dict[str, float]:
     """Python and built-in calls of the median round, for each message that is delivered."""
     calls = {"call": 0, "c_call": 0}
 
@@ -148,7 +158,7 @@ def count(step: Step) -> dict[str, float]:
         finally:
             sys.setprofile(None)
 
-    rig = Rig(step, counted)
+    rig = make(step, counted)
     for _ in range(WARM_UP_ROUNDS):
         rig.round()
     rounds = []
@@ -156,12 +166,18 @@ def count(step: Step) -> dict[str, float]:
         calls.update(call=0, c_call=0)
         rig.round()
         rounds.append((calls["call"], calls["c_call"]))
-    messages = step.batch * step.subscribers
+    messages = messages_of(step)
     python, builtin = (statistics.median(each[kind] for each in rounds) / messages for kind in (0, 1))
     return {"python": round(python, 3), "builtin": round(builtin, 3)}
 
 
-def time_of(step: Step) -> float:
+def messages_of(step: Any) -> int:
+    """How many messages a round delivers."""
+    number: int = step.batch * step.subscribers * getattr(step, "publishers", 1)
+    return number
+
+
+def time_of(step: Any, make: Make = Rig) -> float:
     """Microseconds for each message that is delivered, in the best round."""
     spent = 0
 
@@ -171,36 +187,39 @@ def time_of(step: Step) -> float:
         act()
         spent += time.perf_counter_ns() - began
 
-    rig = Rig(step, timed)
+    rig = make(step, timed)
     best = None
     for _ in range(ROUNDS_TIMED):
         spent = 0
         rig.round()
         best = spent if best is None else min(best, spent)
     assert best is not None
-    return best / 1000 / (step.batch * step.subscribers)
+    return best / 1000 / messages_of(step)
 
 
-def main() -> int:
-    purpose = (__doc__ or "").partition("\n")[0]
-    parser = argparse.ArgumentParser(prog="python -m bench.stomp_calls", description=purpose)
+def run(name: str, about: str | None, steps: Sequence[Any], make: Make, gate: Path) -> int:
+    """What a module like this one does when it is started."""
+    purpose = (about or "").partition("\n")[0]
+    parser = argparse.ArgumentParser(prog=f"python -m bench.{name}", description=purpose)
     parser.add_argument("--write", action="store_true", help="make the counts the gate")
     parser.add_argument("--time", action="store_true", help="show microseconds, and compare nothing")
     options = parser.parse_args()
     if options.time:
-        for step in STEPS:
-            print(f"{step.name:18} {time_of(step):7.3f} microseconds a message", flush=True)
+        for step in steps:
+            print(f"{step.name:18} {time_of(step, make):7.3f} microseconds a message", flush=True)
         return 0
-    counts = {step.name: count(step) for step in STEPS}
-    for name, kinds in counts.items():
-        print(f"{name:18} calls a message: {kinds['python']:7.3f} Python, {kinds['builtin']:7.3f} built-in")
+    counts = {step.name: count(step, make) for step in steps}
+    for workload, kinds in counts.items():
+        print(
+            f"{workload:18} calls a message: {kinds['python']:7.3f} Python, {kinds['builtin']:7.3f} built-in"
+        )
     if options.write:
-        GATE.write_text(json.dumps({"python": python_version(), "calls": counts}, indent=1) + "\n")
+        gate.write_text(json.dumps({"python": python_version(), "calls": counts}, indent=1) + "\n")
         return 0
-    worse = compare(counts, json.loads(GATE.read_text()))
+    worse = compare(counts, json.loads(gate.read_text()))
     print("\n".join(worse))
     return 1 if worse else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run("stomp_calls", __doc__, STEPS, Rig, GATE))

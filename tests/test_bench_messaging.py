@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from bench import calls, mqtt_load, mqtt_run, mqtt_scale, stomp_calls, stomp_load, stomp_run
+from bench import calls, mqtt_calls, mqtt_load, mqtt_run, mqtt_scale, stomp_calls, stomp_load, stomp_run
 from bench.beside import Row, render
 from bench.peers import Pillarbox
 
@@ -64,6 +64,15 @@ def test_calls_per_message_of_stomp_stay_within_the_gate(step: stomp_calls.Step)
     if gate["python"] != calls.python_version():
         pytest.skip(f"the gate is for Python {gate['python']}, this is {calls.python_version()}")
     assert calls.compare({step.name: stomp_calls.count(step)}, gate) == []
+
+
+@pytest.mark.parametrize("step", mqtt_calls.STEPS, ids=lambda step: step.name)
+def test_calls_per_message_of_mqtt_stay_within_the_gate(step: mqtt_calls.Step) -> None:
+    gate = json.loads(mqtt_calls.GATE.read_text())
+    if gate["python"] != calls.python_version():
+        pytest.skip("the gate is of another minor version of Python")
+    counts = {step.name: stomp_calls.count(step, mqtt_calls.Rig)}
+    assert calls.compare(counts, gate) == []
 
 
 def test_page_shows_ratios_to_the_first_peer_and_who_cannot_do_a_row() -> None:

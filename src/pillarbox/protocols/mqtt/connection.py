@@ -54,6 +54,8 @@ LOOK_MS: Final = 1500
 
 PLAIN: Final = frozenset(PUBLISH << 4 | qos << 1 for qos in (0, 1, 2))
 """First bytes of a PUBLISH that is neither retained nor a duplicate."""
+EXACTLY_ONCE: Final = PUBLISH << 4 | 2 << 1
+"""The one of QoS 2."""
 
 SHOWN: Final = {packets.V31: "MQTT 3.1", packets.V311: "MQTT 3.1.1", packets.V5: "MQTT 5.0"}
 
@@ -94,7 +96,7 @@ class Connection(StreamConnection):
     def _scan(self) -> None:
         try:
             try:
-                used = self._scan_packets(self._input)
+                used = self._scan_packets(bytes(self._input))
             finally:
                 self.inbound.flush()
                 if self.state is not None:
@@ -107,19 +109,27 @@ class Connection(StreamConnection):
             self.refuse(error.reason, str(error))
         del self._input[:used]
 
-    def _scan_packets(self, data: bytearray) -> int:
+    def _scan_packets(self, data: bytes) -> int:
         """Act on all whole packets; return how many bytes they are. Raises WireError."""
         at = self.in_body = count = counted = 0
         traffic = self.head.traffic
-        take, least_answer = self.inbound.take, PUBACK << 4
+        take, take_alike, least_answer = self.inbound.take, self.inbound.take_alike, PUBACK << 4
         while at < len(data) and not self.want_close:
             first = data[at]
             if self.state is None and first >> 4 != CONNECT:
                 raise WireError(ReasonCode.PROTOCOL_ERROR, "it does not begin with CONNECT")
-            if first >= least_answer and first in BARE and self._take_bare(first, data, at):
-                at += BARE_PACKET_BYTES
-                count += 1
-                continue
+            if first >= least_answer and first in BARE:
+                if first == least_answer:
+                    self.inbound.flush()
+                    after = self.outbound.take_acknowledgements(data, at)
+                    if after > at:
+                        count += (after - at) // BARE_PACKET_BYTES
+                        at = after
+                        continue
+                elif self._take_bare(first, data, at):
+                    at += BARE_PACKET_BYTES
+                    count += 1
+                    continue
             sized = packets.size_of(data, at)
             if sized is None:
                 break
@@ -131,16 +141,21 @@ class Connection(StreamConnection):
             if first >> 4 == PUBLISH and self.core.alarm is not None:
                 self.published = self.waiting = True
                 break
+            if first in PLAIN and end - start > 2 and (body := take(first, data, start, end)):
+                number = 1
+                if end < len(data) and first != EXACTLY_ONCE:
+                    number += take_alike(data, at, body, end)
+                count += number
+                at += number * (end - at)
+                continue
             at = end
             count += 1
-            if first in PLAIN and end - start > 2 and take(first, data, start, end):
-                continue
             # A packet may ask for these totals, so it finds those of all before it, and its own.
             traffic.packets_in += count
             traffic.bytes_in += at - counted
             count, counted = 0, at
             self.inbound.flush()
-            packet = packets.decode(first, bytes(data[start:end]), self.version)
+            packet = packets.decode(first, data[start:end], self.version)
             self._act_on(packet)
             if self._asking is not None:
                 break
@@ -148,7 +163,7 @@ class Connection(StreamConnection):
         traffic.bytes_in += at - counted
         return len(data) if self.want_close else at
 
-    def _take_bare(self, first: int, data: bytearray, at: int) -> bool:
+    def _take_bare(self, first: int, data: bytes, at: int) -> bool:
         """Act on an answer that says nothing but which message it is for; False: here is none."""
         if len(data) - at < BARE_PACKET_BYTES or data[at + 1] != BARE_BYTES:
             return False

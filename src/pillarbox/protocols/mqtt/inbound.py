@@ -127,47 +127,95 @@ class Inbound:
 
     # --- many at a time ------------------------------------------------------------------------------
 
-    def take(self, first: int, data: bytearray, start: int, end: int) -> bool:
-        """Take a PUBLISH as it came, its fields from `start` to `end`, if it is a plain one; else False.
+    def take(self, first: int, data: bytes, start: int, end: int) -> int:
+        """Take a PUBLISH as it came, its fields from `start` to `end`, if it is a plain one, and return where
+        its payload begins; else 0.
 
         Plain: not retained, no duplicate, no properties; its topic was seen before.
         """
         body = start + 2 + (data[start] << 8 | data[start + 1])
         plain = self._plain.get(bytes((first,)) + data[start + 2 : body])
         if plain is None:
-            return False
+            return 0
         packet_id = 0
         if plain.qos:
             packet_id = data[body] << 8 | data[body + 1]
             body += 2
             if plain.qos == 2 and self._has_come(packet_id):
-                return False
+                return 0
         if self._connection.version >= packets.V5:
             if body >= end or data[body]:
-                return False
+                return 0
             body += 1
         if body > end or (plain.qos and not packet_id):
-            return False
+            return 0
         if plain is not self._run_plain or len(self._run) >= RUN_MAX:
             self.flush()
             target = self._targets.get(plain.topic)
             if target is None or not target.is_valid:
-                return False
+                return 0
             self._run_plain, self._run_target, self._run = plain, target, []
             if plain.qos == 2:
                 self._run_ids = {}
         assert self._run_target is not None
-        payload = bytes(data[body:end])
         now_ms = self._core.changes.now_ms
         self._run.append(
-            Message(self._run_target.address, plain.properties, payload, now_ms, NO_EXPIRATION, plain.qos > 0)
+            Message(
+                self._run_target.address,
+                plain.properties,
+                data[body:end],
+                now_ms,
+                NO_EXPIRATION,
+                plain.qos > 0,
+            )
         )
         self._run_bytes += end - body
         if plain.qos:
             self._answers.append((ANSWERS[plain.qos], packet_id))
             if plain.qos == 2:
                 self._run_ids[packet_id] = None
-        return True
+        return body
+
+    def take_alike(self, data: bytes, start: int, body: int, end: int) -> int:
+        """Take packets that follow one of QoS 0 or 1 and differ from it in nothing but their identifier and
+        what the payload is, not how long; return how many.
+
+        `take` has just taken that one, from `start` to `end`, with its payload from `body` on.
+        """
+        plain, target, run = self._run_plain, self._run_target, self._run
+        assert plain is not None
+        assert target is not None
+        size, skip = end - start, body - start
+        payloads = []
+        # The last place at which a whole one may begin.
+        last = min(len(data) - size, start + size * (RUN_MAX - len(run)))
+        if not plain.qos:
+            head = data[start:body]
+            while end <= last and data.startswith(head, end):
+                payloads.append(data[end + skip : end + size])
+                end += size
+        else:
+            # Version 5 says how long the properties are, behind the identifier: there are none.
+            behind = 2 + (self._connection.version >= packets.V5)
+            head, none = data[start : body - behind], data[body - behind + 2 : body]
+            answers = self._answers
+            while end <= last and data.startswith(head, end):
+                at = end + skip - behind
+                packet_id = data[at] << 8 | data[at + 1]
+                if not packet_id or not data.startswith(none, at + 2):
+                    break
+                answers.append((PUBACK, packet_id))
+                payloads.append(data[end + skip : end + size])
+                end += size
+        if payloads:
+            address, properties, now_ms = target.address, plain.properties, self._core.changes.now_ms
+            persistent = plain.qos > 0
+            run += [
+                Message(address, properties, payload, now_ms, NO_EXPIRATION, persistent)
+                for payload in payloads
+            ]
+            self._run_bytes += len(payloads) * (size - skip)
+        return len(payloads)
 
     def _has_come(self, packet_id: int) -> bool:
         """Is this message of QoS 2 one that was taken before?"""

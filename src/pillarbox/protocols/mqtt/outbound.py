@@ -20,7 +20,7 @@ from pillarbox.broker.returning import give_back
 from pillarbox.engine.base import NO_EXPIRATION
 from pillarbox.protocols.mqtt import packets, stored, topics
 from pillarbox.protocols.mqtt.primitives import integer, text
-from pillarbox.protocols.mqtt.properties import PUBREL, Properties
+from pillarbox.protocols.mqtt.properties import PUBACK, PUBREL, Properties
 from pillarbox.protocols.mqtt.reasons import ReasonCode
 from pillarbox.protocols.mqtt.sessions import Grant, Subscribed, shared_queue_name
 
@@ -37,17 +37,15 @@ PREFETCH_MAX: Final = 1000
 
 IDENTIFIERS: Final = 0xFFFF
 
+UNKNOWN: Final = (0, 0)
+"""What is said of an identifier under which nothing is under way."""
+
+BARE_PUBACK: Final = bytes((packets.ANSWER_FIRSTS[PUBACK], packets.BARE_BYTES))
+
 _uint16 = Struct(">H").pack
 
 MAIN: Final = "subscriptions"
 """The tag of the consumer of a session's own queue; a shared one has its filter."""
-
-
-class Out(NamedTuple):
-    """A message that is under way."""
-
-    tag: int
-    qos: int
 
 
 class Form(NamedTuple):
@@ -91,7 +89,8 @@ class Outbound:
         self.pool = Pool(min(receive_max, PREFETCH_MAX))
         """All that is under way to this client, from whatever queue (receive maximum)."""
         self.consumers: dict[str, Consumer] = NO_DICT
-        self._out: dict[int, Out] = NO_DICT
+        self._out: dict[int, tuple[int, int]] = NO_DICT
+        """Tag and quality of service of what is under way, by packet identifier."""
         self._answered_first, self._answered_last = 0, -1
         """Deliveries that were answered and are not settled yet: they follow one another."""
 
@@ -170,12 +169,15 @@ class Outbound:
     def deliver(self, consumer: Consumer, run: Run, tag_first: int) -> None:
         """Send a run; what asks for no answer, or is not wanted any more, is settled at once.
 
-        What messages of one topic with the same properties have in common is worked out once.
+        What messages of one topic with the same properties have in common is worked out once, and what stands
+        in front of bodies of one size.
         """
         assert run.messages is not None
         shared: Grant | None = consumer.head
         alike: Message | None = None
         form: Form | None = None
+        head: bytes | None = None
+        size = -1
         written: list[bytes | bytearray] = []
         # Consecutive tags that are settled here: from `first` up to the one before `tag`.
         first = tag = tag_first
@@ -188,12 +190,22 @@ class Outbound:
                 or message.expiration_ms != NO_EXPIRATION
             ):
                 alike, form = message, self._form(message, run.redelivered, shared)
+                size = -1
+            body = message.body
+            if len(body) != size:
+                size = len(body)
+                head = self._head(form, size)
             tag = tag_first + position
-            if form is None:
+            if head is None:
                 unsent += 1
-                unsent_bytes += len(message.body)
-            elif self._write(written, form, message, run.sequences[position], tag):
-                if first < tag and not consumer.no_ack:
+                unsent_bytes += size
+            elif not form.qos:  # type: ignore[union-attr]
+                written += (head, body)
+            else:
+                assert form is not None
+                packet_id = self._identify(run.sequences[position], tag, form.qos)
+                written += (head, _uint16(packet_id), form.properties, body)
+                if first < tag:
                     self.ledger.settle_range(first, tag - 1, Outcome.ACCEPTED)
                 first = tag + 1
         if first <= tag and not consumer.no_ack:
@@ -222,27 +234,21 @@ class Outbound:
         first = packets.publish_first(qos=qos, retain=retain, duplicate=bool(qos) and redelivered)
         return Form(first, text(topic), properties, qos)
 
-    def _write(
-        self, written: list[bytes | bytearray], form: Form, message: Message, sequence: int, tag: int
-    ) -> bool:
-        """Write one message; return whether it is to be answered."""
-        body = message.body
-        size = len(form.topic) + (2 if form.qos else 0) + len(form.properties) + len(body)
+    def _head(self, form: Form | None, body_size: int) -> bytes | None:
+        """What stands in front of a body of this size, or of an identifier, which QoS 1 and 2 have.
+
+        None: it is not wanted, or too large for this client. To it, that does not exist (3.1.2.11.4).
+        """
+        if form is None:
+            return None
+        first, topic, properties, qos = form
+        size = len(topic) + len(properties) + body_size
+        if qos:
+            size += 2
+            properties = b""
         if size + packets.HEAD_BYTES_MAX > self._connection.packet_bytes_max:
-            # Too large for this client: to it, the message does not exist (3.1.2.11.4).
-            traffic = self._connection.head.traffic
-            traffic.publishes_out -= 1
-            traffic.payload_out -= len(body)
-            return False
-        if not form.qos:
-            written += (form.first, integer(size), form.topic, form.properties, body)
-            return False
-        packet_id = self._identifier(sequence)
-        written += (form.first, integer(size), form.topic, _uint16(packet_id), form.properties, body)
-        if self._out is NO_DICT:
-            self._out = {}
-        self._out[packet_id] = Out(tag, form.qos)
-        return True
+            return None
+        return first + integer(size) + topic + properties
 
     def _properties(self, message: Message, facts: stored.Facts, grant: Grant) -> bytes:
         more: Properties = {}
@@ -253,30 +259,53 @@ class Outbound:
             more["subscription_identifier"] = list(grant.identifiers)
         return stored.with_more(facts.properties, more) if more else facts.properties
 
-    def _identifier(self, sequence: int) -> int:
+    def _identify(self, sequence: int, tag: int, qos: int) -> int:
+        """The identifier under which a message goes out, which is to be answered."""
         state = self._connection.state
         assert state is not None
-        released = state.released
-        wanted = sequence % IDENTIFIERS + 1
-        while wanted in self._out or wanted in released:
-            wanted = wanted % IDENTIFIERS + 1
-        return wanted
+        out, released = self._out, state.released
+        if out is NO_DICT:
+            out = self._out = {}
+        packet_id = sequence % IDENTIFIERS + 1
+        while packet_id in out or packet_id in released:
+            packet_id = packet_id % IDENTIFIERS + 1
+        out[packet_id] = (tag, qos)
+        return packet_id
 
     # --- answers -----------------------------------------------------------------------------------------
 
     def acknowledged(self, packet_id: int) -> None:
         """PUBACK: the client has a message of QoS 1. One that nobody knows is of an earlier connection."""
-        out = self._out.get(packet_id)
-        if out is not None and out.qos == 1:
+        _, qos = self._out.get(packet_id, UNKNOWN)
+        if qos == 1:
             self._settle(packet_id)
+
+    def take_acknowledgements(self, data: bytes, at: int) -> int:
+        """Take the PUBACKs from this place on that say nothing but which message they are for; return where
+        anything else begins."""
+        out = self._out
+        last = len(data) - packets.BARE_PACKET_BYTES
+        while at <= last and data.startswith(BARE_PUBACK, at):
+            packet_id = data[at + 2] << 8 | data[at + 3]
+            if not packet_id:
+                break
+            at += packets.BARE_PACKET_BYTES
+            tag, qos = out.get(packet_id, UNKNOWN)
+            if qos == 1:
+                del out[packet_id]
+                if tag != self._answered_last + 1:
+                    self.flush()
+                    self._answered_first = tag
+                self._answered_last = tag
+        return at
 
     def received(self, packet_id: int, reason: int) -> None:
         """PUBREC: the client has a message of QoS 2, or will not take it."""
         connection = self._connection
         state = connection.state
         assert state is not None
-        out = self._out.get(packet_id)
-        if out is not None and out.qos == 2:
+        _, qos = self._out.get(packet_id, UNKNOWN)
+        if qos == 2:
             self._settle(packet_id)
             if reason >= ReasonCode.UNSPECIFIED:
                 return
@@ -295,7 +324,7 @@ class Outbound:
             state.drop_released(packet_id)
 
     def _settle(self, packet_id: int) -> None:
-        tag = self._out.pop(packet_id).tag
+        tag, _ = self._out.pop(packet_id)
         if tag != self._answered_last + 1:
             self.flush()
             self._answered_first = tag

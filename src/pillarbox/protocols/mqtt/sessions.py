@@ -194,40 +194,30 @@ class ClientSession:
         for packet_id in list(self.released):
             self.drop_released(packet_id)
 
-    def add_received(self, packet_id: int) -> None:
-        """Note a message of QoS 2 that has come."""
-        self.note_received(packet_id)
-        self._keep_exchange("received", packet_id)
-
-    def note_received(self, packet_id: int) -> None:
-        """The same, where that is kept already."""
+    def add_received(self, packet_id: int, *, is_kept: bool = False) -> None:
+        """Note a message of QoS 2 that has come. `is_kept`: that is known from before a restart."""
         if self.received is NO_SET:
             self.received = set()
         self.received.add(packet_id)
+        if self.is_kept and not is_kept:
+            self._core.keep(key_of("mqtt", "received", self.vhost, self.client_id, packet_id), b"")
 
     def drop_received(self, packet_id: int) -> None:
         if self.received:
             self.received.discard(packet_id)
         self._forget_exchange("received", packet_id)
 
-    def add_released(self, packet_id: int) -> None:
-        """Note that the client has a message of QoS 2."""
-        self.note_released(packet_id)
-        self._keep_exchange("released", packet_id)
-
-    def note_released(self, packet_id: int) -> None:
-        """The same, where that is kept already."""
+    def add_released(self, packet_id: int, *, is_kept: bool = False) -> None:
+        """Note that the client has a message of QoS 2. `is_kept`: as in `add_received`."""
         if self.released is NO_DICT:
             self.released = {}
         self.released[packet_id] = None
+        if self.is_kept and not is_kept:
+            self._core.keep(key_of("mqtt", "released", self.vhost, self.client_id, packet_id), b"")
 
     def drop_released(self, packet_id: int) -> None:
         self.released.pop(packet_id, None)
         self._forget_exchange("released", packet_id)
-
-    def _keep_exchange(self, what: str, packet_id: int) -> None:
-        if self.is_kept:
-            self._core.keep(key_of("mqtt", what, self.vhost, self.client_id, packet_id), b"")
 
     def _forget_exchange(self, what: str, packet_id: int) -> None:
         self._core.keep(key_of("mqtt", what, self.vhost, self.client_id, packet_id), None)
@@ -283,9 +273,9 @@ class Sessions:
                 if found is None:
                     self._core.keep(key, None)
                 elif what == "received":
-                    found.note_received(packet_id)
+                    found.add_received(packet_id, is_kept=True)
                 else:
-                    found.note_released(packet_id)
+                    found.add_released(packet_id, is_kept=True)
 
     def _add(self, session: ClientSession) -> ClientSession:
         self.by_client[session.vhost, session.client_id] = session
