@@ -18,7 +18,7 @@ from pillarbox.broker.ack_timeout import AckTimeout
 from pillarbox.broker.choice import GROUP
 from pillarbox.broker.confirm import Publisher
 from pillarbox.broker.consumer import Consumer, Pool
-from pillarbox.broker.index import NO_ARGUMENTS, Envelope
+from pillarbox.broker.index import NO_ARGUMENTS, Envelope, Keys
 from pillarbox.broker.ledger import Outcome, UnknownDelivery
 from pillarbox.broker.returning import give_back
 from pillarbox.broker.run import MESSAGE_BYTES
@@ -235,7 +235,14 @@ class Channel:
             self._send_once(every, headers[IDENTITY], body, receipt, transaction)
             return None
         prepared = every.pop()
-        if len(parts) > 1 or transaction is not None or prepared.target.route.per_message:
+        alone = len(parts) > 1 or transaction is not None
+        if prepared.target.route.per_message and not alone:
+            target, _, _ = self._resolve(prepared)
+            if not target.route.histories:
+                # Among others that go to the same queues: of those that wait for their time there are many.
+                return msgspec.structs.replace(prepared, target=target)
+            alone = True
+        if alone:
             self.flush()
             for one in every:
                 self._send_alone(one, body, None, transaction)
@@ -272,7 +279,7 @@ class Channel:
         """Where a destination leads; a queue that is missing is made. Raises StompError."""
         key = f"{text} later" if JOB in headers else text
         known = self._targets.get(key)
-        if known is not None and known.is_valid:
+        if known is not None and known.route.stamp.valid:
             return known
         # Order: what is declared now may change where earlier messages would go.
         self.flush()
@@ -283,9 +290,20 @@ class Channel:
             raise from_broker_error(error) from None
         if len(self._targets) >= ROUTES_MAX:
             self._targets.clear()
-        if target.is_valid:
+        if target.route.stamp.valid:
             self._targets[key] = target
         return target
+
+    def _resolve(self, prepared: Prepared) -> tuple[Target, Keys, Envelope]:
+        """Where a message goes whose exchange looks at it, and what the exchange sees. Raises StompError."""
+        said, address = prepared.said, prepared.target.address
+        keys = (address.routing_key,)
+        envelope = Envelope(said.headers, said.property_named)
+        try:
+            _, route = self.session.route(address.exchange, keys, envelope)
+        except BrokerError as error:
+            raise from_broker_error(error) from None
+        return self._without_own(prepared.target._replace(route=route)), keys, envelope
 
     def want_nothing_of_its_own(self, queue: str) -> None:
         """Send nothing more into this queue, which is that of a subscription of the client (A8)."""
@@ -375,12 +393,8 @@ class Channel:
         message = prepared.message(body, self.core.changes.now_ms)
         try:
             if target.route.per_message:
-                said, address = prepared.said, target.address
-                keys = (address.routing_key,)
-                envelope = Envelope(said.headers, said.property_named)
-                _, route = self.session.route(address.exchange, keys, envelope)
-                target = self._without_own(target._replace(route=route))
-                route.remember(keys, envelope, message)
+                target, keys, envelope = self._resolve(prepared)
+                target.route.remember(keys, envelope, message)
             if transaction is None:
                 stored, refused = target.publish(self.core, message)
                 self._promise([receipt], stored, refused)

@@ -88,7 +88,7 @@ class Batch:
         last = self.last
         if prepared is last:
             return True
-        if prepared.target is not last.target or prepared.persistent is not last.persistent:
+        if prepared.persistent is not last.persistent or not _same_way(prepared.target, last.target):
             return False
         self.last = prepared
         self._note(prepared)
@@ -123,6 +123,19 @@ class Batch:
             prioritized=self.prioritized,
             message_bytes=MESSAGE_BYTES + self.unshared_bytes // len(self.messages),
         )
+
+
+def _same_way(one: Target, other: Target) -> bool:
+    """Do messages to these go through the same exchange to the same queues?"""
+    if one is other:
+        return True
+    way, others = one.route, other.route
+    return (
+        way.per_message
+        and others.per_message
+        and one.counters is other.counters
+        and way.queues == others.queues
+    )
 
 
 def prepare(
