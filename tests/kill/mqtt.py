@@ -16,7 +16,6 @@ import random
 import socket
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -29,7 +28,6 @@ from tests.protocols.mqtt import peer
 WINDOW = 20
 ROUND_S = (0.02, 0.3)
 """How long a round may take until the kill."""
-QUIET_S = 20.0
 TOPIC = "kill/q"
 PUBLISH, PUBACK, PUBREC, PUBREL, PUBCOMP = 3, 4, 5, 6, 7
 
@@ -138,22 +136,29 @@ class Reader(Peer):
         super().__init__("reader")
         self.qos = qos
         self.got: list[int] = []
+        self.seen: set[int] = set()
+        """The same, each once."""
         self.held: set[int] = set()
         """Identifiers of messages that it has and the broker has not released."""
 
     def take(self, received: peer.Received) -> None:
         packet_id = received.fields["packet_id"]
         if received.kind == PUBLISH and self.qos == 1:
-            self.got.append(int(received.fields["payload"]))
+            self._note(received)
             self.say(Answer(PUBACK, packet_id))
         elif received.kind == PUBLISH:
             if packet_id not in self.held:
                 self.held.add(packet_id)
-                self.got.append(int(received.fields["payload"]))
+                self._note(received)
             self.say(Answer(PUBREC, packet_id))
         elif received.kind == PUBREL:
             self.held.discard(packet_id)
             self.say(Answer(PUBCOMP, packet_id))
+
+    def _note(self, received: peer.Received) -> None:
+        number = int(received.fields["payload"])
+        self.got.append(number)
+        self.seen.add(number)
 
 
 class MqttRounds(Pair[Writer, Reader]):
@@ -166,22 +171,35 @@ class MqttRounds(Pair[Writer, Reader]):
 
     def finish(self) -> None:
         """See everything through, and count. Raises AssertionError."""
-        until = time.monotonic() + QUIET_S
-        while time.monotonic() < until and (self.writer.pending or self._missing()):
-            self._pump(0.02)
+        self._pump_until(lambda: not self.writer.pending and not self._missing())
         self._pump(0.2)
         self.broker.stop()
         got = self.reader.got
         assert not self.writer.pending, f"not answered: {self.writer.pending}"
         assert not self._missing(), f"{self._missing()} messages are lost"
         if self.qos == 2:
-            assert len(got) == len(set(got)), f"{len(got) - len(set(got))} messages came twice"
+            assert not self.again, f"{self.again} messages came twice"
         first = list(dict.fromkeys(got))
         assert first == sorted(first), "messages came out of their order"
 
     def _missing(self) -> int:
         """How many have not come."""
-        return self.writer.sent - len(set(self.reader.got))
+        return self.writer.sent - len(self.reader.seen)
+
+    def _progress(self) -> object:
+        return len(self.reader.got), len(self.writer.pending)
+
+    @property
+    def again(self) -> int:
+        """How many have come that had come before."""
+        return len(self.reader.got) - len(self.reader.seen)
+
+    def __repr__(self) -> str:
+        confirmed = self.writer.sent - len(self.writer.pending)
+        return (
+            f"{self.kills} kills, {self.writer.sent} messages of QoS {self.qos}, {confirmed} confirmed, "
+            f"{self._missing()} missing, {self.again} came again"
+        )
 
 
 def main() -> int:
@@ -192,13 +210,16 @@ def main() -> int:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         rounds = MqttRounds(Path(folder), arguments.seed, arguments.qos)
-        for _ in range(arguments.rounds):
-            rounds.round()
-        rounds.finish()
-    came = len(rounds.reader.got)
-    print(
-        f"seed {arguments.seed}: {rounds.kills} kills, {rounds.writer.sent} messages, which came {came} times"
-    )
+        try:
+            for _ in range(arguments.rounds):
+                rounds.round()
+            rounds.finish()
+        except AssertionError:
+            print(f"seed {arguments.seed}: {rounds!r}", file=sys.stderr)
+            raise
+        finally:
+            rounds.broker.kill()
+    print(f"seed {arguments.seed}: {rounds!r}, as promised")
     return 0
 
 

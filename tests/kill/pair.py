@@ -9,10 +9,14 @@ import random
 import select
 import socket
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
 from bench.peers import Pillarbox, free_ports
+
+QUIET_S = 20.0
+"""How long nothing must have come until nothing more is waited for."""
 
 
 class Reader(Protocol):
@@ -70,6 +74,25 @@ class Pair(Generic[W, R]):
             readable, _, _ = select.select(list(sockets), [], [], left)
             for each in readable:
                 sockets[each].act()
+
+    def _pump_until(self, done: Callable[[], bool]) -> None:
+        """Let them do it until it is done, or until nothing has come of it for a while.
+
+        How much there is to come depends on how far behind the killing has left them.
+        """
+        before: object = None
+        until = 0.0
+        while not done():
+            now = self._progress()
+            if now != before:
+                before, until = now, time.monotonic() + QUIET_S
+            elif time.monotonic() > until:
+                return
+            self._pump(0.02)
+
+    def _progress(self) -> object:
+        """Something that changes with everything that comes."""
+        raise NotImplementedError
 
     def round(self) -> None:
         """Send until the broker is killed; start it again, and go on."""

@@ -20,7 +20,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -36,7 +35,6 @@ PREFETCH = 500
 ROUND_S = (0.02, 0.4)
 """How long a round may take until the kill."""
 IN_TRANSACTION = 3
-QUIET_S = 20.0
 DESTINATION = "/queue/kill"
 Headers = dict[str, str]
 
@@ -198,10 +196,10 @@ class StompRounds(Pair[Writer, Reader]):
         assert reader.socket is not None
         reader.socket.close()
         reader.connect(self.port)
-        self._until(lambda: not writer.pending)
+        self._pump_until(lambda: not writer.pending)
         writer.say("SEND", {"destination": DESTINATION, "receipt": "end"}, str(writer.sent))
         writer.pending["end"] = range(writer.sent, writer.sent + 1)
-        self._until(lambda: writer.sent in reader.settled and not reader.asked)
+        self._pump_until(lambda: writer.sent in reader.settled and not reader.asked)
         self.broker.stop()
         for numbers in writer.transactions:
             there = [number for number in numbers if number in reader.got]
@@ -213,10 +211,8 @@ class StompRounds(Pair[Writer, Reader]):
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
 
-    def _until(self, done: object) -> None:
-        until = time.monotonic() + QUIET_S
-        while time.monotonic() < until and not done():  # type: ignore[operator]
-            self._pump(0.02)
+    def _progress(self) -> object:
+        return len(self.reader.got), len(self.reader.settled), len(self.writer.pending)
 
     def __repr__(self) -> str:
         writer, reader = self.writer, self.reader
