@@ -29,7 +29,7 @@ WINDOW = 20
 ROUND_S = (0.02, 0.3)
 """How long a round may take until the kill."""
 TOPIC = "kill/q"
-PUBLISH, PUBACK, PUBREC, PUBREL, PUBCOMP = 3, 4, 5, 6, 7
+PUBLISH, PUBACK, PUBREC, PUBREL, PUBCOMP, SUBACK = 3, 4, 5, 6, 7, 9
 
 
 class Peer:
@@ -38,6 +38,7 @@ class Peer:
     def __init__(self, name: str) -> None:
         self.name = name
         self.socket: socket.socket | None = None
+        self.subscribed = False
         self._data = b""
 
     def connect(self, port: int) -> None:
@@ -79,6 +80,7 @@ class Peer:
     def act(self) -> None:
         """Answer what has come."""
         for received in self.heard():
+            self.subscribed |= received.kind == SUBACK
             if PUBLISH <= received.kind <= PUBCOMP:
                 self.take(received)
 
@@ -168,6 +170,9 @@ class MqttRounds(Pair[Writer, Reader]):
         self.qos = qos
         super().__init__(folder, "mqtt", random.Random(seed), Writer(qos), Reader(qos), ROUND_S)
         self.reader.say(Subscribe(1, [Subscription(TOPIC, qos)], {}))
+        # What is published before it is answered need not come.
+        self._pump_until(lambda: self.reader.subscribed)
+        assert self.reader.subscribed
 
     def finish(self) -> None:
         """See everything through, and count. Raises AssertionError."""
@@ -187,7 +192,7 @@ class MqttRounds(Pair[Writer, Reader]):
         return self.writer.sent - len(self.reader.seen)
 
     def _progress(self) -> object:
-        return len(self.reader.got), len(self.writer.pending)
+        return len(self.reader.got), len(self.writer.pending), self.reader.subscribed
 
     @property
     def again(self) -> int:
