@@ -119,8 +119,12 @@ def scene(**options: Any) -> Iterator[Broker]:
 
 def deaths(broker: Broker) -> None:
     """Of the queue `short` one message expires and one is refused; one of `patient`, which is refused, waits
-    to be tried again, and one more for the time that its sender wants."""
+    to be tried again, and one more for the time that its sender wants, as one for the queue `gone`, which is
+    not there any more, and one for a topic."""
     client = Stomp(broker)
+    for destination in ("/queue/gone", "/topic/news.later"):
+        client.send(destination, "later", AMQ_SCHEDULED_DELAY="600000")
+    broker.call(lambda server: server.core.vhosts["/"].remove_queue(server.core.vhosts["/"].queues["gone"]))
     client.send("/queue/short", "expires", expires="1")
     client.send("/queue/short", "killed")
     client.send("/queue/patient", "held", **{"x-redelivery-delay": "600000"})

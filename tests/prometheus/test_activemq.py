@@ -77,7 +77,7 @@ def test_names_of_artemis(broker: Broker) -> None:
 
 
 def test_what_died_and_what_waits_for_its_time(broker: Broker) -> None:
-    """What a sender has scheduled is told at the schedule, which does not know where it will go."""
+    """What a sender has scheduled is told of its queue; of topics, at the schedule."""
     deaths(broker)
     found = metrics(broker, "/metrics/activemq")
     assert one(found, "activemq_queue_expired_count", destination="short") == 1
@@ -86,7 +86,7 @@ def test_what_died_and_what_waits_for_its_time(broker: Broker) -> None:
     news = {"brokerName": "localhost", "destinationName": "news.sport"}
     assert one(found, "org_apache_activemq_Topic_ExpiredCount", **news) == 0
     scheduler = {"brokerName": "localhost", "service": "JobScheduler", "name": "JMS"}
-    assert found["org_apache_activemq_Broker_ScheduledMessageCount"] == [(scheduler, 1)]
+    assert found["org_apache_activemq_Broker_ScheduledMessageCount"] == [(scheduler, 3)]
     found = metrics(broker, "/metrics/artemis")
     at = {"broker": "0.0.0.0"}
     short, patient = ({**at, "address": name, "queue": name} for name in ("short", "patient"))
@@ -94,11 +94,12 @@ def test_what_died_and_what_waits_for_its_time(broker: Broker) -> None:
         ("artemis_message_count", (0, 1)),
         ("artemis_messages_expired", (1, 0)),
         ("artemis_messages_killed", (1, 0)),
-        ("artemis_scheduled_message_count", (0, 1)),
+        ("artemis_scheduled_message_count", (0, 2)),
     ):
         assert (one(found, name, **short), one(found, name, **patient)) == counts
-    waiting = [value for has, value in found["artemis_scheduled_message_count"] if "delayed" in has["queue"]]
-    assert waiting == [1]
+    waiting = {has["address"]: value for has, value in found["artemis_scheduled_message_count"]}
+    assert (waiting["gone"], waiting["pillarbox.scheduled.topic"]) == (1, 1)
+    assert one(found, "artemis_address_size", **at, address="orders") == 6
 
 
 def test_queues_of_an_address_are_counted_there(broker: Broker) -> None:

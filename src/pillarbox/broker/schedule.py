@@ -26,7 +26,8 @@ from pillarbox.broker.lane import SHADOW
 from pillarbox.broker.queue import Queue
 from pillarbox.broker.run import body_bytes_of, message_bytes_of
 from pillarbox.broker.schedule_lane import ScheduleLane
-from pillarbox.broker.schedule_walk import Walks
+from pillarbox.broker.schedule_places import Places
+from pillarbox.broker.schedule_walk import Walk, Walks, by_place
 from pillarbox.engine.base import NO_EXPIRATION, Message
 
 if TYPE_CHECKING:
@@ -75,6 +76,8 @@ class Schedule:
         self._core = core
         self._exchange = exchange
         self._timer_ms: int | None = None
+        self.places: Places | None = None
+        """Where what waits will go, once somebody has asked."""
         self.queue: Queue = ScheduleQueue(
             core.changes, uid, f"amq.delayed.{exchange.name}", durable=exchange.durable
         )
@@ -88,6 +91,24 @@ class Schedule:
     def waiting_count(self) -> int:
         """How many messages wait."""
         return self.queue.ready_count
+
+    def destinations(self) -> Places | None:
+        """How many messages wait for each destination; None: whoever asks again later may hear it.
+
+        Cost: at first everything is read that rests on the disk, in parts; then O(destinations).
+        """
+        if self.places is None:
+            places = self.places = Places(self.lane.sequence_next)
+            walk = Walk(
+                self._core,
+                (self,),
+                lambda: by_place((self,)),
+                places.see,
+                reads=True,
+                end=places.learned,
+            )
+            self._core.schedules.walks.begin(walk)
+        return self.places if self.places.complete else None
 
     def due_ms(self, message: Message) -> int:
         """When a message is due; one that no head knows any more, at once."""

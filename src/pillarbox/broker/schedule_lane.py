@@ -19,6 +19,7 @@ before one that is near when anything fires.
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_left, bisect_right, insort
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -31,6 +32,7 @@ import msgspec
 from pillarbox.broker.lane import SHADOW, Lane
 from pillarbox.broker.run import MESSAGE_BYTES
 from pillarbox.broker.schedule_keys import CHUNK_KEYS, Keys
+from pillarbox.broker.schedule_places import joined_places
 from pillarbox.engine.base import DUE_SEQUENCE_BITS, Location, Message, QueueState, StoredRun
 
 if TYPE_CHECKING:
@@ -85,6 +87,8 @@ class Block(msgspec.Struct, eq=False, gc=False):
     left: int
     gone: bytearray | None = None
     """A flag for each message; None: all are left."""
+    places: array[int] | None = None
+    """Where each message will go; None: nobody asks, or knows (see `schedule_places`)."""
 
     @property
     def stop(self) -> int:
@@ -218,10 +222,12 @@ class ScheduleLane(Lane):
         size = sum(map(cost_of, messages))
         changes.resident_bytes += size
         numbered = zip(range(first, first + count), messages, strict=True)
+        places = None if schedule.places is None else schedule.places.came(messages)
         if location is None:
             self._held.update(numbered)
         else:
-            self._add(Block(first, count, location, stored, changes.now_ms, body_bytes, count))
+            block = Block(first, count, location, stored, changes.now_ms, body_bytes, count, places=places)
+            self._add(block)
             self._new += 1
             self._fresh.update(numbered)
             self._fresh_bytes += size
@@ -349,16 +355,18 @@ class ScheduleLane(Lane):
         for sequence, message in taken:
             del held[sequence]
             self._changes.resident_bytes -= cost_of(message)
-            self._settle(sequence, len(message.body))
+            self._settle(sequence, len(message.body), message)
         if 2 * self._empty > len(self._blocks):
             self._sweep()
 
-    def _settle(self, sequence: int, size: int) -> None:
+    def _settle(self, sequence: int, size: int, message: Message | None) -> None:
         """Forget a message for good, which is in memory no more; `size`: of its body."""
         queue = self.queue
         queue.ready_count -= 1
         queue.ready_bytes -= size
         block = self._block_of(sequence)
+        if self._schedule.places is not None:
+            self._schedule.places.went(block, sequence, message)
         if block is None:
             return
         if block.gone is None:
@@ -437,7 +445,7 @@ class ScheduleLane(Lane):
         self._asked.discard(sequence)
         self._stale += 1
         self._dropped = True
-        self._settle(sequence, size)
+        self._settle(sequence, size, message)
         if 2 * self._empty > len(self._blocks):
             self._sweep()
         return True
@@ -490,6 +498,7 @@ class ScheduleLane(Lane):
             elif joined and _may_join(joined[-1], block):
                 last = joined[-1]
                 gap = block.first - last.stop
+                last.places = joined_places(last, gap, block)
                 if gap or last.gone is not None or block.gone is not None:
                     last.gone = bytearray().join((last.flags(), b"\1" * gap, block.flags()))
                 last.count = block.stop - last.first

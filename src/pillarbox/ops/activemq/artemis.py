@@ -18,6 +18,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from pillarbox.broker.anycast import address_of
+from pillarbox.broker.schedule_header import SCHEDULED_QUEUES
 from pillarbox.ops.activemq.names import BeanName
 from pillarbox.ops.messaging import seen
 from pillarbox.ops.messaging.seen import numbers_of
@@ -122,6 +123,19 @@ def _bytes(queue: Queue) -> int:
     return queue.ready_bytes + queue.unacked_bytes + queue.dead_bytes
 
 
+def _scheduled(view: View, at: AtAddress) -> Steps[int]:
+    """What came back and waits, and what senders have scheduled, once that is known."""
+    yield from seen.scheduled(view.core.vhosts[view.vhost])
+    return scheduled_now(view, at)
+
+
+def scheduled_now(view: View, at: AtAddress) -> int:
+    """The same, as far as it is known."""
+    exchange = view.core.vhosts[view.vhost].exchanges.get(SCHEDULED_QUEUES)
+    places = None if exchange is None or exchange.schedule is None else exchange.schedule.destinations()
+    return at.queue.delayed_count + (0 if places is None else places.count_of(at.queue.name))
+
+
 OF_QUEUE: Final[dict[str, Callable[[View, AtAddress], Any]]] = {
     "Name": lambda view, at: at.queue.name,
     "Address": lambda view, at: at.address,
@@ -138,7 +152,7 @@ OF_QUEUE: Final[dict[str, Callable[[View, AtAddress], Any]]] = {
     "MessagesAcknowledged": lambda view, at: numbers_of(at.queue).dequeued,
     "MessagesExpired": lambda view, at: at.queue.counters.expired,
     "MessagesKilled": lambda view, at: at.queue.counters.killed,
-    "ScheduledCount": lambda view, at: at.queue.delayed_count,
+    "ScheduledCount": _scheduled,
     "PersistentSize": lambda view, at: _bytes(at.queue),
     "DeliveringSize": lambda view, at: at.queue.unacked_bytes,
     "MaxConsumers": lambda view, at: -1,

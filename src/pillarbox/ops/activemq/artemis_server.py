@@ -20,6 +20,7 @@ from pillarbox.ops.activemq.artemis_messages import as_json
 from pillarbox.ops.activemq.artemis_operations import consumer_told, queue_of
 from pillarbox.ops.activemq.errors import ILLEGAL_ARGUMENT, ILLEGAL_STATE, JolokiaError
 from pillarbox.ops.activemq.operations import BOOL, INT, LONG, TEXT, Operation, declare, number, truth
+from pillarbox.ops.messaging import seen
 from pillarbox.ops.messaging.seen import topic_key
 from pillarbox.protocols.amqp091 import methods
 
@@ -249,7 +250,7 @@ OF_QUEUES: Final[Fields] = {
     "messagesExpired": artemis.OF_QUEUE["MessagesExpired"],
     "deliveringCount": artemis.OF_QUEUE["DeliveringCount"],
     "messagesKilled": artemis.OF_QUEUE["MessagesKilled"],
-    "scheduledCount": artemis.OF_QUEUE["ScheduledCount"],
+    "scheduledCount": artemis.scheduled_now,
     "autoDelete": artemis.OF_QUEUE["AutoDelete"],
 }
 OF_ADDRESSES: Final[Fields] = {
@@ -293,6 +294,7 @@ def _list(kind: str, fields: Fields) -> Callable[..., Any]:
         if test is None or (field and field not in fields):
             text = f"no field or operation is called so: {field} {operation}"
             raise JolokiaError(500, ILLEGAL_ARGUMENT, text)
+        await beans.in_steps(view, seen.scheduled(view.core.vhosts[view.vhost]))
         things = await _things(view, kind)
         if field and operation:
             value = str(said.get("value") or "")

@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from pillarbox.broker.arguments import SELECTOR
 from pillarbox.broker.exchange import TOPICS
 from pillarbox.broker.jms_destinations import VIRTUAL_CONSUMER
+from pillarbox.broker.schedule_header import SCHEDULED_QUEUES
+from pillarbox.broker.schedule_places import Places
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
 
 STEP_BINDINGS: Final = 200
 """Bindings that are looked at in one step: about a tenth of a millisecond."""
+STEPS_WAITED: Final = 200_000
+"""Steps in which others have their turns, before whoever asks hears nothing: about a second."""
 
 _SESSION = re.compile(r"mqtt-subscription-(?P<client>.*)qos[01]", re.DOTALL)
 _SHARED = re.compile(r"mqtt-shared-(?P<name>.*)", re.DOTALL)
@@ -84,6 +88,21 @@ def queues(vhost: VHost) -> Iterator[Queue]:
     for queue in list(vhost.queues.values()):
         if not (queue.in_log or queue.deleted or is_subscriber(vhost, queue)):
             yield queue
+
+
+def scheduled(vhost: VHost) -> Generator[None, None, Places | None]:
+    """How many messages wait for their time that will go to each queue, by its name; None: that is not known
+    yet. At first they are read, which some steps are waited for."""
+    exchange = vhost.exchanges.get(SCHEDULED_QUEUES)
+    schedule = None if exchange is None else exchange.schedule
+    if schedule is None:
+        return Places(0)
+    for _ in range(STEPS_WAITED):
+        found = schedule.destinations()
+        if found is not None:
+            return found
+        yield
+    return None
 
 
 # --- topics ------------------------------------------------------------------------------------------------

@@ -8,10 +8,9 @@ untyped, as with jmx_exporter. Artemis' are those of its own plugin, by broker, 
 subscription is a queue at the address of its topic, all others at the one that they were given or that of
 their name.
 
-What nobody knows is left out. A message that its sender has scheduled waits in the schedule of an exchange,
-which knows when it is due and not, without reading it, where it will go: so `scheduled_message_count` of a
-queue is what came back to it and waits, and what senders have scheduled is told at the address of each
-schedule. One virtual host is seen, `default_vhost`.
+What nobody knows is left out. `scheduled_message_count` of a queue is what came back to it and waits, and
+what senders have scheduled for it in ActiveMQ's words; what waits in other exchanges, for topics for one, is
+told at the address of each. One virtual host is seen, `default_vhost`.
 
 Source: jmx_exporter's `example_configs/activemq.yml`; Artemis' manual, "Metrics". Cost: O(queues and
 subscriptions) for each metric, in steps.
@@ -22,10 +21,10 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
-from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from pillarbox.broker.anycast import address_of
+from pillarbox.broker.schedule_header import SCHEDULED_QUEUES
 from pillarbox.ops.activemq.attributes import OF_BROKER, OF_QUEUE, OF_SCHEDULER, OF_TOPIC
 from pillarbox.ops.activemq.beans import BROKER
 from pillarbox.ops.activemq.view import View
@@ -34,6 +33,7 @@ from pillarbox.ops.prometheus.exposition import COUNTER, GAUGE, STEP, UNTYPED, F
 
 if TYPE_CHECKING:
     from pillarbox.broker.queue import Queue
+    from pillarbox.broker.schedule_places import Places
     from pillarbox.broker.vhost import VHost
 
 ARTEMIS_BROKER: Final = "0.0.0.0"
@@ -66,7 +66,6 @@ OF_THE_BROKER: Final = {
 }
 """Attribute → metric of the example, kind, and what its values are multiplied by."""
 SCHEDULED: Final = "ScheduledMessageCount"
-SCHEDULED_BY_QUEUE: Final = "scheduled_message_count"
 
 _WORD = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
@@ -142,15 +141,16 @@ class AtAddress(NamedTuple):
     queue: Queue
 
 
+def _bytes(queue: Queue) -> int:
+    return queue.ready_bytes + queue.unacked_bytes + queue.dead_bytes
+
+
 QUEUES: Final[dict[str, tuple[str, Callable[[Queue], float]]]] = {
     "message_count": (
         "messages in the queue, with those that are out",
         lambda queue: seen.numbers_of(queue).pending,
     ),
-    "persistent_size": (
-        "bytes of their bodies",
-        lambda queue: queue.ready_bytes + queue.unacked_bytes + queue.dead_bytes,
-    ),
+    "persistent_size": ("bytes of their bodies", _bytes),
     "delivering_message_count": ("messages that are out", lambda queue: queue.unacked_count),
     "delivering_persistent_size": ("bytes of their bodies", lambda queue: queue.unacked_bytes),
     "messages_added": ("messages that came in", lambda queue: queue.counters.publish),
@@ -162,10 +162,6 @@ QUEUES: Final[dict[str, tuple[str, Callable[[Queue], float]]]] = {
     "messages_killed": (
         "messages that were rejected, or came back too often",
         lambda queue: queue.counters.killed,
-    ),
-    SCHEDULED_BY_QUEUE: (
-        "messages that wait for their time: of a queue those that came back, of a schedule all",
-        lambda queue: queue.delayed_count,
     ),
     "consumer_count": ("consumers", lambda queue: queue.consumer_count),
 }
@@ -191,10 +187,12 @@ def artemis(view: View) -> Iterator[Family]:
     ):
         yield Family(f"artemis_{name}", GAUGE, help, [(broker, value)])
     for name, (help, read) in QUEUES.items():
-        samples = _of_queues(host, topics, read)
-        if name == SCHEDULED_BY_QUEUE:
-            samples = chain(samples, _of_schedules(host))
-        yield Family(f"artemis_{name}", GAUGE, help, samples)
+        yield Family(f"artemis_{name}", GAUGE, help, _of_queues(host, topics, read))
+    places = yield from _stepped(seen.scheduled(host))
+    if places is not None:
+        samples = _scheduled(host, topics, places)
+        yield Family("artemis_scheduled_message_count", GAUGE, "messages that wait for their time", samples)
+    yield Family("artemis_address_size", GAUGE, "bytes of bodies at the address", _sizes(host, topics))
     yield Family("artemis_routed_message_count", GAUGE, "messages that came in", _routed(host, topics))
 
 
@@ -205,12 +203,24 @@ def _of_queues(
         yield {"broker": ARTEMIS_BROKER, "address": at.address, "queue": at.queue.name}, read(at.queue)
 
 
-def _of_schedules(host: VHost) -> Iterator[tuple[Labels, float]]:
+def _scheduled(host: VHost, topics: list[seen.Topic], places: Places) -> Iterator[tuple[Labels, float]]:
+    """Of queues, also those that are not there any more; and of other exchanges in which messages wait."""
+    yield from _of_queues(host, topics, lambda queue: queue.delayed_count + places.count_of(queue.name))
+    for name, count in places.counts.items():
+        if name not in host.queues:
+            yield {"broker": ARTEMIS_BROKER, "address": name, "queue": name}, count
     for exchange in list(host.exchanges.values()):
         schedule = exchange.schedule
-        if schedule is not None:
+        if schedule is not None and exchange.name != SCHEDULED_QUEUES:
             at = {"broker": ARTEMIS_BROKER, "address": exchange.name, "queue": schedule.queue.name}
             yield at, schedule.waiting_count
+
+
+def _sizes(host: VHost, topics: list[seen.Topic]) -> Iterator[tuple[Labels, float]]:
+    for queue in seen.queues(host):
+        yield {"broker": ARTEMIS_BROKER, "address": queue.name}, _bytes(queue)
+    for topic in topics:
+        yield {"broker": ARTEMIS_BROKER, "address": topic.name}, sum(map(_bytes, topic.subscribers))
 
 
 def _at_addresses(host: VHost, topics: list[seen.Topic]) -> Iterator[AtAddress]:
