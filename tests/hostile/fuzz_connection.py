@@ -36,7 +36,7 @@ NAMES = (
 )
 KINDS = (
     *("direct", "fanout", "topic", "headers", "", "nonsense"),
-    *("x-consistent-hash", "x-modulus-hash", "x-random", "x-local-random", "x-recent-history"),
+    *("x-consistent-hash", "x-modulus-hash", "x-random", "x-local-random", "x-recent-history", "x-anycast"),
 )
 KEYS = (
     *("x-message-ttl", "x-expires", "x-max-length", "x-max-length-bytes", "x-overflow", "x-max-priority"),

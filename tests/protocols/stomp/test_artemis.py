@@ -203,9 +203,22 @@ def test_queue_that_is_read_goes_before_others(
     where = {"destination": f"{shared}::{shared}.2", "selector": "size > 1"}
     reader.done("SUBSCRIBE", {"id": "s", "ack": "client"} | where)
     for size in (1, 2, 3):
-        client.done("SEND", {"destination": shared, "size": str(size)}, str(size))
+        client.done("SEND", {"destination": f"/queue/{shared}", "size": str(size)}, str(size))
     assert [reader.message().body for _ in range(2)] == [b"2", b"3"]
     assert sum(ready(artemis, shared, f"{shared}.1")) == 1
+
+
+@pytest.mark.row("A2")
+def test_name_alone_goes_to_the_queues_that_an_anycast_address_has(
+    artemis: Broker, client: Talking, name: str
+) -> None:
+    """A2: nobody has said that it is to have one of its own name."""
+    client.done("SEND", {"destination": f"anycast://{name}/a::{name}.1"}, "x")
+    for _ in range(2):
+        client.done("SEND", {"destination": f"{name}/a"}, "x")
+    assert (ready(artemis, f"{name}.1"), f"{name}/a" in queues(artemis)) == ([3], False)
+    client.say("SUBSCRIBE", {"id": "s", "destination": f"{name}/a::{name}.1"})
+    assert [client.message().headers["destination"] for _ in range(3)][1:] == [f"/queue/{name}/a"] * 2
 
 
 @pytest.mark.row("A2")

@@ -18,11 +18,14 @@ address is a queue, a multicast one a topic. Source: Artemis' manual, "STOMP", "
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
 
+from pillarbox.broker import exchange
 from pillarbox.broker.anycast import address_of, demand_joining, is_shared, join
 from pillarbox.protocols.stomp.declaring import ensure_queue, recover
 from pillarbox.protocols.stomp.destinations import (
     AMQ_QUEUE,
+    EXCHANGE,
     QUEUE,
     REPLY_QUEUE,
     TEMP_QUEUE,
@@ -83,7 +86,12 @@ def destination_of(channel: Channel, text: str, headers: Mapping[str, str], head
     if kind is None:
         vhost = channel.session.vhost
         is_queue = address in vhost.queues and not _keys(channel, address)
-        kind = ANYCAST if is_queue or is_shared(vhost, address) else settings.routing_type
+        if not is_queue and settings.routing_type == MULTICAST and is_shared(vhost, address):
+            # Nobody says that it is to have a queue of its name.
+            if header == DESTINATION_TYPE:
+                return f"/{EXCHANGE}/{exchange.ANYCAST}/{quote(address, safe='')}"
+            is_queue = True
+        kind = ANYCAST if is_queue else settings.routing_type
     return f"{KINDS[kind]}://{address}"
 
 
