@@ -37,6 +37,7 @@ SHAPED = {
     "kafka_advertised_listeners": "outside://broker.example:9094",
     "tls_sni": "shop.example=a.pem:b.pem,*.example=c.pem:d.pem",
     "stomp_composite_destinations": "/queue/a = /queue/b, /topic/c; /topic/a += /queue/d [n > 1]",
+    "stomp_advisories": "MessageDelivered,FULL",
     "stomp_topics_keep": "/topic/a.> = last; /topic/b = 60s",
     "stomp_destination_policies": "/queue/a.> = limit 1MiB, full drop; /topic/b = pending 10",
     "auth_mechanisms": "PLAIN,EXTERNAL",
