@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pillarbox.broker.consumer import Consumer
     from pillarbox.broker.core import Core
     from pillarbox.broker.lane import Lane
+    from pillarbox.broker.ledger import Entry
     from pillarbox.engine.base import Location, Message
 
 BROWSE: Final = "x-browse"
@@ -38,6 +39,10 @@ RETRY_MS: Final = 10
 """After so long it is looked whether the connection takes more."""
 
 _START = attrgetter("sequences.start")
+
+
+def _start_out(out: tuple[Run, Entry]) -> int:
+    return out[0].sequences.start
 
 
 def _last(run: Run) -> int:
@@ -68,9 +73,9 @@ class Browser:
         self._lanes = deque([(lane, lane.sequence_next) for lane in queue.lanes])
         self._cursor = 0
         entries = islice((entry for lane in queue.lanes for entry in lane.outstanding), OUT_MAX)
-        out = [entry.run.cut(slice(entry.start, entry.stop)) for entry in entries]
-        # What was given up for memory's sake while it is out may be gone from the disk when its turn comes.
-        self._out = deque(sorted([run for run in out if run.messages is not None], key=_START))
+        out = [(entry.run.cut(slice(entry.start, entry.stop)), entry) for entry in entries]
+        self._out = deque(sorted(out, key=_start_out))
+        """What consumers have, as it was when this began."""
         self._shown: set[tuple[Lane, int]] = set()
         """Those of them that were shown, and may have come back since."""
         self._ended = False
@@ -109,10 +114,17 @@ class Browser:
         """Show what one turn allows. True: nothing more is to be done now."""
         left = SHOWN_AT_ONCE
         while left > 0 and self._out:
-            run = self._out.popleft()
-            self._show(run)
+            run, entry = self._out.popleft()
+            if run.messages is None:
+                if entry not in run.lane.outstanding:
+                    # It is settled, and may be gone from the disk, or it is back, and is shown in its place.
+                    continue
+                run = entry.run.cut(slice(entry.start, entry.stop))
+                self._core.changes.cold.append(Peek(run.lane, run, partial(self._out_arrived, run)))
+                self._core.wake()
+                return True
+            self._show_out(run)
             left -= len(run.sequences)
-            self._shown.update([(run.lane, sequence) for sequence in run.sequences])
         while left > 0 and self._lanes:
             lane, end = self._lanes[0]
             for run in _ahead(lane, self._cursor):
@@ -137,6 +149,17 @@ class Browser:
             return True
         return False
 
+    def _show_out(self, run: Run) -> None:
+        self._show(run)
+        self._shown.update([(run.lane, sequence) for sequence in run.sequences])
+
+    def _out_arrived(self, run: Run, pairs: Sequence[tuple[int, Message]]) -> None:
+        """What a consumer has, and only the disk had, is here; what cannot be read is passed over."""
+        if not self._ended and not self._consumer.queue.deleted:
+            for sequence, message in pairs:
+                self._show_out(_single(run.lane, sequence, message, redelivered=run.redelivered))
+        self._core.chores.in_turn(self._go_on)
+
     def _arrived(self, pairs: Sequence[tuple[int, Message]]) -> None:
         """What was asked for is here; what cannot be read is passed over."""
         if self._ended or self._consumer.queue.deleted:
@@ -144,10 +167,8 @@ class Browser:
             return
         lane = self._lanes[0][0]
         for sequence, message in pairs:
-            single = range(sequence, sequence + 1)
             seen = sequence <= lane.delivered_through
-            size = len(message.body)
-            self._show(Run(lane, single, [message], size, None, seen, message.accepted_ms, False))
+            self._show(_single(lane, sequence, message, redelivered=seen))
             self._cursor = sequence + 1
         if not pairs:
             self._lanes.popleft()
@@ -180,6 +201,13 @@ class Browser:
         from pillarbox.broker.selectors import lookup_of
 
         return selector(lookup_of(self._core.dialects.said(message)))
+
+
+def _single(lane: Lane, sequence: int, message: Message, *, redelivered: bool) -> Run:
+    """One message as a run."""
+    sequences = range(sequence, sequence + 1)
+    size = len(message.body)
+    return Run(lane, sequences, [message], size, None, redelivered, message.accepted_ms, False)
 
 
 def _ahead(lane: Lane, cursor: int) -> Iterator[Run]:
