@@ -121,6 +121,7 @@ def test_busy_queues_do_not_starve_the_others(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(dispatch_module, "ROUND_MESSAGES", 10)
     monkeypatch.setattr(core_module, "ROUND_MESSAGES", 10)
     monkeypatch.setattr(core_module, "TICK_MESSAGES", 20)
+    monkeypatch.setattr(core_module, "QUEUE_EFFORT", 0)
     domain = Domain()
     session, receiver = domain.session(), Receiver()
     queues = [declared(domain, f"q{number}") for number in range(5)]
@@ -134,6 +135,24 @@ def test_busy_queues_do_not_starve_the_others(monkeypatch: pytest.MonkeyPatch) -
     shares = [tags.count(queue.name) for queue in queues]
     assert sum(shares) == 20 * ticks
     assert max(shares) - min(shares) <= 20
+
+
+def test_many_queues_with_little_are_more_than_a_tick() -> None:
+    """A message to each of very many clients is work for many ticks: each client is written to."""
+    domain = Domain()
+    session, receiver = domain.session(), Receiver()
+    queues = [declared(domain, f"q{number}") for number in range(1000)]
+    for queue in queues:
+        domain.consume(session, queue.name, receiver, tag=queue.name, no_ack=True)
+        publish(domain, queue, 1)
+    domain.tick()
+    first = len(receiver.deliveries)
+    assert 50 < first < 200
+    while len(receiver.deliveries) < 1000:
+        domain.tick()
+        assert len(receiver.deliveries) - first < 200
+        first = len(receiver.deliveries)
+    assert [delivery[0] for delivery in receiver.deliveries] == [queue.name for queue in queues]
 
 
 def test_queue_with_more_than_a_round_goes_on_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:

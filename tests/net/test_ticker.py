@@ -9,6 +9,7 @@ import pytest
 from net_tools import LOOPS, Net, loop_name, run
 
 from pillarbox.clock import ManualClock, SystemClock
+from pillarbox.net import ticker as ticker_module
 
 Make = Callable[[], asyncio.AbstractEventLoop]
 pytestmark = pytest.mark.parametrize("make_loop", LOOPS, ids=loop_name)
@@ -186,6 +187,27 @@ def test_deadlines_are_looked_at_for_every_driver(make_loop: Make) -> None:
         assert log == ["housekeeping a", "housekeeping b"]
         assert net.times == [5000, 5000]
         await net.next_tick()
+
+    run(make_loop, main())
+
+
+def test_many_drivers_are_looked_at_some_at_a_time(make_loop: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every second, and whoever has gone meanwhile is not."""
+    monkeypatch.setattr(ticker_module, "LOOKED_AT", 2)
+
+    async def main() -> None:
+        net = Net(asyncio.get_running_loop(), ManualClock(5000))
+        log: list[str] = []
+        drivers = [Flushed(log, name) for name in "abcde"]
+        net.ticker.drivers.update(dict.fromkeys(drivers))
+        net.ticker._housekeep()
+        assert log == ["housekeeping a", "housekeeping b"]
+        del net.ticker.drivers[drivers[3]]
+        while len(log) < 4:
+            await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert log == [f"housekeeping {name}" for name in "abce"]
+        net.ticker.stop()
 
     run(make_loop, main())
 

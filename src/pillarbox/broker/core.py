@@ -55,6 +55,9 @@ from pillarbox.profiles import DEFAULT, PROFILES, Profile
 TICK_MESSAGES = 2000
 """Deliveries after which a tick lets sockets be read again: about two milliseconds' work."""
 
+QUEUE_EFFORT = 20
+"""As how many of these it counts that a queue is looked at: its receiver has something to write then."""
+
 FORWARD_MESSAGES = 50
 """Dead letters after which a tick lets sockets be read again: about two milliseconds' work."""
 
@@ -647,15 +650,16 @@ class Core:
         """Let dirty queues deliver; those that could not finish stay dirty. Returns how many left."""
         changes = self.changes
         dirty, changes.dirty = changes.dirty, []
-        done = 0
+        done = effort = 0
         for position, queue in enumerate(dirty):
-            if done >= TICK_MESSAGES:
+            if effort >= TICK_MESSAGES:
                 # Before those that are dirty again: whoever had no turn now comes first in the next tick.
                 changes.dirty[:0] = dirty[position:]
                 break
             queue.queued = False
             count = queue.dispatcher(queue)
             done += count
+            effort += count + QUEUE_EFFORT
             if queue.timed:
                 queue.expire(at_once=True)
             if queue.limits is not None:

@@ -17,6 +17,8 @@ _log = logging.getLogger("pillarbox")
 
 HOUSEKEEPING_S = 1.0
 """How often heartbeats and deadlines are looked at: the finest unit in which protocols state them."""
+LOOKED_AT = 500
+"""Connections that are looked at before something else has its turn: less than a millisecond."""
 
 
 READ_BYTES = 256 << 10
@@ -167,13 +169,25 @@ class Ticker:
         self.begin()
 
     def _housekeep(self) -> None:
-        self.check_deadlines()
+        self._look_at(list(self.drivers), 0)
         self._housekeeping = self._loop.call_later(HOUSEKEEPING_S, self._housekeep)
+
+    def _look_at(self, drivers: list[Watched], first: int) -> None:
+        """Let so many of these connections look at their deadlines, and the others in turns to come."""
+        if self._closed:
+            return
+        self._check(drivers[first : first + LOOKED_AT])
+        if first + LOOKED_AT < len(drivers):
+            self._loop.call_soon(self._look_at, drivers, first + LOOKED_AT)
 
     def check_deadlines(self) -> None:
         """Let every connection look at its heartbeats and deadlines now."""
+        self._check(list(self.drivers))
+
+    def _check(self, drivers: list[Watched]) -> None:
         now_ms = self._clock.now_ms()
         self._set_time(now_ms)
-        for driver in list(self.drivers):
-            driver.housekeeping(now_ms)
+        for driver in drivers:
+            if driver in self.drivers:
+                driver.housekeeping(now_ms)
         self.begin()
