@@ -67,7 +67,15 @@ $(VENV)/.stamp-dev: $(VENV)/.stamp-serve requirements-dev.lock
 	elif [ -n "$$CI" ]; then exit 1; \
 	else echo "their tests will be skipped"; fi
 
-setup: $(VENV)/.stamp-dev $(NODE_STAMPS)
+# A tool that tests run, in an environment of its own.
+KASKADE := tests/compare_kafka/kaskade
+$(VENV)/kaskade/.stamp: $(KASKADE)/requirements.lock $(VENV)/.stamp-venv
+	@$(PYTHON) -m venv $(VENV)/kaskade
+	@$(VENV)/kaskade/bin/python -m pip --disable-pip-version-check --no-input --quiet install \
+		--require-hashes -r $(KASKADE)/requirements.lock
+	@touch $@
+
+setup: $(VENV)/.stamp-dev $(NODE_STAMPS) $(VENV)/kaskade/.stamp
 	@scripts/need "command -v mvn && command -v javac" "Kafka's message definitions and console tools" \
 		maven default-jdk-headless || test -z "$$CI"
 	@scripts/need "command -v kcat" "testing with kcat" kcat || test -z "$$CI"
@@ -166,14 +174,16 @@ fmt: $(VENV)/.stamp-dev
 
 # --- upkeep -------------------------------------------------------------------------------------------
 
-LOCK := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--custom-compile-command "make lock"
+LOCK := $(COMPILE) pyproject.toml
 
 lock: UPGRADE := --upgrade
 lock lock-new: $(VENV)/.stamp-venv
 	@$(PIP) install uv
 	@$(LOCK) $(UPGRADE) --group dev --output-file requirements-dev.lock
 	@$(LOCK) $(UPGRADE) --group build --constraints requirements-dev.lock --output-file requirements.lock
+	@$(COMPILE) $(UPGRADE) $(KASKADE)/requirements.in --output-file $(KASKADE)/requirements.lock
 
 clean:
 	@rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
