@@ -150,12 +150,51 @@ def activemq_watched() -> Iterator[Target]:
         yield Target(f"{peer.name} {peer.version}", peer.port)
 
 
+POLICIES = """
+<destinationPolicy><policyMap><policyEntries>
+  <policyEntry topic="plain.&gt;"><pendingMessageLimitStrategy>
+    <constantPendingMessageLimitStrategy limit="2"/></pendingMessageLimitStrategy></policyEntry>
+  <policyEntry topic="ranked.&gt;"><messageEvictionStrategy>
+    <oldestMessageWithLowestPriorityEvictionStrategy/></messageEvictionStrategy><pendingMessageLimitStrategy>
+    <constantPendingMessageLimitStrategy limit="2"/></pendingMessageLimitStrategy></policyEntry>
+  <policyEntry topic="prices.&gt;"><messageEvictionStrategy>
+    <uniquePropertyMessageEvictionStrategy propertyName="symbol"/></messageEvictionStrategy>
+    <pendingMessageLimitStrategy>
+    <constantPendingMessageLimitStrategy limit="2"/></pendingMessageLimitStrategy></policyEntry>
+  <policyEntry queue="full.block" memoryLimit="50000"><pendingQueuePolicy>
+    <vmQueueCursor/></pendingQueuePolicy></policyEntry>
+</policyEntries></policyMap></destinationPolicy>
+"""
+"""Policies of destinations, as ActiveMQ is told them."""
+
+OWN_POLICIES = {
+    "PILLARBOX_STOMP_DIALECT": "activemq",
+    "PILLARBOX_STOMP_PENDING_MESSAGE_LIMIT": "2",
+    "PILLARBOX_STOMP_DESTINATION_POLICIES": "; ".join(
+        (
+            "/topic/ranked.> = evict lowest-priority",
+            "/topic/prices.> = evict superseded symbol",
+            "/queue/full.block = limit 50000",
+        )
+    ),
+}
+"""The same, as Pillarbox is told them."""
+
+
+@contextlib.contextmanager
+def activemq_policies() -> Iterator[Target]:
+    """Run Debian's ActiveMQ Classic with `POLICIES`."""
+    with ActiveMQ(configuration=POLICIES) as peer:
+        yield Target(f"{peer.name} {peer.version}", peer.port)
+
+
 PROTOCOLS: dict[str, tuple[str, dict[str, str]]] = {
     "mqtt": ("PILLARBOX_MQTT_PORT", {}),
     "stomp": ("PILLARBOX_STOMP_PORT", {}),
     "stomp-activemq": ("PILLARBOX_STOMP_PORT", {"PILLARBOX_STOMP_DIALECT": "activemq"}),
     "stomp-activemq-rules": ("PILLARBOX_STOMP_PORT", OWN_RULES),
     "stomp-activemq-watched": ("PILLARBOX_STOMP_PORT", OWN_WATCHED),
+    "stomp-activemq-policies": ("PILLARBOX_STOMP_PORT", OWN_POLICIES),
 }
 """What Pillarbox is told for a file of scenarios: where the port goes, and what else."""
 
@@ -176,5 +215,6 @@ PEERS: dict[str, Callable[[], AbstractContextManager[Target]]] = {
     "activemq": activemq,
     "activemq-rules": activemq_rules,
     "activemq-watched": activemq_watched,
+    "activemq-policies": activemq_policies,
 }
 """By the name that a file of scenarios gives."""
