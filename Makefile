@@ -28,7 +28,7 @@ help:
 	@echo "make compare  run the differential transcripts against a real RabbitMQ"
 	@echo "make compare-events  what a real RabbitMQ and Pillarbox tell of the same deeds, as events and copies"
 	@echo "make compare-kafka  run unmodified Kafka clients against a real Apache Kafka and against Pillarbox"
-	@echo "make compare-messaging  run unmodified MQTT and STOMP clients against Mosquitto, RabbitMQ and ActiveMQ"
+	@echo "make compare-messaging  run unmodified MQTT and STOMP clients against Mosquitto, RabbitMQ, ActiveMQ and Artemis"
 	@echo "make compare-activemq  the same"
 	@echo "make crash    kill the broker under load, 200 times over AMQP, Kafka, MQTT and STOMP each"
 	@echo "make fuzz     throw changed input at whole connections, AMQP's, Kafka's, MQTT's and STOMP's, for a minute each"
@@ -115,6 +115,7 @@ compare: peers
 compare-messaging compare-activemq: peers
 	@scripts/need "test -x /usr/sbin/mosquitto" "comparing with Mosquitto" mosquitto
 	@scripts/need "test -e /usr/share/activemq/bin/activemq.jar" "comparing with ActiveMQ" activemq
+	@scripts/need "command -v java && command -v mvn" "comparing with Artemis" default-jdk-headless maven
 	@$(BIN)/python -m tests.compare_messaging record $(ARGS)
 	@$(BIN)/python -m tests.compare_messaging replay $(ARGS)
 

@@ -1,5 +1,5 @@
-"""Unmodified clients of MQTT and STOMP against Mosquitto, RabbitMQ and ActiveMQ, and against Pillarbox: all
-show them the same.
+"""Unmodified clients of MQTT and STOMP against Mosquitto, RabbitMQ, ActiveMQ and Artemis, and against
+Pillarbox: all show them the same.
 
 A *scenario* is a function that uses a client as its users do and writes a *transcript*: what the client saw,
 line by line, without anything that differs from run to run. Scenarios stand in `scenarios/`, a file for each

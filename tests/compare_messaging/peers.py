@@ -10,6 +10,10 @@ from dataclasses import dataclass
 from bench.messaging_peers import ActiveMQ, Mosquitto
 from bench.peers import Pillarbox, RabbitMQ, free_ports
 from pillarbox.broker.advisories import BY_CHOICE
+from tests.compare_messaging.artemis_peer import Artemis
+
+JARS = tuple(Path(f"/usr/share/java/{name}.jar") for name in ("xstream", "jettison"))
+"""Debian's libxstream-java and libjettison-java."""
 
 
 @dataclass(frozen=True)
@@ -188,6 +192,13 @@ def activemq_policies() -> Iterator[Target]:
         yield Target(f"{peer.name} {peer.version}", peer.port)
 
 
+@contextlib.contextmanager
+def artemis() -> Iterator[Target]:
+    """Run Artemis, from Maven."""
+    with Artemis() as peer:
+        yield Target(f"{peer.name} {peer.version}", peer.port)
+
+
 PROTOCOLS: dict[str, tuple[str, dict[str, str]]] = {
     "mqtt": ("PILLARBOX_MQTT_PORT", {}),
     "stomp": ("PILLARBOX_STOMP_PORT", {}),
@@ -195,6 +206,10 @@ PROTOCOLS: dict[str, tuple[str, dict[str, str]]] = {
     "stomp-activemq-rules": ("PILLARBOX_STOMP_PORT", OWN_RULES),
     "stomp-activemq-watched": ("PILLARBOX_STOMP_PORT", OWN_WATCHED),
     "stomp-activemq-policies": ("PILLARBOX_STOMP_PORT", OWN_POLICIES),
+    "stomp-artemis": (
+        "PILLARBOX_STOMP_PORT",
+        {"PILLARBOX_PROFILE": "activemq:artemis", "PILLARBOX_STOMP_TOPICS_KEEP": "/topic/retro.> = 2"},
+    ),
 }
 """What Pillarbox is told for a file of scenarios: where the port goes, and what else."""
 
@@ -216,5 +231,6 @@ PEERS: dict[str, Callable[[], AbstractContextManager[Target]]] = {
     "activemq-rules": activemq_rules,
     "activemq-watched": activemq_watched,
     "activemq-policies": activemq_policies,
+    "artemis": artemis,
 }
 """By the name that a file of scenarios gives."""

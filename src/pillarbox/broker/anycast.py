@@ -6,7 +6,7 @@ and those that somebody reads come first. So an address is nothing but its bindi
 its queues, and goes with them. The queue of its name takes part whenever it is there.
 
 Not here: how clients write addresses (a head). Source: Artemis' manual, "Address Model";
-`BindingsImpl.getNextBinding` and `StompConnection.autoCreateDestinationIfPossible` of 2.4x.
+2.44.0 asked with `tests/compare_messaging/scenarios/stomp_on_artemis.py`.
 """
 
 from __future__ import annotations
