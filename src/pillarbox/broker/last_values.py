@@ -5,8 +5,8 @@ somebody has it, and forgotten when it comes back. Messages without the header s
 restart, and of what is on disk alone, a queue learns the values when it reads them back, which is before
 anything of it is handed out.
 
-Source: Artemis, "Last-Value Queues"; 2.44.0 asked with
-`tests/compare_messaging/scenarios/stomp_on_artemis.py`. Not here: how a message is taken out of its lane (`choosing_lane`).
+Not here: how a message is taken out of its lane (`choosing_lane`). Source: Artemis, "Last-Value Queues";
+2.44.0 asked with `tests/compare_messaging/scenarios/stomp_on_artemis.py`.
 Invariant: the place of a value is that of its newest message known, which may be gone.
 """
 
