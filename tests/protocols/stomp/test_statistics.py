@@ -75,6 +75,14 @@ def test_queue_is_told_of_as_it_stands(counted: Broker, client: Talking, name: s
     assert (found["averageMessageSize"], found["brokerName"]) == (5, "localhost")
 
 
+@pytest.mark.row("A39", "A32")
+def test_expired_messages_are_counted(client: Talking, name: str) -> None:
+    client.done("SEND", {"destination": f"/queue/{name}", "expires": "1"}, "x")
+    client.done("SEND", {"destination": f"/queue/{name}"}, "y")
+    (found,) = ask(client, f"Destination.{name}")
+    assert (found["size"], found["expiredCount"]) == (1, 1)
+
+
 @pytest.mark.row("A39")
 def test_wildcards_and_the_end_of_the_list(client: Talking, name: str) -> None:
     for end in "ab":
