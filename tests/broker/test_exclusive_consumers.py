@@ -82,3 +82,16 @@ class ExclusiveMachine(RuleBasedStateMachine):
 TestExclusive = ExclusiveMachine.TestCase
 TestExclusive.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
 TestExclusive = pytest.mark.row("A29")(TestExclusive)
+
+
+@pytest.mark.row("A29")
+def test_who_had_to_step_aside_comes_before_those_that_waited() -> None:
+    """It wanted the queue first of all that are left."""
+    machine = ExclusiveMachine()
+    machine.begin()
+    for priority in (0, 0, 1):
+        machine.come(sole=True, priority=priority, prefetch=0)
+    former, _, latest = [consumer for consumer, _, _ in machine.there]
+    assert machine.domain.queue("q").consumers == [latest]
+    machine.session.cancel(latest)
+    assert machine.domain.queue("q").consumers == [former]

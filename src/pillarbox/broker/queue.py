@@ -301,11 +301,14 @@ class Queue:
             self._activate(consumer)
 
     def _step_aside(self) -> None:
-        """Let those that take part wait: one has come that wants everything (A29)."""
-        for consumer in self.consumers:
+        """Let those that take part wait: one has come that wants everything (A29).
+
+        They were here before those of their priority that wait already.
+        """
+        for consumer in reversed(self.consumers):
             # When it has credit again, it has no turn.
             consumer.blocked = 0
-            self.standby = _placed(self.standby, consumer)
+            self.standby = _placed(self.standby, consumer, before=True)
         self.consumers = NO_LIST
         self._levels.clear()
 
@@ -667,12 +670,12 @@ def _longer(level: Level, consumer: Consumer) -> Level:
     return deque((*level, consumer))
 
 
-def _placed(consumers: list[Consumer], consumer: Consumer) -> list[Consumer]:
-    """These with one more, behind those of its priority."""
+def _placed(consumers: list[Consumer], consumer: Consumer, *, before: bool = False) -> list[Consumer]:
+    """These with one more, behind those of its priority, or before them."""
     if consumers is NO_LIST:
         return [consumer]
-    position = len(consumers)
-    while position and consumers[position - 1].priority < consumer.priority:
+    position, highest = len(consumers), consumer.priority + before
+    while position and consumers[position - 1].priority < highest:
         position -= 1
     consumers.insert(position, consumer)
     return consumers
