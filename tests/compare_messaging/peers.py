@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 
 from bench.messaging_peers import ActiveMQ, Mosquitto
 from bench.peers import Pillarbox, RabbitMQ, free_ports

@@ -8,7 +8,9 @@ virtual host. What the client sends next, and the receipt, wait until it is done
 
 Numbers are the core's counters since the start, and lengths of the moment. Departures: what is not measured
 here is 0 (times of enqueueing, the store), and what is not known is null (the counters of a consumer that
-shares its queue). Source: ActiveMQ, "StatisticsPlugin"; names measured on 5.17.2 by `tests/compare_messaging`.
+shares its queue).
+
+Source: ActiveMQ, "StatisticsPlugin"; names measured on 5.17.2 by `tests/compare_messaging`.
 """
 
 from __future__ import annotations
