@@ -1,10 +1,11 @@
 """Notifications: what happens in the broker, as Artemis tells it on `activemq.notifications` (A86).
 
 Whoever subscribes to that topic hears of queues that come and go (`BINDING_ADDED`, `BINDING_REMOVED`), of
-consumers (`CONSUMER_CREATED`, `CONSUMER_CLOSED`), of connections (`SESSION_CREATED`, `SESSION_CLOSED`; here a
-connection has one session) and of logins that were refused (`SECURITY_AUTHENTICATION_VIOLATION`), whatever
-protocol those speak. A notification is a persistent message without a body: `_AMQ_NotifType` says what it
-is, other headers what it is about. It is a topic like any other, of one virtual host.
+consumers (`CONSUMER_CREATED`, `CONSUMER_CLOSED`, `CONSUMER_SLOW`), of connections (`SESSION_CREATED`,
+`SESSION_CLOSED`; here a connection has one session) and of logins that were refused
+(`SECURITY_AUTHENTICATION_VIOLATION`), whatever protocol those speak. A notification is a persistent message
+without a body: `_AMQ_NotifType` says what it is, other headers what it is about. It is a topic like any
+other, of one virtual host.
 
 A queue is bound at the address of its own name, a subscription at that of its topic. While nobody listens
 nothing is looked at but whether anybody does. Source: Artemis' manual, "Management Notifications"; row A86.
@@ -61,6 +62,7 @@ class Notifications:
             ("binding.deleted", self._unbind),
             ("consumer.created", self._consumer_created),
             ("consumer.deleted", self._consumer_deleted),
+            ("consumer.slow", self._consumer_slow),
             ("connection.created", self._connected),
             ("connection.closed", self._disconnected),
             ("user.authentication.failure", self._login_refused),
@@ -116,6 +118,10 @@ class Notifications:
     def _consumer_deleted(self, name: str, consumer: Consumer) -> None:
         if self._listeners(name):
             self._tell_of_consumer("CONSUMER_CLOSED", consumer, self._consumer(consumer))
+
+    def _consumer_slow(self, vhost: VHost, consumer: Consumer) -> None:
+        if self._listeners(vhost.name):
+            self._tell_of_consumer("CONSUMER_SLOW", consumer, self._consumer(consumer))
 
     def _tell_of_consumer(self, kind: str, consumer: Consumer, facts: Facts) -> None:
         self._settle_fresh()

@@ -10,7 +10,7 @@ import pika
 import pytest
 import stomp
 
-from pillarbox import Broker
+from pillarbox import Broker, ManualClock
 from pillarbox.broker.auth import Permission
 from tests.protocols.stomp.talking import Got, Talking
 
@@ -359,6 +359,27 @@ def test_login_that_is_refused_is_told_of(artemis: Broker, listener: Talking) ->
     (told,) = heard(listener, 1)
     assert told["_AMQ_NotifType"] == "SECURITY_AUTHENTICATION_VIOLATION"
     assert (told["_AMQ_User"], told["_AMQ_CertSubjectDN"]) == ("mallory", "unavailable")
+
+
+@pytest.mark.row("A86")
+def test_slow_consumer_is_told_of(connected: Callable[..., Talking], name: str) -> None:
+    policies = {"stomp_slow_consumer": "warn", "stomp_slow_after_s": 5}
+    with Broker(profile="activemq:artemis", stomp_port=0, clock=ManualClock(), **policies) as broker:
+        listener, reader, sender = (connected(to=broker) for _ in range(3))
+        listener.done(
+            "SUBSCRIBE",
+            {"id": "n", "destination": NOTIFICATIONS, "selector": "_AMQ_NotifType = 'CONSUMER_SLOW'"},
+        )
+        reader.done(
+            "SUBSCRIBE", {"id": "s", "destination": name, "ack": "client", "consumer-window-size": "0"}
+        )
+        for number in range(2):
+            sender.done("SEND", {"destination": name}, str(number))
+        reader.message()
+        for _ in range(4):
+            broker.advance("3s")
+        (told,) = heard(listener, 1)
+        assert (told["_AMQ_NotifType"], told["_AMQ_Address"]) == ("CONSUMER_SLOW", name)
 
 
 @pytest.mark.row("A86")
