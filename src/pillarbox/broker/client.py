@@ -105,8 +105,11 @@ class ClientChannel(Protocol):
     consumers: dict[str, Consumer]
     pool: Pool
     prefetch: int
-    publisher: Publisher | None
     transactional: bool
+
+    @property
+    def publisher(self) -> Publisher | None:
+        """Counts what is to be confirmed, where anything is."""
 
     @property
     def messages_uncommitted(self) -> int:

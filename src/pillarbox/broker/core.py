@@ -5,7 +5,7 @@ group to the journal and seals confirms. The engine answers through `synced`, `l
 `failed`. Pure and synchronous: time comes in as an argument, bytes go out through sinks.
 
 One flow: socket read → head → `publish` → `Lane.push` → `tick` → `dispatch` → `Sink.deliver`;
-group → `Journal.append` → `synced` → `Sink.confirm`.
+group → `Journal.append` → `synced` → `Waiting.confirm`.
 """
 
 from __future__ import annotations

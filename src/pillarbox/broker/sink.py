@@ -43,8 +43,8 @@ class Waiting(Protocol):
         """End the connection: what it waits for cannot be."""
 
 
-class Sink(Waiting, Protocol):
-    """A receiver of deliveries and confirms: an AMQP channel, a STOMP session."""
+class Sink(Protocol):
+    """A receiver of deliveries: an AMQP channel, a STOMP session."""
 
     def deliver(self, consumer: Consumer, run: Run, tag_first: int) -> None:
         """Send a run of messages; they carry the tags `tag_first`, `tag_first + 1`, ..."""

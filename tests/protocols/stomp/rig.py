@@ -38,6 +38,7 @@ def without_socket(**settings: object) -> Connection:
 def provide(core: Core) -> None:
     """Give a core what it has of protocols in a broker."""
     core.dialects.common, core.dialects.find = registry.COMMON, registry.dialect
+    core.advisories.find_forms = registry.advisory_forms
     core.dead_letters.writers[registry.COMMON] = dead_letter
     core.schedules.timetables[registry.COMMON] = TIMETABLE
     core.streams.make_codec = lambda: RecordCodec(core.dialects)
@@ -156,6 +157,6 @@ class Rig:
                 for entry in channel.ledger.entries()
                 for place in range(entry.start, entry.stop)
             ]
-            found["owed"] = list(channel.receipts), sorted(channel.transactions)
+            found["owed"] = channel.receipts.owed(), sorted(channel.publishing.transactions)
             found["subscriptions"] = sorted(channel.subscriptions)
         return found

@@ -254,7 +254,7 @@ def test_publisher_waits_while_there_is_an_alarm() -> None:
     core.set_alarm("disk", False)
     assert core.vhosts["/"].queues["a"].ready_count == 1
     assert connection.channel is not None
-    assert "t" in connection.channel.transactions
+    assert "t" in connection.channel.publishing.transactions
 
 
 LARGE = b"SEND\ndestination:/queue/a\ncontent-length:1000000\n\n"

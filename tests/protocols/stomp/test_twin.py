@@ -59,7 +59,7 @@ def state(connection: Connection) -> object:
         entry.base + place for entry in channel.ledger.entries() for place in range(entry.start, entry.stop)
     ]
     memory = core.changes.resident_bytes, core.sizes.counts
-    return connection.state, queues, counters, out, list(channel.receipts), memory
+    return connection.state, queues, counters, out, channel.receipts.owed(), memory
 
 
 def frame(command: str, headers: list[str], body: bytes = b"") -> bytes:

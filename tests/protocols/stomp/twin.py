@@ -14,7 +14,6 @@ from pillarbox.protocols.stomp.channel import Channel
 from pillarbox.protocols.stomp.connection import SHARE, Connection
 from pillarbox.protocols.stomp.destinations import TOPICS, shown
 from pillarbox.protocols.stomp.errors import StompError
-from pillarbox.protocols.stomp.flow import FlowChannel
 from pillarbox.protocols.stomp.headers import as_activemq, from_neutral, moments
 from pillarbox.protocols.stomp.subscription import AUTO, Subscription
 from pillarbox.protocols.stomp.wire import V12, Scanner, WireError, write_headers
@@ -27,7 +26,7 @@ class TwinScanner(Scanner):
         return [], []
 
 
-class Slowly(Channel):
+class TwinChannel(Channel):
     """Reads every ACK, and writes every header of every MESSAGE."""
 
     def acknowledge(self, head: bytes, scanner: Scanner) -> bool:
@@ -64,14 +63,6 @@ class Slowly(Channel):
             out.append(head + b"content-length:%d\n\n" % len(message.body) + message.body + b"\0\n")
 
 
-class TwinChannel(Slowly, Channel):
-    """See `Slowly`."""
-
-
-class TwinFlowChannel(Slowly, FlowChannel):
-    """See `Slowly`."""
-
-
 class TwinConnection(Connection):
     """See the module."""
 
@@ -99,5 +90,4 @@ class TwinConnection(Connection):
     def _log_in(self, headers: Any) -> None:
         super()._log_in(headers)
         assert self.channel is not None
-        kind = TwinFlowChannel if isinstance(self.channel, FlowChannel) else TwinChannel
-        self.channel.__class__ = kind
+        self.channel.__class__ = TwinChannel

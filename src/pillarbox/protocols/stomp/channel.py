@@ -1,62 +1,33 @@
-"""What a client sends and gets: publishing, deliveries, acknowledgements, transactions, receipts.
+"""What a client gets, and says of it: subscriptions, deliveries, acknowledgements.
 
-It is the `Sink` of all its subscriptions, under one ledger. Receipts leave in the order in which they were
-asked for: that of a SEND when the message is safe (as a confirm is), all others when what came before is.
-
-Source: STOMP 1.2, "Client Frames"; rows A3-A5, A7, A8, R142. Not here: what a frame asks for (`commands`).
+It is the `Sink` of all its subscriptions, under one ledger. Source: STOMP 1.2, "Client Frames"; rows A3, A8,
+R142. Not here: what a frame asks for (`commands`), what a client sends (`publishing`), `receipts`.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
-import msgspec
-
 from pillarbox.broker.ack_timeout import AckTimeout
-from pillarbox.broker.choice import GROUP
 from pillarbox.broker.confirm import Publisher
 from pillarbox.broker.consumer import Consumer, Pool
-from pillarbox.broker.index import NO_ARGUMENTS, Envelope, Keys
+from pillarbox.broker.index import NO_ARGUMENTS
 from pillarbox.broker.ledger import Outcome, UnknownDelivery
 from pillarbox.broker.returning import give_back
-from pillarbox.broker.run import MESSAGE_BYTES
-from pillarbox.broker.target import Target, find_target
-from pillarbox.broker.transaction import Transaction
-from pillarbox.engine.base import NO_EXPIRATION, Address, Message
-from pillarbox.errors import BrokerError, Reason
-from pillarbox.protocols.stomp import artemis
+from pillarbox.engine.base import Address, Message
+from pillarbox.errors import BrokerError
 from pillarbox.protocols.stomp.declaring import (
-    JOB,
-    MOMENT,
-    RETAIN,
-    composed,
-    for_sending,
     is_of_a_topic,
-    keep_groups,
-    read_schedule,
-    reply_to,
-    retained,
 )
-from pillarbox.protocols.stomp.errors import REJECTED, StompError, from_broker_error
-from pillarbox.protocols.stomp.headers import keep_milliseconds
-from pillarbox.protocols.stomp.orders import find_order
-from pillarbox.protocols.stomp.sending import (
-    EXPIRES,
-    HEAD_BYTES_MAX,
-    HEADS_MAX,
-    ROUTES_MAX,
-    Batch,
-    Prepared,
-    prepare,
-)
+from pillarbox.protocols.stomp.errors import StompError
+from pillarbox.protocols.stomp.publishing import Publishing
+from pillarbox.protocols.stomp.receipts import Receipts
 from pillarbox.protocols.stomp.subscription import AUTO, CLIENT, DIGITS_MAX, SEPARATOR, Subscription
-from pillarbox.protocols.stomp.transforming import TRANSFORMATION, note_sent
-from pillarbox.protocols.stomp.wire import RECEIPT, cut_receipt, read_head, write_frame
+from pillarbox.protocols.stomp.wire import write_frame
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from pillarbox.broker.chores import Parts
     from pillarbox.broker.ledger import Entry
@@ -64,15 +35,12 @@ if TYPE_CHECKING:
     from pillarbox.broker.run import Run
     from pillarbox.broker.schedule_walk import Walk
     from pillarbox.broker.session import Session
-    from pillarbox.engine.base import Body
     from pillarbox.protocols.stomp.connection import Connection
     from pillarbox.protocols.stomp.head import Settings
     from pillarbox.protocols.stomp.wire import Scanner
 
 _SEPARATOR = SEPARATOR.encode()
 
-IDENTITY = "_AMQ_DUPL_ID"
-"""Artemis' header with which a message says who it is: one that comes again is no other one."""
 DONE = object()
 """What comes behind the last part of some work."""
 TRANSACTIONS_MAX = 16
@@ -96,7 +64,12 @@ class Channel:
     """STOMP has no channels: this is the only one."""
     prefetch = 0
 
-    def __init__(self, connection: Connection, session: Session) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        session: Session,
+        publishing: Callable[[Channel], Publishing] = Publishing,
+    ) -> None:
         self.connection = connection
         self.session = session
         self.core = session.core
@@ -112,19 +85,11 @@ class Channel:
         self.consumers: dict[str, Consumer] = {}
         self.subscriptions: dict[str, Subscription] = {}
         self.pool = Pool()
-        self.publisher: Publisher | None = Publisher(self)
-        self.receipts: deque[bytes | None] = deque()
-        """Asked for and not sent, in order; None: of a message that asked for none."""
-        self.transactions: dict[str, Transaction] = {}
-        self._once: dict[str, dict[tuple[tuple[str, str, str], str], bool]] = {}
-        """Addresses and ids of messages of these transactions that say who they are, and whether they are
-        persistent."""
+        self.receipts = Receipts(connection, self.core, self.counters)
         self.temporary: dict[str, str] = {}
         """Queues behind the client's own names of temporary ones."""
         self.replies: set[str] = set()
         """Temporary queues, by the client's names, that are read because a message asks for a reply there."""
-        self._not_own: set[str] = set()
-        """Queues of subscriptions that do not want what this client itself sends."""
         self._watches: dict[Subscription, Callable[[Queue], None]] = {}
         """Of subscriptions that stand for several queues: what hears of new ones."""
         self._unwanted: list[int] = []
@@ -133,338 +98,29 @@ class Channel:
         """See `Subscription.ack_forms`."""
         self._acknowledging = 0
         """Subscriptions that there have been whose deliveries have to be answered."""
-        self._prepared: dict[bytes, Prepared] = {}
-        self._targets: dict[str, Target] = {}
         self._ack_timeout: AckTimeout | None = None
         self._work: Parts | None = None
         """What is under way because the client has asked for it."""
         self._walk: Walk | None = None
         """Looks at what waits in schedules, because the client has asked for it."""
-        self._batch: Batch | None = None
-        """Messages that are not handed on yet."""
+        self.publishing = publishing(self)
 
     def __repr__(self) -> str:
         return f"<Channel subscriptions={len(self.subscriptions)} out={self.ledger.count}>"
 
     @property
+    def publisher(self) -> Publisher | None:
+        """See `ClientChannel`."""
+        return self.receipts.publisher
+
+    @property
     def messages_uncommitted(self) -> int:
         """See `ClientChannel`."""
-        return sum(one.message_count for one in self.transactions.values())
+        return sum(one.message_count for one in self.publishing.transactions.values())
 
     @property
     def acks_uncommitted(self) -> int:
-        return sum(one.answer_count for one in self.transactions.values())
-
-    # --- publishing ----------------------------------------------------------------------------------
-
-    def send(self, head: bytes, body: Body) -> bool:
-        """Take one SEND; those that go the same way are handed on together (`flush`). Raises StompError.
-
-        Returns whether those that follow and have the same head may be taken by `send_alike`.
-        """
-        receipt = None
-        if RECEIPT in head:
-            head, receipt = cut_receipt(head)
-        known = prepared = self._prepared.get(head)
-        if prepared is None or not prepared.target.route.stamp.valid:
-            known, prepared = None, self._prepare(head, body, receipt)
-            if prepared is None:
-                return False
-        batch = self._batch
-        if batch is None or not batch.takes(prepared):
-            self.flush()
-            batch = self._batch = Batch(prepared)
-        if known is None:
-            batch.unshared_bytes += len(prepared.properties)
-        batch.add(body, receipt, self.core.changes.now_ms)
-        return known is not None
-
-    def send_alike(self, bodies: list[bytes], receipts: list[bytes]) -> None:
-        """Take SENDs that differ from the last one in nothing but their bodies, and receipts if they ask for
-        them."""
-        assert self._batch is not None
-        self._batch.add_alike(bodies, receipts, self.core.changes.now_ms)
-
-    def flush(self) -> None:
-        """Hand on the messages that were gathered. Raises StompError."""
-        batch, self._batch = self._batch, None
-        if batch is None:
-            return
-        try:
-            stored, refused = batch.publish(self.core)
-        except BrokerError as error:
-            raise from_broker_error(error) from None
-        self._count(batch.last.target, len(batch.messages))
-        if refused or any(batch.asked):
-            self._promise(batch.asked, stored, refused)
-
-    def _count(self, target: Target, count: int) -> None:
-        self.counters.publish += count
-        if not target.route.queues:
-            self.counters.unroutable += count
-        if self.core.held:
-            self.connection.published = True
-
-    def _prepare(self, head: bytes, body: Body, receipt: bytes | None) -> Prepared | None:
-        """What a head means that is new; None: its message is dealt with by itself, which is done."""
-        _, headers = read_head(head, self.connection.version)
-        text = headers.get("destination")
-        if text is None:
-            raise StompError("Missing destination", "\"SEND\" must include a 'destination' header")
-        order = find_order(self, text, headers)
-        if order is not None:
-            self.flush()
-            order(self, text, headers, body, receipt)
-            return None
-        if self.settings.is_artemis:
-            text = self.address(text, headers)
-        is_momentary = EXPIRES in headers or MOMENT in headers
-        if TRANSFORMATION in headers and self.settings.is_activemq:
-            # What it says of the message depends on its body.
-            is_momentary = True
-            note_sent(headers, body, is_bytes=self.connection.is_sized)
-        read_schedule(self, headers)
-        if self.settings.is_activemq:
-            keep_milliseconds(headers)
-        if "reply-to" in headers:
-            headers["reply-to"] = reply_to(self, headers["reply-to"])
-        parts = composed(self, text)
-        transaction = headers.get("transaction")
-        every = [self._prepare_for(part, headers) for part in parts]
-        if IDENTITY in headers and self.settings.id_cache_size:
-            self._send_once(every, headers[IDENTITY], body, receipt, transaction)
-            return None
-        prepared = every.pop()
-        alone = len(parts) > 1 or transaction is not None
-        if prepared.target.route.per_message and not alone:
-            target, _, _ = self._resolve(prepared)
-            if not target.route.histories:
-                # Among others that go to the same queues: of those that wait for their time there are many.
-                return msgspec.structs.replace(prepared, target=target)
-            alone = True
-        if alone:
-            self.flush()
-            for one in every:
-                self._send_alone(one, body, None, transaction)
-            self._send_alone(prepared, body, receipt, transaction)
-            return None
-        if len(head) <= HEAD_BYTES_MAX and not is_momentary and JOB not in headers:
-            if len(self._prepared) >= HEADS_MAX:
-                self._prepared.clear()
-            self._prepared[head] = prepared
-        return prepared
-
-    def address(self, text: str, headers: dict[str, str]) -> str:
-        """What a SEND of Artemis' calls its destination, in the words of all. Raises StompError."""
-        self.flush()
-        try:
-            found = artemis.destination_of(self, text, headers, artemis.DESTINATION_TYPE)
-        except BrokerError as error:
-            raise from_broker_error(error) from None
-        headers.pop(artemis.DESTINATION_TYPE, None)
-        return found
-
-    def _prepare_for(self, text: str, headers: Mapping[str, str]) -> Prepared:
-        """What the headers say of a message to one destination."""
-        now_ms = self.core.changes.now_ms
-        target = self.target(text, headers)
-        if GROUP in headers and self.settings.is_activemq:
-            keep_groups(self, target)
-        if headers.get(RETAIN, "").lower() == "true" and (keeper := retained(self, target)) is not None:
-            target = keeper
-            headers = {name: value for name, value in headers.items() if name != RETAIN}
-        return prepare(headers, target, self.dialect, user=self.session.user.name, now_ms=now_ms)
-
-    def target(self, text: str, headers: Mapping[str, str]) -> Target:
-        """Where a destination leads; a queue that is missing is made. Raises StompError."""
-        key = f"{text} later" if JOB in headers else text
-        known = self._targets.get(key)
-        if known is not None and known.route.stamp.valid:
-            return known
-        # Order: what is declared now may change where earlier messages would go.
-        self.flush()
-        try:
-            found = for_sending(self, text, headers)
-            target = self._without_own(find_target(self.session, self.origin, found.exchange, found.key))
-        except BrokerError as error:
-            raise from_broker_error(error) from None
-        if len(self._targets) >= ROUTES_MAX:
-            self._targets.clear()
-        if target.route.stamp.valid:
-            self._targets[key] = target
-        return target
-
-    def _resolve(self, prepared: Prepared) -> tuple[Target, Keys, Envelope]:
-        """Where a message goes whose exchange looks at it, and what the exchange sees. Raises StompError."""
-        said, address = prepared.said, prepared.target.address
-        keys = (address.routing_key,)
-        envelope = Envelope(said.headers, said.property_named)
-        try:
-            _, route = self.session.route(address.exchange, keys, envelope)
-        except BrokerError as error:
-            raise from_broker_error(error) from None
-        return self._without_own(prepared.target._replace(route=route)), keys, envelope
-
-    def want_nothing_of_its_own(self, queue: str) -> None:
-        """Send nothing more into this queue, which is that of a subscription of the client (A8)."""
-        self._not_own.add(queue)
-        self.forget_routes()
-
-    def _without_own(self, target: Target) -> Target:
-        """The target without queues that do not want what this client sends."""
-        if not self._not_own:
-            return target
-        queues = tuple(queue for queue in target.route.queues if queue.name not in self._not_own)
-        return target._replace(route=msgspec.structs.replace(target.route, queues=queues))
-
-    def forget_routes(self) -> None:
-        """What was allowed may not be any more."""
-        self._targets.clear()
-        self._prepared.clear()
-
-    def _send_once(
-        self,
-        every: list[Prepared],
-        identity: str,
-        body: Body,
-        receipt: bytes | None,
-        transaction: str | None,
-    ) -> None:
-        """Publish a message to those destinations that have had none of its id (A41). Raises StompError."""
-        self.flush()
-        duplicates = self.core.duplicates
-        for one in every:
-            address = self._address_of(one)
-            asked, receipt = (receipt, None) if one is every[-1] else (None, receipt)
-            if transaction is not None:
-                once = self._once.setdefault(transaction, {})
-                if (address, identity) in once:
-                    self.receipt(asked)
-                    continue
-                self._send_alone(one, body, asked, transaction)
-                # Known when it is committed, which looks whether anybody was before.
-                once[address, identity] = one.persistent
-            elif duplicates.knows(address, identity):
-                self.receipt(asked)
-            elif not self._send_alone(one, body, asked, None):
-                self._know(address, identity, one.persistent)
-
-    def _address_of(self, prepared: Prepared) -> tuple[str, str, str]:
-        address = prepared.target.address
-        return self.session.vhost.name, address.exchange, address.routing_key
-
-    def _know(self, address: tuple[str, str, str], identity: str, persistent: bool) -> None:
-        size = self.settings.id_cache_size
-        self.core.duplicates.add(address, identity, size=size, durable=persistent)
-
-    def commit(self, name: str) -> bool:
-        """Commit a transaction; return whether all of it was taken. Raises StompError.
-
-        If there was a message of the same id, nothing of it is done (A41).
-        """
-        transaction = self.transaction(name)
-        once = self._once.get(name, {})
-        if any(self.core.duplicates.knows(*each) for each in once):
-            self.abort(name)
-            raise StompError("Duplicate message", f"transaction '{name}' has a message that there was before")
-        committed = transaction.commit()
-        del self.transactions[name]
-        self._once.pop(name, None)
-        if not committed.refused:
-            for (address, identity), persistent in once.items():
-                self._know(address, identity, persistent)
-        return not committed.refused
-
-    def abort(self, name: str) -> None:
-        """Roll a transaction back. Raises StompError."""
-        self.transaction(name).rollback()
-        del self.transactions[name]
-        self._once.pop(name, None)
-
-    def _send_alone(
-        self, prepared: Prepared, body: Body, receipt: bytes | None, transaction: str | None
-    ) -> bool:
-        """Publish a message whose exchange looks at it, or that waits for a commit. Raises StompError.
-
-        Return whether a queue has refused it.
-        """
-        refused: Sequence[int] = ()
-        target = prepared.target
-        message = prepared.message(body, self.core.changes.now_ms)
-        try:
-            if target.route.per_message:
-                target, keys, envelope = self._resolve(prepared)
-                target.route.remember(keys, envelope, message)
-            if transaction is None:
-                stored, refused = target.publish(self.core, message)
-                self._promise([receipt], stored, refused)
-            else:
-                self.transaction(transaction).publish(
-                    target.counters,
-                    target.route.queues,
-                    [message],
-                    len(body),
-                    persistent=message.persistent,
-                    expiring=message.expiration_ms != NO_EXPIRATION,
-                    prioritized=message.priority > 0,
-                    message_bytes=MESSAGE_BYTES + len(message.properties),
-                )
-                self.receipt(receipt)
-        except BrokerError as error:
-            raise from_broker_error(error) from None
-        self._count(target, 1)
-        return bool(refused)
-
-    def transaction(self, name: str) -> Transaction:
-        """The open transaction of this name. Raises StompError."""
-        try:
-            return self.transactions[name]
-        except KeyError:
-            raise StompError("Bad transaction", f"Invalid transaction identifier: '{name}'") from None
-
-    # --- receipts --------------------------------------------------------------------------------------
-
-    def _promise(self, asked: list[bytes | None], stored: bool, refused: object = ()) -> None:
-        assert self.publisher is not None
-        self.receipts.extend(asked)
-        self.core.confirms.accept(self.publisher, len(asked), stored, refused)  # type: ignore[arg-type]
-        self.core.wake()
-
-    def receipt(self, asked: bytes | None) -> None:
-        """Send a receipt when everything that this client has done so far is as safe as it will be."""
-        if asked is None:
-            return
-        core = self.core
-        stored = core.changes.has_facts or core.synced_ticket < core.journal_ticket
-        if stored or self.receipts:
-            self._promise([asked], stored)
-        else:
-            self._send_receipts([asked])
-
-    def confirm(self, tag_first: int, tag_last: int) -> None:
-        """See `Sink`."""
-        done = self.receipts.popleft
-        asked = [one for _ in range(tag_first, tag_last + 1) if (one := done()) is not None]
-        self.counters.confirm += len(asked)
-        self._send_receipts(asked)
-        self.connection.receipts_sent()
-
-    def _send_receipts(self, asked: list[bytes]) -> None:
-        # Nothing follows an ERROR that ends the connection.
-        if asked and not self.connection.want_close:
-            self.connection.send(b"".join([b"RECEIPT\nreceipt-id:%b\n\n\0\n" % one for one in asked]))
-
-    def refuse(self, tag_first: int, tag_last: int) -> None:
-        """See `Sink`: STOMP has no word for one message that was refused, so the connection ends."""
-        asked = self.receipts.popleft()
-        for _ in range(tag_first, tag_last):
-            self.receipts.popleft()
-        error = StompError(REJECTED, "a queue that is full has refused the message")
-        self.connection.fail(error, receipt=asked)
-
-    def disconnect(self, reason: Reason, text: str) -> None:
-        """See `Sink`."""
-        self.connection.fail(from_broker_error(BrokerError(reason, text)))
+        return sum(one.answer_count for one in self.publishing.transactions.values())
 
     # --- deliveries ------------------------------------------------------------------------------------
 
@@ -692,7 +348,7 @@ class Channel:
         if subscription is not None and subscription.browses:
             return
         multiple = subscription is not None and subscription.ack == CLIENT
-        waits = None if transaction is None else self.transaction(transaction)
+        waits = None if transaction is None else self.publishing.transaction(transaction)
         try:
             if not multiple or self._acknowledging == 1:
                 if waits is not None:
@@ -721,7 +377,7 @@ class Channel:
         subscription = self._ack_forms.get((before, behind))
         if subscription is None or not digits.isdigit() or len(digits) > DIGITS_MAX:
             return False
-        self.flush()
+        self.publishing.flush()
         tag = int(digits)
         if subscription.ack == CLIENT:
             self.settle(subscription, tag, Outcome.ACCEPTED, None)
@@ -763,7 +419,7 @@ class Channel:
 
         def end() -> None:
             self._walk = None
-            self.receipt(receipt)
+            self.receipts.ask(receipt)
             self.connection.go_on()
 
         self._walk = work(end)
@@ -779,7 +435,7 @@ class Channel:
             while self._work is parts:
                 if next(parts, DONE) is DONE:
                     self._work = None
-                    self.receipt(receipt)
+                    self.receipts.ask(receipt)
                     self.connection.go_on()
                     return
                 yield
@@ -793,10 +449,6 @@ class Channel:
         self._batch = self._work = None
         if self._walk is not None:
             self._walk.stop()
-        for transaction in self.transactions.values():
-            transaction.rollback()
-        self.transactions.clear()
-        self._once.clear()
         consumers, self.consumers = self.consumers, {}
         for subscription in list(self._watches):
             self._stop_watching(subscription)
@@ -806,6 +458,11 @@ class Channel:
         self.session.cancel_all(consumers.values())
         self.session.remove_channel(self)
         self._ack_timeout = None
+
+    def part(self) -> None:
+        """The connection is gone: nothing here points back to what is here."""
+        self.receipts.publisher = None
+        del self.publishing
 
 
 def _unknown(error: UnknownDelivery) -> StompError:

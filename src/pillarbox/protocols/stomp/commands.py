@@ -133,7 +133,7 @@ def subscribe(channel: Channel, headers: Headers) -> None:
         recover(channel, text, queue, asks=headers.get("activemq.retroactive") == "true", is_new=is_new)
         tell_what_there_is(channel, text, queue)
     if "true" in (headers.get("activemq.noLocal"), headers.get("no-local")):
-        channel.want_nothing_of_its_own(queue)
+        channel.publishing.want_nothing_of_its_own(queue)
 
 
 def _prefetch_of_activemq(channel: Channel, text: str, headers: Headers) -> int:
@@ -217,20 +217,20 @@ def _transaction_of(command: str, headers: Headers) -> str:
 
 def begin(channel: Channel, headers: Headers) -> None:
     name = _transaction_of("BEGIN", headers)
-    if name in channel.transactions:
+    if name in channel.publishing.transactions:
         raise StompError("Bad transaction", f"transaction '{name}' has begun already")
-    if len(channel.transactions) >= TRANSACTIONS_MAX:
+    if len(channel.publishing.transactions) >= TRANSACTIONS_MAX:
         raise StompError("Bad transaction", f"more than {TRANSACTIONS_MAX} transactions are open")
-    channel.transactions[name] = Transaction(channel.core)
+    channel.publishing.transactions[name] = Transaction(channel.core)
 
 
 def commit(channel: Channel, headers: Headers) -> None:
-    if not channel.commit(_transaction_of("COMMIT", headers)):
+    if not channel.publishing.commit(_transaction_of("COMMIT", headers)):
         raise StompError(REJECTED, "a queue that is full has refused some of the transaction")
 
 
 def abort(channel: Channel, headers: Headers) -> None:
-    channel.abort(_transaction_of("ABORT", headers))
+    channel.publishing.abort(_transaction_of("ABORT", headers))
 
 
 COMMANDS: Final[dict[str, Callable[[Channel, Headers], None]]] = {

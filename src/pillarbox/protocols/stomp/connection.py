@@ -23,7 +23,8 @@ from pillarbox.protocols.base import StreamConnection
 from pillarbox.protocols.stomp.channel import Channel
 from pillarbox.protocols.stomp.commands import COMMANDS
 from pillarbox.protocols.stomp.errors import StompError, from_broker_error
-from pillarbox.protocols.stomp.flow import FlowChannel, Full, Room, Slowness
+from pillarbox.protocols.stomp.flow import FlowPublishing, Full, Room, Slowness
+from pillarbox.protocols.stomp.publishing import Publishing
 from pillarbox.protocols.stomp.wire import (
     V10,
     VERSIONS,
@@ -142,7 +143,7 @@ class Connection(StreamConnection):
             self._fail_frame(error)
 
     def _scan_for(self, channel: Channel) -> None:
-        scanner = self._scanner
+        scanner, publishing = self._scanner, channel.publishing
         while self.state is State.RUNNING and not self.waiting:
             found = scanner.next()
             if found is None:
@@ -153,15 +154,15 @@ class Connection(StreamConnection):
                     self._frame(head)
             elif self.core.alarm is None:
                 try:
-                    if channel.send(head, body):
-                        channel.send_alike(*scanner.alike())
+                    if publishing.send(head, body):
+                        publishing.send_alike(*scanner.alike())
                 except StompError as error:
                     self._refuse(error, cut_receipt(head)[1])
                 except Full as full:
                     scanner.unread()
                     self.room = Room(self, full)
                 except Undecided as undecided:
-                    self.ask(undecided, partial(self._do, partial(self._send, channel, head, body)))
+                    self.ask(undecided, partial(self._do, partial(self._send, publishing, head, body)))
             elif self.settings.send_fail_if_no_space:
                 text = f"Usage Manager Limit reached: the broker is {self.core.alarm}."
                 short = StompError(text, "Nothing can be sent until the broker has recovered.")
@@ -169,7 +170,7 @@ class Connection(StreamConnection):
             else:
                 scanner.unread()
                 self.published = self.waiting = True
-        channel.flush()
+        publishing.flush()
 
     @property
     def is_sized(self) -> bool:
@@ -184,14 +185,14 @@ class Connection(StreamConnection):
             self._refuse(error, None)
             return True
 
-    def _send(self, channel: Channel, head: bytes, body: Body) -> None:
+    def _send(self, publishing: Publishing, head: bytes, body: Body) -> None:
         """Take a SEND that had to wait."""
         try:
-            channel.send(head, body)
+            publishing.send(head, body)
         except StompError as error:
             self._refuse(error, cut_receipt(head)[1])
         except Full as full:
-            again = partial(self._do, partial(self._send, channel, head, body))
+            again = partial(self._do, partial(self._send, publishing, head, body))
             self.room = Room(self, full, again)
 
     def _do(self, act: Callable[[], object]) -> None:
@@ -222,7 +223,7 @@ class Connection(StreamConnection):
         """Act on one frame that is no SEND. Raises StompError or WireError."""
         channel = self.channel
         assert channel is not None
-        channel.flush()
+        channel.publishing.flush()
         bare, receipt = cut_receipt(head)
         command, headers = read_head(bare, self.version)
         if command not in CHEAP:
@@ -236,7 +237,7 @@ class Connection(StreamConnection):
                 self._refuse_command(command)
             else:
                 act(channel, headers)
-            channel.receipt(receipt)
+            channel.receipts.ask(receipt)
         except BrokerError as error:
             self.fail(from_broker_error(error), receipt)
         except StompError as error:
@@ -341,11 +342,11 @@ class Connection(StreamConnection):
             if vhost in core.vhosts and core.users.may_enter(user, vhost):
                 raise
             raise StompError("Bad CONNECT", f"Virtual host '{vhost}' access denied") from None
-        kind = FlowChannel if settings.policies.limit else Channel
-        channel = self.channel = kind(self, self.session)
+        publishing = FlowPublishing if settings.policies.limit else Publishing
+        channel = self.channel = Channel(self, self.session, publishing)
         if settings.policies.watch or "SlowConsumer" in settings.advisories:
             self._slowness = Slowness(self)
-        self.session.forget_routes = channel.forget_routes
+        self.session.forget_routes = channel.publishing.forget_routes
         self.session.client_id = headers.get("client-id", "")
         self.session.introduce(self)
         self.session.add_channel(channel)
@@ -436,7 +437,7 @@ class Connection(StreamConnection):
         assert channel is not None
         self.state = State.CLOSING
         channel.end()
-        channel.receipt(receipt)
+        channel.receipts.ask(receipt)
         self.receipts_sent()
 
     def receipts_sent(self) -> None:
@@ -465,7 +466,7 @@ class Connection(StreamConnection):
         if self.channel is not None:
             with contextlib.suppress(StompError):
                 # Messages that came before what was wrong are not lost with it, wherever the network cuts.
-                self.channel.flush()
+                self.channel.publishing.flush()
         self.tell(error, receipt=receipt)
         self.finish()
 
@@ -476,7 +477,7 @@ class Connection(StreamConnection):
         # What points back here would keep all of it until the collector looks at what is old.
         channel, self.channel = self.channel, None
         if channel is not None:
-            channel.publisher = None
+            channel.part()
         self.room = self._slowness = None
 
     def finish(self) -> None:

@@ -15,7 +15,7 @@ Others hear of both as events that RabbitMQ does not have (`Events.read`): `dest
 host, queue, the bytes that it holds, the sender's session and what becomes of the message, each time;
 `consumer.slow` with virtual host and consumer, once for each time it became so.
 
-Connections without any limit are plain `Channel`s and take no step for any of this. Not here: what is too
+Connections without any limit are plain `Publishing` and take no step for any of this. Not here: what is too
 much for the whole broker (`broker.alarms`), which messages a slow subscription loses (`declaring`).
 
 Source: ActiveMQ, "Producer Flow Control", "Slow Consumer Handling"; Artemis' `address-full-policy`.
@@ -28,11 +28,11 @@ from typing import TYPE_CHECKING, Final
 from pillarbox.broker.exchange import TOPICS
 from pillarbox.broker.jms_destinations import name_of
 from pillarbox.broker.run import MESSAGE_BYTES
-from pillarbox.protocols.stomp.channel import Channel
 from pillarbox.protocols.stomp.declaring import composed
 from pillarbox.protocols.stomp.destinations import parse, shown
 from pillarbox.protocols.stomp.errors import StompError
 from pillarbox.protocols.stomp.orders import find_order
+from pillarbox.protocols.stomp.publishing import Publishing
 from pillarbox.protocols.stomp.rules import ABORT, BLOCK, DROP, IGNORE, QUEUE, TOPIC
 from pillarbox.protocols.stomp.wire import RECEIPT, cut_receipt, read_head
 
@@ -63,15 +63,15 @@ class Full(Exception):
         self.limit_bytes = limit_bytes
 
 
-class FlowChannel(Channel):
-    """A channel whose SENDs look for room; see the module."""
+class FlowPublishing(Publishing):
+    """SENDs that look for room; see the module."""
 
     def send(self, head: bytes, body: Body) -> bool:
-        """See `Channel`; each is looked at by itself. Raises Full as well, where it is to wait."""
+        """See `Publishing`; each is looked at by itself. Raises Full as well, where it is to wait."""
         bare, receipt = cut_receipt(head) if RECEIPT in head else (head, None)
         if self._is_lost(bare):
             self.flush()
-            self.receipt(receipt)
+            self._channel.receipts.ask(receipt)
         else:
             super().send(head, body)
         return False
@@ -81,18 +81,18 @@ class FlowChannel(Channel):
         known = self._prepared.get(head)
         if known is not None and known.target.is_valid:
             return self._drops(known.target)
-        headers = read_head(head, self.connection.version)[1]
+        headers = read_head(head, self._connection.version)[1]
         text = headers.get("destination")
-        if text is None or find_order(self, text, headers) is not None:
+        if text is None or find_order(self._channel, text, headers) is not None:
             return False
-        if self.settings.is_artemis:
+        if self._settings.is_artemis:
             text = self.address(text, headers)
-        return any(self._drops(self.target(part, headers)) for part in composed(self, text))
+        return any(self._drops(self.target(part, headers)) for part in composed(self._channel, text))
 
     def _drops(self, target: Target) -> bool:
         """Is what goes there dropped now?"""
         address = target.address
-        policies = self.settings.policies
+        policies = self._settings.policies
         kind = KINDS.get(address.exchange)
         policy = policies.base if kind is None else policies.of(kind, address.routing_key)
         if not policy.is_limited:
@@ -109,18 +109,18 @@ class FlowChannel(Channel):
         self.flush()
         if queue.queued:
             queue.dispatcher(queue)
-        self.core.attend(queue)
+        self._core.attend(queue)
         if held_bytes(queue) < policy.limit_bytes:
             return False
-        said = (held_bytes(queue), self.session, policy.full)
-        self.core.events.mention("destination.full", self.session.vhost, queue, *said)
+        said = (held_bytes(queue), self._session, policy.full)
+        self._core.events.mention("destination.full", self._session.vhost, queue, *said)
         if policy.full == DROP:
             return True
         if policy.full == BLOCK:
             raise Full(queue, policy.limit_bytes)
         where = shown("", queue.name, slashes=True)
         text = f"Usage Manager Memory Limit reached. Stopping producer to prevent flooding {where}."
-        if self.settings.is_artemis:
+        if self._settings.is_artemis:
             text = f'AMQ229102: Address "{queue.name}" is full.'
         raise StompError(text, "The queue has to be read before more can be sent there.")
 

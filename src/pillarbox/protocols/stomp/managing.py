@@ -59,7 +59,7 @@ def order(channel: Channel, text: str, headers: Mapping[str, str], body: Body, r
             return
         if target is not None:
             _reply(channel, target, headers.get(CORRELATION), answer)
-        channel.receipt(receipt)
+        channel.receipts.ask(receipt)
         connection.go_on()
 
     try:
@@ -72,7 +72,7 @@ def order(channel: Channel, text: str, headers: Mapping[str, str], body: Body, r
 def _target(channel: Channel, text: str) -> Target:
     """Where a reply is to go, if the client may send there. Raises StompError."""
     try:
-        return channel.target(channel.address(reply_to(channel, text), {}), {})
+        return channel.publishing.target(channel.publishing.address(reply_to(channel, text), {}), {})
     except BrokerError as error:
         raise from_broker_error(error) from None
 

@@ -82,7 +82,7 @@ def manage(
     except BrokerError as error:
         raise from_broker_error(error) from None
     if work is None:
-        channel.receipt(receipt)
+        channel.receipts.ask(receipt)
         return
     channel.walk(work, receipt)
 
@@ -96,7 +96,7 @@ def _work(channel: Channel, headers: Mapping[str, str]) -> Callable[[Callable[[]
         first_ms, last_ms = -EVER_MS, EVER_MS
     if action == BROWSE and "reply-to" in headers:
         _demand(channel, "read")
-        target = channel.target(reply_to(channel, headers["reply-to"]), {})
+        target = channel.publishing.target(reply_to(channel, headers["reply-to"]), {})
         return _walk(channel, first_ms, last_ms, partial(_send_copy, channel, target), reads=True)
     if action == REMOVE and headers.get(JOB):
         _demand(channel, "configure")

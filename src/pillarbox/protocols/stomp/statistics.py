@@ -88,7 +88,7 @@ def answer(
         channel.session.demand_exchange("read", RIGHT)
     except BrokerError as error:
         raise from_broker_error(error) from None
-    target = channel.target(reply_to(channel, headers["reply-to"]), {})
+    target = channel.publishing.target(reply_to(channel, headers["reply-to"]), {})
     answers = _Answers(channel, target, headers.get("correlation-id"))
     channel.work(answers.parts(found), receipt)
 
