@@ -103,6 +103,8 @@ def remove(tree: Path, protocol: str) -> list[Path]:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     for name, pattern in ROWS:
         path = tree / name
+        if not path.exists() and not name.startswith("src/"):
+            continue  # It went with another protocol.
         row = pattern.replace("{p}", protocol)
         text, count = re.subn(row, "", path.read_text())
         path.write_text(text)
@@ -170,7 +172,8 @@ def _without_differences(text: str, tree: Path) -> str:
 
 
 def _without_links(text: str, protocol: str) -> str:
-    """Links to the protocol's page become their words; a line of the index goes."""
+    """Links to the protocol's page become their words; its line of the index goes, and so do its programs."""
+    text = re.sub(rf"```python\n(?:(?!```).*\n)*?(?:from|import) {protocol}\b(?:(?!```).*\n)*```\n", "", text)
     text = re.sub(rf"^- \[[^]]*\]\({protocol}\.md\).*\n", "", text, flags=re.MULTILINE)
     return re.sub(rf"\[([^]]*)\]\((?:docs/)?{protocol}\.md[^)]*\)", r"\1", text)
 
