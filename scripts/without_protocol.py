@@ -303,6 +303,8 @@ def main() -> int:
         tree = folder / ROOT.name
         shutil.copytree(ROOT, tree, ignore=LEFT_BEHIND)
         for clients in ROOT.glob("tests/**/node_modules"):
+            if "node_modules" in clients.parent.parts:
+                continue
             (tree / clients.relative_to(ROOT)).symlink_to(clients.resolve())
         gone = remove(tree, arguments.protocol)
         print(f"without {arguments.protocol}: {len(gone)} files of tests and tools went with it", flush=True)

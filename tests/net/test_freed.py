@@ -123,7 +123,7 @@ def test_a_connection_is_freed_when_it_has_ended(protocol: str) -> None:
                 return broker.call(
                     lambda server: [
                         ref(one)
-                        for one in [*(each.connection for each in server._drivers), *server.core.sessions]
+                        for one in [*(each.connection for each in server.clients), *server.core.sessions]
                     ]
                 )
 

@@ -49,6 +49,8 @@ class Protocol(NamedTuple):
     """Does the head do anything before the first client comes? Then it is made at the start as well."""
     advisories: str = ""
     """Says what advisories look like (see `broker.advisories.Forms`), where clients of it may hear any."""
+    dead_letters: Callable[[Config], tuple[str, dict[str, bool]] | None] = lambda config: None
+    """The queue that gets what dies in queues that are made in its words, and arguments of these."""
     operators: str = ""
     """Where routes and metrics are that concern this protocol alone, if there are any; loaded with the HTTP
     stack. What `load` returns has a `view` then, for the questions that operators ask."""
@@ -153,6 +155,7 @@ PROTOCOLS: Final = (
         "pillarbox.protocols.stomp.head",
         "pillarbox.protocols.stomp.beginning",
         acts_at_once=stomp.has_rules,
+        dead_letters=stomp.dead_letters,
         advisories="pillarbox.protocols.stomp.advisory_forms",
     ),
 )
@@ -173,6 +176,11 @@ def advisory_forms() -> Forms | None:
     """What advisories look like; None: no protocol has any."""
     found = next((each.advisories for each in PROTOCOLS if each.advisories), None)
     return import_module(found) if found else None
+
+
+def dead_letters(config: Config) -> tuple[str, dict[str, bool]] | None:
+    """See `Protocol`; None: what is made by no protocol in particular has no such queue."""
+    return next((found for each in PROTOCOLS if (found := each.dead_letters(config))), None)
 
 
 def dialect(origin: str) -> Dialect | None:

@@ -24,7 +24,7 @@ from pillarbox.ops.activemq.view import Found, has_id, id_of, is_met
 from pillarbox.ops.messaging import seen
 from pillarbox.ops.messaging.seen import topic_key
 from pillarbox.protocols.amqp091 import methods, wire
-from pillarbox.protocols.stomp.options import dead_letter_choice, dead_letter_queue, is_activemq
+from pillarbox.protocols.registry import dead_letters
 
 if TYPE_CHECKING:
     from pillarbox.broker.queue import Queue
@@ -58,13 +58,13 @@ async def declare(
     view: View, name: str, arguments: dict[str, Any], *, durable: bool = True, auto_delete: bool = False
 ) -> None:
     """Make a queue, with ActiveMQ's queue for its dead letters where its dialect counts."""
-    config = view.node.config
-    dead_letters = dead_letter_queue(config)
-    if is_activemq(config) and name != dead_letters and not _has_place_for_the_dead(view, name):
-        if dead_letters not in view.queues:
-            await declare(view, dead_letters, {})
-        place = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": dead_letters}
-        arguments = place | dead_letter_choice(config) | arguments
+    found = dead_letters(view.node.config)
+    if found is not None and name != found[0] and not _has_place_for_the_dead(view, name):
+        queue, choice = found
+        if queue not in view.queues:
+            await declare(view, queue, {})
+        place = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": queue}
+        arguments = place | choice | arguments
     await view.call(
         methods.QUEUE_DECLARE,
         *(0, name, False, durable, False, auto_delete, False, arguments),

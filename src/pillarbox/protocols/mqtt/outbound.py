@@ -61,6 +61,7 @@ class Outbound:
     """See the module; it is the `Sink` of its consumers, and what is shown of the connection as a channel."""
 
     __slots__ = (
+        "__weakref__",
         "_answered_first",
         "_answered_last",
         "_connection",

@@ -271,6 +271,11 @@ def dead_letter_choice(config: Any) -> dict[str, bool]:
     return {name: value for name, value in said.items() if not value}
 
 
+def dead_letters(config: Any) -> tuple[str, dict[str, bool]] | None:
+    """Both, where ActiveMQ's dialect counts."""
+    return (dead_letter_queue(config), dead_letter_choice(config)) if is_activemq(config) else None
+
+
 def has_rules(config: Any) -> bool:
     """Is there a rule for destinations, which counts whether a client comes or not?"""
     return is_activemq(config) and bool(
