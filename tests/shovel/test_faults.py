@@ -21,7 +21,7 @@ from tests.shovel.site import WAIT_S, Site, site_of
 
 pytestmark = pytest.mark.row("R143")
 
-COUNT = 20_000
+COUNT = 40_000
 """Enough to be under way for some tenths of a second."""
 SECRET = "hunter2"
 
@@ -62,7 +62,8 @@ def test_nothing_is_lost_when_a_broker_is_killed(
             dest_queue="to",
             src_prefetch_count=prefetch,
         )
-        here.until(lambda: here.count("to" if destination is here else "from") not in (0, COUNT))
+        queue, before = ("to", 0) if destination is here else ("from", COUNT)
+        here.until(lambda: here.count(queue) != before)
         peer.kill()
         assert source is killed or here.count("from")
         peer.start()
