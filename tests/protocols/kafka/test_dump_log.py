@@ -34,7 +34,8 @@ def test_kafkas_dump_tool_reads_a_segment(tmp_path: Path) -> None:
     with Broker(str(tmp_path), kafka_port=0) as broker:
         config = {"bootstrap.servers": broker.kafka_bootstrap}
         for codec in CODECS:
-            producer = Producer(config | {"compression.type": codec})
+            # What is flushed together is one batch, however slow the machine is.
+            producer = Producer(config | {"compression.type": codec, "linger.ms": 60_000})
             for number in range(3):
                 producer.produce("orders", f"{codec} {number}" * 20, f"k{number}", headers={"a": "1"})
             assert producer.flush(30) == 0
