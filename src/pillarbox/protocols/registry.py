@@ -51,6 +51,9 @@ class Protocol(NamedTuple):
     """Says what advisories look like (see `broker.advisories.Forms`), where clients of it may hear any."""
     dead_letters: Callable[[Config], tuple[str, dict[str, bool]] | None] = lambda config: None
     """The queue that gets what dies in queues that are made in its words, and arguments of these."""
+    routing_type: Callable[[Config], str] = lambda config: ""
+    """`multicast` or `anycast`: what an address is, in its words, of which nothing says it; empty: it has no
+    such word."""
     operators: str = ""
     """Where routes and metrics are that concern this protocol alone, if there are any; loaded with the HTTP
     stack. What `load` returns has a `view` then, for the questions that operators ask."""
@@ -156,6 +159,7 @@ PROTOCOLS: Final = (
         "pillarbox.protocols.stomp.beginning",
         acts_at_once=stomp.has_rules,
         dead_letters=stomp.dead_letters,
+        routing_type=lambda config: config.stomp_default_routing_type,
         advisories="pillarbox.protocols.stomp.advisory_forms",
     ),
 )
@@ -181,6 +185,11 @@ def advisory_forms() -> Forms | None:
 def dead_letters(config: Config) -> tuple[str, dict[str, bool]] | None:
     """See `Protocol`; None: what is made by no protocol in particular has no such queue."""
     return next((found for each in PROTOCOLS if (found := each.dead_letters(config))), None)
+
+
+def routing_type(config: Config) -> str:
+    """See `Protocol`; that of Artemis where no protocol has such a word."""
+    return next((found for each in PROTOCOLS if (found := each.routing_type(config))), "multicast")
 
 
 def dialect(origin: str) -> Dialect | None:

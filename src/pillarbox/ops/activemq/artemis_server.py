@@ -23,6 +23,7 @@ from pillarbox.ops.activemq.operations import BOOL, INT, LONG, TEXT, Operation, 
 from pillarbox.ops.messaging import seen
 from pillarbox.ops.messaging.seen import topic_key
 from pillarbox.protocols.amqp091 import methods
+from pillarbox.protocols.registry import routing_type
 
 if TYPE_CHECKING:
     from pillarbox.broker.consumer import Consumer
@@ -75,7 +76,7 @@ async def _create(view: View, config: dict[str, Any], *, again: bool = False) ->
     """Make a queue. Raises JolokiaError."""
     name = str(config.get("name") or "")
     address = str(config.get("address") or name)
-    kind = _type(config.get("routing-type") or view.node.config.stomp_default_routing_type)
+    kind = _type(config.get("routing-type") or routing_type(view.node.config))
     if not name:
         raise JolokiaError(500, ILLEGAL_ARGUMENT, "a queue has to have a name")
     arguments: dict[str, Any] = {}
@@ -142,7 +143,7 @@ async def _create_of_json(view: View, bean: Bean, text: str, again: Any = False)
     if not isinstance(config, dict):
         raise JolokiaError(500, ILLEGAL_STATE, f"failed to parse JSON queue configuration: {text[:100]}")
     await _create(view, config, again=truth(again))
-    kind = _type(config.get("routing-type") or view.node.config.stomp_default_routing_type)
+    kind = _type(config.get("routing-type") or routing_type(view.node.config))
     filled = {"address": config["name"], "durable": True, "auto-delete": False} | config
     return as_json(filled | {"routing-type": kind.upper()})
 
