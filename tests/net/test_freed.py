@@ -16,6 +16,7 @@ from weakref import ref
 import pytest
 
 from pillarbox.embedded import Broker
+from pillarbox.protocols.registry import PROTOCOLS
 
 WAIT_S = 10.0
 
@@ -108,7 +109,7 @@ def without_collector() -> Iterator[None]:
         gc.enable()
 
 
-@pytest.mark.parametrize("protocol", CLIENTS)
+@pytest.mark.parametrize("protocol", [each.name for each in PROTOCOLS])
 def test_a_connection_is_freed_when_it_has_ended(protocol: str) -> None:
     """DESIGN, section 11: no reference leads from what a connection has back to itself."""
     options = {} if protocol == "amqp" else {f"{protocol}_port": 0}
