@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bench.mqtt_load import packet, text
-from bench.stomp_calls import BODY, NOW_MS, make_core, run
+from bench.stomp_calls import BODY, end_turn, make_core, run
 from pillarbox.protocols.mqtt.connection import Connection
 from pillarbox.protocols.mqtt.head import Head, Settings
 
@@ -59,7 +59,7 @@ class Rig:
         self.subscribers = [self._connection(f"s{number}") for number in range(step.subscribers)]
         for one in self.subscribers:
             one.receive(packet(0x82, b"\0\1" + TOPIC + bytes((step.qos,))))
-        self._turn()
+        end_turn(self.core)
         for one in self.subscribers:
             one.take_output()
         self.ids = [struct.pack(">H", number + 1) if step.qos else b"" for number in range(step.batch)]
@@ -72,23 +72,15 @@ class Rig:
         connection.take_output()
         return connection
 
-    def _turn(self) -> None:
-        """Let the core end its turn, and store what it has to store."""
-        core = self.core
-        core.tick(NOW_MS)
-        while core.changes.dirty or core.changes.has_facts:
-            core.tick(NOW_MS)
-        core.synced(core.journal_ticket)
-
     def _deliver(self) -> None:
         for one in self.publishers:
             one.receive(self.packets)
-        self._turn()
+        end_turn(self.core)
         self.written = [b"".join(one.take_output()) for one in self.subscribers]
         self.answers = [b"".join(one.take_output()) for one in self.publishers]
 
     def _answer(self, connection: Connection, answer: bytes) -> None:
-        self.during(lambda: (connection.receive(answer), self._turn()))
+        self.during(lambda: (connection.receive(answer), end_turn(self.core)))
         connection.take_output()
 
     def round(self) -> None:

@@ -80,6 +80,14 @@ def make_core() -> Core:
     return core
 
 
+def end_turn(core: Core) -> None:
+    """Let the core end its turn, and store what it has to store."""
+    core.tick(NOW_MS)
+    while core.changes.dirty or core.changes.has_facts:
+        core.tick(NOW_MS)
+    core.synced(core.journal_ticket)
+
+
 class Rig:
     """The broker's side of one workload. `during` runs what the broker does."""
 
@@ -91,7 +99,7 @@ class Rig:
         destination = "/topic/t" if step.subscribers > 1 else "/queue/q"
         for one in self.subscribers:
             one.receive(f"SUBSCRIBE\nid:0\ndestination:{destination}\nack:{step.ack}\n\n\0".encode())
-        self._turn()
+        end_turn(self.core)
         for one in self.subscribers:
             one.take_output()
         head = f"SEND\ndestination:{destination}\n"
@@ -106,17 +114,9 @@ class Rig:
         connection.take_output()
         return connection
 
-    def _turn(self) -> None:
-        """Let the core end its turn, and store what it has to store."""
-        core = self.core
-        core.tick(NOW_MS)
-        while core.changes.dirty or core.changes.has_facts:
-            core.tick(NOW_MS)
-        core.synced(core.journal_ticket)
-
     def _deliver(self) -> None:
         self.publisher.receive(self.frames)
-        self._turn()
+        end_turn(self.core)
         self.written = [b"".join(one.take_output()) for one in (*self.subscribers, self.publisher)]
 
     def round(self) -> None:
@@ -130,7 +130,7 @@ class Rig:
             acks = _acks_of(data) if step.ack == "client-individual" else _acks_of(data)[-1:]
             answer = b"".join([b"ACK\nid:%b\n\n\0" % each for each in acks])
             if answer:
-                self.during(lambda one=one, answer=answer: (one.receive(answer), self._turn()))  # type: ignore[misc]
+                self.during(lambda one=one, answer=answer: (one.receive(answer), end_turn(self.core)))  # type: ignore[misc]
 
 
 class Workload(Protocol):

@@ -11,18 +11,16 @@ counted.
 
 from __future__ import annotations
 
-import argparse
 import random
 import socket
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 from bench.peers import HOST
 from pillarbox.protocols.mqtt.packets import Answer, Connect, Packet, Publish, Subscribe, Subscription
-from tests.kill.pair import Pair
+from tests.kill.pair import Pair, arguments_of, play
 from tests.protocols.mqtt import peer
 
 WINDOW = 20
@@ -208,24 +206,10 @@ class MqttRounds(Pair[Writer, Reader]):
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.kill.mqtt", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=200, help="kills (default %(default)s)")
-    parser.add_argument("--seed", type=int, default=random.randrange(1 << 31))
+    parser = arguments_of("mqtt", __doc__)
     parser.add_argument("--qos", type=int, choices=(1, 2), default=2)
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        rounds = MqttRounds(Path(folder), arguments.seed, arguments.qos)
-        try:
-            for _ in range(arguments.rounds):
-                rounds.round()
-            rounds.finish()
-        except AssertionError:
-            print(f"seed {arguments.seed}: {rounds!r}", file=sys.stderr)
-            raise
-        finally:
-            rounds.broker.kill()
-    print(f"seed {arguments.seed}: {rounds!r}, as promised")
-    return 0
+    return play(arguments, lambda folder: MqttRounds(folder, arguments.seed, arguments.qos))
 
 
 if __name__ == "__main__":

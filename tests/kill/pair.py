@@ -5,9 +5,12 @@ What MQTT's and STOMP's rounds share. Not here: what is said, and what was promi
 
 from __future__ import annotations
 
+import argparse
 import random
 import select
 import socket
+import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -108,3 +111,39 @@ class Pair(Generic[W, R]):
 
     def _take_rest(self) -> None:
         """Before it comes back: what the broker had sent before it died, where that counts."""
+
+
+class Rounds(Protocol):
+    """What is played: see `play`."""
+
+    @property
+    def broker(self) -> Pillarbox: ...
+
+    def round(self) -> None: ...
+
+    def finish(self) -> None: ...
+
+
+def arguments_of(name: str, description: str | None) -> argparse.ArgumentParser:
+    """What can be said to each of these programs."""
+    parser = argparse.ArgumentParser(prog=f"python -m tests.kill.{name}", description=description)
+    parser.add_argument("--rounds", type=int, default=200, help="kills (default %(default)s)")
+    parser.add_argument("--seed", type=int, default=random.randrange(1 << 31))
+    return parser
+
+
+def play(arguments: argparse.Namespace, make: Callable[[Path], Rounds]) -> int:
+    """Play so many rounds in a folder of their own and say what came of them, and with which seed."""
+    with tempfile.TemporaryDirectory() as folder:
+        rounds = make(Path(folder))
+        try:
+            for _ in range(arguments.rounds):
+                rounds.round()
+            rounds.finish()
+        except AssertionError:
+            print(f"seed {arguments.seed}: {rounds!r}", file=sys.stderr)
+            raise
+        finally:
+            rounds.broker.kill()
+    print(f"seed {arguments.seed}: {rounds!r}, as promised")
+    return 0

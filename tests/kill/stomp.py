@@ -13,20 +13,18 @@ after each kill; what had no receipt is not sent again, so it may be there or no
 
 from __future__ import annotations
 
-import argparse
 import random
 import select
 import socket
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 from bench.peers import HOST
 from pillarbox.protocols.stomp.wire import Scanner, read_head
-from tests.kill.pair import Pair
+from tests.kill.pair import Pair, arguments_of, play
 
 WINDOW = 30
 """Sends that have no receipt yet."""
@@ -223,23 +221,8 @@ class StompRounds(Pair[Writer, Reader]):
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.kill.stomp", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=200, help="kills (default %(default)s)")
-    parser.add_argument("--seed", type=int, default=random.randrange(1 << 31))
-    arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        rounds = StompRounds(Path(folder), arguments.seed)
-        try:
-            for _ in range(arguments.rounds):
-                rounds.round()
-            rounds.finish()
-        except AssertionError:
-            print(f"seed {arguments.seed}: {rounds!r}", file=sys.stderr)
-            raise
-        finally:
-            rounds.broker.kill()
-    print(f"seed {arguments.seed}: {rounds!r}, as promised")
-    return 0
+    arguments = arguments_of("stomp", __doc__).parse_args()
+    return play(arguments, lambda folder: StompRounds(folder, arguments.seed))
 
 
 if __name__ == "__main__":

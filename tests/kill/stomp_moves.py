@@ -13,13 +13,11 @@ checked, when all is read in the end:
 
 from __future__ import annotations
 
-import argparse
 import random
 import select
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -27,6 +25,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from bench.peers import Pillarbox, free_ports
+from tests.kill.pair import arguments_of, play
 from tests.kill.stomp import Headers, Peer
 
 SOURCE, GOALS = "/queue/from", ("/queue/one", "/queue/other")
@@ -182,23 +181,8 @@ def heard(peer: Peer) -> Iterator[tuple[str, Headers, bytes]]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.kill.stomp_moves", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=200, help="kills (default %(default)s)")
-    parser.add_argument("--seed", type=int, default=random.randrange(1 << 31))
-    arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        moves = Moves(Path(folder), arguments.seed)
-        try:
-            for _ in range(arguments.rounds):
-                moves.round()
-            moves.finish()
-        except AssertionError:
-            print(f"seed {arguments.seed}: {moves!r}", file=sys.stderr)
-            raise
-        finally:
-            moves.broker.kill()
-    print(f"seed {arguments.seed}: {moves!r}, as promised")
-    return 0
+    arguments = arguments_of("stomp_moves", __doc__).parse_args()
+    return play(arguments, lambda folder: Moves(folder, arguments.seed))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ to others, except if it is one of a virtual topic (A25).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pillarbox.broker.exchange import TOPICS
 
@@ -20,6 +20,35 @@ ADVISORIES: Final = "ActiveMQ.Advisory"
 """The exchange of ActiveMQ's own topics (see `advisories`)."""
 VIRTUAL_CONSUMER: Final = "Consumer."
 """How queues begin that get what a topic gets and are queues nevertheless (A25)."""
+
+
+class Numbers(NamedTuple):
+    """Of a destination or a subscriber. `pending` is what is not settled yet, `in_flight` the part of it that
+    is out; the others have been counted since the start. `killed`: what its receivers could not cope with,
+    whether it is a dead letter or dropped."""
+
+    pending: int
+    in_flight: int
+    enqueued: int
+    dispatched: int
+    dequeued: int
+    expired: int = 0
+    killed: int = 0
+
+
+def numbers_of(queue: Queue) -> Numbers:
+    """How a queue stands."""
+    counters = queue.counters
+    unasked = counters.deliver_no_ack + counters.get_no_ack
+    return Numbers(
+        queue.ready_count + queue.unacked_count + queue.delayed_count + queue.dead_count,
+        queue.unacked_count,
+        counters.publish,
+        counters.deliver + counters.get + unasked,
+        counters.ack + unasked,
+        counters.expired,
+        counters.killed,
+    )
 
 
 def name_of(key: str) -> str:

@@ -18,10 +18,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from pillarbox.broker.anycast import address_of
+from pillarbox.broker.jms_destinations import numbers_of
 from pillarbox.broker.schedule_header import SCHEDULED_QUEUES
 from pillarbox.ops.activemq.names import BeanName
 from pillarbox.ops.messaging import seen
-from pillarbox.ops.messaging.seen import numbers_of
 
 if TYPE_CHECKING:
     from pillarbox.broker.queue import Queue

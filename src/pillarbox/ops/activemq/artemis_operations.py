@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pillarbox.broker.deadletter import EXPIRED, REJECTED
 from pillarbox.broker.exchange import TOPICS
+from pillarbox.broker.jms_destinations import numbers_of
 from pillarbox.ops.activemq.artemis import MULTICAST
 from pillarbox.ops.activemq.artemis_messages import (
     TEXT_TYPE,
@@ -42,7 +43,7 @@ from pillarbox.ops.activemq.operations import (
     to_queue,
     truth,
 )
-from pillarbox.ops.messaging.seen import numbers_of, session_of, topic_key
+from pillarbox.ops.messaging.seen import session_of, topic_key
 from pillarbox.protocols.amqp091 import methods, wire
 
 if TYPE_CHECKING:

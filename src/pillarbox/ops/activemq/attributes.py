@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pillarbox.broker.advisories import DEAD_LETTERS
 from pillarbox.broker.arguments import SELECTOR
+from pillarbox.broker.jms_destinations import numbers_of
 from pillarbox.clock import iso_time
 from pillarbox.ops.activemq import artemis, beans
 from pillarbox.ops.activemq.beans import BROKER, NOT_SET, Bean, Receiver, Sender, Steps
 from pillarbox.ops.activemq.names import BeanName
 from pillarbox.ops.messaging import seen
-from pillarbox.ops.messaging.seen import numbers_of
 
 if TYPE_CHECKING:
     from pillarbox.broker.queue import Queue

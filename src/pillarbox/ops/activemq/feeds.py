@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 from xml.sax.saxutils import quoteattr
 
+from pillarbox.broker.jms_destinations import Numbers, numbers_of
 from pillarbox.ops.messaging import seen
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def _attributes(**values: object) -> str:
     return "".join(f" {name}={quoteattr(str(value).translate(NOT_XML))}" for name, value in values.items())
 
 
-def _stats(numbers: seen.Numbers | None, consumers: int) -> str:
+def _stats(numbers: Numbers | None, consumers: int) -> str:
     told = {"consumerCount": consumers}
     if numbers is not None:
         told = {
@@ -51,7 +52,7 @@ def _queues(vhost: VHost) -> Iterator[str]:
     for queue in seen.queues(vhost):
         place = f"queueBrowse/{quote(queue.name.encode('utf-8', 'replace'), safe='')}?view=rss&amp;feedType="
         yield (
-            f"<queue{_attributes(name=queue.name)}>\n{_stats(seen.numbers_of(queue), queue.consumer_count)}\n"
+            f"<queue{_attributes(name=queue.name)}>\n{_stats(numbers_of(queue), queue.consumer_count)}\n"
             f"<feed>\n<atom>{place}atom_1.0</atom>\n<rss>{place}rss_2.0</rss>\n</feed>\n</queue>\n"
         )
 
@@ -85,7 +86,7 @@ def _subscribers(vhost: VHost) -> Iterator[str]:
 
 
 def _subscriber(one: seen.Subscriber) -> str:
-    numbers = seen.numbers_of(one.queue)
+    numbers = numbers_of(one.queue)
     said = _attributes(
         clientId=one.client_id,
         subscriptionName=one.name,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from pillarbox.broker.jms_destinations import Numbers, numbers_of
 from pillarbox.ops.management.fields import (
     BOOLEAN,
     INTEGER,
@@ -51,7 +52,7 @@ class Shown(NamedTuple):
     vhost: VHost
     kind: str
     thing: Queue | seen.Topic
-    numbers: seen.Numbers | None
+    numbers: Numbers | None
 
     @property
     def name(self) -> str:
@@ -81,7 +82,7 @@ def _details(shown: Shown, request: Request) -> list[dict[str, Any]]:
 
 
 def _of_subscriber(name: str) -> Callable[[seen.Subscriber, Request], int]:
-    return lambda shown, request: getattr(seen.numbers_of(shown.queue), name)
+    return lambda shown, request: getattr(numbers_of(shown.queue), name)
 
 
 def _connection(shown: seen.Subscriber, request: Request) -> str | None:
@@ -141,7 +142,7 @@ DESTINATION = Document(
 
 
 def _queue(vhost: VHost, queue: Queue) -> Shown:
-    return Shown(vhost, QUEUE, queue, seen.numbers_of(queue))
+    return Shown(vhost, QUEUE, queue, numbers_of(queue))
 
 
 def _topic(topic: seen.Topic) -> Shown:

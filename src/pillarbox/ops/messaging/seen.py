@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pillarbox.broker.arguments import SELECTOR
 from pillarbox.broker.exchange import TOPICS
-from pillarbox.broker.jms_destinations import VIRTUAL_CONSUMER
+from pillarbox.broker.jms_destinations import VIRTUAL_CONSUMER, Numbers, numbers_of
 from pillarbox.broker.schedule_header import SCHEDULED_QUEUES
 from pillarbox.broker.schedule_places import Places
 
@@ -43,35 +43,6 @@ _SESSION = re.compile(r"mqtt-subscription-(?P<client>.*)qos[01]", re.DOTALL)
 _SHARED = re.compile(r"mqtt-shared-(?P<name>.*)", re.DOTALL)
 _UNNAMED = re.compile(r"stomp-subscription-.*|amq\.gen-.*", re.DOTALL)
 _SUBSCRIPTION = re.compile(r"(mqtt|stomp)-subscription-|mqtt-shared-")
-
-
-class Numbers(NamedTuple):
-    """Of a destination or a subscriber. `pending` is what is not settled yet, `in_flight` the part of it that
-    is out; the others have been counted since the start. `killed`: what its receivers could not cope with,
-    whether it is a dead letter or dropped."""
-
-    pending: int
-    in_flight: int
-    enqueued: int
-    dispatched: int
-    dequeued: int
-    expired: int = 0
-    killed: int = 0
-
-
-def numbers_of(queue: Queue) -> Numbers:
-    """How a queue stands."""
-    counters = queue.counters
-    unasked = counters.deliver_no_ack + counters.get_no_ack
-    return Numbers(
-        queue.ready_count + queue.unacked_count + queue.delayed_count + queue.dead_count,
-        queue.unacked_count,
-        counters.publish,
-        counters.deliver + counters.get + unasked,
-        counters.ack + unasked,
-        counters.expired,
-        counters.killed,
-    )
 
 
 def is_subscriber(vhost: VHost, queue: Queue) -> bool:

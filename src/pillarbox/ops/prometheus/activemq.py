@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from pillarbox.broker.anycast import address_of
+from pillarbox.broker.jms_destinations import numbers_of
 from pillarbox.broker.schedule_header import SCHEDULED_QUEUES
 from pillarbox.ops.activemq.attributes import OF_BROKER, OF_QUEUE, OF_SCHEDULER, OF_TOPIC
 from pillarbox.ops.activemq.beans import BROKER
@@ -148,7 +149,7 @@ def _bytes(queue: Queue) -> int:
 QUEUES: Final[dict[str, tuple[str, Callable[[Queue], float]]]] = {
     "message_count": (
         "messages in the queue, with those that are out",
-        lambda queue: seen.numbers_of(queue).pending,
+        lambda queue: numbers_of(queue).pending,
     ),
     "persistent_size": ("bytes of their bodies", _bytes),
     "delivering_message_count": ("messages that are out", lambda queue: queue.unacked_count),
@@ -156,7 +157,7 @@ QUEUES: Final[dict[str, tuple[str, Callable[[Queue], float]]]] = {
     "messages_added": ("messages that came in", lambda queue: queue.counters.publish),
     "messages_acknowledged": (
         "messages that were acknowledged",
-        lambda queue: seen.numbers_of(queue).dequeued,
+        lambda queue: numbers_of(queue).dequeued,
     ),
     "messages_expired": ("messages whose time was over", lambda queue: queue.counters.expired),
     "messages_killed": (

@@ -104,6 +104,15 @@ def is_pattern(name: str) -> bool:
     return "*" in words or words[-1] == ">"
 
 
+def queue_or_topic(text: str) -> Destination | None:
+    """A queue or topic in ActiveMQ's words; None: it is something else, or nothing."""
+    try:
+        found = parse(text, slashes=True)
+    except StompError:
+        return None
+    return found if found.kind in (TOPIC, QUEUE) else None
+
+
 def matcher(name: str) -> Callable[[str], object]:
     """Whether a name meets a pattern: `*` is one word, `>` at the end any number of them."""
     words = [r"[^.]+" if word == "*" else re.escape(word) for word in name.split(".")]

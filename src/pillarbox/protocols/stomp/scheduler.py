@@ -30,7 +30,7 @@ from pillarbox.engine.base import Message
 from pillarbox.errors import BrokerError
 from pillarbox.protocols.stomp import destinations
 from pillarbox.protocols.stomp.declaring import JOB, reply_to
-from pillarbox.protocols.stomp.destinations import QUEUE, TOPIC, shown
+from pillarbox.protocols.stomp.destinations import shown
 from pillarbox.protocols.stomp.errors import StompError, from_broker_error
 from pillarbox.protocols.stomp.headers import ADVISORY, ORIGIN
 from pillarbox.protocols.stomp.replies import send
@@ -62,12 +62,8 @@ def is_management(text: str) -> bool:
 
 
 def _parsed(text: str) -> destinations.Destination | None:
-    try:
-        found = destinations.parse(text, slashes=True)
-    except StompError:
-        return None
-    ours = found.kind in (TOPIC, QUEUE) and found.key.lower().startswith(MANAGEMENT)
-    return found if ours else None
+    found = destinations.queue_or_topic(text)
+    return found if found is not None and found.key.lower().startswith(MANAGEMENT) else None
 
 
 def manage(

@@ -22,13 +22,13 @@ from pillarbox.broker.advisories import BROKER
 from pillarbox.broker.arguments import SELECTOR
 from pillarbox.broker.dialects import Neutral
 from pillarbox.broker.exchange import TOPICS
-from pillarbox.broker.jms_destinations import destinations_of, is_queue, name_of
+from pillarbox.broker.jms_destinations import destinations_of, is_queue, name_of, numbers_of
 from pillarbox.engine.base import Message
 from pillarbox.errors import BrokerError
 from pillarbox.protocols.stomp import destinations, structures
 from pillarbox.protocols.stomp.declaring import reply_to
 from pillarbox.protocols.stomp.destinations import QUEUE, TOPIC, matcher
-from pillarbox.protocols.stomp.errors import StompError, from_broker_error
+from pillarbox.protocols.stomp.errors import from_broker_error
 from pillarbox.protocols.stomp.headers import ADVISORY, KIND
 from pillarbox.protocols.stomp.replies import send
 from pillarbox.protocols.stomp.transforming import MAP, TRANSFORMATION
@@ -58,11 +58,8 @@ Values = dict[str, "Scalar"]
 
 
 def _parsed(text: str) -> destinations.Destination | None:
-    try:
-        found = destinations.parse(text, slashes=True)
-    except StompError:
-        return None
-    return found if found.kind in (TOPIC, QUEUE) and found.key.startswith(PREFIX) else None
+    found = destinations.queue_or_topic(text)
+    return found if found is not None and found.key.startswith(PREFIX) else None
 
 
 def _asked(found: destinations.Destination) -> str:
@@ -105,14 +102,13 @@ class Standing:
 
     def add(self, queue: Queue) -> None:
         """Count a queue as well."""
-        counters = queue.counters
-        unasked = counters.deliver_no_ack + counters.get_no_ack
-        self.size += queue.ready_count + queue.unacked_count + queue.delayed_count + queue.dead_count
-        self.enqueued += counters.publish
-        self.dispatched += counters.deliver + counters.get + unasked
-        self.dequeued += counters.ack + unasked
-        self.in_flight += queue.unacked_count
-        self.expired += counters.expired
+        numbers = numbers_of(queue)
+        self.size += numbers.pending
+        self.enqueued += numbers.enqueued
+        self.dispatched += numbers.dispatched
+        self.dequeued += numbers.dequeued
+        self.in_flight += numbers.in_flight
+        self.expired += numbers.expired
         self.bytes += queue.ready_bytes + queue.unacked_bytes + queue.dead_bytes
         self.consumers += queue.consumer_count
 
