@@ -39,15 +39,25 @@ WITH_BYTECODE = {"PYTHONDONTWRITEBYTECODE": ""}
 forbidden, a start compiles all of the source first, which takes longer than all the rest of it."""
 
 
+NOT_EPHEMERAL = range(10_000, 32_768)
+"""Ports that Linux gives to nobody who has not named them, as `ip_local_port_range` usually stands."""
+
+
 class PeerError(Exception):
     """A peer did not start; the message ends with what it printed."""
 
 
 def free_ports(count: int) -> list[int]:
-    """Return `count` different loopback ports that were free a moment ago."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.create_server((HOST, 0))) for _ in range(count)]
-        return [each.getsockname()[1] for each in sockets]
+    """Return `count` different loopback ports that were free a moment ago. They lie below those from which
+    the system takes one for whoever asks for any, so no connection gets one before its server does."""
+    ports: list[int] = []
+    with contextlib.ExitStack() as held:
+        while len(ports) < count:
+            port = secrets.choice(NOT_EPHEMERAL)
+            with contextlib.suppress(OSError):
+                held.enter_context(socket.create_server((HOST, port)))
+                ports.append(port)
+    return ports
 
 
 def await_true(condition: Callable[[], bool], timeout_s: float, what: str) -> None:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 import subprocess
 import sys
 import sysconfig
@@ -22,6 +21,7 @@ from typing import NamedTuple
 
 import pytest
 
+from bench.peers import free_ports
 from pillarbox.config import OPTIONS, Option
 from pillarbox.config_sources import load
 from pillarbox.ops.cli import COMMANDS
@@ -65,12 +65,6 @@ def blocks(page: Path) -> Iterator[Block]:
         yield Block(page, line, match["language"].strip(), match["text"], match["note"] or "")
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
-
-
 class Reader:
     """Somebody who tries out one page in an empty folder."""
 
@@ -85,7 +79,7 @@ class Reader:
         }
         scripts = sysconfig.get_path("scripts")
         self.env = {**kept, "HOME": str(folder), "PATH": f"{scripts}:{os.environ['PATH']}"}
-        self.management_port = free_port()
+        (self.management_port,) = free_ports(1)
         self.env["PILLARBOX_MANAGEMENT_PORT"] = str(self.management_port)
         self.env["PILLARBOX_PROMETHEUS_PORT"] = "0"
 
@@ -134,7 +128,7 @@ class Reader:
 
     def start(self, block: Block) -> None:
         self.stop()
-        self.port = free_port()
+        (self.port,) = free_ports(1)
         self.env["PILLARBOX_PORT"] = str(self.port)
         self.broker = subprocess.Popen(
             ["bash", "-c", f"exec {block.text}"],

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import pika
 
 import pillarbox as ours
-from bench.peers import RabbitMQ, free_ports, make_certificate
+from bench.peers import RabbitMQ, make_certificate
 from pillarbox.broker.client import NODE_NAME
 from pillarbox.protocols.registry import PROTOCOLS
 from tests.compare_events.watcher import Told, Watcher
@@ -109,17 +109,16 @@ def pillarbox() -> Iterator[Target]:
     """Run Pillarbox here. All that one input causes is told before it is answered."""
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        names = (*SPOKEN, "amqps")
-        others = dict(zip(names, free_ports(len(names)), strict=True))
         certificate, key = make_certificate(folder)
         options = {
-            "tls_port": others["amqps"],
+            "tls_port": 0,
             "tls_certificate": str(certificate),
             "tls_key": str(key),
-            **{f"{name}_port": others[name] for name in SPOKEN},
+            **{f"{name}_port": 0 for name in SPOKEN},
         }
         broker = ours.Broker(str(folder / "data"), event_exchange=True, management_port=0, **options)
         stack.enter_context(broker)
+        others = {name: broker.server.addresses[name][0][1] for name in (*SPOKEN, "amqps")}
 
         def set_alarm(on: bool) -> None:
             broker.call(lambda server: server.core.set_alarm("memory", on))
