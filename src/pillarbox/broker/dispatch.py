@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pillarbox.broker.consumer import UNLIMITED
+
 if TYPE_CHECKING:
     from pillarbox.broker.consumer import Consumer
     from pillarbox.broker.queue import Queue
@@ -28,56 +30,47 @@ def dispatch(queue: Queue) -> int:
     """
     done = 0
     while queue.turns and queue.ready_count and done < ROUND_MESSAGES:
-        consumers = _turns(queue)
+        consumers, wanted = _turns(queue)
         if not consumers:
             break
-        if len(consumers) == 1:
-            consumer = consumers[0]
-            run = queue.take(min(consumer.credit, consumer.pool.credit, ROUND_MESSAGES - done))
-            if run is None:
-                break
-            count = len(run.sequences)
-            done += count
-            hand_over(consumer, run, count)
-            queue.move_back(consumers)
-            continue
-        run = queue.take(min(_deal_size(consumers), ROUND_MESSAGES - done))
+        run = queue.take(min(wanted, ROUND_MESSAGES - done))
         if run is None:
             break
         count = len(run.sequences)
         done += count
-        served = consumers[:count]
-        if len({consumer.ledger for consumer in served}) == len(served):
-            # Where returns are counted, `cut` knows what belongs to each message.
-            singly = count == len(served) and run.counts is None
-            for position, consumer in enumerate(served):
-                stripe = run.one(position) if singly else run.cut(slice(position, None, len(served)))
-                hand_over(consumer, stripe, len(stripe.sequences))
+        among = len(consumers)
+        if count == 1 or among == 1:
+            hand_over(consumers[0], run, count)
         else:
-            # Consumers that share a ledger see the messages in order, so they get them one by one.
-            for position in range(count):
-                hand_over(served[position % len(served)], run.cut(slice(position, position + 1)), 1)
-        extra = count % len(consumers)
+            _deal(run, count, consumers)
+        extra = count % among
         queue.move_back(consumers[:extra] if extra else consumers)
     return done
 
 
-def _turns(queue: Queue) -> list[Consumer]:
-    """Whose turn it is: at most one consumer a message, all of the highest priority that can take any.
+def _turns(queue: Queue) -> tuple[list[Consumer], int]:
+    """Whose turn it is, and how many messages may be dealt out so that nobody gets more than its credit.
 
-    A consumer whose turn comes while it has no credit loses its place until it has some.
+    They are at most one consumer a message, all of the highest priority that can take any. A consumer whose
+    turn comes while it has no credit loses its place until it has some.
     """
     able: list[Consumer] = []
     tired: list[Consumer] = []
     wanted = queue.ready_count
     if wanted > DEAL_CONSUMERS:
         wanted = DEAL_CONSUMERS
+    least = pooled = UNLIMITED
     for level in queue.turns:
         for consumer in level:
             if not consumer.outlet.writable:
                 continue
-            if consumer.credit > 0 and consumer.pool.credit > 0:
+            credit, pool = consumer.credit, consumer.pool
+            if credit > 0 and pool.credit > 0:
                 able.append(consumer)
+                if credit < least:
+                    least = credit
+                if pool.is_limited:
+                    pooled = pool.credit
                 if len(able) == wanted:
                     break
             else:
@@ -86,18 +79,35 @@ def _turns(queue: Queue) -> list[Consumer]:
             break
     if tired:
         queue.block(tired)
-    return able
-
-
-def _deal_size(consumers: list[Consumer]) -> int:
-    """How many messages can be dealt out to these so that nobody gets more than its credit."""
-    if any(consumer.pool.is_limited for consumer in consumers):
+    among = len(able)
+    if among == 1:
+        return able, min(least, pooled)
+    if pooled != UNLIMITED:
         # Several of them may share a limited pool, so its credit is looked at again after each message.
-        return 1
-    if len(consumers) == DEAL_CONSUMERS:
+        return able, 1
+    if among == DEAL_CONSUMERS:
         # There may be more of them: nobody gets a second message before everybody had one.
-        return DEAL_CONSUMERS
-    return min([consumer.credit for consumer in consumers]) * len(consumers)
+        return able, among
+    return able, least * among
+
+
+def _deal(run: Run, count: int, consumers: list[Consumer]) -> None:
+    """Deal out a run of so many messages, from the first consumer on."""
+    among = len(consumers)
+    if count <= among and run.counts is None:
+        # Where returns are counted, `cut` knows what belongs to each message.
+        for position in range(count):
+            hand_over(consumers[position], run.one(position), 1)
+        return
+    served = consumers[:count]
+    if len({consumer.ledger for consumer in served}) == len(served):
+        for position, consumer in enumerate(served):
+            stripe = run.cut(slice(position, None, len(served)))
+            hand_over(consumer, stripe, len(stripe.sequences))
+    else:
+        # Consumers that share a ledger see the messages in order, so they get them one by one.
+        for position in range(count):
+            hand_over(served[position % len(served)], run.cut(slice(position, position + 1)), 1)
 
 
 def hand_over(consumer: Consumer, run: Run, count: int) -> None:
