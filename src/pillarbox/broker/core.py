@@ -36,8 +36,9 @@ from pillarbox.broker.orders import TakeOrder
 from pillarbox.broker.outside import Outside
 from pillarbox.broker.parameters import Parameters
 from pillarbox.broker.queue import Queue
-from pillarbox.broker.quotas import USER, VHOST, Quotas
+from pillarbox.broker.quotas import Quotas
 from pillarbox.broker.relief import relieve
+from pillarbox.broker.restoring import restore
 from pillarbox.broker.run import MESSAGE_BYTES, Cold, body_bytes_of
 from pillarbox.broker.schedule import Schedules
 from pillarbox.broker.scheduler import Scheduler
@@ -226,6 +227,10 @@ class Core:
         self._uid_next += 1
         return self._uid_next
 
+    def uid_is_taken(self, uid: int) -> None:
+        """Something from before a restart has this uid: nothing else gets it."""
+        self._uid_next = max(self._uid_next, uid)
+
     def unique_name(self, prefix: str) -> str:
         """A name that nobody has, beginning with `prefix`."""
         if self.users.outside.names and (asked := self.users.outside.name_again(prefix)) is not None:
@@ -303,77 +308,7 @@ class Core:
 
     def restore(self, recovery: Recovery) -> None:
         """Take over what an engine found. Only on an empty core."""
-        assert not self.vhosts
-        for (kind, key), value in recovery.definitions.items():
-            self.definitions.of(kind)[key] = value
-        # What is restored may define something anew.
-        by_kind = {kind: list(self.definitions.of(kind).items()) for kind in (*kept.KINDS, kept.HEAD)}
-        for name, value in by_kind["vhost"]:
-            self.vhosts[name] = VHost(self, name)
-            self.vhosts[name].restore(kept.decode("vhost", value))
-        for _, value in by_kind["parameter"]:
-            self.parameters.restore(kept.decode("parameter", value))
-        for name, value in by_kind["global_parameter"]:
-            self.global_parameters[name] = kept.decode("global_parameter", value).value
-        for kind in (VHOST, USER):
-            for _, value in by_kind[kind]:
-                self.quotas.restore(kind, kept.decode(kind, value))
-        for _, value in by_kind["user"]:
-            self.users.put(kept.decode("user", value))
-        for _, value in by_kind["permission"]:
-            rights = kept.decode("permission", value)
-            self.users.permissions[rights.user, rights.vhost] = rights
-        for _, value in by_kind["topic_permission"]:
-            self.users.topics.put(kept.decode("topic_permission", value))
-        for kind in ("policy", "operator_policy"):
-            for _, value in by_kind[kind]:
-                policy = kept.decode(kind, value)
-                self.vhosts[policy.vhost].restore_policy(policy, operator=kind == "operator_policy")
-        for _, value in by_kind["exchange"]:
-            exchange = kept.decode("exchange", value)
-            self.vhosts[exchange.vhost].restore_exchange(exchange)
-        for key, value in by_kind["schedule"]:
-            self._uid_next = max(self._uid_next, int(key))
-            self.schedules.restore(int(key), kept.decode("schedule", value), recovery)
-        queues: dict[int, Queue] = {}
-        for key, value in by_kind["queue"]:
-            definition = kept.decode("queue", value)
-            queues[int(key)] = self.vhosts[definition.vhost].restore_queue(int(key), definition)
-        undelivered = {}
-        for key, value in by_kind["dead"]:
-            self._uid_next = max(self._uid_next, int(key))
-            undelivered[int(key)] = self.undelivered.restore(
-                int(key), queues[kept.decode("dead", value).queue]
-            )
-        for key, value in by_kind["lane"]:
-            definition = kept.decode("lane", value)
-            self._uid_next = max(self._uid_next, int(key))
-            hidden = undelivered.get(definition.queue)
-            (queues[definition.queue] if hidden is None else hidden.queue).add_lane(
-                int(key), definition.priority
-            )
-        for queue in queues.values():
-            self._restore_messages(queue, recovery)
-        for one in undelivered.values():
-            one.restore(recovery)
-        self.streams.keep_only(set(queues))
-        for _, value in by_kind["binding"]:
-            binding = kept.decode("binding", value)
-            self.vhosts[binding.vhost].restore_binding(binding)
-        for _, value in by_kind["topic"]:
-            topic = kept.decode("topic", value)
-            self.vhosts[topic.vhost].topics.restore(topic)
-        self.advisories.restored()
-
-    def _restore_messages(self, queue: Queue, recovery: Recovery) -> None:
-        for lane in queue.lanes:
-            self._uid_next = max(self._uid_next, lane.uid)
-            state = recovery.queues.get(lane.uid)
-            if state is not None:
-                lane.restore(state)
-        # A message may carry a time to live of its own, which only its record tells.
-        queue.timed = True
-        queue.wake()
+        restore(self, recovery)
 
     # --- sessions and publishing -------------------------------------------------------------------
 
