@@ -18,11 +18,12 @@ import asyncio
 import gc
 from collections.abc import Callable
 
-YOUNG_OBJECTS = 500
-"""New objects after which they are looked at: an eighth of a millisecond."""
+YOUNG_OBJECTS = 64
+"""New objects after which they are looked at. Few, because one of them may be a list of two thousand
+messages, each of which is looked at with it: fifty such lists are a millisecond."""
 YOUNG_TIMES = 1
 """How often the youngest generation is looked at alone before the one after it is, too, with three times as
-many objects in both: half a millisecond, or one where the caches are somebody else's."""
+many objects in both."""
 NEVER = 1 << 30
 
 LOOK_S = 1.0
@@ -32,7 +33,7 @@ IDLE_S = 5
 """How long nothing must have gone on before the old generation is looked at."""
 BUSY_S = 600
 """How long it may wait."""
-OLD_TIMES = 40
+OLD_TIMES = 320
 """It is not looked at for less: so often young objects have become old ones (some 120,000 at most)."""
 
 TRIM_TURNS = 1000
