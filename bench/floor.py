@@ -5,15 +5,18 @@
 - *synchronous*: receive one publish, append it to a reserved file, fdatasync, answer. One at a time, like the
   row: no broker that syncs before it confirms can be faster, however it is made.
 - *body-1m*: receive 1 MiB and send it on, from one buffer that stays in the cache; nothing is parsed or kept.
+- *prefetch-1*: answer whatever one of four consumers acknowledges with one delivery, always the same.
 
 Each is measured in rounds, the median counts. The other side of each socket does what `bench.amqp_load` does.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import multiprocessing as mp
 import os
+import select
 import socket
 import statistics
 import sys
@@ -26,6 +29,9 @@ ROUNDS = 5
 PUBLISHES = 3_000
 PUBLISH_BYTES, CONFIRM_BYTES = 180, 21
 """A publish of the row *synchronous* on the wire, and what answers it."""
+DELIVERIES, CONSUMERS = 100_000, 4
+DELIVERY_BYTES, ACK_BYTES = 190, 21
+"""A delivery of the row *prefetch-1* on the wire, and its acknowledgement."""
 BODIES = 2_000
 BODY_BYTES = 1 << 20
 RESERVED_BYTES = 64 << 20
@@ -104,7 +110,52 @@ def large_bodies() -> float:
     return BODIES / took_s
 
 
-FLOORS: dict[str, Callable[[], float]] = {"synchronous": synchronous, "body-1m": large_bodies}
+def acknowledge(address: tuple[str, int]) -> None:
+    """Answer whatever comes with an acknowledgement."""
+    answer = bytes(ACK_BYTES)
+    with socket.create_connection(address) as client, contextlib.suppress(ConnectionError):
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        while client.recv(1 << 16):
+            client.sendall(answer)
+
+
+def one_by_one() -> float:
+    """Deliveries a second to consumers that each get one when the one before was acknowledged."""
+    listening, poll = listener(), select.epoll()
+    sides = [
+        context.Process(target=acknowledge, args=(listening.getsockname(),), daemon=True)
+        for _ in range(CONSUMERS)
+    ]
+    for side in sides:
+        side.start()
+    consumers = [listening.accept()[0] for _ in sides]
+    by_number = {consumer.fileno(): consumer for consumer in consumers}
+    for number in by_number:
+        poll.register(number, select.EPOLLIN)
+    delivery, delivered = bytes(DELIVERY_BYTES), 0
+    began = time.monotonic()
+    for consumer in consumers:
+        consumer.send(delivery)
+    while delivered < DELIVERIES:
+        for number, _ in poll.poll():
+            consumer = by_number[number]
+            consumer.recv(1 << 16)
+            consumer.send(delivery)
+            delivered += 1
+    took_s = time.monotonic() - began
+    for consumer in consumers:
+        consumer.close()
+    for side in sides:
+        side.join()
+    poll.close()
+    return delivered / took_s
+
+
+FLOORS: dict[str, Callable[[], float]] = {
+    "synchronous": synchronous,
+    "body-1m": large_bodies,
+    "prefetch-1": one_by_one,
+}
 
 
 def main() -> int:

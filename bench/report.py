@@ -82,8 +82,9 @@ METHOD = """\
 
 
 FLOOR = """\
-Where the disk or the memory is the limit and not the broker: a loop that receives a publish, appends it,
-syncs and answers; one that receives 1 MiB and sends it on. Neither parses, routes or keeps anything.
+Where the disk, the memory or the calls of the system are the limit and not the broker: a loop that receives a
+publish, appends it, syncs and answers; one that receives 1 MiB and sends it on; one that answers each
+acknowledgement with a delivery. None of them parses, routes or keeps anything.
 """
 
 
