@@ -23,7 +23,7 @@ from pillarbox.clock import Clock, SystemClock
 from pillarbox.config import Config
 from pillarbox.engine.base import Journal, JournalListener, Recovery, Snapshot
 from pillarbox.engine.logs import Logs
-from pillarbox.errors import StartupError
+from pillarbox.errors import BrokerError, StartupError
 from pillarbox.net.outgoing import Dialer
 from pillarbox.net.ticker import Ticker
 from pillarbox.ops.resources import Watch, machine_bytes, watermark_bytes
@@ -45,7 +45,7 @@ only grow the memory, since the disk is what limits them then."""
 STOP_WAIT_S = 5.0
 """How long clients may take to answer the close at a graceful stop."""
 
-DEFECT = "the broker has a defect, see its log; nothing is stored any more until it is started again"
+DEFECT = "the broker has a defect, see its log"
 
 
 class Engine(Journal, Protocol):
@@ -91,6 +91,8 @@ class Server:
         self._process_bytes = process_bytes
         self._stop_wait_s = stop_wait_s
         self._held = False
+        self._restored = False
+        """The core has all that the engine found."""
 
     # --- start ---------------------------------------------------------------------------------------
 
@@ -177,10 +179,16 @@ class Server:
             set_time=core.set_time,
             tick=core.tick,
             after=self._after_turn,
-            failed=lambda: core.failed(DEFECT),
+            # The engine hears of it as well: a checkpoint of a core in which something may be missing would
+            # lose that for good.
+            failed=lambda: core.fail(DEFECT),
         )
         self._make_surroundings(core, self.ticker)
-        core.restore(recovery)
+        try:
+            core.restore(recovery)
+        except BrokerError as error:
+            raise StartupError(error.text) from None
+        self._restored = True
         if not core.vhosts:
             core.add_vhost(config.default_vhost)
             core.add_user(config.default_user, config.default_pass, config.default_user_tags)
@@ -288,7 +296,8 @@ class Server:
         if hasattr(self, "ticker"):
             self.ticker.stop()
         snapshot = None
-        if hasattr(self, "core"):
+        # A core that has not got all would leave the rest out of its last checkpoint, for good.
+        if self._restored:
             self.core.flush()
             snapshot = CoreSnapshot(self.core)
         self._engine.close(snapshot)

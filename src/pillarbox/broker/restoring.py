@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pillarbox.broker import definitions as kept
 from pillarbox.broker.quotas import USER, VHOST
 from pillarbox.broker.vhost import VHost
+from pillarbox.errors import StartupError
 
 if TYPE_CHECKING:
     from pillarbox.broker.core import Core
@@ -131,14 +132,21 @@ STEPS: Final[dict[str, Step]] = {
 }
 """What is done with a definition, by its kind."""
 
+KINDS: Final = frozenset((*STEPS, kept.HEAD))
+
 LAST_OF_LANES: Final = "lane"
 """After these there is everything that messages are in."""
 
 
 def restore(core: Core, recovery: Recovery) -> None:
-    """Take over what an engine found. Only into an empty core."""
+    """Take over what an engine found. Only into an empty core. StartupError for what is newer."""
     assert not core.vhosts
     for (kind, key), value in recovery.definitions.items():
+        if kind not in KINDS:
+            raise StartupError(
+                f"there is a definition of a kind that this version of Pillarbox does not know ({kind}): "
+                "use a newer one"
+            )
         core.definitions.of(kind)[key] = value
     # What is restored may define something anew.
     found = {kind: list(core.definitions.of(kind).items()) for kind in STEPS}
