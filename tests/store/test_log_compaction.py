@@ -8,7 +8,7 @@ import random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from log_tools import NOW, Owner
+from log_tools import NOW, ManualStrand, Owner
 
 from pillarbox.store.batch import (
     DELETE_HORIZON,
@@ -21,7 +21,9 @@ from pillarbox.store.batch import (
     repack,
 )
 from pillarbox.store.codecs import NAMES, compress, decompress
+from pillarbox.store.files import ROOM_BYTES
 from pillarbox.store.log_base import LogOptions
+from pillarbox.store.log_compaction import RETRY_MS
 from pillarbox.store.producers import Aborted
 from pillarbox.testing.faults import FaultyFiles, Image, SimulatedFiles, crash_images
 
@@ -467,6 +469,38 @@ def test_a_disk_that_fails_in_the_midst_loses_nothing(operation: str) -> None:
         check(Owner(files, FOLDER, options=COMPACT, clean=False), pairs)
 
 
+@pytest.mark.parametrize("after", [-1, 0, 1])
+def test_a_full_disk_ends_a_pass_that_leaves_nothing_behind_and_is_made_again(
+    after: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Who makes room on the disk need not start the broker anew. What is left is for what cannot wait."""
+    files = FaultyFiles(SimulatedFiles())
+    owner = Owner(files, FOLDER, options=COMPACT, tail_bytes=0)
+    pairs = [(b"%d" % (n % 3), b"%d" % n * 20) for n in range(12)]
+    for pair in pairs:
+        owner.store(keyed(pair))
+    size = owner.log.size
+    if after < 0:
+        files.disk_full_after(ROOM_BYTES)
+    else:
+        files.fail("write", errno.ENOSPC, after=after)
+    for _ in range(2):
+        owner.log.tick(owner.now_ms)
+        owner.drain()
+    assert not owner.log.busy
+    assert [name for name in files.names(FOLDER) if name.endswith(".clean")] == []
+    assert [record.message for record in caplog.records] == [
+        f"compacting the log {FOLDER} failed: No space left on device"
+    ]
+    files.heal()
+    owner.log.tick(owner.now_ms + 1)
+    owner.drain()
+    assert owner.log.size == size
+    compact(owner, later_ms=RETRY_MS)
+    assert owner.log.size < size
+    check(owner, pairs)
+
+
 def test_a_state_of_a_log_that_is_not_compacted_is_what_it_was() -> None:
     files = SimulatedFiles()
     owner = Owner(files, FOLDER)
@@ -482,3 +516,87 @@ def test_a_state_of_a_log_that_is_not_compacted_is_what_it_was() -> None:
 def test_a_segment_is_closed_in_time_for_the_greatest_lag(segment_ms: int, lag_ms: int, roll_ms: int) -> None:
     assert LogOptions(segment_ms=segment_ms, max_compaction_lag_ms=lag_ms, compact=True).roll_ms == roll_ms
     assert LogOptions(segment_ms=segment_ms, max_compaction_lag_ms=lag_ms).roll_ms == segment_ms
+
+
+# --- two strands that do not wait for each other -----------------------------------------------------------
+
+
+def filled(count: int, keys: int, monkeypatch: pytest.MonkeyPatch) -> Owner:
+    """A log with so many records of so many keys, and a pass that takes many slices."""
+    monkeypatch.setattr("pillarbox.store.log_compaction.SLICE_BYTES", 1)
+    chance = random.Random(5)
+    owner = Owner(SimulatedFiles(), FOLDER, options=COMPACT, tail_bytes=300)
+    for n in range(count):
+        owner.store(keyed((b"%d" % (chance.randrange(keys) if n > 8 else 0), b"%d" % n * 30)))
+    return owner
+
+
+def land(strand: ManualStrand) -> None:
+    """Run and finish what was prepared."""
+    strand.worker.work()
+    while strand.posted:
+        strand.posted.pop(0)()
+
+
+def test_a_swap_waits_for_its_own_note_and_not_for_one_of_the_swap_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A trim is saved slowly, with a state that still speaks of the first swap; the second comes."""
+    owner = filled(60, 13, monkeypatch)
+    log = owner.log
+    log.tick(owner.now_ms)
+    compactor = log._compactor
+    assert compactor is not None
+    while compactor.swapping is None:
+        owner.reads.run()
+    owner.syncs.run()
+    log.trim(log.offsets().start + 1)
+    owner.syncs.strand.flush()
+    assert log.state.swap is not None
+    first = log.state.swap
+    while log.state.swap in (first, None):
+        owner.reads.run()
+    files = owner.files
+    assert isinstance(files, SimulatedFiles)
+    since = len(files.log)
+    land(owner.syncs)
+    owner.reads.run()
+    for done, image in crash_images(Image(), list(files.log), seed=1, mixtures=2):
+        if done >= since:
+            left = contents(Owner(SimulatedFiles(image), FOLDER, options=COMPACT, clean=False))
+            assert {key for _, key, _ in left} == {b"%d" % n for n in range(13)}
+    owner.drain()
+    assert owner.failures == []
+    assert not log.busy
+
+
+def test_a_pass_waits_until_no_swap_of_the_one_before_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else its unfinished file would take the place of a segment after a crash."""
+    monkeypatch.setattr("pillarbox.store.compaction.Cleaning.__init__.__kwdefaults__", {"keys_max": 3})
+    owner = filled(60, 13, monkeypatch)
+    log = owner.log
+    log.tick(owner.now_ms)
+    compactor = log._compactor
+    assert compactor is not None
+    swaps = 0
+    while compactor.busy:
+        owner.reads.run()
+        if compactor.swapping is not None and not compactor._working:
+            owner.syncs.run()
+            swaps += 1
+    assert swaps
+    # The sync strand is busy with other logs: that there is no swap any more is not noted yet.
+    held = contents_of_files(owner)
+    log.tick(owner.now_ms)
+    for _ in range(10):
+        owner.reads.run()
+        assert contents_of_files(owner) == held
+    owner.drain()
+    compact(owner)
+    assert owner.failures == []
+
+
+def contents_of_files(owner: Owner) -> list[Found]:
+    """What a restart finds now."""
+    assert isinstance(owner.files, SimulatedFiles)
+    return contents(Owner(SimulatedFiles(owner.files.image()), FOLDER, options=COMPACT, clean=False))

@@ -23,6 +23,7 @@ Rules, after Apache Kafka's `LogCleaner` (KIP-534 for the horizon):
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
+from contextlib import suppress
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -40,7 +41,7 @@ from pillarbox.store.batch import (
     repack,
 )
 from pillarbox.store.codecs import CodecMissing, compress, decompress
-from pillarbox.store.files import StoreError, read_exactly
+from pillarbox.store.files import StoreError, demand_room, read_exactly
 from pillarbox.store.index import encode_entries
 from pillarbox.store.log_io import LogFolder
 from pillarbox.store.log_state import pack_line
@@ -154,6 +155,8 @@ class Cleaning:
 
         No new segment comes of one that is clean as it is.
         """
+        size_max = min(self._segment_bytes, sum([source.size for source in sources]))
+        demand_room(self._folder.files, self._folder.folder, size_max)
         new = _NewSegment(self._folder, sources[0].base, self._index_interval_bytes, self._now_ms)
         group: list[Source] = []
         changed = False
@@ -175,14 +178,24 @@ class Cleaning:
             changed = changed or len(group) > 1
             if changed:
                 new.end_at(header)
+                self._finish(new.segment, group[-1])
+        except BaseException:
+            changed = False
+            raise
         finally:
             new.close()
+            if not changed:
+                self._discard(new.base)
         if changed:
-            self._finish(new.segment, group[-1])
             yield Cleaned(new.segment, group[-1].offset_next)
-        else:
-            new.remove()
         return group
+
+    def _discard(self, base: int) -> None:
+        """Remove what was written of a new segment: of a full disk it may be the rest."""
+        folder = self._folder
+        for path in (folder.segment_path(base), folder.index_path(base), folder.producers_path(base)):
+            with suppress(OSError):
+                folder.files.remove(folder.clean_path(path))
 
     def _finish(self, segment: Segment, last: Source) -> None:
         """Put the new segment's other files beside it, and make their names durable."""
@@ -272,8 +285,7 @@ class _NewSegment:
         self.segment = Segment(base, now_ms)
         self._files = folder.files
         self._index_interval_bytes = index_interval_bytes
-        self._path = folder.clean_path(folder.segment_path(base))
-        self._handle = self._files.open(self._path, create=True)
+        self._handle = self._files.open(folder.clean_path(folder.segment_path(base)), create=True)
         self._files.truncate(self._handle, 0)
         self._chunks: list[bytes] = []
         self._written = 0
@@ -315,9 +327,6 @@ class _NewSegment:
 
     def close(self) -> None:
         self._files.close(self._handle)
-
-    def remove(self) -> None:
-        self._files.remove(self._path)
 
 
 def _reaching(batch: bytes, offset_next: int) -> bytes:

@@ -20,6 +20,7 @@ POSIX only.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import sys
@@ -32,10 +33,19 @@ from pillarbox.errors import StartupError
 WRITE_CHUNKS_MAX = 1024
 """Buffers per pwritev call: the smallest IOV_MAX of the systems we run on (Linux, macOS, FreeBSD: 1024)."""
 
+ROOM_BYTES = 128 << 20
+"""Free space that copying which can wait leaves to what cannot: two segments of the journal."""
+
 HAS_PWRITEV = hasattr(os, "pwritev")
 
 FULL_SYNC = 51
 """fcntl's F_FULLFSYNC on macOS, where fsync does not reach the medium."""
+
+
+def demand_room(files: Files, folder: str, size: int) -> None:
+    """Raise ENOSPC unless so much can be written in a folder and `ROOM_BYTES` are left."""
+    if files.free_bytes(folder) < size + ROOM_BYTES:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 class StoreError(StartupError):

@@ -133,6 +133,8 @@ class PartitionLog:
         self._writing = False
         self._syncing = False
         self._compactor: Compactor | None = None
+        self.swap_noted: tuple[int, int] | None = None
+        """The swap of which the file `state` speaks: an opening would carry it out."""
         self._is_made = is_made
         """Its folder is there. A new log has none until its first record comes."""
         if is_made:
@@ -474,7 +476,10 @@ class PartitionLog:
         if work.state is not None:
             # What was noted while the work was under way is saved by the next one.
             self._may_write = work.state.has_producers == self.state.has_producers
-            if work.state.swap is not None and self._compactor is not None:
+            self.swap_noted = work.state.swap
+            # A state that was on its way for another reason may still speak of the swap before.
+            if self.swap_noted is not None and self.swap_noted == self.state.swap:
+                assert self._compactor is not None, "nobody else swaps"
                 self._compactor.swap_is_noted()
         self._note_synced(work.tasks, work.mark)
         self._wake_syncer()

@@ -12,6 +12,7 @@ the new ones.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,11 @@ SLICE_BYTES = 64 << 10
 """What one work does of a pass: a few milliseconds in which reads of other logs wait, and the loop at most
 for the interpreter."""
 
+RETRY_MS = 60_000
+"""How long a pass waits that follows on one which the disk has ended."""
+
+_log = logging.getLogger("pillarbox.engine")
+
 
 class Compactor:
     """See the module. For `PartitionLog`, which calls it on the domain's thread."""
@@ -43,8 +49,9 @@ class Compactor:
         self.swapping: Cleaned | None = None
         """A new segment on its way to its place: segments must not be removed meanwhile."""
         self._stopping = False
-        self.failure: str | None = None
-        """Why no pass is begun any more, until the log is opened anew."""
+        self._now_ms = 0
+        self._retry_ms: int | None = None
+        """When a pass may begin, since the disk has ended the last one."""
 
     def __repr__(self) -> str:
         return f"<Compactor {self._cleaning!r} working={self._working} swapping={self.swapping is not None}>"
@@ -55,7 +62,11 @@ class Compactor:
 
     def begin(self, now_ms: int) -> None:
         """Begin a pass if one is due."""
-        if self.busy or self.failure is not None or self._stopping:
+        self._now_ms = now_ms
+        if self.busy or self._stopping or (self._retry_ms is not None and now_ms < self._retry_ms):
+            return
+        if self._log.swap_noted is not None:
+            # What a pass leaves half written would take the place of a segment at the next opening.
             return
         segments = self._cleanable(now_ms)
         if self._is_due(segments, now_ms):
@@ -112,7 +123,9 @@ class Compactor:
         if error is not None:
             # What was trimmed meanwhile is not missed; the next pass begins behind it.
             if not isinstance(error, FileNotFoundError):
-                self.failure = f"compacting {self._log!r} failed: {error}"
+                self._retry_ms = self._now_ms + RETRY_MS
+                reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+                _log.warning("compacting the log %s failed: %s", self._folder.folder, reason)
             self._end_pass()
         elif work.cleaned is not None and self._log.begin_swap(work.cleaned):
             self.swapping = work.cleaned
