@@ -10,9 +10,10 @@ import errno
 import pytest
 from crash_tools import FOLDER, Workload, assert_recovered, moments, open_engine, recovered_state
 
+from pillarbox.engine.checkpoint_file import checkpoint_numbers, checkpoint_path
 from pillarbox.engine.schedulers import InlineScheduler
 from pillarbox.store.files import StoreError
-from pillarbox.testing.faults import FaultyFiles, SimulatedFiles
+from pillarbox.testing.faults import FaultyFiles, Image, SimulatedFiles
 from pillarbox.testing.journal import ModelDomain
 
 
@@ -104,6 +105,7 @@ def test_a_checkpoint_that_cannot_be_written_is_given_up_and_the_journal_goes_on
     work.scheduler.run_until_idle()
     assert work.engine.checkpoint_error == "a checkpoint failed: No space left on device"
     assert not work.domain.failures
+    assert [name for name in work.simulated.names(FOLDER) if name.startswith("checkpoint")] == []
     work.publish()
     assert work.domain.confirmed == 2
     work.files.heal()
@@ -124,6 +126,39 @@ def test_a_checkpoint_whose_name_is_in_doubt_stops_confirms() -> None:
     work.publish()
     assert work.domain.confirmed == 1
     work.reopened()
+
+
+def test_a_checkpoint_that_a_crash_kept_from_being_removed_is_never_gone_back_to() -> None:
+    """Its journal went when the next one was recovered: without it, it is an old state that looks whole."""
+    work = Faulty()
+    work.domain.settle(1, range(3))
+    work.domain.commit()
+    work.scheduler.run_until_idle()
+    work.engine.checkpoint(work.domain.snapshot)
+    work.scheduler.run_until_idle()
+    work.publish(3)
+    work.files.fail("remove", errno.EIO)
+    work.engine.checkpoint(work.domain.snapshot)
+    work.scheduler.run_until_idle()
+    assert checkpoint_numbers(work.simulated, FOLDER) == [1, 2]
+    work.reopened()
+    work.simulated.release_locks()
+    image = work.simulated.image()
+    path = checkpoint_path(FOLDER, 2)
+    damaged = {**image.files, path: image.files[path][:-1] + b"?"}
+    with pytest.raises(StoreError, match="damaged"):
+        recovered_state(SimulatedFiles(Image(image.folders, damaged)))
+
+
+def test_an_unfinished_checkpoint_of_before_a_crash_goes_at_the_start() -> None:
+    work = Faulty()
+    work.files.fail("rename", errno.EIO, path="checkpoint-")
+    work.files.fail("remove", errno.EIO)
+    work.engine.checkpoint(work.domain.snapshot)
+    work.scheduler.run_until_idle()
+    assert [name for name in work.simulated.names(FOLDER) if name.startswith("checkpoint")]
+    work.reopened()
+    assert [name for name in work.simulated.names(FOLDER) if name.startswith("checkpoint")] == []
 
 
 @pytest.mark.parametrize("operation", ["write", "sync", "sync_folder", "rename", "remove", "truncate"])

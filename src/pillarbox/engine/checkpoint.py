@@ -318,8 +318,10 @@ class Checkpoint:
         self._backlog.close_sources()
 
     def _discard(self) -> None:
-        self._writer.close()
-        self._backlog.discard()
+        try:
+            self._writer.discard()
+        finally:
+            self._backlog.discard()
 
 
 def _nothing() -> None:

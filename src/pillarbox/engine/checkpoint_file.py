@@ -25,6 +25,7 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from itertools import islice
 from typing import TypeVar
 
@@ -37,6 +38,7 @@ from pillarbox.store.files import Files, StoreError
 
 MAGIC = b"PBCHECK1"
 PREFIX = "checkpoint-"
+UNFINISHED = ".tmp"
 HEAD = b"C"
 DEFINITIONS = b"D"
 LOCATIONS = b"L"
@@ -147,6 +149,13 @@ def checkpoint_numbers(files: Files, folder: str) -> list[int]:
     return sorted(int(stem) for stem in stems if stem.isdecimal())
 
 
+def stale_checkpoints(files: Files, folder: str, number: int) -> list[str]:
+    """Paths of those before this one, and of what was never finished."""
+    older = [checkpoint_path(folder, one) for one in checkpoint_numbers(files, folder) if one < number]
+    names = [name for name in files.names(folder) if name.startswith(PREFIX) and name.endswith(UNFINISHED)]
+    return [*older, *(os.path.join(folder, name) for name in names)]
+
+
 # --- writing ---------------------------------------------------------------------------------------------
 
 
@@ -169,7 +178,7 @@ class CheckpointWriter:
         """From here on the one before it may be gone, or this one, as a power cut likes."""
 
     def open(self) -> None:
-        self._handle = self._files.open(self._path + ".tmp", create=True)
+        self._handle = self._files.open(self._path + UNFINISHED, create=True)
         self._files.truncate(self._handle, 0)
 
     def write(self, chunks: Sequence[bytes]) -> None:
@@ -179,7 +188,7 @@ class CheckpointWriter:
         """The checkpoint is on the medium, under its name, when this returns."""
         self._files.sync(self._handle)
         self.close()
-        self._files.rename(self._path + ".tmp", self._path)
+        self._files.rename(self._path + UNFINISHED, self._path)
         self.renamed = True
         self._files.sync_folder(self._folder)
 
@@ -187,6 +196,12 @@ class CheckpointWriter:
         if self._handle >= 0:
             self._files.close(self._handle)
             self._handle = -1
+
+    def discard(self) -> None:
+        """Remove what was written, before it is `renamed`."""
+        self.close()
+        with suppress(FileNotFoundError):
+            self._files.remove(self._path + UNFINISHED)
 
 
 def write_checkpoint(files: Files, folder: str, checkpoint: CheckpointFile) -> None:

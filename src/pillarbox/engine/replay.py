@@ -28,6 +28,7 @@ from pillarbox.engine.checkpoint_file import (
     CheckpointReader,
     locations_of,
     read_last_checkpoint,
+    stale_checkpoints,
     unpack_keys,
     unpack_runs,
 )
@@ -405,11 +406,18 @@ def repair(files: Files, folder: str, replayed: Replayed) -> None:
     """Make the files agree with what was replayed, so that a writer may go on behind it.
 
     Later segments go first, then the tail: a power cut in between leaves a folder that replays to the same
-    state. What was replayed is synced, because what follows will be built on it.
+    state. What was replayed is synced, because what follows will be built on it. Checkpoints that a crash has
+    left go before anything that only they need: one of them, without it, is an old state that looks whole.
     """
     journal = os.path.join(folder, JOURNAL)
     present = segment_ids(files, folder, JOURNAL)
     first = replayed.checkpoint.segment if replayed.checkpoint is not None else 0
+    number = replayed.checkpoint.number if replayed.checkpoint is not None else 0
+    stale = stale_checkpoints(files, folder, number)
+    for path in stale:
+        files.remove(path)
+    if stale:
+        files.sync_folder(folder)
     behind_the_tear = [
         segment for segment in present if segment >= first and segment not in replayed.segments
     ]
