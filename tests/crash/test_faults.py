@@ -71,6 +71,21 @@ def test_a_failed_sync_is_never_tried_again() -> None:
     work.reopened()
 
 
+@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EOPNOTSUPP, errno.EINVAL])
+def test_a_segment_that_cannot_be_reserved_grows_as_it_is_written(error: int) -> None:
+    """The disk has room for what is written, but not for 64 MiB, or the file system knows no reserving."""
+    work = Faulty(allocate_bytes=5000, segment_bytes=400)
+    work.files.fail("allocate", error)
+    for _ in range(6):
+        work.publish()
+    assert work.domain.failures == []
+    assert work.domain.confirmed == 7
+    sizes = [len(content) for path, content in work.simulated.image().files.items() if "/journal/" in path]
+    assert len(sizes) > 2
+    assert max(sizes[1:]) < 500
+    work.reopened()
+
+
 def test_a_segment_whose_name_cannot_be_synced_confirms_nothing() -> None:
     work = Faulty(segment_bytes=100)
     work.files.fail("sync_folder", errno.EIO)

@@ -100,6 +100,8 @@ class Committer:
         self._segment = -1
         self._handle = -1
         self._end = 0
+        self._reserved = 0
+        """So large a segment may become without new blocks."""
         self._ahead = 0
         """Up to here the segment has contents, if only zeros."""
         self._unsynced: list[int] = []
@@ -220,7 +222,7 @@ class Committer:
             self._end = end = position + sum(map(len, chunks))
             if end > self._ahead:
                 self._ahead = end
-                spare = min(AHEAD_BYTES, self._allocate_bytes - end)
+                spare = min(AHEAD_BYTES, self._reserved - end)
                 if spare > 0 and end - position <= AHEAD_FOR_BYTES:
                     self._ahead += spare
                     chunks = [*chunks, bytes(spare)]
@@ -240,7 +242,7 @@ class Committer:
     def _rotate(self, segment: int) -> None:
         """Go on in a new segment, whose name is on the medium before its first group is acknowledged."""
         if self._handle >= 0:
-            if self._allocate_bytes:
+            if self._reserved:
                 self._files.truncate(self._handle, self._end)
             if self._sync:
                 if not self._clean:
@@ -253,6 +255,19 @@ class Committer:
         self._handle = self._files.open(path, create=True)
         self._segment = segment
         self._end = self._ahead = 0
-        if self._allocate_bytes:
-            self._files.allocate(self._handle, self._allocate_bytes)
+        self._reserved = self._reserve(self._allocate_bytes) if self._allocate_bytes else 0
         self._files.sync_folder(os.path.dirname(path))
+
+    def _reserve(self, size: int) -> int:
+        """Reserve blocks for the segment; return for how many bytes.
+
+        A file system may not be able to, or have no room for all of that, which groups need not be refused
+        for that are smaller: then the segment grows as it is written.
+        """
+        try:
+            self._files.allocate(self._handle, size)
+        except OSError:
+            # Some of it may be there.
+            self._files.truncate(self._handle, 0)
+            return 0
+        return size
