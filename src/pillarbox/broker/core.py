@@ -216,6 +216,17 @@ class Core:
             raise BrokerError(Reason.INTERNAL_ERROR, self.failure)
 
     @property
+    def owes(self) -> bool:
+        """Is something that was done so far not yet as safe as it will be, in the journal or in a log?"""
+        changes = self.changes
+        return (
+            changes.has_facts
+            or changes.logs_grown
+            or self.synced_ticket < self.journal_ticket
+            or self.streams.logs_through < self.ticket
+        )
+
+    @property
     def duplicates(self) -> Duplicates:
         """What is known of messages that say who they are (A41); read back when it is first asked for."""
         if self._duplicates is None:

@@ -199,13 +199,14 @@ class Transaction:
         self._forget_messages()
         routed = refused = False
         for publication in publications:
-            refused = self._publish(publication) or refused
+            kept, left = self._publish(publication)
+            stored, refused = stored or kept, refused or left
             routed = routed or bool(publication.queues)
         core.changes.note_move()
         for answer in answers:
             answer.ledger.settle_withdrawn(sorted(answer.entries, key=_by_tag))
             _deliver(dict.fromkeys([entry.lane.queue for entry, _ in answer.entries]))
-        return Committed(stored or core.changes.logs_grown, routed, refused, unroutable)
+        return Committed(stored, routed, refused, unroutable)
 
     def rollback(self) -> None:
         """Drop the messages and put the deliveries back into their ledgers, unanswered."""
@@ -229,8 +230,9 @@ class Transaction:
             for entry, _ in answer.entries
         )
 
-    def _publish(self, publication: Publication) -> bool:
-        """Bring messages to their queues; return whether a full queue has refused some of them."""
+    def _publish(self, publication: Publication) -> tuple[bool, bool]:
+        """Bring messages to their queues; return whether some are stored, there or where a rule passes them
+        on to, and whether a full queue has refused some of them."""
         core = self._core
         now_ms = core.changes.now_ms
         messages = publication.messages
@@ -240,7 +242,7 @@ class Transaction:
         queues = publication.queues
         if any(queue.deleted for queue in queues):
             queues = tuple([queue for queue in queues if not queue.deleted])
-        _, refused = core.publish(
+        stored, refused = core.publish(
             queues,
             messages,
             publication.body_bytes,
@@ -253,7 +255,7 @@ class Transaction:
         counters.publish_in += len(messages)
         counters.publish_out += len(messages) * len(queues)
         _deliver(queues)
-        return bool(refused)
+        return stored, bool(refused)
 
     def _forget_messages(self) -> None:
         self._core.changes.resident_bytes -= self.held_bytes

@@ -50,12 +50,17 @@ class Receipts:
         self._core.wake()
 
     def ask(self, asked: bytes | None) -> None:
-        """Send a receipt when everything that this client has done so far is as safe as it will be."""
+        """Send a receipt when everything that this client has done so far is as safe as it will be.
+
+        If it can never be, the connection ends, as that of all who wait for one.
+        """
         if asked is None:
             return
         core = self._core
-        stored = core.changes.has_facts or core.synced_ticket < core.journal_ticket
-        if stored or self._asked:
+        stored = core.owes
+        if stored and core.failure is not None:
+            self.disconnect(Reason.INTERNAL_ERROR, core.failure)
+        elif stored or self._asked:
             self.promise([asked], stored)
         else:
             self._send([asked])
