@@ -21,7 +21,7 @@ from pillarbox.protocols.kafka.messages.api_versions import ApiVersionsResponse
 from pillarbox.testing.memory_journal import MemoryJournal
 
 NOW_MS = 1_700_000_000_000
-API_VERSIONS, METADATA, INIT_PRODUCER_ID = 18, 3, 22
+API_VERSIONS, METADATA, LIST_GROUPS = 18, 3, 16
 UNSUPPORTED_VERSION = 35
 
 
@@ -56,7 +56,7 @@ CONVERSATION = (
     request(API_VERSIONS, 0, 1)
     + request(METADATA, 1, 2, ALL_TOPICS)
     + request(API_VERSIONS, 99, 3, b"\0")
-    + request(INIT_PRODUCER_ID, 0, 4, struct.pack(">hi", -1, 0))
+    + request(LIST_GROUPS, 0, 4)
     + request(METADATA, 1, 5, struct.pack(">ih", 1, 1) + b"t")
 )
 

@@ -668,3 +668,25 @@ def test_a_marker_is_for_those_who_may_alter_the_cluster_or_act_for_it(operation
         with Asking(broker.kafka_bootstrap) as guest:
             error = Code.CLUSTER_AUTHORIZATION_FAILED if operation is None else Code.NONE
             assert mark(guest, 1, 0) == error
+
+
+@pytest.mark.row("K7")
+@pytest.mark.parametrize("name", [None, NAME])
+def test_a_producer_id_is_given_once_although_the_clock_was_set_back(
+    tmp_path: Path, name: str | None
+) -> None:
+    """What a second producer of the id sends would be taken for what the first one sent, and be lost."""
+    clock = ManualClock()
+    given = []
+    for _ in range(2):
+        with (
+            Broker(str(tmp_path), kafka_port=0, clock=clock) as broker,
+            Asking(broker.kafka_bootstrap) as client,
+        ):
+            client.ask("Metadata", 9, topics=[{"name": TOPIC}], allow_auto_topic_creation=True)
+            for _ in range(3):
+                values = {"transactional_id": name and f"{name}{len(given)}", "transaction_timeout": 60_000}
+                found = client.ask("InitProducerId", 4, producer_id=-1, producer_epoch=-1, **values)
+                given.append(found.producer_id)
+        clock.advance(-3_600_000)
+    assert len(set(given)) == 6

@@ -28,6 +28,7 @@ from pillarbox.protocols.kafka.internal_topics import INTERNAL
 from pillarbox.protocols.kafka.ip_quotas import IpQuotas
 from pillarbox.protocols.kafka.options import advertised_address, named_listeners
 from pillarbox.protocols.kafka.permissions import Permissions
+from pillarbox.protocols.kafka.producer_ids import ProducerIds
 from pillarbox.protocols.kafka.quotas import Quotas
 from pillarbox.protocols.kafka.sasl import mechanisms
 from pillarbox.protocols.kafka.transactions import PREFIX as TRANSACTIONS
@@ -115,6 +116,7 @@ class Head:
         self.secret = core.random(SECRET_BYTES)
         """Of this run: unknown users are asked by it as if they were there."""
         self.promises = Promises(core)
+        self.producer_ids = ProducerIds(core)
         self.parked: dict[object, None] = {}
         """Fetches that wait: timers keep nothing alive."""
         self.connections: dict[Connection, None] = {}

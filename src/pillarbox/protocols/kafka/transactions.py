@@ -34,9 +34,9 @@ from pillarbox.protocols.kafka.transactions_topic import SETTINGS, Shown, transa
 from pillarbox.store.producers import ProducerRefused
 
 if TYPE_CHECKING:
-    from pillarbox.broker.core import Core
     from pillarbox.broker.partition import Partition
     from pillarbox.protocols.kafka.head import Head
+    from pillarbox.protocols.kafka.producer_ids import ProducerIds
 
 PREFIX: Final = "kafka/transaction/"
 EPOCH_LAST: Final = 32_766
@@ -182,21 +182,21 @@ class Transaction:
 
     # --- epochs --------------------------------------------------------------------------------------
 
-    def advance(self, core: Core, *, known: bool) -> None:
+    def advance(self, ids: ProducerIds, *, known: bool) -> None:
         """Go on in the next epoch, of another producer id if need be. `known`: with the same producer."""
         self.last_epoch = self.epoch if known else NO_EPOCH
         self.previous_id = NO_PRODUCER
         if self.epoch >= EPOCH_LAST:
             self.previous_id = self.producer_id if known else NO_PRODUCER
-            self.producer_id, self.epoch = core.take_uid(), 0
+            self.producer_id, self.epoch = ids.take(), 0
         else:
             self.epoch += 1
 
-    def catch_up(self, core: Core) -> None:
+    def catch_up(self, ids: ProducerIds) -> None:
         """Its producer, who is late, is told how to go on: as it is now, unless that epoch is for fencing."""
         if self.epoch > EPOCH_LAST:
             last_epoch = self.last_epoch
-            self.advance(core, known=True)
+            self.advance(ids, known=True)
             self.last_epoch = last_epoch
 
     def fence(self) -> None:
@@ -247,11 +247,11 @@ class Transactions:
 
         `producer_id` and `epoch`: who it says it is, to go on with another epoch (KIP-360); -1: it is new.
         """
-        core = self._head.core
+        core, ids = self._head.core, self._head.producer_ids
         transaction = self._by_name.get(name)
         known, late = producer_id >= 0, False
         if transaction is None:
-            transaction = self._by_name[name] = Transaction(name, core.take_uid(), timeout_ms)
+            transaction = self._by_name[name] = Transaction(name, ids.take(), timeout_ms)
             self._watch(core.changes.now_ms + EXPIRY_LOOK_MS)
         else:
             late = transaction.is_late(producer_id, epoch)
@@ -267,9 +267,9 @@ class Transactions:
                 then(ErrorCode.CONCURRENT_TRANSACTIONS, -1, -1)
                 return
             if late:
-                transaction.catch_up(core)
+                transaction.catch_up(ids)
             else:
-                transaction.advance(core, known=known)
+                transaction.advance(ids, known=known)
         transaction.state = State.EMPTY
         transaction.timeout_ms = timeout_ms
         self._keep(transaction)
@@ -363,7 +363,7 @@ class Transactions:
         elif transaction.state is State.ONGOING or (bump and not late and not commit):
             self._decide(transaction, commit=commit, then=then, bump=bump)
         elif transaction.state is COMPLETE[PREPARING[commit]] and late:
-            transaction.catch_up(self._head.core)
+            transaction.catch_up(self._head.producer_ids)
             self._keep(transaction)
             self._tell_when_durable(transaction, then)
         elif transaction.state is COMPLETE[PREPARING[commit]] and not bump:
@@ -390,7 +390,7 @@ class Transactions:
         ]
         transaction.marker_id, transaction.marker_epoch = transaction.producer_id, transaction.epoch + bump
         if bump:
-            transaction.advance(head.core, known=True)
+            transaction.advance(head.producer_ids, known=True)
         self._keep(transaction)
         head.groups.end_transaction(transaction.marker_id, commit=commit)
 
@@ -479,7 +479,8 @@ class Transactions:
         now_ms = self._head.core.changes.now_ms
         for key, value in self._head.core.kept(PREFIX):
             (name,) = msgspec.json.decode(key.removeprefix(PREFIX))
-            self._by_name[name] = Transaction.restored(name, decode(value), now_ms)
+            transaction = self._by_name[name] = Transaction.restored(name, decode(value), now_ms)
+            self._head.core.uid_is_taken(max(transaction.producer_id, transaction.marker_id))
         if self._by_name:
             self._watch(now_ms + EXPIRY_LOOK_MS)
             self._restore_open()

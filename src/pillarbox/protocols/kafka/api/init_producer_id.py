@@ -25,7 +25,8 @@ def answer(call: Call, request: InitProducerIdRequest) -> InitProducerIdResponse
     if name is None:
         if not call.allows(WRITE_IDEMPOTENTLY) and not call.allows_any(WRITE_TOPIC):
             return _refused(ErrorCode.CLUSTER_AUTHORIZATION_FAILED)
-        return InitProducerIdResponse(producer_id=call.head.core.take_uid())
+        call.reply_when_durable(InitProducerIdResponse(producer_id=call.head.producer_ids.take()))
+        return None
     if not name:
         return _refused(ErrorCode.INVALID_REQUEST)
     if not call.allows(WRITE_TRANSACTION, name):
