@@ -148,6 +148,7 @@ def restore(core: Core, recovery: Recovery) -> None:
                 "use a newer one"
             )
         core.definitions.of(kind)[key] = value
+    core.uid_is_taken(recovery.uid_last)
     # What is restored may define something anew.
     found = {kind: list(core.definitions.of(kind).items()) for kind in STEPS}
     restoring = Restoring(core, recovery)

@@ -181,6 +181,9 @@ class Recovery(msgspec.Struct, eq=False):
     queues: dict[int, QueueState]
     warnings: list[str]
     """Sentences for the operator: a torn tail that was cut, and the like."""
+    uid_last: int = 0
+    """The highest uid that was defined, or removed, since the last checkpoint. Of one that is removed there
+    may be facts behind that, so nothing else may ever have it."""
 
 
 class Snapshot(Protocol):

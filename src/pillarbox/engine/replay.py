@@ -192,6 +192,7 @@ class Replay:
         self._queues: dict[int, _Queue] = {}
         self._definitions: dict[tuple[str, str], bytes] = {}
         self._warnings: list[str] = []
+        self._uid_last = 0
         self._offset = 0
         self._ends: dict[int, int] = {}
         self._records = 0
@@ -210,7 +211,7 @@ class Replay:
         ids = [*present, *segment_ids(self._files, self._folder, BACKLOG), first - 1]
         defined = {int(key) for kind, key in self._definitions if kind in UID_KINDS}
         queues = {uid: queue.state(uid) for uid, queue in self._queues.items() if uid in defined}
-        recovery = Recovery(self._definitions, queues, self._warnings)
+        recovery = Recovery(self._definitions, queues, self._warnings, self._uid_last)
         return Replayed(
             recovery, checkpoint, self._offset, max(ids) + 1, self._ends, self._records, self._bytes
         )
@@ -361,14 +362,17 @@ class Replay:
 
     def _define(self, value: bytes) -> None:
         fact = facts.decode_definition(value)
+        uid = int(fact.key) if fact.kind in UID_KINDS else None
+        if uid is not None:
+            self._uid_last = max(self._uid_last, uid)
         if fact.value is not None:
             self._definitions[fact.kind, fact.key] = fact.value
-            if fact.kind in UID_KINDS:
-                self._queue(int(fact.key))
+            if uid is not None:
+                self._queue(uid)
             return
         self._definitions.pop((fact.kind, fact.key), None)
-        if fact.kind in UID_KINDS:
-            self._queues.pop(int(fact.key), None)
+        if uid is not None:
+            self._queues.pop(uid, None)
 
     def _enter(self, data: bytes, start: int, stop: int, segment: int, position: int) -> None:
         head = record.read_head(data, start)
