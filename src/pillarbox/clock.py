@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Callable
 from typing import Protocol
 
 _UNITS_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
@@ -25,14 +26,49 @@ class Clock(Protocol):
         """The same, rounded up: nothing that has happened was later."""
 
 
+CATCHING_UP = 2
+"""How many times slower than the machine's the clock goes that is ahead of it. At 2, what was set back by an
+hour is caught up with in two, and a timer takes twice its time until then."""
+
+
 class SystemClock:
-    """The machine's clock."""
+    """The machine's clock, but that it never goes back.
+
+    If the machine's is set back, timers would stand still until it is where it was: no heartbeat, no look at
+    the disk. So this one goes on from where it is, at a slower pace until the machine's has caught up.
+    `wall_ns` and `steady_ns` are where the times come from.
+    """
+
+    def __init__(
+        self, wall_ns: Callable[[], int] = time.time_ns, steady_ns: Callable[[], int] = time.monotonic_ns
+    ) -> None:
+        self._wall_ns = wall_ns
+        self._steady_ns = steady_ns
+        self._last_ns = wall_ns()
+        self._ahead_since_ns: int | None = None
+        """By the steady clock, when it was looked at last, while this one is ahead."""
 
     def now_ms(self) -> int:
-        return time.time_ns() // 1_000_000
+        return self._now_ns() // 1_000_000
 
     def now_ms_up(self) -> int:
-        return -(-time.time_ns() // 1_000_000)
+        return -(-self._now_ns() // 1_000_000)
+
+    def _now_ns(self) -> int:
+        wall_ns = self._wall_ns()
+        if wall_ns < self._last_ns:
+            wall_ns = self._catching_up(wall_ns)
+        else:
+            self._ahead_since_ns = None
+        self._last_ns = wall_ns
+        return wall_ns
+
+    def _catching_up(self, wall_ns: int) -> int:
+        """What time it is for a clock that is ahead of the machine's."""
+        steady_ns = self._steady_ns()
+        since_ns = steady_ns if self._ahead_since_ns is None else self._ahead_since_ns
+        self._ahead_since_ns = steady_ns
+        return max(wall_ns, self._last_ns + (steady_ns - since_ns) // CATCHING_UP)
 
 
 class ManualClock:
