@@ -333,6 +333,19 @@ def test_what_was_aborted_goes_and_its_marker_later() -> None:
 
 
 @pytest.mark.row("K60")
+def test_what_was_aborted_supersedes_nothing_wherever_its_marker_is() -> None:
+    """The marker is in a segment that no pass may touch yet."""
+    owner = Owner(SimulatedFiles(), FOLDER, options=COMPACT)
+    owner.store(keyed((b"a", b"1")))
+    owner.send(keyed((b"a", b"aborted"), producer_id=7, sequence=0))
+    close_segment(owner)
+    owner.end(7, commit=False)
+    compact(owner)
+    assert contents(owner)[0] == (0, b"a", b"1")
+    assert b"aborted" not in [value for _, _, value in contents(owner)]
+
+
+@pytest.mark.row("K60")
 def test_an_open_transaction_is_a_boundary() -> None:
     owner = Owner(SimulatedFiles(), FOLDER, options=COMPACT)
     owner.send(keyed((b"a", b"1"), producer_id=7, sequence=0))

@@ -97,6 +97,7 @@ class Cleaning:
         delete_retention_ms: int,
         now_ms: int,
         has_producers: bool,
+        aborted: Sequence[Aborted],
         keys_max: int = KEYS_MAX,
     ) -> None:
         self.until = cleaned
@@ -109,7 +110,8 @@ class Cleaning:
         self._now_ms = now_ms
         self._has_producers = has_producers
         self._keys_max = keys_max
-        self._aborted = [aborted for source in sources for aborted in source.aborted]
+        self._aborted = aborted
+        """Transactions with records in the sources that were aborted, wherever their markers are."""
         self._latest: dict[bytes, int] = {}
         """Of each key, by `_digest`, the offset of its last record."""
         self._alive: set[int] = set()

@@ -81,6 +81,7 @@ class Compactor:
                 delete_retention_ms=options.delete_retention_ms,
                 now_ms=now_ms,
                 has_producers=log.state.has_producers,
+                aborted=log.aborted_between(segments[0].base, segments[-1].offset_next),
             )
             self._steps = self._cleaning.steps()
             self._go_on()
