@@ -31,6 +31,7 @@ class Partition:
     def __init__(
         self, streams: Streams, uid: int, name: str, options: LogOptions, committed_to: Callable[[int], None]
     ) -> None:
+        self.uid = uid
         self.name = name
         self._streams = streams
         self._committed_to = committed_to

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -89,6 +90,8 @@ class Kept(msgspec.Struct, frozen=True, array_like=True):
     last_epoch: int = NO_EPOCH
     previous_id: int = NO_PRODUCER
     used_ms: int = 0
+    decided_uids: list[int] = []
+    """Uids of those partitions, in the same order: a topic that is made anew has had no part in it."""
 
 
 class Transaction:
@@ -114,6 +117,7 @@ class Transaction:
         self.started_ms = 0
         self.decided: State | None = None
         self.decided_at: list[tuple[str, int, int]] = []
+        self.decided_uids: list[int] = []
         self.marker_id = NO_PRODUCER
         self.marker_epoch = NO_EPOCH
         """Producer id and epoch of the markers for what was decided last."""
@@ -141,6 +145,7 @@ class Transaction:
                 self.last_epoch,
                 self.previous_id,
                 self.used_ms,
+                self.decided_uids,
             )
         )
 
@@ -175,10 +180,18 @@ class Transaction:
         if kept.decided:
             transaction.decided = State(kept.decided)
             transaction.decided_at = kept.decided_at
+            transaction.decided_uids = kept.decided_uids
             transaction.marker_id = kept.producer_id if kept.marker_id == NO_PRODUCER else kept.marker_id
             transaction.marker_epoch = kept.marker_epoch
             transaction.state = COMPLETE[transaction.decided]
         return transaction
+
+    def decided_through(self, partition: Partition, place: tuple[str, int]) -> int:
+        """How far the log of a partition had come when what was decided last was; 0: that is not about it."""
+        for (topic, index, end), uid in zip_longest(self.decided_at, self.decided_uids):
+            if (topic, index) == place and uid in (None, partition.uid):
+                return int(end)
+        return 0
 
     # --- epochs --------------------------------------------------------------------------------------
 
@@ -388,6 +401,7 @@ class Transactions:
         transaction.decided_at = [
             (topic, index, partition.log.offsets().accepted) for partition, (topic, index) in places.items()
         ]
+        transaction.decided_uids = [partition.uid for partition in places]
         transaction.marker_id, transaction.marker_epoch = transaction.producer_id, transaction.epoch + bump
         if bump:
             transaction.advance(head.producer_ids, known=True)
@@ -483,7 +497,22 @@ class Transactions:
             self._head.core.uid_is_taken(max(transaction.producer_id, transaction.marker_id))
         if self._by_name:
             self._watch(now_ms + EXPIRY_LOOK_MS)
+            self._forget_lost()
             self._restore_open()
+
+    def _forget_lost(self) -> None:
+        """A power cut has taken the ends of logs: what stands there later was not decided before."""
+        topics = self._head.topics
+        for transaction in self._by_name.values():
+            left = []
+            for name, index, end in transaction.decided_at:
+                topic = topics.get(name)
+                if topic is not None and index < len(topic.partitions):
+                    end = min(end, topic.partitions[index].log.offsets().accepted)
+                left.append((name, index, end))
+            if left != transaction.decided_at:
+                transaction.decided_at = left
+                self._head.core.keep(PREFIX + key_of(transaction.name), transaction.kept())
 
     def _restore_open(self) -> None:
         """End what was decided and is open all the same; let what is open else go on."""
@@ -499,8 +528,7 @@ class Transactions:
                     found = by_producer.get(producer_id)
                     if found is None:
                         continue
-                    ends = {(name, number): end for name, number, end in found.decided_at}
-                    if first < ends.get((topic.name, index), 0):
+                    if first < found.decided_through(stream.partition, (topic.name, index)):
                         decided.setdefault(found, []).append(stream.partition)
                     else:
                         found.partitions[stream.partition] = topic.name, index
