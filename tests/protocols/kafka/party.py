@@ -85,10 +85,11 @@ class Party:
         """Let the group have read so far when the transaction commits."""
         return self.join_group() or self.commit(offset, version=2)
 
-    def commit(self, offset: int, *, version: int) -> Code:
+    def commit(self, offset: int, *, version: int, **member: Any) -> Code:
         one = {"partition_index": 0, "committed_offset": offset, "committed_leader_epoch": -1}
         topics = [{"name": self.topic, "partitions": [one]}]
-        found = self.client.ask("TxnOffsetCommit", version, group_id=GROUP, topics=topics, **self.who)
+        said = {"group_id": GROUP, "topics": topics, **self.who, **member}
+        found = self.client.ask("TxnOffsetCommit", version, **said)
         return Code(found.topics[0].partitions[0].error_code.value)
 
     def end(self, *, commit: bool = True, version: int = OLD) -> Code:

@@ -104,6 +104,29 @@ def test_offsets_of_a_group_count_with_the_commit_and_not_before(party: Party, c
     assert committed(party.client) == (7 if commit else -1)
 
 
+@pytest.mark.row("K55", "K61")
+def test_a_member_of_another_epoch_commits_nothing_and_is_told_so_in_words_that_producers_know(
+    party: Party,
+) -> None:
+    """Java's producer takes STALE_MEMBER_EPOCH for the end of it, and this for that of the transaction."""
+    said = {"group_id": GROUP, "member_id": "m", "member_epoch": 0, "rebalance_timeout": 60_000}
+    said |= {"subscribed_topic_names": [TOPIC], "topic_partitions": []}
+    epoch = party.client.ask("ConsumerGroupHeartbeat", 1, **said).member_epoch
+    assert party.commit(5, version=5, member_id="m", generation_id=epoch) == Code.NONE
+    assert party.commit(5, version=5, member_id="m", generation_id=epoch + 1) == Code.ILLEGAL_GENERATION
+
+
+@pytest.mark.row("K50", "K61")
+def test_a_transaction_commits_offsets_while_a_round_is_not_over(party: Party) -> None:
+    said = {"group_id": GROUP, "session_timeout": 10_000, "rebalance_timeout": 10_000}
+    said |= {"protocol_type": "consumer", "protocols": [{"name": "range", "metadata": b"me"}]}
+    joined = party.client.ask("JoinGroup", 3, member_id="", **said)
+    member = {"member_id": joined.member_id, "generation_id": joined.generation_id}
+    assert party.commit(5, version=5, **member) == Code.NONE
+    assert party.end() == Code.NONE
+    assert committed(party.client) == 5
+
+
 @pytest.mark.row("K62")
 def test_a_client_of_the_second_kind_does_not_say_where_it_will_write(party: Party) -> None:
     epoch = party.epoch

@@ -1,8 +1,9 @@
 """TxnOffsetCommit (28): offsets that a group gets when the transaction commits.
 
-From version 3 on the consumer's generation is checked (KIP-447); from 5 on the group joins the transaction by
-this request (KIP-890). Whoever is fenced is told as if it did not know that, in every version. Answered when
-what is pending is durable. Source: KIP-98; rows K54, K60, K62.
+From version 3 on the consumer's generation is checked, or its member epoch (KIP-447); from 5 on the group
+joins the transaction by this request (KIP-890). Whoever is fenced is told as if it did not know that, in
+every version. Answered when what is pending is durable. Source: KIP-98; Kafka's `OffsetMetadataManager`; rows
+K54, K60, K62.
 """
 
 from __future__ import annotations
@@ -29,6 +30,12 @@ MEMBERS_FROM: Final = 3
 ABORTABLE_FROM: Final = 4
 """The first version whose clients know that a transaction may have to be aborted."""
 JOINS_FROM: Final = 5
+IN_TRANSACTION: Final = {
+    ErrorCode.STALE_MEMBER_EPOCH: ErrorCode.ILLEGAL_GENERATION,
+    ErrorCode.REBALANCE_IN_PROGRESS: ErrorCode.NONE,
+}
+"""What is otherwise than for a plain commit: producers take a member epoch for a generation, and whether the
+round has ended does not matter."""
 
 
 def answer(call: Call, request: TxnOffsetCommitRequest) -> TxnOffsetCommitResponse | None:
@@ -89,7 +96,8 @@ def _refused(call: Call, request: TxnOffsetCommitRequest) -> ErrorCode:
     if call.version >= MEMBERS_FROM and (request.generation_id >= 0 or request.member_id):
         if group is None:
             return ErrorCode.ILLEGAL_GENERATION
-        return group.check_commit(request.member_id, request.group_instance_id, request.generation_id)
+        code = group.check_commit(request.member_id, request.group_instance_id, request.generation_id)
+        return IN_TRANSACTION.get(code, code)
     if group is None:
         groups.classic(request.group_id, create=True)
     elif group.kind == "share":
