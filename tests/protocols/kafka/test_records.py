@@ -233,6 +233,34 @@ def test_a_fetch_waits_for_as_many_bytes_as_it_asks_for(broker: Broker, client: 
         assert len(found[0].records) == 3 * size
 
 
+@pytest.mark.row("K8", "K10")
+def test_a_fetch_does_not_wait_for_more_than_a_partition_may_give(client: Asking, topic: str) -> None:
+    """What has no room counts as there, up to the limit of its partition."""
+    one = batch(b"x" * 600_000)
+    for _ in range(3):
+        produce(client, topic, one)
+    limits = {"min_bytes": 1_000_000, "partition": {"partition_max_bytes": 1_000_000}}
+    assert len(fetch(client, topic, 0, wait_ms=10**9, **limits).records) == len(one)
+    assert len(fetch(client, topic, 0, wait_ms=10**9, max_bytes=700_000, **limits).records) == len(one)
+    assert len(fetch(client, topic, 2, wait_ms=1, **limits).records) == len(one)
+
+
+@pytest.mark.row("K10", "K31")
+def test_a_fetch_goes_on_when_its_topic_grows(broker: Broker, client: Asking) -> None:
+    name = "growing"
+    client.ask("CreateTopics", 7, topics=[{"name": name, "num_partitions": 2, "replication_factor": -1}])
+    found: list[Any] = []
+    with Asking(broker.kafka_bootstrap) as reader:
+        waiting = threading.Thread(target=lambda: found.append(fetch(reader, name, 0, wait_ms=20_000)))
+        waiting.start()
+        while not broker.call(lambda server: bool(parked(server, name))):
+            pass
+        client.ask("CreatePartitions", 3, topics=[{"name": name, "count": 3, "assignments": None}])
+        produce(client, name, batch(b"x"))
+        waiting.join(10)
+        assert (found[0].error_code, len(found[0].records)) == (NONE, len(batch(b"x")))
+
+
 @pytest.mark.row("K10")
 def test_a_fetch_whose_topic_is_deleted_hears_of_it(broker: Broker, client: Asking, topic: str) -> None:
     found: list[Any] = []

@@ -85,8 +85,10 @@ class Fetching:
         size_max = BYTES_CROWDED if call.head.is_crowded else BYTES_MAX
         self._size_max = min(request.max_bytes, size_max)
         self._committed_only = request.isolation_level == READ_COMMITTED
-        self._enough = min(request.min_bytes, size_max // 2)
+        self._enough = min(request.min_bytes, self._size_max, size_max // 2)
         """How much it waits for: no more than an answer of whole batches can have."""
+        self._beyond: dict[int, int] = {}
+        """By partition, what counts as found beside its records: the next batch is there, and has no room."""
         self._size = 0
         self._loading = 0
         """Partitions that the disk was asked for."""
@@ -153,6 +155,11 @@ class Fetching:
     def _read(self, index: int) -> None:
         """Look for what one partition has now."""
         wanted, topic, data = self._parts[index]
+        if topic is not None and not topic.exists:
+            # It has grown, or is gone.
+            now = self._call.head.topics.get(topic.name)
+            topic = now if now is not None and now.id == topic.id else None
+            self._parts[index] = wanted, topic, data
         data.error_code = self._fault(wanted, topic)
         if data.error_code or topic is None:
             data.high_watermark = -1
@@ -179,7 +186,7 @@ class Fetching:
             found = partition.read(
                 wanted.fetch_offset,
                 size_max,
-                partial(self._loaded, log, wanted, data, size_max),
+                partial(self._loaded, index, log, size_max),
                 partial(self._failed, data, size_max),
                 offset_end=log.last_stable if self._committed_only else None,
             )
@@ -192,22 +199,25 @@ class Fetching:
             self._loading += 1
             self._loading_bytes += max(size_max, LOAD_BYTES_MIN)
         else:
-            self._take(log, wanted, data, found)
+            self._take(index, log, found)
 
     def _fault(self, wanted: FetchPartition, topic: Topic | None) -> int:
         if topic is None:
             by_id = self._call.version >= BY_ID_FROM
             return ErrorCode.UNKNOWN_TOPIC_ID if by_id else ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
-        if not topic.exists or not 0 <= wanted.partition < len(topic.partitions):
+        if not 0 <= wanted.partition < len(topic.partitions):
             return ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
         if not self._call.allows(READ_TOPIC, topic.name):
             return ErrorCode.TOPIC_AUTHORIZATION_FAILED
         return epoch_fault(topic.partitions[wanted.partition].log, wanted.current_leader_epoch)
 
-    def _take(self, log: PartitionLog, wanted: FetchPartition, data: PartitionData, found: Slice) -> None:
+    def _take(self, index: int, log: PartitionLog, found: Slice) -> None:
+        wanted, _, data = self._parts[index]
         if not found.size:
             data.records = b""
             return
+        if found.offset_next < (data.last_stable_offset if self._committed_only else data.high_watermark):
+            self._beyond[index] = max(0, wanted.partition_max_bytes - found.size)
         if self._size + found.size > self._size_max and self._size:
             # It came from the disk when others had filled the answer.
             data.records = b""
@@ -248,6 +258,7 @@ class Fetching:
         return (
             self._at_once
             or self._size >= self._enough
+            or self._size + sum(self._beyond.values()) >= self._enough
             or self._call.now_ms >= self._due_ms
             or not self._parts
         )
@@ -259,13 +270,12 @@ class Fetching:
             return
         if data.records:
             self._size -= len(data.records)
+        self._beyond.pop(index, None)
         self._read(index)
         self._look()
 
-    def _loaded(
-        self, log: PartitionLog, wanted: FetchPartition, data: PartitionData, size_max: int, found: Slice
-    ) -> None:
-        self._take(log, wanted, data, found)
+    def _loaded(self, index: int, log: PartitionLog, size_max: int, found: Slice) -> None:
+        self._take(index, log, found)
         self._came(size_max)
         self._look()
 
