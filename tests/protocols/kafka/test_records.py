@@ -99,6 +99,16 @@ def test_with_acks_0_there_is_no_answer_and_the_next_request_has_the_next_one(
     assert produce(client, topic, batch(b"y")).base_offset == 1
 
 
+@pytest.mark.row("K5")
+def test_with_acks_0_a_refusal_closes_the_connection(broker: Broker, topic: str) -> None:
+    """As in Kafka: it is the one way to have the producer look where its topic is now."""
+    partition = {"index": 7, "records": batch(b"x")}
+    topics = [{"name": topic, "partition_data": [partition]}]
+    with Asking(broker.kafka_bootstrap) as producer:
+        producer.tell("Produce", 9, acks=0, timeout=1000, topic_data=topics)
+        assert producer.is_closed
+
+
 def spoilt(data: bytes) -> bytes:
     return data[:-1] + bytes([data[-1] ^ 1])
 

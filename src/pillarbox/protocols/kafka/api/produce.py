@@ -2,7 +2,8 @@
 
 A batch is checked (one for each partition, whole, intact, of the newest format, not the broker's own kind)
 and appended unopened. Message sets of old clients are made a batch, in the versions that they use (K3). The
-answer waits until every log has committed what it got; with acks 0 there is none.
+answer waits until every log has committed what it got; with acks 0 there is none, and a refusal closes the
+connection.
 
 Source: KIP-98, KIP-467; Kafka's `LogValidator`; rows K2-K9.
 """
@@ -208,10 +209,15 @@ class Appending:
         call = self._call
         if not call.is_open:
             return
-        if self._silent:
-            call.skip()
-        else:
+        if not self._silent:
             call.reply(self._response)
+            return
+        call.skip()
+        answers = (one for topic in self._response.responses for one in topic.partition_responses)
+        faults = sorted({ErrorCode(one.error_code).name for one in answers if one.error_code})
+        if faults:
+            # As Kafka does it: else a producer would never hear that it has to look where its topic is.
+            call.connection.refuse(f"records that want no answer are not taken: {', '.join(faults)}")
 
 
 def without_key(records: bytes, header: BatchHeader) -> list[int]:
