@@ -326,6 +326,16 @@ def test_offsets_are_found_by_place_and_by_time(client: Asking, topic: str) -> N
     assert offset_of(client, topic, begin + 51).offset == -1
 
 
+@pytest.mark.row("K15", "K35")
+def test_a_time_leads_to_nothing_that_was_deleted(client: Asking, topic: str) -> None:
+    """The log begins within a batch."""
+    begin = now_ms() - 10_000
+    produce(client, topic, batch(b"a", b"b", b"c", timestamp_ms=begin))
+    partitions = [{"partition_index": 0, "offset": 2}]
+    client.ask("DeleteRecords", 2, topics=[{"name": topic, "partitions": partitions}])
+    assert [offset_of(client, topic, wanted).offset for wanted in (EARLIEST, begin, NEWEST)] == [2, 2, 2]
+
+
 @pytest.mark.row("K60")
 def test_a_transactional_batch_without_its_id_is_refused(client: Asking, topic: str) -> None:
     data = batch(b"x", attributes=TRANSACTIONAL, producer_id=5, producer_epoch=0, base_sequence=0)

@@ -116,20 +116,23 @@ class Listing:
     ) -> None:
         """Look for the record within its batch."""
         self._pending += 1
-        batch = partition.read(
-            offset, 1, partial(self._opened, found, timestamp), partial(self._failed, found)
-        )
+        opened = partial(self._opened, partition, found, timestamp)
+        batch = partition.read(offset, 1, opened, partial(self._failed, found))
         if batch is not None:
-            self._opened(found, timestamp, batch)
+            opened(batch)
 
-    def _opened(self, found: ListOffsetsPartitionResponse, timestamp: int, batch: Slice) -> None:
+    def _opened(
+        self, partition: Partition, found: ListOffsetsPartitionResponse, timestamp: int, batch: Slice
+    ) -> None:
+        # The log may begin within the batch: what is before that is not there any more.
+        start = partition.log.offsets().start
         for chunk in batch.chunks:
             header = read_header(chunk)
             # A batch that cannot be read answers with its beginning.
-            found.offset, found.timestamp = header.base_offset, header.max_timestamp
+            found.offset, found.timestamp = max(start, header.base_offset), header.max_timestamp
             with suppress(BatchError):
                 for offset, moment, *_ in open_records(chunk, 0, header):
-                    if moment >= timestamp:
+                    if moment >= timestamp and offset >= start:
                         found.offset, found.timestamp = offset, moment
                         break
         self._done()
