@@ -28,6 +28,7 @@ from pillarbox.protocols.kafka.rights import (
 )
 from pillarbox.testing.memory_journal import MemoryJournal
 from tests.protocols.kafka.asking import Asking
+from tests.protocols.kafka.party import Party
 from tests.protocols.kafka.test_credentials import alter, logs_in, upsertion
 
 ALLOW, DENY = Effect.ALLOW, Effect.DENY
@@ -305,3 +306,47 @@ def test_a_user_made_over_kafka_needs_no_permission_where_acls_count(broker: Bro
     assert alter(client, upsertion("fresh", "first")) == {"fresh": Code.NONE}
     assert logs_in(broker, "fresh", "first")
     assert not logs_in(broker, "fresh", "second")
+
+
+@pytest.mark.row("K73")
+def test_who_may_do_nothing_with_a_topic_does_not_learn_whether_it_is_there() -> None:
+    with Broker(**ACL_BROKER) as running:
+        with Asking(running.kafka_bootstrap) as client:
+            client.ask("Metadata", 12, topics=[{"name": "there"}], allow_auto_topic_creation=True)
+        running.call(lambda server: server.core.add_user("guest", "guest"))
+        names = "there", "missing"
+        with Asking(running.kafka_bootstrap) as client:
+            one = {"index": 0, "records": b""}
+            topics = [{"name": name, "partition_data": [one]} for name in names]
+            produced = client.ask("Produce", 9, acks=-1, timeout=1000, topic_data=topics).responses
+            codes = [topic.partition_responses[0].error_code.value for topic in produced]
+            one = {"partition": 0, "current_leader_epoch": -1, "last_fetched_epoch": -1}
+            topics = [{"topic": name, "partitions": [one]} for name in names]
+            fetched = client.ask("Fetch", 12, session_epoch=-1, topics=topics).responses
+            codes += [topic.partitions[0].error_code.value for topic in fetched]
+            one = {"partition_index": 0, "timestamp": -1, "current_leader_epoch": -1}
+            topics = [{"name": name, "partitions": [one]} for name in names]
+            listed = client.ask("ListOffsets", 7, replica_id=-1, topics=topics).topics
+            codes += [topic.partitions[0].error_code.value for topic in listed]
+        assert codes == [Code.TOPIC_AUTHORIZATION_FAILED] * 6
+
+
+@pytest.mark.row("K64", "K73")
+def test_a_transaction_is_shown_with_those_topics_that_the_client_may_see() -> None:
+    with Broker(**ACL_BROKER) as running:
+        with Asking(running.kafka_bootstrap) as client:
+            for name in ("public", "secret"):
+                client.ask("Metadata", 12, topics=[{"name": name}], allow_auto_topic_creation=True)
+            party = Party(client, topic="public")
+            party.begin()
+            party.join()
+            party.join("secret")
+            rules = [
+                creation(resource_type=5, resource_name=party.name, principal="User:guest"),
+                creation(resource_name="public", principal="User:guest"),
+            ]
+            client.ask("CreateAcls", 3, creations=[{**rule, "operation": 8} for rule in rules])
+        running.call(lambda server: server.core.add_user("guest", "guest"))
+        with Asking(running.kafka_bootstrap) as client:
+            asked = client.ask("DescribeTransactions", 0, transactional_ids=[party.name])
+            assert [topic.topic for topic in asked.transaction_states[0].topics] == ["public"]

@@ -1,4 +1,5 @@
-"""DescribeTransactions (65): the transaction of each id that is asked for. Source: KIP-664; row K64."""
+"""DescribeTransactions (65): the transaction of each id that is asked for, with those of its topics that the
+client may see. Source: KIP-664; row K64."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from pillarbox.protocols.kafka.messages.describe_transactions import (
     TopicData,
     TransactionState,
 )
-from pillarbox.protocols.kafka.rights import SEE_TRANSACTION
+from pillarbox.protocols.kafka.rights import SEE_TOPIC, SEE_TRANSACTION
 from pillarbox.protocols.kafka.transactions import State, Transaction
 
 
@@ -28,7 +29,8 @@ def _described(call: Call, name: str) -> TransactionState:
         return TransactionState(ErrorCode.TRANSACTIONAL_ID_NOT_FOUND, name)
     topics: dict[str, list[int]] = {}
     for topic, index in transaction.partitions.values():
-        topics.setdefault(topic, []).append(index)
+        if call.allows(SEE_TOPIC, topic):
+            topics.setdefault(topic, []).append(index)
     return TransactionState(
         transactional_id=name,
         transaction_state=transaction.state.value,

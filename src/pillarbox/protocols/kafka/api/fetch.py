@@ -125,8 +125,9 @@ class Fetching:
         """Have these partitions of a topic read."""
         topics = self._call.head.topics
         topic = topics.by_id(identity) if self._call.version >= BY_ID_FROM else topics.get(name)
+        fault = ErrorCode.NONE if topic is not None else self._why_missing(name)
         # librdkafka cannot read an answer whose records are null, and so learns of no fault.
-        answers = [PartitionData(each.partition, records=b"") for each in partitions]
+        answers = [PartitionData(each.partition, fault, records=b"") for each in partitions]
         self._response.responses.append(FetchableTopicResponse(name, identity, answers))
         self._parts += [(each, topic, data) for each, data in zip(partitions, answers, strict=True)]
 
@@ -160,7 +161,7 @@ class Fetching:
             now = self._call.head.topics.get(topic.name)
             topic = now if now is not None and now.id == topic.id else None
             self._parts[index] = wanted, topic, data
-        data.error_code = self._fault(wanted, topic)
+        data.error_code = self._fault(wanted, topic, data)
         if data.error_code or topic is None:
             data.high_watermark = -1
             self._at_once = True
@@ -201,10 +202,16 @@ class Fetching:
         else:
             self._take(index, log, found)
 
-    def _fault(self, wanted: FetchPartition, topic: Topic | None) -> int:
+    def _why_missing(self, name: str) -> ErrorCode:
+        """What a client is told of a topic that is not there, which it may not be entitled to know."""
+        if self._call.version >= BY_ID_FROM:
+            return ErrorCode.UNKNOWN_TOPIC_ID
+        allowed = self._call.allows(READ_TOPIC, name)
+        return ErrorCode.UNKNOWN_TOPIC_OR_PARTITION if allowed else ErrorCode.TOPIC_AUTHORIZATION_FAILED
+
+    def _fault(self, wanted: FetchPartition, topic: Topic | None, data: PartitionData) -> int:
         if topic is None:
-            by_id = self._call.version >= BY_ID_FROM
-            return ErrorCode.UNKNOWN_TOPIC_ID if by_id else ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+            return data.error_code or ErrorCode.UNKNOWN_TOPIC_OR_PARTITION  # It is gone meanwhile.
         if not 0 <= wanted.partition < len(topic.partitions):
             return ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
         if not self._call.allows(READ_TOPIC, topic.name):

@@ -16,7 +16,7 @@ from pillarbox.engine.logs import NOT_FOUND
 from pillarbox.protocols.kafka.api.fetch import READ_COMMITTED
 from pillarbox.protocols.kafka.call import Call
 from pillarbox.protocols.kafka.epochs import epoch_fault
-from pillarbox.protocols.kafka.errors import ErrorCode
+from pillarbox.protocols.kafka.errors import ErrorCode, Refused
 from pillarbox.protocols.kafka.messages.list_offsets import (
     ListOffsetsPartition,
     ListOffsetsPartitionResponse,
@@ -24,13 +24,13 @@ from pillarbox.protocols.kafka.messages.list_offsets import (
     ListOffsetsResponse,
     ListOffsetsTopicResponse,
 )
+from pillarbox.protocols.kafka.partitions import demand_partition
 from pillarbox.protocols.kafka.rights import SEE_TOPIC
 from pillarbox.store.batch import BatchError, read_header
 from pillarbox.store.codecs import open_records
 
 if TYPE_CHECKING:
     from pillarbox.broker.partition import Partition
-    from pillarbox.broker.topics import Topic
     from pillarbox.engine.logs import Slice
 
 LATEST, EARLIEST, NEWEST, EARLIEST_LOCAL, LATEST_TIERED, EARLIEST_PENDING = -1, -2, -3, -4, -5, -6
@@ -54,22 +54,19 @@ class Listing:
 
     def begin(self) -> ListOffsetsResponse | None:
         """The response, or None if it comes when the disk has answered."""
-        topics = self._call.head.topics
         for wanted in self._request.topics:
-            topic = topics.get(wanted.name)
-            answers = [self._ask(topic, each) for each in wanted.partitions]
+            answers = [self._ask(wanted.name, each) for each in wanted.partitions]
             self._response.topics.append(ListOffsetsTopicResponse(wanted.name, answers))
         return None if self._pending else self._response
 
-    def _ask(self, topic: Topic | None, wanted: ListOffsetsPartition) -> ListOffsetsPartitionResponse:
-        found = ListOffsetsPartitionResponse(wanted.partition_index)
-        if topic is None or not 0 <= wanted.partition_index < len(topic.partitions):
-            found.error_code = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+    def _ask(self, topic: str, wanted: ListOffsetsPartition) -> ListOffsetsPartitionResponse:
+        index = wanted.partition_index
+        found = ListOffsetsPartitionResponse(index)
+        try:
+            partition = demand_partition(self._call, topic, index, SEE_TOPIC).partition
+        except Refused as refused:
+            found.error_code = refused.code
             return found
-        if not self._call.allows(SEE_TOPIC, topic.name):
-            found.error_code = ErrorCode.TOPIC_AUTHORIZATION_FAILED
-            return found
-        partition = topic.partitions[wanted.partition_index].partition
         log = partition.log
         found.error_code = epoch_fault(log, wanted.current_leader_epoch)
         if found.error_code or wanted.timestamp in NOT_TIERED:

@@ -97,27 +97,28 @@ class Appending:
         topics = self._call.head.topics
         by_id = self._call.version >= BY_ID_FROM
         topic = topics.by_id(data.topic_id) if by_id else topics.get(data.name)
+        name = data.name if topic is None else topic.name
         self._response.responses.append(
             TopicProduceResponse(
                 data.name,
                 data.topic_id,
-                [self._append(topic, each, request) for each in data.partition_data],
+                [self._append(name, topic, each, request) for each in data.partition_data],
             )
         )
 
     def _append(
-        self, topic: Topic | None, data: PartitionProduceData, request: ProduceRequest
+        self, name: str, topic: Topic | None, data: PartitionProduceData, request: ProduceRequest
     ) -> PartitionProduceResponse:
         call = self._call
         try:
             if request.acks not in (NO_ANSWER, LEADER, ALL):
                 raise Refused(ErrorCode.INVALID_REQUIRED_ACKS)
-            if topic is None:
-                by_id = call.version >= BY_ID_FROM
-                code = ErrorCode.UNKNOWN_TOPIC_ID if by_id else ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
-                raise Refused(code)
-            if not call.allows(WRITE_TOPIC, topic.name):
+            if topic is None and call.version >= BY_ID_FROM:
+                raise Refused(ErrorCode.UNKNOWN_TOPIC_ID)
+            if not call.allows(WRITE_TOPIC, name):
                 raise Refused(ErrorCode.TOPIC_AUTHORIZATION_FAILED)
+            if topic is None:
+                raise Refused(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
             if topic.name in INTERNAL and call.client_id != ADMIN_CLIENT:
                 raise Refused(ErrorCode.INVALID_TOPIC_EXCEPTION)
             if not 0 <= data.index < len(topic.partitions):
