@@ -423,6 +423,17 @@ def test_consumer_keeps_what_it_has_through_a_restart() -> None:
     assert (group.is_empty, hall.members) == (True, {})
 
 
+def test_consumers_who_are_in_stay_in_where_there_is_less_room_after_a_restart() -> None:
+    hall = ConsumerHall(t=3)
+    group = ConsumerGroup("g", hall)
+    clients = [Client(group, name) for name in "abc"]
+    settled(*clients)
+    hall.consumer_group_size_max = 2
+    group = hall.restarted()
+    assert sorted(group.members) == ["a", "b", "c"]
+    assert group.heartbeat(beat("d")).error is E.GROUP_MAX_SIZE_REACHED
+
+
 # --- all of it ------------------------------------------------------------------------------------------
 
 

@@ -279,7 +279,7 @@ class ConsumerGroup:
                 raise Refused(
                     ErrorCode.UNKNOWN_MEMBER_ID, f"Member {beat.member_id} is not a member of {self.name}."
                 )
-            return self._add(ConsumerMember(beat.member_id)), True
+            return self._admit(ConsumerMember(beat.member_id)), True
         self._check_epoch(member, beat)
         return member, False
 
@@ -291,7 +291,7 @@ class ConsumerGroup:
             self._check_epoch(member, beat)
             return member, False
         if known is None:
-            return self._add(ConsumerMember(beat.member_id, instance_id)), True
+            return self._admit(ConsumerMember(beat.member_id, instance_id)), True
         if known.id != beat.member_id:
             if not known.has_left:
                 text = f"Static member {known.id} with instance id {instance_id} was not yet released."
@@ -321,10 +321,15 @@ class ConsumerGroup:
             text = f"The member epoch {beat.epoch} is not the one of the group, {member.epoch}."
             raise Refused(ErrorCode.FENCED_MEMBER_EPOCH, text)
 
-    def _add(self, member: ConsumerMember) -> ConsumerMember:
+    def _admit(self, member: ConsumerMember) -> ConsumerMember:
+        """Take in somebody new, if there is room. Raises Refused."""
         if len(self.members) >= self._host.consumer_group_size_max:
             text = f"The group has reached its maximum size of {self._host.consumer_group_size_max} members."
             raise Refused(ErrorCode.GROUP_MAX_SIZE_REACHED, text)
+        return self._add(member)
+
+    def _add(self, member: ConsumerMember) -> ConsumerMember:
+        """Have it as a member. Whoever was one before stays one, whatever has become of the limit."""
         self.members[member.id] = member
         if member.instance_id is not None:
             self.instances[member.instance_id] = member.id
