@@ -62,8 +62,8 @@ def between(least: float, most: float | None = None) -> Check:
     """A number in this range, both ends included."""
 
     def check(value: str) -> str | None:
-        number = float(value) if "." in value else int(value)
-        if number < least:
+        number = float(value)
+        if not number >= least:  # NaN is nowhere.
             return f"Value must be at least {least}"
         return f"Value must be no more than {most}" if most is not None and number > most else None
 
