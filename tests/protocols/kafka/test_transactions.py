@@ -104,6 +104,22 @@ def test_offsets_of_a_group_count_with_the_commit_and_not_before(party: Party, c
     assert committed(party.client) == (7 if commit else -1)
 
 
+@pytest.mark.row("K54", "K60")
+def test_an_offset_that_is_committed_or_deleted_later_than_that_of_a_transaction_counts(party: Party) -> None:
+    assert party.hold(50) == Code.NONE
+    place = [{"partition_index": 0, "committed_offset": 60, "committed_leader_epoch": -1}]
+    topics = [{"name": TOPIC, "partitions": place}]
+    said = {"generation_id_or_member_epoch": -1, "member_id": "", "topics": topics}
+    party.client.ask("OffsetCommit", 8, group_id=GROUP, **said)
+    assert party.end() == Code.NONE
+    assert committed(party.client) == 60
+    assert party.hold(70) == Code.NONE
+    topics = [{"name": TOPIC, "partitions": [{"partition_index": 0}]}]
+    party.client.ask("OffsetDelete", 0, group_id=GROUP, topics=topics)
+    assert party.end() == Code.NONE
+    assert committed(party.client) == -1
+
+
 @pytest.mark.row("K55", "K61")
 def test_a_member_of_another_epoch_commits_nothing_and_is_told_so_in_words_that_producers_know(
     party: Party,

@@ -1,6 +1,7 @@
 """How far one group has read: an offset, a leader epoch and a client's own text for each partition.
 
 What a transaction commits is *pending* until it ends; somebody who asks for stable offsets waits for that.
+What is committed meanwhile is newer, and stays.
 
 Not here: who may commit (`classic`, `consumer`), when offsets expire (`coordinator`). Invariant: what is in
 memory is kept. Source: KIP-98, KIP-447 (stable offsets), KIP-516 (topic ids); rows K54, K60.
@@ -30,8 +31,8 @@ class Offsets:
         self._keep = keep
         self._note = note
         self._topics: dict[str, dict[int, Committed]] = {}
-        self._pending: dict[int, dict[Place, Committed]] = {}
-        """By producer id."""
+        self._pending: dict[int, dict[Place, Committed | None]] = {}
+        """By producer id; None: something newer was committed there."""
 
     def __repr__(self) -> str:
         return f"<Offsets {self._group} partitions={len(self)} transactions={len(self._pending)}>"
@@ -69,12 +70,23 @@ class Offsets:
     # --- committing --------------------------------------------------------------------------------
 
     def commit(self, topic: str, partition: int, committed: Committed) -> None:
+        for producer_id in self._holding(topic, partition):
+            self._pending[producer_id][topic, partition] = None
+            self._keep(pending_key(self._group, producer_id, topic, partition), None)
+        self._commit(topic, partition, committed)
+
+    def _commit(self, topic: str, partition: int, committed: Committed) -> None:
         self.restore(topic, partition, committed)
         self._keep(offset_key(self._group, topic, partition), encode(committed))
         self._note(self._group, topic, partition, committed)
 
     def forget(self, topic: str, partition: int) -> bool:
-        """Whether there was something to forget."""
+        """Whether there was something to forget; what is pending is forgotten, too."""
+        for producer_id in self._holding(topic, partition):
+            del self._pending[producer_id][topic, partition]
+            self._keep(pending_key(self._group, producer_id, topic, partition), None)
+            if not self._pending[producer_id]:
+                del self._pending[producer_id]
         partitions = self._topics.get(topic, {})
         if partitions.pop(partition, None) is None:
             return False
@@ -97,6 +109,11 @@ class Offsets:
 
     # --- transactions ------------------------------------------------------------------------------
 
+    def _holding(self, topic: str, partition: int) -> list[int]:
+        """Producers whose transactions commit here."""
+        place = topic, partition
+        return [producer_id for producer_id, places in self._pending.items() if place in places]
+
     def hold(self, producer_id: int, topic: str, partition: int, committed: Committed) -> None:
         """Commit when this producer's transaction does."""
         self.restore_pending(producer_id, topic, partition, committed)
@@ -106,8 +123,8 @@ class Offsets:
         """The producer's transaction has ended."""
         for (topic, partition), committed in self._pending.pop(producer_id, {}).items():
             self._keep(pending_key(self._group, producer_id, topic, partition), None)
-            if commit:
-                self.commit(topic, partition, committed)
+            if commit and committed is not None:
+                self._commit(topic, partition, committed)
 
     # --- restarts ----------------------------------------------------------------------------------
 
