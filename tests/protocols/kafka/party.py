@@ -58,9 +58,9 @@ class Party:
         result = found.results_by_topic_v3_and_below[0].results_by_partition[0]
         return Code(result.partition_error_code.value)
 
-    def send(self, value: bytes, *, version: int = 9, index: int = 0) -> Code:
-        """One record, as the next one of its epoch to the partition."""
-        sequence = self._sequences.get(index, 0)
+    def send(self, value: bytes, *, version: int = 9, index: int = 0, sequence: int | None = None) -> Code:
+        """One record, as the next one of its epoch to the partition, or by this number."""
+        sequence = self._sequences.get(index, 0) if sequence is None else sequence
         batch = encode_records(
             [Record(0, self.client_ms, None, value, [])],
             attributes=TRANSACTIONAL,
@@ -74,7 +74,8 @@ class Party:
             "Produce", version, transactional_id=self.name, acks=-1, timeout=1000, topic_data=topics
         )
         code = Code(answered.responses[0].partition_responses[0].error_code.value)
-        self._sequences[index] = sequence + (code == Code.NONE)
+        if code == Code.NONE:
+            self._sequences[index] = sequence + 1
         return code
 
     def join_group(self) -> Code:

@@ -200,6 +200,7 @@ def test_a_repeated_batch_gets_its_old_offset_and_one_after_a_gap_is_refused(
     again = produce(client, topic, first)
     assert (again.error_code, again.base_offset) == (NONE, 0)
     assert produce(client, topic, batch(b"e", base_sequence=4, **who)).error_code == OUT_OF_ORDER
+    assert produce(client, topic, batch(b"e", base_sequence=-1, **who)).error_code == INVALID_RECORD
     assert fetch(client, topic, 0).high_watermark == 3
 
 

@@ -434,6 +434,14 @@ def test_what_has_not_joined_is_refused_as_the_client_understands_it(party: Part
     assert committed(party.client) == 1
 
 
+@pytest.mark.row("K7", "K62")
+def test_a_transaction_of_the_second_kind_begins_with_its_first_batch(party: Party) -> None:
+    """One that comes before it has overtaken it, or it was lost."""
+    assert party.send(b"second", version=12, sequence=1) == Code.OUT_OF_ORDER_SEQUENCE_NUMBER
+    assert party.send(b"first", version=12) == Code.NONE
+    assert party.send(b"second", version=12) == Code.NONE
+
+
 @pytest.mark.row("K62")
 def test_nothing_can_be_aborted_and_not_committed(party: Party) -> None:
     """An abort of nothing begins the next epoch, as with Kafka; the same again does so again."""

@@ -176,7 +176,8 @@ class Appending:
     def _join(self, request: ProduceRequest, header: BatchHeader, place: tuple[str, int, Partition]) -> None:
         """See that a transactional batch belongs to the transaction that is open. Raises Refused.
 
-        Clients that know transactions of the second kind do not say beforehand where they will write.
+        Clients that know transactions of the second kind do not say beforehand where they will write; each of
+        their transactions begins with sequence 0, so one that is later has lost what was before it.
         """
         transactions = self._call.head.transactions
         name = request.transactional_id
@@ -193,6 +194,10 @@ class Appending:
             error = not_joined(known=self._call.version >= ABORTABLE_FROM)
         if error:
             raise Refused(fenced(error, known=False))
+        known = place[2].log.producers
+        if self._call.version >= JOINS_FROM and header.base_sequence and producer_id not in known:
+            text = f"the first batch of producer {producer_id} has sequence {header.base_sequence}"
+            raise Refused(ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER, text)
 
     def finish(self) -> None:
         """Answer now, or when the logs have committed."""
@@ -253,6 +258,8 @@ def checked(
         raise Refused(ErrorCode.MESSAGE_TOO_LARGE, f"a batch of {header.size} bytes, above {size_max}")
     if header.is_control:
         raise Refused(ErrorCode.INVALID_RECORD, "clients write no control records")
+    if header.producer_id >= 0 > header.base_sequence:
+        raise Refused(ErrorCode.INVALID_RECORD, "a producer numbers its batches")
     if not header.is_dense or not header.record_count:
         raise Refused(ErrorCode.INVALID_RECORD, "a batch needs one record for each of its offsets")
     if header.codec == ZSTD and version < ZSTD_FROM:
