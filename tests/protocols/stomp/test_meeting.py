@@ -43,6 +43,24 @@ def test_amqp_client_gets_what_stomp_sent(client: Talking, amqp: Any, name: str)
 
 
 @pytest.mark.row("R142", "A6")
+def test_amqp_client_sees_the_beginning_of_a_name_that_is_too_long_for_it(
+    client: Talking, amqp: Any, name: str
+) -> None:
+    """Consumed, got and returned: nothing breaks, and others are served as before."""
+    amqp.queue_declare(name, exclusive=True)
+    amqp.queue_bind(name, "amq.topic", f"{name}.#")
+    topic = f"{name}." + "ü" * 200
+    expected = topic.encode()[:255].decode(errors="ignore")
+    for body in (b"got", b"consumed"):
+        client.done("SEND", {"destination": f"/topic/{topic}"}, body)
+    method, _, body = amqp.basic_get(name, auto_ack=True)
+    assert (method.routing_key, body) == (expected, b"got")
+    method, _, body = next(amqp.consume(name, auto_ack=True))
+    assert (method.routing_key, body) == (expected, b"consumed")
+    amqp.cancel()
+
+
+@pytest.mark.row("R142", "A6")
 def test_message_of_amqp_cannot_put_a_frame_of_its_own_before_stomp_clients(
     client: Talking, amqp: Any, name: str
 ) -> None:

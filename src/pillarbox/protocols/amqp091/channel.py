@@ -459,8 +459,8 @@ class Channel:
 
     def send_return(self, message: Message) -> None:
         """basic.return 312 NO_ROUTE."""
-        address = message.address
-        self.send_method(methods.BASIC_RETURN, 312, "NO_ROUTE", address.exchange, address.routing_key)
+        exchange, key = _names(message.address)
+        self.send_method(methods.BASIC_RETURN, 312, "NO_ROUTE", exchange, key)
         self.connection.send(b"".join(self.content_frames(message)))
 
     # --- deliveries ------------------------------------------------------------------------------------
@@ -511,17 +511,15 @@ class Channel:
 
     def answer_get(self, queue: Queue, message: Message, tag: int, redelivered: bool) -> None:
         """basic.get-ok with a message of this queue."""
-        address = message.address
-        self.send_method(
-            methods.BASIC_GET_OK, tag, redelivered, address.exchange, address.routing_key, queue.ready_count
-        )
+        exchange, key = _names(message.address)
+        self.send_method(methods.BASIC_GET_OK, tag, redelivered, exchange, key, queue.ready_count)
         self.connection.send(b"".join(self.content_frames(message)))
         self.connection.handed_out(len(message.body))
 
     def _deliver_ends(self, consumer: Consumer, address: Address) -> tuple[bytes, bytes]:
         """What stands before and after tag and redelivered flag in basic.deliver; kept by the consumer."""
         tag = consumer.tag.encode()
-        names = _shortstr(address.exchange) + _shortstr(address.routing_key)
+        names = b"".join([_shortstr(name) for name in _names(address)])
         length = 4 + 1 + len(tag) + 9 + len(names)
         start = _method_head(1, self.number, length, methods.BASIC_DELIVER, len(tag)) + tag
         ends = (start, names + _FRAME_END)
@@ -717,6 +715,11 @@ class Channel:
         if self.reply_queue is not None:
             self.session.drop_reply_queue(self.reply_queue)
         self._ack_timeout = None
+
+
+def _names(address: Address) -> tuple[str, str]:
+    """Exchange and routing key as receivers are told them: the beginning of what is too long."""
+    return wire.shortened(address.exchange), wire.shortened(address.routing_key)
 
 
 def _shortstr(text: str) -> bytes:

@@ -47,6 +47,7 @@ from pillarbox.protocols.amqp091.wire_tables import (
     fixed_reader,
     octets_text,
     read_table,
+    shortened,
     type_name,
     write_table,
 )
@@ -60,6 +61,7 @@ __all__ = [
     "FRAME_METHOD",
     "FRAME_OVERHEAD",
     "HEARTBEAT_FRAME",
+    "SHORTSTR_MAX",
     "Byte",
     "Decimal",
     "Float",
@@ -86,6 +88,7 @@ __all__ = [
     "header_frame",
     "octets_text",
     "scan",
+    "shortened",
     "type_name",
 ]
 

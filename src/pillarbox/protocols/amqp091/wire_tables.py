@@ -570,6 +570,12 @@ def clipped(text: str) -> str:
     return data[: SHORTSTR_MAX - 3].decode(errors="ignore") + "..."
 
 
+def shortened(name: str) -> str:
+    """As much of a name as a short string holds: other protocols, and dead letters, may have longer ones."""
+    data = name.encode()
+    return name if len(data) <= SHORTSTR_MAX else data[:SHORTSTR_MAX].decode(errors="ignore")
+
+
 _ESCAPES: Final = {8: "\\b", 9: "\\t", 10: "\\n", 11: "\\v", 12: "\\f", 13: "\\r", 27: "\\e"}
 _PRINTABLE: Final = {
     **{octet: chr(octet) for octet in range(32, 127)},
