@@ -97,6 +97,39 @@ def test_amqp_consumers_read_what_kafka_has_produced(broker: Broker, channel: An
     assert (second.routing_key, more.headers, empty) == ("", {"x-stream-offset": 1}, b"")
 
 
+@pytest.mark.row("R80")
+@pytest.mark.parametrize(
+    ("key", "headers", "routing_key", "seen"),
+    [
+        (b"k" * 300, {}, "k" * 255, {}),
+        (b"\xff" * 100, {}, "\ufffd" * 85, {}),
+        (b"k", {"n" * 256: "v", "n" * 255: "v"}, "k", {"n" * 255: "v"}),
+        (b"k", {"amqp.priority": "256", "amqp.timestamp": "9" * 30}, "k", {}),
+        (b"k", {"h": "seven", "amqp.types": '{"h":"I"}'}, "k", {"h": "seven"}),
+        (b"k", {"h": "9" * 20, "amqp.types": '{"h":"l"}'}, "k", {"h": "9" * 20}),
+        (b"k", {"h": "nan", "amqp.types": '{"h":"d"}'}, "k", {"h": "nan"}),
+        (b"k", {"h": b"\0\0", "amqp.types": '{"h":"*"}'}, "k", {"h": "\0\0"}),
+    ],
+    ids=["long key", "binary key", "long name", "numbers", "no number", "large", "nan", "no table"],
+)
+def test_amqp_consumers_read_what_amqp_could_not_have_said(
+    broker: Broker,
+    channel: Any,
+    key: bytes,
+    headers: dict[str, Any],
+    routing_key: str,
+    seen: dict[str, Any],
+    request: pytest.FixtureRequest,
+) -> None:
+    """Keys and names that are too long for AMQP, numbers that it has no room for, types that are not true."""
+    topic = f"others-{request.node.callspec.id.replace(' ', '-')}"
+    produced(broker, topic, key=key, value=b"one", headers=headers)
+    ((method, properties, body),) = consumed(channel, topic, 1)
+    assert (method.routing_key, body) == (routing_key, b"one")
+    assert properties.headers == {**seen, "x-stream-offset": 0}
+    assert (properties.priority, properties.timestamp) == (None, None)
+
+
 @pytest.mark.row("R84")
 def test_a_super_stream_is_a_topic_with_its_partitions(broker: Broker, channel: Any) -> None:
     broker.add_super_stream("invoices", 3)

@@ -9,6 +9,9 @@ exchange is `amqp.exchange`. A header whose own name begins with `amqp.` is put 
 Each distinct list of properties is mapped once and kept (bounded), in both directions: the mapping costs
 nothing per message where messages look alike.
 
+Whoever writes records may write anything. A header whose name is too long for AMQP is left out, one whose
+value is not what `amqp.types` says is text, and a number that its property cannot hold is not there.
+
 Source: AMQP 0-9-1, 4.2.5 and 4.2.6.1; Apache Kafka protocol, "Record". Invariant: what `encode` was given,
 `decode` gives back, except that there is a header `x-stream-offset` and headers are sorted, as in RabbitMQ.
 """
@@ -17,6 +20,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from functools import partial
 from struct import Struct
 from typing import TYPE_CHECKING, Any
 
@@ -75,7 +79,8 @@ _TEXTS = (
     "app_id",
     "cluster_id",
 )
-_NUMBERS = ("delivery_mode", "priority", "timestamp")
+_NUMBERS = {"delivery_mode": 255, "priority": 255, "timestamp": (1 << 64) - 1}
+"""With the highest that there is of each."""
 _PROPERTY_NAMES = {name: PREFIX + name.replace("_", "-") for name in (*_TEXTS, *_NUMBERS)}
 _PROPERTIES = {text: name for name, text in _PROPERTY_NAMES.items()}
 
@@ -95,6 +100,12 @@ _TO_TEXT: dict[type, tuple[str, Callable[[Any], str]]] = {
     float: ("d", repr),
     wire.Float: ("f", lambda value: repr(float(value))),
 }
+
+
+def _read_text(read: Callable[[str], Any], content: bytes) -> Any:
+    return read(content.decode())
+
+
 _FROM_TEXT: dict[str, Callable[[str], Any]] = {
     "t": lambda text: text == "true",
     "I": int,
@@ -110,6 +121,11 @@ _FROM_TEXT: dict[str, Callable[[str], Any]] = {
 }
 BINARY, RAW_TEXT, ENCODED = "x", "S", "*"
 """Letters of bytes, of a string that is no UTF-8, and of what keeps AMQP's own encoding."""
+
+_READERS: dict[str, Callable[[bytes], Any]] = {
+    ENCODED: lambda content: wire.decode_table(content).get(""),
+    **{letter: partial(_read_text, read) for letter, read in _FROM_TEXT.items()},
+}
 
 
 def to_headers(address: Address, properties: bytes) -> list[tuple[bytes, bytes | None]]:
@@ -169,15 +185,16 @@ def from_headers(headers: list[tuple[bytes, bytes | None]]) -> tuple[str, wire.P
         else:
             own[name] = content
     table = {
-        name.removeprefix(ESCAPE): _header_value(content, types.get(name, ""))
+        bare: _header_value(content, types.get(name, ""))
         for name, content in own.items()
+        if len((bare := name.removeprefix(ESCAPE)).encode()) <= wire.SHORTSTR_MAX
     }
     for name in _TEXTS:
         if name in values:
-            values[name] = _text(values[name][:255])
-    for name in _NUMBERS:
+            values[name] = _text(values[name][: wire.SHORTSTR_MAX])
+    for name, highest in _NUMBERS.items():
         if name in values:
-            values[name] = int(values[name]) if values[name].isdigit() else None
+            values[name] = _number(values[name], highest)
     empty = wire.Properties(*(None for _ in wire.Properties._fields))
     return exchange, empty._replace(headers=table if table or has_table else None, **values)
 
@@ -187,6 +204,12 @@ def _types(content: bytes | None) -> dict[str, str]:
         return msgspec.json.decode(content or b"{}", type=dict[str, str])
     except msgspec.MsgspecError:
         return {}
+
+
+def _number(content: bytes, highest: int) -> int | None:
+    """The number that these digits are; None: they are none, or it is too large."""
+    number = int(content) if content.isdigit() and len(content) <= len(str(highest)) else None
+    return None if number is None or number > highest else number
 
 
 def _text(content: bytes) -> str | bytes:
@@ -201,13 +224,18 @@ def _header_value(content: bytes | None, letter: str) -> Any:
         return None
     if letter == BINARY:
         return content
-    if letter == ENCODED:
-        return wire.decode_table(content).get("")
     text = _text(content)
-    if isinstance(text, bytes):
+    if letter != ENCODED and isinstance(text, bytes):
         return wire.LongString(text) if letter == RAW_TEXT else text
-    read = _FROM_TEXT.get(letter)
-    return text if read is None else read(text)
+    read = _READERS.get(letter)
+    if read is None:
+        return text
+    try:
+        value = read(content)
+        wire.encode_table({"": value})
+    except (ValueError, wire.WireError):
+        return text
+    return value
 
 
 class _Delivered(msgspec.Struct, frozen=True, eq=False):
