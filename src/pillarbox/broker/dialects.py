@@ -54,7 +54,7 @@ class Dialect(Protocol):
 
     def write(self, said: Neutral, message: Message) -> bytes:
         """The property bytes of a message of this protocol that says this. `message`: as it was, for its
-        time to live."""
+        time to live. Raises ValueError for headers that it cannot hold."""
 
 
 class Dialects:
@@ -81,12 +81,29 @@ class Dialects:
         return Neutral(persistent=message.persistent) if source is None else source.read(message)
 
     def translated(self, message: Message, origin: str) -> Message:
-        """The message as somebody of this origin would have sent it."""
+        """The message as somebody of this origin would have sent it; headers that it could not go unsaid."""
         target = self.of(origin)
         assert target is not None, "who asks is there"
-        address = message.address
+        address, said = message.address, self.said(message)
+        try:
+            properties = target.write(said, message)
+        except ValueError:
+            possible = {name: value for name, value in said.headers.items() if _holds(target, name, value)}
+            properties = target.write(msgspec.structs.replace(said, headers=possible), message)
         return msgspec.structs.replace(
             message,
             address=Address(origin, address.exchange, address.routing_key, address.hidden_keys),
-            properties=target.write(self.said(message), message),
+            properties=properties,
         )
+
+
+def _holds(target: Dialect, name: str, value: Any) -> bool:
+    """Can a message of this protocol have this header?"""
+    try:
+        target.write(Neutral(headers={name: value}), _EMPTY)
+    except ValueError:
+        return False
+    return True
+
+
+_EMPTY = Message(Address("", "", ""), b"", b"", 0)

@@ -127,6 +127,25 @@ def test_a_message_of_mqtt_becomes_a_dead_letter_of_amqp(broker: Broker, talk: T
     assert properties.headers["x-death"][0]["queue"] == "q"
 
 
+@pytest.mark.row("R141", "A65")
+def test_a_property_that_amqp_has_no_room_for_goes_unsaid(broker: Broker, talk: Talk) -> None:
+    """To a consumer, to basic.get, and to a queue for dead letters."""
+    with pika.BlockingConnection(pika.URLParameters(broker.amqp_url)) as connection:
+        channel = connection.channel()
+        channel.queue_declare("long-dead")
+        arguments: dict[str, Any] = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": "long-dead"}
+        channel.queue_declare("long", arguments=arguments)
+        channel.queue_bind("long", "amq.topic", "long")
+        pairs = [("n" * 256, "too long"), ("n" * 255, "just so"), ("colour", "red")]
+        talk("a").publish("long", b"body", qos=1, user_property=pairs)
+        method, properties, _ = channel.basic_get("long")
+        assert properties.headers == {**dict(pairs[1:]), "x-mqtt-publish-qos": 1}
+        channel.basic_reject(method.delivery_tag, requeue=False)
+        _, properties, body = next(channel.consume("long-dead", auto_ack=True))
+        channel.cancel()
+        assert (body, properties.headers["colour"]) == (b"body", "red")
+
+
 def test_a_message_of_mqtt_is_a_record_of_a_stream(tmp_path: Path) -> None:
     with Broker(str(tmp_path), mqtt_port=0) as broker:
         from tests.protocols.mqtt.talker import Talker
