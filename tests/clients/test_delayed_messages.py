@@ -12,6 +12,7 @@ import pytest
 from pika.adapters.blocking_connection import BlockingChannel
 
 from pillarbox import Broker, ManualClock
+from pillarbox.protocols.amqp091.publishing import headers_of
 
 Connect = Callable[[Broker], BlockingChannel]
 
@@ -129,6 +130,33 @@ def test_a_message_is_routed_when_it_is_due(clock: ManualClock, connect: Connect
         broker.advance(1000)
         broker.advance(499)
         assert get(channel) == ("expires", {"x-delay": -1000})
+
+
+@pytest.mark.row("R28")
+@pytest.mark.parametrize(
+    ("repeat", "left"),
+    [("9" * 25, (1 << 63) - 2), ("-" + "9" * 25, -1), (2, 0)],
+    ids=["often", "ever", "two"],
+)
+def test_repetition_without_end_or_bound(
+    repeat: Any, left: int, clock: ManualClock, connect: Connect
+) -> None:
+    """However often more a sender wants a message to come, each time it does."""
+    with Broker(clock=clock) as broker:
+        channel = connect(broker)
+        declare(channel)
+        headers = {"x-delay": 1000, "x-delay-period": 1000, "x-delay-repeat": repeat}
+        properties = pika.BasicProperties(headers=headers)
+        channel.basic_publish("later", "key", b"again", properties)
+        for _ in range(2):
+            broker.advance(1000)
+            assert get(channel) == ("again", {"x-delay": -1000})
+        assert get(channel) is None
+
+        ((_, waiting),) = broker.call(
+            lambda server: server.core.vhosts["/"].exchanges["later"].schedule.lane.first_due(1)
+        )
+        assert headers_of(waiting.properties)["x-delay-repeat"] == left
 
 
 @pytest.mark.row("R28", "R27")

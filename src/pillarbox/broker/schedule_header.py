@@ -33,6 +33,9 @@ SCHEDULES = {
 REPETITION = (PERIOD_HEADER, REPEAT_HEADER, CRON_HEADER)
 DELAY_MAX_MS = (1 << 32) - 1
 """Longer delays are none, as with the plugin: its timers end there."""
+FOR_EVER = -1
+REPEAT_MAX = 1 << 63
+"""More often than this is so often: no header could say how often more."""
 
 
 def delay_of(headers: Mapping[str, Any]) -> int:
@@ -81,5 +84,5 @@ def successors(headers: Mapping[str, Any], now_ms: int) -> Iterator[dict[str, An
     if repeat and 0 < period_ms <= DELAY_MAX_MS:
         more = {name: value for name, value in headers.items() if name != CRON_HEADER}
         more[DELAY_HEADER] = period_ms
-        more[REPEAT_HEADER] = repeat - 1 if repeat > 0 else repeat
+        more[REPEAT_HEADER] = min(repeat, REPEAT_MAX) - 1 if repeat > 0 else FOR_EVER
         yield more
