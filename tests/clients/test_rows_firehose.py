@@ -159,6 +159,22 @@ def test_unroutable_messages_are_copied_too(site: Site) -> None:
 
 
 @pytest.mark.row("R75")
+def test_what_no_header_can_tell_of_a_message_is_left_out(site: Site) -> None:
+    """A time before 1970, which is one far ahead, and headers within headers up to the bound."""
+    site.trace(True)
+    deep: dict[str, Any] = {}
+    for _ in range(128):
+        deep = {"h": deep}
+    site.channel.basic_publish("", "q", b"x", pika.BasicProperties(timestamp=(1 << 64) - 1, app_id="a"))
+    site.channel.basic_publish("", "q", b"y", pika.BasicProperties(headers=deep, app_id="b"))
+    assert next(site.channel.consume("q"))[2] == b"x"
+    site.channel.cancel()
+    told = [(trace[0], dict(dict(trace[1])["properties"])) for trace in site.traces()]
+    assert told[:2] == [("publish.", {"app_id": "a"}), ("publish.", {"app_id": "b"})]
+    assert ("deliver.q", {"app_id": "a"}) in told
+
+
+@pytest.mark.row("R75")
 def test_tracing_is_turned_on_and_off_for_channels_that_are_open(site: Site) -> None:
     site.channel.basic_publish("", "q", b"before")
     site.trace(True)

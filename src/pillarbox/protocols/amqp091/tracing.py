@@ -85,14 +85,18 @@ class TracedChannel(Channel):
         if not route.queues:
             return
         found = wire.decode_properties(self.native(message).properties)
-        headers = {
+        headers: dict[str, Any] = {
             "exchange_name": address.exchange,
             "routing_keys": _routing_keys(address, found.headers or {}),
             "properties": _properties_table(found),
             "node": self.connection.settings.node,
             **about,
         }
-        properties = wire.encode_properties(wire.Properties(headers=headers))
+        try:
+            properties = wire.encode_properties(wire.Properties(headers=headers))
+        except ValueError:
+            possible = {name: value for name, value in headers["properties"].items() if _fits(value)}
+            properties = wire.encode_properties(wire.Properties(headers=headers | {"properties": possible}))
         copy = Message(
             Address(ORIGIN, TRACE_EXCHANGE, key), properties, message.body, self.core.changes.now_ms
         )
@@ -141,6 +145,15 @@ def _named_by_default(message: Message) -> list[str]:
         return []
     headers = wire.decode_properties(message.properties).headers or {}
     return [name for name in dict.fromkeys(_routing_keys(address, headers)) if not name.startswith(REPLY_TO)]
+
+
+def _fits(value: Any) -> bool:
+    """Can a property be told of in a header? A time beyond 63 bits cannot, nor headers as deep as they may be."""
+    try:
+        wire.encode_table({"": {"": value}})
+    except ValueError:
+        return False
+    return True
 
 
 def _properties_table(found: wire.Properties) -> dict[str, Any]:
