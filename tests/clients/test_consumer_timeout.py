@@ -88,6 +88,29 @@ def test_queue_has_a_limit_of_its_own(broker: Broker, client: RawClient) -> None
     assert client.expect_channel_close() == (406, TEXT.format(120_000), 0, 0)
 
 
+@pytest.mark.row("R54", "R81")
+def test_time_for_an_answer_to_a_stream_begins_with_its_delivery(broker: Broker, client: RawClient) -> None:
+    """R54: however long ago the message was published."""
+    client.send(commands.Queue.Declare(queue="s", durable=True, arguments={"x-queue-type": "stream"}), 1)
+    client.expect(commands.Queue.DeclareOk, 1)
+    client.send(commands.Confirm.Select(), 1)
+    client.expect(commands.Confirm.SelectOk, 1)
+    client.publish("s", b"old")
+    client.expect(commands.Basic.Ack, 1)
+    broker.advance("2h")
+    client.send(commands.Basic.Qos(prefetch_count=10), 1)
+    client.expect(commands.Basic.QosOk, 1)
+    client.send(commands.Basic.Consume(queue="s", arguments={"x-stream-offset": "first"}), 1)
+    client.expect(commands.Basic.ConsumeOk, 1)
+    client.expect(commands.Basic.Deliver, 1)
+    client.receive()
+    client.receive()
+    broker.advance("29m")
+    await_answer(client)
+    broker.advance("2m")
+    assert client.expect_channel_close()[0] == 406
+
+
 @pytest.mark.row("R54")
 def test_there_is_no_limit_unless_it_is_asked_for() -> None:
     """R54: off by default."""

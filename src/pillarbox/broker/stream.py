@@ -414,6 +414,8 @@ class StreamQueue(Queue):
     def _hand_over(self, consumer: Consumer, messages: list[Message], first: int) -> None:
         count = len(messages)
         run = Run(self.lanes[0], range(first, first + count), messages, 0, None, False, 0, False)
+        # Who waits too long for answers looks here (see `ack_timeout`).
+        self.active_ms = self._changes.now_ms
         self.counters.deliver += count
         consumer.ledger.counters.deliver += count
         consumer.credit -= count
