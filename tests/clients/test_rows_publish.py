@@ -450,3 +450,26 @@ def test_direct_reply_to_consumer_can_be_cancelled_and_set_again(pika_to: Pika, 
     address = channel.basic_get(name, auto_ack=True)[1].reply_to
     publish(channel, address, b"answer")
     assert replies.wait(1).bodies == [b"answer"]
+
+
+@pytest.mark.row("R70", "R65")
+def test_direct_reply_comes_although_the_channel_has_all_the_work_it_may_have(
+    pika_to: Pika, name: str
+) -> None:
+    """R70: whoever asks while it works on a message, and may have one for all its consumers, is answered."""
+    channel = pika_to.channel()
+    channel.queue_declare(name, exclusive=True)
+    channel.basic_qos(prefetch_count=1, global_qos=True)
+    work = consume(channel, name, auto_ack=False)
+    publish(channel, name, b"work")
+    publish(channel, name, b"more work")
+    assert work.wait(1).bodies == [b"work"]
+    replies = consume(channel, REPLY_TO)
+    server = channel.connection.channel()
+    server.queue_declare(f"{name}-server", exclusive=True)
+    publish(channel, f"{name}-server", b"question", reply_to=REPLY_TO)
+    wait_ready(server, f"{name}-server", 1)
+    address = server.basic_get(f"{name}-server", auto_ack=True)[1].reply_to
+    publish(server, address, b"answer")
+    assert replies.wait(1).bodies == [b"answer"]
+    assert work.bodies == [b"work"]

@@ -229,7 +229,18 @@ def test_line_ends_are_taken_out_of_names(pika_to: Pika, broker: Target, name: s
         assert raw.expect(commands.Queue.DeclareOk, 1).queue == f"{name}-tail"
         raw.send_pika(pika.spec.Exchange.Declare(exchange=f"{name}\nx", auto_delete=True), 1)
         raw.expect(commands.Exchange.DeclareOk, 1)
+        both = {"queue": f"{name}\r-tail", "exchange": f"{name}\nx", "routing_key": "key"}
+        raw.send_pika(pika.spec.Queue.Bind(**both), 1)
+        raw.expect(commands.Queue.BindOk, 1)
+        ends = {"destination": f"{name}x\n", "source": f"{name}\rx", "routing_key": "key"}
+        raw.send_pika(pika.spec.Exchange.Bind(**ends), 1)
+        raw.expect(commands.Exchange.BindOk, 1)
+        raw.send_pika(pika.spec.Exchange.Unbind(**ends), 1)
+        raw.expect(commands.Exchange.UnbindOk, 1)
     channel = pika_to.channel()
+    channel.exchange_declare(f"{name}x", passive=True)
+    publish(channel, "key", b"x", exchange=f"{name}x")
+    assert drain(channel, f"{name}-tail") == [b"x"]
     channel.queue_bind(f"{name}-tail", f"{name}x", "key")
     channel.queue_delete(f"{name}-tail")
 

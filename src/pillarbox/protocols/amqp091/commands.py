@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from pillarbox.broker.confirm import Publisher
-from pillarbox.broker.consumer import UNLIMITED
+from pillarbox.broker.consumer import UNLIMITED, Pool
 from pillarbox.broker.ledger import Outcome
 from pillarbox.broker.session import REPLY_TO, Deferred
 from pillarbox.errors import BrokerError, Reason
@@ -94,7 +94,8 @@ def exchange_bind(
     nowait: bool,
     arguments: dict[str, Any],
 ) -> None:
-    channel.session.bind_exchange(destination, source, key, arguments, add=True)
+    names = destination.translate(_CONTROL), source.translate(_CONTROL)
+    channel.session.bind_exchange(*names, key, arguments, add=True)
     if not nowait:
         channel.send_method(m.EXCHANGE_BIND_OK)
 
@@ -108,7 +109,8 @@ def exchange_unbind(
     nowait: bool,
     arguments: dict[str, Any],
 ) -> None:
-    channel.session.bind_exchange(destination, source, key, arguments, add=False)
+    names = destination.translate(_CONTROL), source.translate(_CONTROL)
+    channel.session.bind_exchange(*names, key, arguments, add=False)
     if not nowait:
         channel.send_method(m.EXCHANGE_UNBIND_OK)
 
@@ -164,7 +166,7 @@ def queue_bind(
 ) -> None:
     queue = _queue_name(channel, name)
     key = key if key or name else queue
-    channel.session.bind_queue(queue, exchange, key, arguments, add=True)
+    channel.session.bind_queue(queue, exchange.translate(_CONTROL), key, arguments, add=True)
     if not nowait:
         channel.send_method(m.QUEUE_BIND_OK)
 
@@ -174,7 +176,7 @@ def queue_unbind(
 ) -> None:
     queue = _queue_name(channel, name)
     key = key if key or name else queue
-    channel.session.bind_queue(queue, exchange, key, arguments, add=False)
+    channel.session.bind_queue(queue, exchange.translate(_CONTROL), key, arguments, add=False)
     channel.send_method(m.QUEUE_UNBIND_OK)
 
 
@@ -231,8 +233,11 @@ def basic_consume(
     if limit and len(channel.consumers) >= limit:
         raise AmqpError(530, f"reached maximum ({limit}) of consumers per channel", m.BASIC_CONSUME)
     tag = tag or channel.core.unique_name("amq.ctag-")
+    pool = channel.pool
     if queue == REPLY_TO:
         queue = _consume_replies(channel, no_ack)
+        # Whoever waits for an answer may have all the work that the channel can have.
+        pool = Pool()
     consumer = channel.session.consume(
         queue,
         channel,
@@ -241,7 +246,7 @@ def basic_consume(
         no_ack=no_ack,
         exclusive=exclusive,
         prefetch=channel.prefetch,
-        pool=channel.pool,
+        pool=pool,
         priority=arguments.get("x-priority", 0),
         arguments=arguments,
     )
