@@ -47,7 +47,7 @@ class TransactionMachine(RuleBasedStateMachine):
             self.session.declare_queue(name, durable=name == "kept")
         self.domain.run()
         self.ledger = Ledger()
-        self.transaction = Transaction(self.domain.core)
+        self.transaction = Transaction(self.domain.core, self.domain.vhost)
         self.number = 0
         self.persistent: set[int] = set()
         self.order: dict[str, list[int]] = {name: [] for name in NAMES}
@@ -244,7 +244,7 @@ def test_commit_is_confirmed_when_its_group_is_durable(domain: Domain) -> None:
     """commit-ok only after the disk when something is stored."""
     receiver = Receiver()
     publisher = Publisher(receiver)
-    transaction = Transaction(domain.core)
+    transaction = Transaction(domain.core, domain.vhost)
     publish(transaction, domain.queue("q"), message("a"))
     domain.core.confirms.accept(publisher, 1, transaction.commit().stored)
     domain.tick()
@@ -255,7 +255,7 @@ def test_commit_is_confirmed_when_its_group_is_durable(domain: Domain) -> None:
 
 @pytest.mark.row("R62")
 def test_commit_of_transient_messages_is_not_stored(domain: Domain) -> None:
-    transaction = Transaction(domain.core)
+    transaction = Transaction(domain.core, domain.vhost)
     publish(transaction, domain.queue("q"), message("a", persistent=False), persistent=False)
     assert transaction.commit() == (False, True, False, [])
 
@@ -268,7 +268,7 @@ def test_commit_after_storage_has_failed_changes_nothing(domain: Domain) -> None
     domain.run()
     session = domain.session()
     assert session.get("q", ledger, no_ack=False) is not None
-    transaction = Transaction(domain.core)
+    transaction = Transaction(domain.core, domain.vhost)
     publish(transaction, queue, message("b"))
     transaction.settle(ledger, 1, False, Outcome.ACCEPTED)
     domain.core.failed("disk full")
@@ -284,7 +284,7 @@ def test_commit_after_storage_has_failed_changes_nothing(domain: Domain) -> None
 def test_transaction_is_bounded_in_size(domain: Domain, monkeypatch: pytest.MonkeyPatch) -> None:
     """A message that would make it too large is refused; a single one may be larger than the bound."""
     monkeypatch.setattr(module, "TRANSACTION_BYTES_MAX", 1000)
-    transaction = Transaction(domain.core)
+    transaction = Transaction(domain.core, domain.vhost)
     publish(transaction, domain.queue("q"), message("x" * 2000))
     with pytest.raises(BrokerError) as caught:
         publish(transaction, domain.queue("q"), message("x"))
@@ -299,7 +299,7 @@ def test_transaction_is_bounded_in_size(domain: Domain, monkeypatch: pytest.Monk
 def test_messages_of_a_transaction_count_as_memory(domain: Domain) -> None:
     """The budget for bodies includes those that wait for a commit, and each only once."""
     queue, changes = domain.queue("q"), domain.core.changes
-    transaction = Transaction(domain.core)
+    transaction = Transaction(domain.core, domain.vhost)
     publish(transaction, queue, message("a" * 100))
     held = changes.resident_bytes
     assert held > 100
@@ -311,20 +311,49 @@ def test_messages_of_a_transaction_count_as_memory(domain: Domain) -> None:
 
 
 @pytest.mark.row("R62")
-def test_queue_that_is_deleted_before_the_commit_gets_nothing(domain: Domain) -> None:
-    """Nor does another one of its name: where a message goes is decided when it is published."""
+@pytest.mark.parametrize("again", [False, True])
+def test_messages_go_to_the_queue_that_has_the_name_at_the_commit(domain: Domain, again: bool) -> None:
+    """What was out of a queue that is deleted goes with it; a message goes to another one of its name."""
     session, ledger = domain.session(), Ledger()
     domain.publish([domain.queue("q")], [message("a")])
     assert session.get("q", ledger, no_ack=False) is not None
-    transaction = Transaction(domain.core)
+    transaction = Transaction(domain.core, domain.vhost)
     publish(transaction, domain.queue("q"), message("b"))
     transaction.settle(ledger, 1, False, Outcome.RELEASED)
     session.delete_queue("q", if_unused=False, if_empty=False)
-    session.declare_queue("q", durable=True)
-    transaction.commit()
+    if again:
+        session.declare_queue("q", durable=True)
+    assert transaction.commit() == (again, again, False, [])
     domain.run()
-    assert domain.queue("q").ready_count == 0
-    assert domain.core.changes.resident_bytes == 0
+    if again:
+        assert [bodies(run) for run in domain.queue("q").ready_runs()] == [[b"b"]]
+        domain.restart()
+        assert domain.queue("q").ready_count == 1
+    else:
+        assert domain.core.changes.resident_bytes == 0
+
+
+@pytest.mark.row("R62", "R27")
+def test_mandatory_messages_come_back_whose_queues_are_gone_at_the_commit(domain: Domain) -> None:
+    """In the order of publishing, with those that never had one; while one of several is there, none does."""
+    session = domain.session()
+    left = session.declare_queue("left")
+    transaction = Transaction(domain.core, domain.vhost)
+    kind: dict[str, Any] = {"persistent": True, "expiring": False, "prioritized": False}
+    q = domain.queue("q")
+    for number, queues, mandatory in (
+        (1, (q,), True),
+        (2, (q,), False),
+        (3, (), True),
+        (4, (), False),
+        (5, (q, left), True),
+        (6, (q,), True),
+    ):
+        transaction.publish(TO_DEFAULT, queues, [message(number)], 1, mandatory=mandatory, **kind)
+    session.delete_queue("q", if_unused=False, if_empty=False)
+    committed = transaction.commit()
+    assert [one.body for one in committed.unroutable] == [b"1", b"3", b"6"]
+    assert (committed.stored, committed.routed, left.ready_count) == (False, True, 1)
 
 
 @pytest.mark.row("R62", "R65")
@@ -333,7 +362,7 @@ def test_answer_gives_its_credit_back_at_the_commit(domain: Domain) -> None:
     domain.consume(domain.session(), "q", receiver, ledger=ledger, prefetch=1)
     domain.publish([queue], [message("a"), message("b")])
     domain.run()
-    transaction = Transaction(domain.core)
+    transaction = Transaction(domain.core, domain.vhost)
     transaction.settle(ledger, 1, False, Outcome.ACCEPTED)
     domain.run()
     assert receiver.bodies == [b"a"]
@@ -345,7 +374,7 @@ def test_answer_gives_its_credit_back_at_the_commit(domain: Domain) -> None:
 @pytest.mark.row("R62", "R44")
 def test_time_to_live_counts_from_the_commit(domain: Domain) -> None:
     queue = domain.queue("q")
-    transaction = Transaction(domain.core)
+    transaction = Transaction(domain.core, domain.vhost)
     publish(transaction, queue, message("a", ttl_ms=1000, now_ms=NOW_MS))
     domain.advance(5000)
     transaction.commit()
@@ -361,7 +390,7 @@ def test_full_queue_refuses_at_the_commit_and_the_rest_takes_effect(domain: Doma
     """The head is told, and with it the client; a commit without a refusal says so too."""
     session = domain.session()
     full = session.declare_queue("full", arguments={"x-max-length": 1, "x-overflow": "reject-publish"})
-    transaction = Transaction(domain.core)
+    transaction = Transaction(domain.core, domain.vhost)
     publish(transaction, full, message("a"))
     assert not transaction.commit().refused
     publish(transaction, full, message("b"))
@@ -381,7 +410,7 @@ def test_messages_that_a_commit_requeues_are_within_the_limit(domain: Domain) ->
     for _ in range(2):
         session.get("limited", ledger, no_ack=False)
     domain.publish([queue], [message("c"), message("d")])
-    transaction = Transaction(domain.core)
+    transaction = Transaction(domain.core, domain.vhost)
     transaction.settle(ledger, 0, True, Outcome.RELEASED)
     transaction.commit()
     assert queue.ready_count == 2
@@ -402,7 +431,7 @@ def test_rejections_of_a_transaction_die_at_the_commit() -> None:
     domain.run()
     for _ in range(3):
         session.get("q", ledger, no_ack=False)
-    transaction = Transaction(domain.core)
+    transaction = Transaction(domain.core, domain.vhost)
     transaction.settle(ledger, 1, False, Outcome.REJECTED)
     transaction.settle(ledger, 3, False, Outcome.REJECTED)
     domain.run()
@@ -435,7 +464,7 @@ def test_requeues_of_either_kind_are_one_answer_and_count_for_themselves() -> No
     domain.publish([queue], [message(n) for n in range(3)])
     session, ledger = domain.session(), Ledger()
     tags = [got[2] for _ in range(3) if (got := session.get("q", ledger, no_ack=False)) is not None]
-    transaction = Transaction(domain.core)
+    transaction = Transaction(domain.core, domain.vhost)
     for tag, outcome in zip(tags, (Outcome.RELEASED, Outcome.MODIFIED, Outcome.RELEASED), strict=True):
         transaction.settle(ledger, tag, False, outcome)
     transaction.commit()

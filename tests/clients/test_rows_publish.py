@@ -348,6 +348,23 @@ def test_transaction_returns_unroutable_at_commit(raw_channel: RawClient, name: 
     raw_channel.expect(Tx.CommitOk, 1)
 
 
+@pytest.mark.row("R62", "R27")
+def test_transaction_returns_what_has_no_queue_any_more(raw_channel: RawClient, name: str) -> None:
+    """R62: a queue that is there at the publish and gone at the commit takes no message with it."""
+    raw_channel.send(commands.Queue.Declare(queue=name), 1)
+    raw_channel.expect(commands.Queue.DeclareOk, 1)
+    raw_channel.send(Tx.Select(), 1)
+    raw_channel.expect(Tx.SelectOk, 1)
+    raw_channel.publish(name, b"x", mandatory=True)
+    raw_channel.send(commands.Queue.Delete(queue=name), 1)
+    raw_channel.expect(commands.Queue.DeleteOk, 1)
+    raw_channel.send(Tx.Commit(), 1)
+    assert raw_channel.expect(Basic.Return, 1).reply_code == 312
+    raw_channel.receive()
+    assert raw_channel.receive()[1].value == b"x"
+    raw_channel.expect(Tx.CommitOk, 1)
+
+
 # Direct reply-to ------------------------------------------------------------------------------------
 
 REPLY_TO = "amq.rabbitmq.reply-to"

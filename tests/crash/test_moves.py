@@ -117,7 +117,7 @@ class Life:
         if chance.random() < 0.5:
             self.ledger.settle(0, True, Outcome.REJECTED)
             return
-        transaction = Transaction(self.core)
+        transaction = Transaction(self.core, self.core.vhosts["/"])
         self.in_transactions.update(numbers)
         exchange = self.core.vhosts["/"].exchanges["later"]
         transaction.publish(

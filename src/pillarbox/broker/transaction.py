@@ -6,8 +6,8 @@ unacknowledged in its queue and holds its credit. `commit` does everything in on
 then the answers: so it stands in one journal group, which is replayed whole or not at all. `rollback` drops
 the publishes and puts the deliveries back into their ledgers, to be answered again.
 
-Not here: routing (a message goes to the queues that were found when it was published), what a head says to
-its client.
+A message goes to the queues that were found when it was published, by their names: one that was deleted and
+declared again meanwhile gets it. Not here: routing, what a head says to its client.
 
 Source: AMQP 0-9-1 class tx (90); RabbitMQ's tx.commit and tx.rollback; row R62. Invariants: a commit changes
 everything or raises before it has changed anything, except that a full queue may refuse messages (R47), which
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pillarbox.broker.counters import ExchangeCounters
     from pillarbox.broker.ledger import Entry, Ledger
     from pillarbox.broker.queue import Queue
+    from pillarbox.broker.vhost import VHost
     from pillarbox.engine.base import Message
 
 TRANSACTION_BYTES_MAX = 128 << 20
@@ -49,6 +50,7 @@ class Publication:
         "counters",
         "expiring",
         "held_bytes",
+        "mandatory",
         "messages",
         "persistent",
         "prioritized",
@@ -56,12 +58,18 @@ class Publication:
     )
 
     def __init__(
-        self, counters: ExchangeCounters, queues: tuple[Queue, ...], persistent: bool, prioritized: bool
+        self,
+        counters: ExchangeCounters,
+        queues: tuple[Queue, ...],
+        persistent: bool,
+        prioritized: bool,
+        mandatory: bool,
     ) -> None:
         self.counters = counters
         self.queues = queues
         self.persistent = persistent
         self.prioritized = prioritized
+        self.mandatory = mandatory
         self.expiring = False
         self.messages: list[Message] = []
         self.body_bytes = self.held_bytes = 0
@@ -91,11 +99,11 @@ class Committed(NamedTuple):
 class Transaction:
     """See the module. It can be used again after each commit and rollback."""
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: Core, vhost: VHost) -> None:
         self._core = core
+        self._vhost = vhost
         self._publications: list[Publication] = []
         self._answers: list[Answer] = []
-        self._unroutable: list[Message] = []
         self.message_count = 0
         self.held_bytes = 0
         """Memory that the messages take."""
@@ -120,12 +128,13 @@ class Transaction:
         persistent: bool,
         expiring: bool,
         prioritized: bool,
+        mandatory: bool = False,
         message_bytes: int = MESSAGE_BYTES,
     ) -> None:
         """Take messages that go to these queues at the commit; see `Core.publish`.
 
-        `counters` are those of the exchange. Raises PRECONDITION_FAILED for more than a transaction
-        may hold.
+        `counters` are those of the exchange; `mandatory`: their publisher wants them back if there is no
+        queue for them then. Raises PRECONDITION_FAILED for more than a transaction may hold.
         """
         held_bytes = body_bytes + len(messages) * message_bytes
         self._take(len(messages), held_bytes)
@@ -136,18 +145,14 @@ class Transaction:
             or last.counters is not counters
             or last.persistent is not persistent
             or last.prioritized is not prioritized
+            or last.mandatory is not mandatory
         ):
-            last = Publication(counters, queues, persistent, prioritized)
+            last = Publication(counters, queues, persistent, prioritized, mandatory)
             self._publications.append(last)
         last.messages += messages
         last.body_bytes += body_bytes
         last.held_bytes += held_bytes
         last.expiring = last.expiring or expiring
-
-    def return_unroutable(self, message: Message) -> None:
-        """Have a message given back at the commit: no queue wants it, and its publisher asked to know."""
-        self._take(1, MESSAGE_BYTES + len(message.properties) + len(message.body))
-        self._unroutable.append(message)
 
     def _take(self, count: int, held_bytes: int) -> None:
         if self.held_bytes + held_bytes > TRANSACTION_BYTES_MAX and self.message_count:
@@ -190,18 +195,22 @@ class Transaction:
         failed. Cost: O(messages + entries), in one turn of the loop.
         """
         core = self._core
+        for publication in self._publications:
+            self._find_queues(publication)
         stored = self._is_stored()
         if stored:
             core.demand_storage()
         publications, self._publications = self._publications, []
         answers, self._answers = self._answers, []
-        unroutable, self._unroutable = self._unroutable, []
         self._forget_messages()
         routed = refused = False
+        unroutable: list[Message] = []
         for publication in publications:
             kept, left = self._publish(publication)
             stored, refused = stored or kept, refused or left
             routed = routed or bool(publication.queues)
+            if publication.mandatory and not publication.queues:
+                unroutable += publication.messages
         core.changes.note_move()
         for answer in answers:
             answer.ledger.settle_withdrawn(sorted(answer.entries, key=_by_tag))
@@ -212,15 +221,29 @@ class Transaction:
         """Drop the messages and put the deliveries back into their ledgers, unanswered."""
         answers, self._answers = self._answers, []
         self._publications.clear()
-        self._unroutable.clear()
         self._forget_messages()
         for answer in answers:
             answer.ledger.put_back([entry for entry, _ in answer.entries])
 
+    def demand_returnable(self) -> None:
+        """Refuse to give anything back to a queue that cannot take it."""
+        for answer in self._answers:
+            if answer.kind is not Outcome.ACCEPTED:
+                for entry, _ in answer.entries:
+                    entry.lane.queue.demand_returnable()
+
+    def _find_queues(self, publication: Publication) -> None:
+        """Have messages go to the queues that have the names now which were found for them."""
+        queues = publication.queues
+        if any(queue.deleted for queue in queues):
+            known = self._vhost.queues
+            there = [known.get(queue.name) if queue.deleted else queue for queue in queues]
+            publication.queues = tuple([queue for queue in there if queue is not None])
+
     def _is_stored(self) -> bool:
         """Does the journal have to keep some of it?"""
         for publication in self._publications:
-            if publication.persistent and any(q.journaled and not q.deleted for q in publication.queues):
+            if publication.persistent and any(queue.journaled for queue in publication.queues):
                 return True
         # Of what is ready again the journal need not know.
         return any(
@@ -240,8 +263,6 @@ class Transaction:
             # A time to live counts from the commit, as queues see it.
             messages = [msgspec.structs.replace(message, accepted_ms=now_ms) for message in messages]
         queues = publication.queues
-        if any(queue.deleted for queue in queues):
-            queues = tuple([queue for queue in queues if not queue.deleted])
         stored, refused = core.publish(
             queues,
             messages,

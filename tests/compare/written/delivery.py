@@ -315,6 +315,22 @@ def direct_reply_to() -> Sequence:
     ]
 
 
+@transcript("R70", "R65")
+def direct_reply_under_a_used_up_prefetch() -> Sequence:
+    """A reply needs no credit of the channel."""
+    return [
+        declare("q1"),
+        declare("q2"),
+        publish("q1", count=2),
+        qos(1, global_=True),
+        consume("q1", "c1"),
+        consume(REPLY_TO, "r", no_ack=True),
+        publish("q2", properties=properties(reply_to=REPLY_TO)),
+        get("q2", on="b1", no_ack=True),
+        publish("$r1", on="b1"),
+    ]
+
+
 @transcript("R62")
 def transactions() -> Sequence:
     """Publishes and acknowledgements take effect with the commit, and not at all after a rollback."""

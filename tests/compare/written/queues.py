@@ -106,6 +106,26 @@ def names() -> Sequence:
     ]
 
 
+@transcript("R57", "R24", "R31")
+def line_ends_in_bindings() -> Sequence:
+    """They are taken off the names of both ends, but not where a message is published."""
+    return [
+        declare("q1"),
+        exchange("x1", "fanout"),
+        exchange("x2", "fanout"),
+        op("a1", "queue.bind", queue="q\r1", exchange="x\n1"),
+        op("a1", "exchange.bind", destination="x1\r\n", source="x\n2"),
+        publish("", "x1"),
+        publish("", "x2"),
+        get("q1", no_ack=True),
+        op("a1", "exchange.unbind", destination="x1\r\n", source="x\n2"),
+        op("a1", "queue.unbind", queue="q\r1", exchange="x\n1"),
+        publish("", "x2", mandatory=True),
+        publish("", "x1", mandatory=True),
+        publish("", "x\n1"),
+    ]
+
+
 @transcript("R40")
 def nowait_declares() -> Sequence:
     return [

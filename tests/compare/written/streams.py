@@ -379,3 +379,18 @@ def routed_to_a_stream_and_a_queue() -> Sequence:
         qos(10),
         read("first"),
     ]
+
+
+@transcript("R62", "R81", "540")
+def given_back_in_a_transaction() -> Sequence:
+    """Refused at the commit."""
+    return [
+        stream(),
+        CONFIRMS,
+        publish("s1"),
+        qos(10, on="a2"),
+        op("a2", "tx.select"),
+        read("first", on="a2"),
+        nack(0, on="a2"),
+        op("a2", "tx.commit"),
+    ]

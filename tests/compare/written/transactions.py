@@ -413,3 +413,43 @@ def expiry_in_a_transaction() -> Sequence:
         get("dead", on="a2", no_ack=True),
         get("q1", on="a2", no_ack=True),
     ]
+
+
+@transcript("R62", "R27")
+def queues_deleted_before_the_commit() -> Sequence:
+    """A mandatory message whose queue is gone comes back, others are lost; what was out of it is, too."""
+    return [
+        declare("q1", durable=True),
+        declare("q2"),
+        SELECT,
+        publish("q1", on="a2", count=2),
+        get("q1"),
+        ack(0),
+        publish("q1", mandatory=True, properties=PERSISTENT),
+        publish("q1"),
+        publish("q2", mandatory=True),
+        publish("nobody", mandatory=True),
+        op("a2", "queue.delete", queue="q1"),
+        COMMIT,
+        declare("q1", on="a2"),
+        get("q1", on="a2"),
+        get("q2", on="a2"),
+    ]
+
+
+@transcript("R62")
+def queue_declared_again_before_the_commit() -> Sequence:
+    """It is its name that a message goes to; an answer to what was out of the former one means nothing."""
+    return [
+        declare("q1"),
+        SELECT,
+        publish("q1", on="a2"),
+        get("q1"),
+        nack(0),
+        publish("q1", mandatory=True),
+        op("a2", "queue.delete", queue="q1"),
+        declare("q1", on="a2", durable=True),
+        COMMIT,
+        get("q1", on="a2", no_ack=True),
+        get("q1", on="a2", no_ack=True),
+    ]

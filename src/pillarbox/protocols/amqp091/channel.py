@@ -375,7 +375,7 @@ class Channel:
             facts.persistent,
             facts.priority,
         )
-        if route.mandatory and not target.queues:
+        if target.mandatory and not target.queues:
             self.unroutable(message)
         expiring = facts.expiration_ms != NO_EXPIRATION
         message_bytes = MESSAGE_BYTES + len(properties)
@@ -402,7 +402,7 @@ class Channel:
             copies, hidden = _selected(headers, "CC"), _selected(headers, "BCC")
             keys = (address.routing_key, *copies, *hidden)
             source, resolved = self.session.route(route.address.exchange, keys, envelope)
-            target = self.connection.target(source, resolved.queues)
+            target = self.connection.target(source, resolved.queues, mandatory=target.mandatory)
             if resolved.histories:
                 remember = partial(resolved.remember, keys, envelope)
             if "BCC" in headers:

@@ -152,7 +152,7 @@ class Connection:
         """When it was slowed down last because the disk was behind."""
         self._paused = False
         self.bodies_out_bytes = 0
-        self._targets: dict[tuple[Exchange | None, tuple[Queue, ...]], Target] = {}
+        self._targets: dict[tuple[Exchange | None, tuple[Queue, ...], bool], Target] = {}
         self._tail = b""
         self._body_channel: Channel | None = None
         self._body_bytes = 0
@@ -721,10 +721,10 @@ class Connection:
             raise AmqpError(540, "immediate=true", methods.BASIC_PUBLISH)
         assert self.session is not None
         source, route = self.session.route(exchange, (routing_key,))
-        target = self.target(source, route.queues)
+        target = self.target(source, route.queues, mandatory=mandatory)
         special = route.per_message or (mandatory and not route.queues)
         address = Address(ORIGIN, exchange, routing_key)
-        found = PublishRoute(address, target, route.stamp, special, mandatory, route.per_message)
+        found = PublishRoute(address, target, route.stamp, special, route.per_message)
         if len(self.routes) >= ROUTES_MAX:
             self.routes.clear()
             self._targets.clear()
@@ -732,15 +732,15 @@ class Connection:
             self.routes[key] = found
         return found
 
-    def target(self, exchange: Exchange | None, queues: tuple[Queue, ...]) -> Target:
-        """The one object for this pair, so that runs can be told apart by identity."""
-        target = self._targets.get((exchange, queues))
+    def target(self, exchange: Exchange | None, queues: tuple[Queue, ...], *, mandatory: bool) -> Target:
+        """The one object for these, so that runs can be told apart by identity."""
+        target = self._targets.get((exchange, queues, mandatory))
         if target is None:
             if len(self._targets) >= ROUTES_MAX:
                 self._targets.clear()
             assert self.session is not None
             counters = self.session.vhost.default_exchange if exchange is None else exchange.counters
-            target = self._targets[exchange, queues] = Target(counters, queues)
+            target = self._targets[exchange, queues, mandatory] = Target(counters, queues, mandatory)
         return target
 
     def _examine_deaths(self, facts: Facts) -> Facts:

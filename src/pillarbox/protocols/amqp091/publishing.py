@@ -48,11 +48,13 @@ a frame each, would be half a gigabyte for one connection."""
 
 
 class Target(msgspec.Struct, frozen=True, eq=False):
-    """Where messages go: shared by all routes with the same exchange and queues, compared by identity."""
+    """Where messages go: shared by all routes that have this in common, compared by identity."""
 
     counters: ExchangeCounters
     """Those of the exchange, the default one included."""
     queues: tuple[Queue, ...]
+    mandatory: bool = False
+    """Their publisher wants them back if there are no queues."""
 
 
 class PublishRoute(msgspec.Struct, frozen=True, eq=False):
@@ -62,7 +64,6 @@ class PublishRoute(msgspec.Struct, frozen=True, eq=False):
     target: Target
     stamp: Stamp
     special: bool
-    mandatory: bool
     per_message: bool
 
 

@@ -148,7 +148,7 @@ def _named_by_default(message: Message) -> list[str]:
 
 
 def _fits(value: Any) -> bool:
-    """Can a property be told of in a header? A time beyond 63 bits cannot, nor headers as deep as they may be."""
+    """Can a header tell of a property? Not of a time beyond 63 bits, nor of headers as deep as may be."""
     try:
         wire.encode_table({"": {"": value}})
     except ValueError:

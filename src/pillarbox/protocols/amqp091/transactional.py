@@ -5,12 +5,13 @@ transactions. What is collected and how it takes effect stands in `broker.transa
 is sent, what comes before it, and what may not come meanwhile.
 
 Behaviour, as RabbitMQ 3.13 has it: a message is routed when it is published, so a missing exchange is refused
-at once; basic.return comes at the commit, before commit-ok. An unknown tag is refused at once, and so is one
-that is answered in this transaction already. A rollback makes what was answered unanswered again. basic.get,
-consumers without acknowledgements and basic.recover are not part of transactions. If a full queue refuses
-messages (R47), the rest of the commit takes effect, and the channel is closed with 406. The end of the
-channel is a rollback. Not as RabbitMQ: a direct reply (R70) waits for the commit too, where RabbitMQ lets it
-go at once.
+at once, but to the names of queues; basic.return comes at the commit, before commit-ok, also for what had a
+queue that is gone by then. An unknown tag is refused at once, and so is one that is answered in this
+transaction already. A rollback makes what was answered unanswered again. basic.get, consumers without
+acknowledgements and basic.recover are not part of transactions. If a full queue refuses messages (R47), the
+rest of the commit takes effect, and the channel is closed with 406. If something is to go back to a stream,
+the connection is, with 540. The end of the channel is a rollback. Not as RabbitMQ: a direct reply (R70) waits
+for the commit too, where RabbitMQ lets it go at once.
 
 Source: AMQP 0-9-1 class tx (90); RabbitMQ's `rabbit_channel`; row R62. Invariant: commit-ok leaves when all
 that the commit has stored is durable.
@@ -91,6 +92,7 @@ class TransactionalChannel(Channel):
                 persistent=persistent,
                 expiring=expiring,
                 prioritized=prioritized,
+                mandatory=target.mandatory,
                 message_bytes=message_bytes,
             )
         except BrokerError as error:
@@ -107,9 +109,7 @@ class TransactionalChannel(Channel):
             self.connection.published_while_held()
 
     def unroutable(self, message: Message) -> None:
-        """Give the message back at the commit."""
-        self.counters.return_unroutable += 1
-        self.transaction.return_unroutable(message)
+        """It is given back at the commit."""
 
     def acknowledge(self, tag_first: int, tag_last: int) -> None:
         """basic.ack for each of these tags."""
@@ -135,10 +135,12 @@ class TransactionalChannel(Channel):
     # --- its end -----------------------------------------------------------------------------------
 
     def commit(self) -> None:
-        """tx.commit. Raises BrokerError if storage has failed."""
+        """tx.commit. Raises BrokerError if storage has failed, or something is to go back to a stream."""
+        if self.reads_streams:
+            self.transaction.demand_returnable()
         committed = self.transaction.commit()
         for message in committed.unroutable:
-            self.send_return(message)
+            super().unroutable(message)
         if committed.routed:
             self.committing = True
             self.partial = committed.refused
@@ -180,6 +182,6 @@ def begin(channel: Channel) -> None:
     """Turn a channel into a transactional one (tx.select); it keeps all it has."""
     channel.__class__ = TransactionalChannel
     assert isinstance(channel, TransactionalChannel)
-    channel.transaction = Transaction(channel.core)
+    channel.transaction = Transaction(channel.core, channel.session.vhost)
     channel.committer = Publisher(channel)
     channel.committing = channel.partial = False

@@ -221,7 +221,7 @@ def begin(channel: Channel, headers: Headers) -> None:
         raise StompError("Bad transaction", f"transaction '{name}' has begun already")
     if len(channel.publishing.transactions) >= TRANSACTIONS_MAX:
         raise StompError("Bad transaction", f"more than {TRANSACTIONS_MAX} transactions are open")
-    channel.publishing.transactions[name] = Transaction(channel.core)
+    channel.publishing.transactions[name] = Transaction(channel.core, channel.session.vhost)
 
 
 def commit(channel: Channel, headers: Headers) -> None:
