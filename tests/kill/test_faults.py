@@ -171,6 +171,36 @@ def test_consumers_of_what_is_in_memory_go_on(clients: Clients, fault: str) -> N
     assert clients.broker.call(lambda server: server._engine.unsynced_bytes) == 0, "publishers are held up"
 
 
+@pytest.mark.row("R75", "541")
+def test_events_that_cannot_be_stored_keep_nothing_from_happening(
+    data: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Clients come and go as before; who keeps events in memory hears of it, and durable queues miss it."""
+    monkeypatch.setattr(pillarbox.app.server, "Server", Server)
+    with Broker(data, event_exchange=True) as broker:
+        clients = Clients(broker)
+        watcher = clients.channel()
+        watcher.queue_declare("audit", durable=True)
+        watcher.queue_declare("watch", exclusive=True)
+        for queue in ("audit", "watch"):
+            watcher.queue_bind(queue, "amq.rabbitmq.event", "connection.closed")
+        watcher.queue_declare("q")
+        watcher.basic_publish("", "q", b"x")
+        broker.server.files.fail("sync", errno.EIO)  # type: ignore[attr-defined]
+        publish_into_the_fault(clients, clients.channel(), queue="audit")
+        kept = broker.queue("audit").ready
+        channel = clients.channel()
+        channel.queue_declare("own", exclusive=True)
+        assert channel.basic_get("q")[2] == b"x"
+        watcher.queue_purge("watch")
+        channel.connection.close()
+        assert watcher.basic_get("watch", auto_ack=True)[0].routing_key == "connection.closed"
+        assert watcher.basic_get("q", auto_ack=True)[2] == b"x"
+        assert broker.queue("audit").ready == kept
+        assert not broker.call(lambda server: "own" in server.core.vhosts["/"].queues)
+        clients.close()
+
+
 @pytest.mark.row("541")
 def test_new_durable_definitions_are_refused_as_well(clients: Clients) -> None:
     """What declare-ok promises could not be kept; what is not durable goes on."""

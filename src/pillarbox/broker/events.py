@@ -126,7 +126,11 @@ class Events:
     def _listeners(self, name: str) -> tuple[Queue, ...]:
         vhost = self.core.vhosts.get(self._vhost or "")
         exchange = vhost.exchanges.get(EXCHANGE) if vhost is not None else None
-        return exchange.resolve((name,)).queues if exchange is not None else ()
+        queues = exchange.resolve((name,)).queues if exchange is not None else ()
+        if self.core.failure is not None:
+            # Whatever happens goes on, although it cannot be kept that it did.
+            queues = tuple([queue for queue in queues if not (queue.journaled or queue.in_log)])
+        return queues
 
     def _publish(self, queues: tuple[Queue, ...], name: str, details: dict[str, Any], by: str | None) -> None:
         core = self.core
