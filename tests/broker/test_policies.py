@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import pytest
-from broker_tools import Domain, message
+from broker_tools import Domain, bodies, message
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pillarbox.broker import vhost
 from pillarbox.broker.arguments import QUEUE_ARGUMENTS
+from pillarbox.broker.lane import LIFETIMES_MAX
+from pillarbox.broker.ledger import Ledger
 from pillarbox.broker.policy import APPLY_TO, KEYS, Applied, Policies, Policy, effective, merged
+from pillarbox.broker.session import Deferred
 from pillarbox.errors import BrokerError
 
 
@@ -222,19 +226,74 @@ def test_limit_drops_what_is_too_much_at_once(domain: Domain) -> None:
     assert waiting(domain, "q") == 8
 
 
-@pytest.mark.row("R95")
-def test_time_to_live_comes_and_goes_with_its_policy(domain: Domain) -> None:
+@pytest.mark.row("R95", "R44")
+def test_time_to_live_of_a_policy_is_for_what_comes_while_it_is_there(domain: Domain) -> None:
+    """What waits keeps the time under which it came, as with RabbitMQ, and holds up what is behind it."""
     queue = domain.vhost.declare_queue(None, "q", durable=True)
     domain.publish([queue], [message(1)])
     domain.vhost.put_policy(policy(message_ttl=1000))
-    domain.run()
-    domain.advance(1001)
-    assert waiting(domain, "q") == 0
-    domain.vhost.remove_policy("p")
     domain.publish([queue], [message(2)])
     domain.run()
+    domain.advance(1001)
+    assert waiting(domain, "q") == 2
+    session, ledger = domain.session(), Ledger()
+    assert session.get("q", ledger, no_ack=True) is not None
+    assert waiting(domain, "q") == 0
+    domain.publish([queue], [message(3, now_ms=domain.now_ms)])
+    domain.vhost.remove_policy("p")
+    domain.publish([queue], [message(4, now_ms=domain.now_ms)])
+    domain.run()
+    domain.advance(1001)
+    assert waiting(domain, "q") == 1
     domain.advance(100_000)
     assert waiting(domain, "q") == 1
+
+
+@pytest.mark.row("R95", "R44", "R66")
+@pytest.mark.parametrize("arguments", [{}, {"x-max-priority": 2}, {"x-queue-type": "quorum"}])
+def test_time_under_which_a_message_came_survives_a_restart(
+    domain: Domain, arguments: dict[str, Any]
+) -> None:
+    """Also of what was out, in each lane, and of what a policy of days ago has said."""
+    domain.vhost.declare_queue(None, "q", durable=True, arguments=arguments)
+    session, ledger = domain.session(), Ledger()
+    for number, ttl_ms in ((1, None), (2, 5000), (3, 100), (4, 3000)):
+        if ttl_ms is not None:
+            domain.vhost.put_policy(policy(message_ttl=ttl_ms))
+        domain.publish([domain.queue("q")], [message(number, priority=number % 2)])
+    assert session.get("q", ledger, no_ack=False) is not None
+    domain.run()
+    domain.restart()
+    domain.vhost.remove_policy("p")
+    domain.run()
+    domain.advance(4000)
+    left = []
+    session = domain.session()
+    domain.run()
+    for _ in range(4):
+        with suppress(Deferred):
+            got = session.get("q", ledger, no_ack=True)
+            left += [] if got is None else bodies(got[1])
+        domain.run()
+    assert sorted(left) == [b"1", b"2"]
+    assert domain.vhost.delete_queue(None, "q") == 0
+    domain.run()
+    assert not domain.core.definitions.of("lifetimes")
+
+
+@pytest.mark.row("R95", "R44")
+def test_time_to_live_that_changes_over_and_over_is_remembered_within_bounds(domain: Domain) -> None:
+    queue = domain.vhost.declare_queue(None, "q", durable=True)
+    for number in range(100):
+        domain.publish([queue], [message(number)])
+        domain.vhost.put_policy(policy(message_ttl=10_000 + number))
+    (lane,) = queue.lanes
+    assert len(lane.lifetimes) == LIFETIMES_MAX
+    assert (lane.lifetime_of(0), lane.lifetime_of(99), lane.lifetime_of(100)) == (10_083, 10_098, 10_099)
+    assert queue.purge() == 100
+    domain.vhost.put_policy(policy(message_ttl=1))
+    assert not lane.lifetimes
+    assert not domain.core.definitions.of("lifetimes")
 
 
 @pytest.mark.row("R95", "R45")

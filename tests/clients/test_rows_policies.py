@@ -72,6 +72,31 @@ def test_expired_messages_go_where_the_policy_says(broker: Broker, channel: Any)
     assert properties.headers["x-first-death-reason"] == "expired"
 
 
+@pytest.mark.row("R95", "R44")
+def test_time_to_live_of_a_policy_is_not_for_what_waits_already(tmp_path: Any) -> None:
+    """R95: neither when it comes nor after a restart; and what came under it keeps it when it goes."""
+    clock = ManualClock()
+    with (
+        Broker(str(tmp_path), clock=clock) as broker,
+        pika.BlockingConnection(pika.URLParameters(broker.amqp_url)) as connection,
+    ):
+        channel = connection.channel()
+        channel.confirm_delivery()
+        for name in ("old", "new"):
+            channel.queue_declare(name, durable=True)
+        channel.basic_publish("", "old", b"stays", pika.BasicProperties(delivery_mode=2))
+        broker.set_policy("short", "", {"message-ttl": 1000})
+        channel.basic_publish("", "new", b"goes", pika.BasicProperties(delivery_mode=2))
+        broker.clear_policy("short")
+        channel.basic_publish("", "new", b"stays", pika.BasicProperties(delivery_mode=2))
+        broker.set_policy("short", "", {"message-ttl": 1000})
+    with Broker(str(tmp_path), clock=clock) as broker:
+        broker.advance(1001)
+        with pika.BlockingConnection(pika.URLParameters(broker.amqp_url)) as connection:
+            channel = connection.channel()
+            assert bodies(channel, "old") == bodies(channel, "new") == [b"stays"]
+
+
 @pytest.mark.row("R96")
 def test_operator_policy_bounds_what_arguments_and_policies_ask_for(broker: Broker, channel: Any) -> None:
     broker.set_policy("cap", "", {"max-length": 3}, operator=True)

@@ -192,7 +192,7 @@ class Browser:
         if self._shown and (run.lane, run.sequences[position]) in self._shown:
             return False
         message = run.messages[position]
-        due_ms = due_ms_of(message, self._consumer.queue.ttl_ms)
+        due_ms = due_ms_of(message, run.lane.lifetime_of(run.sequences[position]))
         if due_ms is not None and due_ms < self._core.changes.now_ms:
             return False
         selector = self._consumer.selector

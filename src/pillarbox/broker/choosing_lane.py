@@ -405,7 +405,7 @@ class ChoosingLane(Lane):
 
     def is_over(self, message: Message, sequence: int) -> bool:
         """Is the time of this message over?"""
-        return self._is_over(due_ms_of(message, self.queue.ttl_ms), sequence)
+        return self._is_over(due_ms_of(message, self.lifetime_of(sequence)), sequence)
 
     def lapse(self, run: Run) -> None:
         """Drop messages whose time is over; they stand in no place any more."""
@@ -561,7 +561,7 @@ class ChoosingLane(Lane):
             if stretch.messages is None:
                 self._want(stretch)
                 return
-            due_ms = due_ms_of(stretch.messages[0], self.queue.ttl_ms)
+            due_ms = due_ms_of(stretch.messages[0], self.lifetime_of(stretch.sequences[0]))
             if not self._is_over(due_ms, stretch.sequences[0]):
                 if due_ms is not None:
                     self.queue.look_at(due_ms + 1)

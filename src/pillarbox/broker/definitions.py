@@ -53,6 +53,12 @@ class LaneDefinition(msgspec.Struct, frozen=True):
     priority: int
 
 
+class LifetimesDefinition(msgspec.Struct, frozen=True):
+    """Times to live that a queue had before (`Lane.lifetimes`); the key is the uid of the lane."""
+
+    spans: list[tuple[int, int | None]]
+
+
 class ScheduleDefinition(msgspec.Struct, frozen=True):
     """The messages that wait in a durable exchange; the key is the uid under which they are kept."""
 
@@ -116,6 +122,7 @@ KINDS: dict[str, type[msgspec.Struct]] = {
     "exchange": ExchangeDefinition,
     "queue": QueueDefinition,
     "lane": LaneDefinition,
+    "lifetimes": LifetimesDefinition,
     "schedule": ScheduleDefinition,
     "dead": DeadDefinition,
     "binding": BindingDefinition,

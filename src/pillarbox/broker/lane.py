@@ -47,6 +47,9 @@ TAKE_BYTES = 1 << 20
 RUNS_AT_ONCE = 800
 """Runs of a queue that is purged or deleted which are forgotten in one part: less than a millisecond."""
 
+LIFETIMES_MAX = 16
+"""Changes of a queue's time to live that are remembered for what waits in one lane: an operator makes few."""
+
 NONE_PASSED = cast("Shelf", ())
 """In place of the shelf of a lane whose consumers take what comes."""
 
@@ -64,6 +67,7 @@ class Lane:
         "_offset",
         "delivered_through",
         "dying",
+        "lifetimes",
         "outstanding",
         "passed",
         "priority",
@@ -91,6 +95,9 @@ class Lane:
         self._cold_runs = 0
         self._chances = 0
         """Messages before this sequence were here when a tick ended: whoever waited could have had them."""
+        self.lifetimes: list[tuple[int, int | None]] = NO_LIST
+        """Times to live that the queue had when messages came: up to which sequence, and how long (None: no
+        such time). Those that are in none of them came under its present one."""
         self.dying: dict[Run, str] = NO_DICT
         """What is to be forwarded as dead letters, and why: not ready any more, and not settled yet."""
 
@@ -461,6 +468,28 @@ class Lane:
 
     # --- time to live ------------------------------------------------------------------------------
 
+    def keep_lifetime(self) -> None:
+        """The queue gets another time to live: what has come by now keeps the one that it came under (R44).
+
+        As with RabbitMQ, which says so of each message. Where it changes over and over while messages wait,
+        the oldest of them take the time of those behind.
+        """
+        waits = self.ready or self.released or self.passed or self.outstanding or self.dying
+        if not waits and not self.queue.delayed_count:
+            self.lifetimes = NO_LIST
+            return
+        through = self.lifetimes[-1][0] if self.lifetimes else 0
+        if self.sequence_next > through:
+            self.lifetimes = [*self.lifetimes, (self.sequence_next, self.queue.ttl_ms)][-LIFETIMES_MAX:]
+            self.queue.uneven = True
+
+    def lifetime_of(self, sequence: int) -> int | None:
+        """The queue's time to live when this message came."""
+        for stop, ttl_ms in self.lifetimes:
+            if sequence < stop:
+                return ttl_ms
+        return self.queue.ttl_ms
+
     def give_chances(self) -> None:
         """A tick ends: what is here could have been had by whoever waits."""
         self._chances = self.sequence_next
@@ -478,7 +507,8 @@ class Lane:
             start, stop = (0, self._unbroken()) if self.released else (self._offset, len(run.messages))
             over = start
             while over < stop:
-                due_ms = due_ms_of(run.messages[over], queue.ttl_ms)
+                ttl_ms = self.lifetime_of(run.sequences[over]) if self.lifetimes else queue.ttl_ms
+                due_ms = due_ms_of(run.messages[over], ttl_ms)
                 if not self._is_over(due_ms, run.sequences[over]):
                     if due_ms is not None:
                         queue.look_at(due_ms + 1)
@@ -497,7 +527,8 @@ class Lane:
         """How many of the next `count` messages, the first of which has time, come before one without."""
         assert run.messages is not None
         for position in range(offset + 1, offset + count):
-            if self._is_over(due_ms_of(run.messages[position], self.queue.ttl_ms), run.sequences[position]):
+            sequence = run.sequences[position]
+            if self._is_over(due_ms_of(run.messages[position], self.lifetime_of(sequence)), sequence):
                 return position - offset
         return count
 

@@ -209,8 +209,15 @@ class Queue:
         )
 
     def adopt(self, settings: Mapping[str, Any], dead_letters: DeadLetterRule | None) -> None:
-        """Work by these settings, arguments merged with policies, from now on, and on what waits already."""
-        self.ttl_ms = settings.get("x-message-ttl")
+        """Work by these settings, arguments merged with policies, from now on, and on what waits already.
+
+        But for the time to live: what waits keeps the one under which it came.
+        """
+        ttl_ms = settings.get("x-message-ttl")
+        if ttl_ms != self.ttl_ms:
+            for lane in self.lanes:
+                lane.keep_lifetime()
+            self.ttl_ms = ttl_ms
         self.expires_ms = settings.get("x-expires")
         self.limits = limits_of(settings)
         self.dead_letters = dead_letters

@@ -31,6 +31,8 @@ class Restoring:
         self.queues: dict[int, Queue] = {}
         self.undelivered: dict[int, Undelivered] = {}
         """By uids of their own, which their hidden queues have, too."""
+        self._lifetimes: dict[int, list[tuple[int, int | None]]] = {}
+        """Of lanes, by their uids."""
 
     def vhost(self, key: str, definition: kept.VhostDefinition) -> None:
         vhost = self.core.vhosts[key] = VHost(self.core, key)
@@ -77,6 +79,9 @@ class Restoring:
         uid = self._uid(key)
         self.undelivered[uid] = self.core.undelivered.restore(uid, self.queues[definition.queue])
 
+    def lifetimes(self, key: str, definition: kept.LifetimesDefinition) -> None:
+        self._lifetimes[int(key)] = definition.spans
+
     def lane(self, key: str, definition: kept.LaneDefinition) -> None:
         hidden = self.undelivered.get(definition.queue)
         queue = self.queues[definition.queue] if hidden is None else hidden.queue
@@ -92,6 +97,9 @@ class Restoring:
         """Fill all lanes, which are there by now."""
         for queue in self.queues.values():
             for lane in queue.lanes:
+                if lane.uid in self._lifetimes:
+                    lane.lifetimes = self._lifetimes[lane.uid]
+                    queue.uneven = True
                 state = self.recovery.queues.get(lane.uid)
                 if state is not None:
                     lane.restore(state)
@@ -126,6 +134,7 @@ STEPS: Final[dict[str, Step]] = {
     "schedule": Restoring.schedule,
     "queue": Restoring.queue,
     "dead": Restoring.dead,
+    "lifetimes": Restoring.lifetimes,
     "lane": Restoring.lane,
     "binding": Restoring.binding,
     "topic": Restoring.topic,

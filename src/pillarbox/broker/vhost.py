@@ -448,9 +448,11 @@ class VHost:
     def _govern_queue(self, queue: Queue, applied: Applied) -> None:
         """Have a queue work by its arguments and these policies."""
         settings = effective(queue.arguments, applied)
-        expires_ms = queue.expires_ms
+        expires_ms, ttl_ms = queue.expires_ms, queue.ttl_ms
         queue.applied = applied
         queue.adopt(settings, self._dead_letters(settings))
+        if queue.ttl_ms != ttl_ms and queue.journaled:
+            self._define_lifetimes(queue)
         equip(queue, settings, self._core.dialects.said)
         keep_by(queue, settings, self._core.dialects)
         adapt(queue, settings, self._core.profile)
@@ -459,6 +461,15 @@ class VHost:
             queue.used_ms = self._core.changes.now_ms
             expiry = queue.expiry = QueueExpiry(self._core.scheduler, queue, self.remove_queue)
             expiry.start()
+
+    def _define_lifetimes(self, queue: Queue) -> None:
+        """Keep how long what waits lives, where the queue had another time to live before."""
+        for lane in queue.lanes:
+            if lane.lifetimes:
+                self._core.define("lifetimes", str(lane.uid), kept.LifetimesDefinition(lane.lifetimes))
+            elif lane.sequence_next:
+                # Otherwise the queue is being made, and what is kept of it may not be known yet.
+                self._core.undefine("lifetimes", str(lane.uid))
 
     def _dead_letters(self, settings: Mapping[str, Any]) -> DeadLetterRule | None:
         """Where the settings of a queue say that its dead letters go (R48)."""
@@ -538,6 +549,7 @@ class VHost:
             self._core.undefine("queue", str(queue.uid))
             for lane in queue.lanes:
                 self._core.undefine("lane", str(lane.uid))
+                self._core.undefine("lifetimes", str(lane.uid))
         self._core.events.tell("queue.deleted", self.name, queue, by=None if asked else INTERNAL)
         for consumer in dismissed:
             consumer.sink.consumer_cancelled(consumer)

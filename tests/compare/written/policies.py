@@ -42,6 +42,27 @@ def policy_limits_a_queue_that_is_full() -> Sequence:
     ]
 
 
+@transcript("R95", "R44", "R48")
+def policy_gives_a_time_to_live_while_messages_wait() -> Sequence:
+    """It is for those that come while it is there, and what came before holds them up."""
+    return [
+        declare("dead"),
+        declare("q1", arguments={"x-dead-letter-exchange": "", "x-dead-letter-routing-key": "dead"}),
+        publish(count=2),
+        set_policy({"message-ttl": 0}),
+        publish(),
+        get(),
+        nack(0),
+        clear_policy(),
+        publish(),
+        get(no_ack=True),
+        get(no_ack=True),
+        get("dead", no_ack=True),
+        get(no_ack=True),
+        get(),
+    ]
+
+
 @transcript("R95", "R46")
 def policy_limits_what_is_ready_only() -> Sequence:
     """What is out is not dropped, and comes back into a queue that is full."""
