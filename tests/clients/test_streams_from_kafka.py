@@ -66,3 +66,30 @@ def test_an_idempotent_producer_is_served_in_order(broker: Broker) -> None:
     assert producer.flush(20) == 0
     assert failures == []
     assert read(broker, "idempotent", 500) == [(n, b"%d" % n) for n in range(500)]
+
+
+@pytest.mark.row("R80", "K4")
+def test_keys_and_headers_that_amqp_has_no_room_for_do_no_harm(broker: Broker) -> None:
+    producer = confluent_kafka.Producer({"bootstrap.servers": broker.kafka_bootstrap})
+    said = [("n" * 256, b"left out"), ("amqp.priority", b"999"), ("amqp.types", b'{"x":"I"}'), ("x", b"one")]
+    for key in (b"k" * 300, "é".encode() * 200, b"\xff" * 100, b"short"):
+        producer.produce("odd", b"body", key=key, headers=said)
+    assert producer.flush(20) == 0
+    with pika.BlockingConnection(pika.URLParameters(broker.amqp_url)) as connection:
+        channel = connection.channel()
+        channel.basic_qos(prefetch_count=10)
+        keys = []
+        consume: Any = channel.consume("odd", arguments={"x-stream-offset": "first"}, inactivity_timeout=10)
+        for method, properties, body in consume:
+            assert method is not None, f"{len(keys)} messages came"
+            assert body == b"body"
+            assert properties.priority is None
+            assert {name: value for name, value in properties.headers.items() if name[:2] != "x-"} == {
+                "x": "one"
+            }
+            keys.append(method.routing_key)
+            if len(keys) == 4:
+                break
+        channel.cancel()
+    assert keys == ["k" * 255, "é" * 127, "\ufffd" * 85, "short"]
+    assert broker.call(lambda server: server.core.failure) is None

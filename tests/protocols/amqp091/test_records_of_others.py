@@ -5,6 +5,9 @@ from __future__ import annotations
 import struct
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec import json
 
 from pillarbox.broker.dialects import Dialects
 from pillarbox.engine.base import Message
@@ -41,6 +44,14 @@ def stretch(*batches: bytes) -> Slice:
     headers = [read_header(batch) for batch in batches]
     size = sum(map(len, batches))
     return Slice(headers[0].base_offset, headers[-1].next_offset, [b"".join(batches[:2]), *batches[2:]], size)
+
+
+def nested(depth: int) -> bytes:
+    """A table of AMQP with tables within one another, so many, as a record has what has no text."""
+    value: object = {}
+    for _ in range(depth):
+        value = {"": value}
+    return wire.encode_table({"": value})
 
 
 def offset_of(message: Message) -> int:
@@ -93,3 +104,30 @@ def test_what_cannot_be_read_is_left_out_and_told(caplog: pytest.LogCaptureFixtu
     assert [message.body for message in decoded.messages] == [b"a", b"c"]
     assert decoded.offsets == [0, 2]
     assert "records from offset 1 on cannot be read" in caplog.text
+
+
+names = st.text(max_size=8).map(str.encode) | st.sampled_from(
+    [b"amqp.types", b"amqp.exchange", b"amqp.priority", b"amqp.timestamp", b"amqp.delivery-mode",
+     b"amqp.correlation-id", b"amqp.header.x", b"x", b"n" * 256, b"amqp.header." + b"n" * 250, b"\xff" * 200]
+)  # fmt: skip
+contents = st.none() | st.binary(max_size=20) | st.sampled_from(
+    [b"7", b"-1", b"999", b"9" * 20, b"9" * 5000, b"nan", b"x" * 300, "é".encode() * 200]
+) | st.dictionaries(
+    st.sampled_from(["x", "amqp.header.x", "y"]), st.sampled_from([*"tIbBsuilTdfxS*?", ""])
+).map(json.encode) | st.sampled_from([1, 100, 127]).map(nested)  # fmt: skip
+
+
+@settings(max_examples=500)
+@given(st.none() | st.binary(max_size=400), st.lists(st.tuples(names, contents), max_size=6))
+def test_no_record_keeps_its_readers_from_the_others(
+    key: bytes | None, headers: list[tuple[bytes, bytes | None]]
+) -> None:
+    """Whatever a client of Kafka writes, it is a message that can be handed out."""
+    encoded = encode_records([Record(0, 1000, key, b"value", headers)], base_offset=0, attributes=0)
+    decoded = RecordCodec(Dialects()).decode(stretch(b"".join(encoded.chunks)), [])
+    (message,) = decoded.messages
+    found = wire.decode_properties(message.properties)
+    assert (found.headers or {})["x-stream-offset"] == 0
+    assert message.body == b"value"
+    # As the head does it with each message that was published elsewhere.
+    wire.encode_properties(found)

@@ -161,3 +161,21 @@ def test_mqtt_and_stomp_clients_meet_on_topics(name: str) -> None:
         assert ("colour", "blue") in found.properties.UserProperty
         other.disconnect()
         other.loop_stop()
+
+
+@pytest.mark.row("R142")
+def test_amqp_client_gets_as_much_of_a_long_topic_as_a_key_holds(
+    broker: Broker, client: Talking, amqp: Any, name: str
+) -> None:
+    topic = f"{name}." + "x" * 300
+    amqp.queue_declare(name)
+    amqp.queue_bind(name, "amq.topic", f"{name}.#")
+    for _ in range(2):
+        client.done("SEND", {"destination": f"/topic/{topic}"}, "x")
+    method, _, body = amqp.basic_get(name, auto_ack=True)
+    assert (method.routing_key, body) == (topic[:255], b"x")
+    method, _, body = next(amqp.consume(name, auto_ack=True, inactivity_timeout=10))
+    assert method is not None
+    assert (method.routing_key, body) == (topic[:255], b"x")
+    amqp.cancel()
+    assert broker.call(lambda server: server.core.failure) is None

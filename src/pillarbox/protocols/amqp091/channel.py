@@ -485,7 +485,7 @@ class Channel:
         messages = run.messages
         assert messages is not None
         if run.counts is not None:
-            messages = with_counts(messages, run)
+            messages = with_counts(map(self.native, messages), run)
         for message in messages:
             body = message.body
             size = len(body)

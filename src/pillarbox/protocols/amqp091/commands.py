@@ -296,7 +296,7 @@ def basic_get(channel: Channel, _: int, name: str, no_ack: bool) -> None:
     assert run.messages is not None
     message = run.messages[0]
     if queue.delivery_limit is not None:
-        message = with_count_at_get(message, run)
+        message = with_count_at_get(channel.native(message), run)
     channel.answer_get(queue, message, tag, run.redelivered)
 
 
