@@ -98,13 +98,13 @@ def test_mqtt_filters_are_decided_one_by_one(service: Service, talker: Talker) -
     assert len(asked) == len(set(asked))
     queue = asked[0][1]
     assert asked == [
+        ("resource", queue, "read"),
         ("resource", queue, "configure"),
         ("resource", queue, "write"),
         ("resource", "amq.topic", "read"),
         ("topic", "amq.topic", "read", "open.a"),
         ("topic", "amq.topic", "read", "secret"),
         ("topic", "amq.topic", "read", "open.b"),
-        ("resource", queue, "read"),
     ]
 
 

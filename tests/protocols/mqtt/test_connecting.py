@@ -324,3 +324,75 @@ def test_an_operator_closes_a_connection_and_the_client_is_told(broker: Broker, 
     assert said.fields["properties"] == {"reason_string": "enough"}
     assert said.kind == DISCONNECT != CONNACK
     assert talker.is_closed()
+
+
+@pytest.mark.row("A64")
+@pytest.mark.parametrize(
+    "reason", [ReasonCode.DISCONNECT_WITH_WILL, ReasonCode.UNSPECIFIED, ReasonCode.RECEIVE_MAXIMUM_EXCEEDED]
+)
+def test_only_a_good_end_keeps_a_will_from_being_published(talk: Talk, reason: ReasonCode) -> None:
+    """[MQTT-3.1.2-8], [MQTT-3.14.4-3]."""
+    heir = talk("heir")
+    heir.subscribe("wills/#")
+    talk("polite", will=WILL).leave(ReasonCode.SUCCESS)
+    assert heir.hears_nothing()
+    talk("a", will=WILL).leave(reason)
+    assert heir.got() == ("wills/a", b"gone", 1)
+
+
+# --- how large packets are, and what they say -------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("said", "shown"), [({}, True), ({"maximum_packet_size": 20}, False)])
+def test_a_reason_in_words_does_not_make_a_packet_too_large(
+    broker: Broker, talk: Talk, said: dict[str, int], shown: bool
+) -> None:
+    """[MQTT-3.1.2-24], [MQTT-3.2.2-19], [MQTT-3.4.2-2], [MQTT-3.14.2-3]."""
+    refused = talk(connected=False).connect("a", authentication_method="SCRAM-SHA-1", **said)
+    assert ("reason_string" in refused.fields["properties"]) == shown
+    talker = talk("a", **said)
+    talker.say(Publish(topic="$SYS/x", payload=b"x", qos=1, packet_id=9))
+    answer = talker.hear()
+    assert answer.fields["reason"] == ReasonCode.NOT_AUTHORIZED
+    assert ("properties" in answer.fields) == shown
+    talker.say(AGAIN)
+    end = talker.hear()
+    assert (end.kind, end.fields["reason"]) == (DISCONNECT, ReasonCode.PROTOCOL_ERROR)
+    assert end.fields["properties"] == ({"reason_string": "a second CONNECT"} if shown else {})
+
+
+def test_a_client_may_want_no_reasons_in_words(talk: Talk) -> None:
+    """But where the connection ends ([MQTT-3.1.2-29])."""
+    talker = talk("a", request_problem_information=0)
+    for qos in (1, 2):
+        talker.say(Publish(topic="$SYS/x", payload=b"x", qos=qos, packet_id=9))
+        assert talker.hear().fields == {"packet_id": 9, "reason": ReasonCode.NOT_AUTHORIZED}
+    talker.say(AGAIN)
+    assert "reason_string" in talker.hear().fields["properties"]
+
+
+@pytest.mark.parametrize("version", [4, 5])
+def test_a_message_that_ends_before_its_identifier_ends_the_connection(talk: Talk, version: int) -> None:
+    """Also where the topic was seen before, so that nobody looks closely."""
+    for end in (b"", b"\0"):
+        talker = talk("a", version=version)
+        talker.publish("a", qos=1)
+        talker.write(peer.packet(0x32, b"\x00\x01a" + end))
+        if version == 5:
+            assert hears_the_end(talker) == ReasonCode.MALFORMED_PACKET
+        else:
+            assert talker.is_closed()
+
+
+@pytest.mark.parametrize(
+    "packet",
+    [
+        Publish(topic="a", payload=b"", properties={"subscription_identifier": [1]}),
+        Subscribe(1, [Subscription("a", 1)], {"subscription_identifier": [1, 2]}),
+    ],
+)
+def test_subscription_identifiers_stand_once_and_with_subscriptions(talk: Talk, packet: Publish) -> None:
+    """[MQTT-3.3.4-6], 3.8.2.1.2."""
+    talker = talk("a")
+    talker.say(packet)
+    assert hears_the_end(talker) == ReasonCode.PROTOCOL_ERROR

@@ -14,7 +14,7 @@ from pillarbox import Broker
 from pillarbox.broker.dialects import Neutral
 from pillarbox.engine.base import Address, Message
 from pillarbox.protocols.amqp091.dialect import DIALECT as AMQP
-from pillarbox.protocols.mqtt import stored
+from pillarbox.protocols.mqtt import stored, topics
 from pillarbox.protocols.mqtt.dialect import DIALECT as MQTT
 from tests.protocols.mqtt.conftest import Talk
 
@@ -33,7 +33,7 @@ said = st.builds(
     headers=st.dictionaries(names, texts, max_size=4),
     persistent=st.booleans(),
     correlation_id=st.none() | texts.filter(bool) | st.binary(min_size=1, max_size=300),
-    reply_topic=st.none() | texts.filter(bool),
+    reply_topic=st.none() | texts.filter(topics.is_name),
 )
 
 

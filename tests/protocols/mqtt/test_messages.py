@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pika
@@ -10,8 +12,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pillarbox import Broker
+from pillarbox.app.server import Server
+from pillarbox.broker.administration import put_vhost
 from pillarbox.broker.auth import Permission
-from pillarbox.protocols.mqtt.packets import Answer, Publish
+from pillarbox.broker.policy import Policy
+from pillarbox.clock import ManualClock
+from pillarbox.protocols.mqtt.packets import Answer, Disconnect, Publish
 from pillarbox.protocols.mqtt.reasons import ReasonCode
 from tests.protocols.mqtt import peer
 from tests.protocols.mqtt.conftest import Talk
@@ -56,6 +62,27 @@ def test_an_asterisk_in_a_filter_is_no_wildcard(talk: Talk) -> None:
     talker.unsubscribe("x/*")
     talker.publish("x/y", qos=1)
     assert talker.got()[0] == "x/y"
+
+
+@pytest.mark.parametrize(("filter_", "topic"), [("#", "$other/a"), ("+/a", "$other/a"), ("x/*", "x/y")])
+def test_a_shared_subscription_takes_no_more_than_its_filter(talk: Talk, filter_: str, topic: str) -> None:
+    """[MQTT-4.7.2-1]: the exchange of topics takes an asterisk for a wildcard, and a dollar for nothing."""
+    member = talk("member")
+    assert member.subscribe(f"$share/g/{filter_}") == [2]
+    member.publish(topic, b"not this", qos=1)
+    taken = {"#": "any", "+/a": "b/a", "x/*": "x/*"}[filter_]
+    member.publish(taken, b"this", qos=1)
+    assert member.got() == (taken, b"this", 1)
+    assert member.hears_nothing()
+
+
+def test_what_begins_nearly_like_a_shared_subscription_is_none(talk: Talk) -> None:
+    for filter_ in ("$share", "$shared/a"):
+        talker = talk("a", **KEPT)
+        assert talker.subscribe(filter_, qos=1) == [1]
+        talker.publish(filter_, qos=1)
+        assert talker.got()[0] == filter_
+        talker.leave()
 
 
 def test_wildcards_do_not_take_what_begins_with_a_dollar(talk: Talk) -> None:
@@ -143,17 +170,60 @@ def test_no_more_is_under_way_than_the_client_takes(talk: Talk, qos: int) -> Non
     first, second = reader.hear(), reader.hear()
     assert reader.hears_nothing()
     assert (first.fields["payload"], second.fields["payload"]) == (b"0", b"1")
-    reader.say(Answer(PUBACK if qos == 1 else PUBREC, first.fields["packet_id"]))
-    following = [reader.hear() for _ in range(qos)]
-    assert following[-1].fields.get("payload") == b"2" or following[0].fields.get("payload") == b"2"
+    packet_id = first.fields["packet_id"]
+    if qos == 2:
+        # It is under way until PUBCOMP has come (4.9).
+        reader.say(Answer(PUBREC, packet_id))
+        assert reader.answered(PUBREL) == packet_id
+        assert reader.hears_nothing()
+    reader.say(Answer(PUBACK if qos == 1 else PUBCOMP, packet_id))
+    assert reader.hear().fields["payload"] == b"2"
+    assert reader.hears_nothing()
 
 
-def test_what_is_too_large_for_a_client_is_not_there_for_it(talk: Talk) -> None:
-    reader, writer = talk("reader", maximum_packet_size=100), talk("writer")
+def test_a_message_that_is_refused_is_under_way_no_more(talk: Talk) -> None:
+    reader, writer = talk("reader", receive_maximum=1), talk("writer")
     reader.subscribe("a")
-    writer.publish("a", bytes(200), qos=1)
-    writer.publish("a", b"small", qos=1)
-    assert reader.got()[1] == b"small"
+    for number in range(2):
+        writer.publish("a", b"%d" % number, qos=2)
+    reader.say(Answer(PUBREC, reader.hear().fields["packet_id"], ReasonCode.UNSPECIFIED))
+    assert reader.got() == ("a", b"1", 2)
+
+
+@pytest.mark.row("R141", "A64")
+@pytest.mark.parametrize("version", [4, 5])
+def test_exchanges_that_no_client_completes_do_not_use_up_the_identifiers(talk: Talk, version: int) -> None:
+    """Whatever it does, and how often it comes: then there would be none for the next message."""
+    writer = talk("writer")
+    kept = {"session_expiry_interval": 1000, "receive_maximum": 4} if version == 5 else {}
+    count = 4 if version == 5 else 1000
+    reader = talk("reader", version=version, clean=False, **kept)
+    reader.subscribe("a")
+    for number in range(2 * count):
+        writer.say(Publish(topic="a", payload=b"%d" % number, qos=2, packet_id=number + 1))
+    sent = [reader.hear() for _ in range(count)]
+    assert [one.fields["payload"] for one in sent] == [b"%d" % number for number in range(count)]
+    reader.write(b"".join([peer.encode(Answer(PUBREC, one.fields["packet_id"]), version) for one in sent]))
+    released = [reader.answered(PUBREL) for _ in sent]
+    assert reader.hears_nothing()
+    reader.cut()
+    back = talk("reader", version=version, clean=False, **kept)
+    assert [back.answered(PUBREL) for _ in sent] == released
+    assert back.hears_nothing()
+    for packet_id in released[:2]:
+        back.say(Answer(PUBCOMP, packet_id))
+    assert [back.got()[1] for _ in range(3)] == [b"%d" % number for number in range(count, count + 3)]
+
+
+@pytest.mark.parametrize("qos", [0, 1])
+def test_what_is_too_large_for_a_client_is_not_there_for_it(talk: Talk, qos: int) -> None:
+    reader, writer = talk("reader", maximum_packet_size=100), talk("writer")
+    reader.subscribe("a", qos=qos)
+    # First byte, size, topic with its size, identifier, size of the properties.
+    before = 1 + 1 + 3 + 2 * qos + 1
+    for size in (200, 101 - before, 100 - before, 5):
+        writer.publish("a", bytes(size), qos=qos)
+    assert [len(reader.got()[1]) for _ in range(2)] == [100 - before, 5]
     assert reader.hears_nothing()
 
 
@@ -364,11 +434,86 @@ def test_a_client_may_change_how_long_its_session_lives_when_it_leaves(talk: Tal
         back.leave()
 
 
-def test_sessions_live_no_longer_than_the_operator_wants(broker: Broker) -> None:
-    with Broker(mqtt_port=0, mqtt_session_expiry_max_s=50) as limited:
-        talker = Talker(limited.mqtt_port, 5)
-        answer = talker.connect("a", session_expiry_interval=100)
-        assert answer.fields["properties"]["session_expiry_interval"] == 50
+def test_sessions_live_no_longer_than_the_operator_wants(clock: ManualClock) -> None:
+    with Broker(mqtt_port=0, mqtt_session_expiry_max_s=50, clock=clock) as limited:
+        for said in ({}, {"session_expiry_interval": 0xFFFFFFFF}):
+            talker = Talker(limited.mqtt_port, 5)
+            answer = talker.connect("a", session_expiry_interval=100)
+            assert answer.fields["properties"]["session_expiry_interval"] == 50
+            talker.leave(**said)
+            limited.advance("51s")
+            back = Talker(limited.mqtt_port, 5)
+            assert back.connect("a", clean=False).fields["session_present"] == 0
+            back.leave()
+
+
+def test_a_session_that_was_to_end_with_its_connection_does(talk: Talk) -> None:
+    """Also if it had been kept before (3.14.2.2.2)."""
+    talk("a", **KEPT).leave()
+    talker = talk("a", clean=False)
+    talker.say(Disconnect(0, {"session_expiry_interval": 100}))
+    assert talker.hear().fields["reason"] == ReasonCode.PROTOCOL_ERROR
+    assert talk(connected=False).connect("a", clean=False).fields["session_present"] == 0
+
+
+@pytest.mark.row("R141", "A64")
+@pytest.mark.parametrize("version", [4, 5])
+@pytest.mark.parametrize("filter_", ["a", "$share/g/a"])
+def test_a_session_whose_queue_is_gone_begins_anew(
+    broker: Broker, talk: Talk, version: int, filter_: str
+) -> None:
+    """It has expired, or an operator has deleted it: its client comes back all the same, and is told."""
+    kept = {"clean": False, **({"session_expiry_interval": 1000} if version == 5 else {})}
+    talker = talk("a", version=version, **kept)
+    talker.subscribe(filter_, qos=1)
+
+    def delete(server: Server) -> None:
+        host = server.core.vhosts["/"]
+        for queue in list(host.queues.values()):
+            host.remove_queue(queue)
+
+    for is_connected in (True, False):
+        if not is_connected:
+            talker.leave()
+        broker.call(delete)
+        if is_connected and version == 5:
+            assert talker.hear().fields["reason"] == ReasonCode.ADMINISTRATIVE_ACTION
+        assert talker.is_closed() or not is_connected
+        talker = talk(connected=False, version=version)
+        assert talker.connect("a", **kept).fields["session_present"] == 0
+        talker.subscribe(filter_, qos=1)
+        talker.publish("a", b"again", qos=1)
+        assert talker.got() == ("a", b"again", 1)
+
+
+@pytest.mark.row("R56", "R141")
+def test_a_session_whose_queue_a_policy_let_expire_begins_anew(broker: Broker, talk: Talk) -> None:
+    policy = Policy("/", "p", "^mqtt-subscription-", {"expires": 60_000}, 0, "queues")
+    broker.call(lambda server: server.core.vhosts["/"].put_policy(policy))
+    talker = talk("a", **KEPT)
+    talker.subscribe("a")
+    talker.leave()
+    broker.advance("61s")
+    back = talk(connected=False)
+    assert back.connect("a", **KEPT).fields["session_present"] == 0
+    assert back.hears_nothing()
+
+
+@pytest.mark.row("R141")
+@pytest.mark.parametrize("kind", ["quorum", "stream"])
+@pytest.mark.parametrize("filter_", ["a", "$share/g/a"])
+def test_what_queues_usually_are_is_no_matter_of_sessions(
+    broker: Broker, talk: Talk, kind: str, filter_: str
+) -> None:
+    """The virtual host says what a queue is of which nobody says it."""
+    talker = talk("a", **KEPT)
+    talker.subscribe(filter_, "b")
+    broker.call(lambda server: put_vhost(server.core, "/", default_queue_type=kind))
+    for client_id in ("a", "new"):
+        talker = talk(client_id, **KEPT)
+        assert talker.subscribe(filter_, "b") == [2, 2]
+        talker.publish("b", qos=1)
+        assert talker.got()[0] == "b"
 
 
 # --- retained messages -------------------------------------------------------------------------------------
@@ -489,6 +634,13 @@ def test_a_shared_queue_goes_with_its_last_member(broker: Broker, talk: Talk) ->
 # --- rights and limits -------------------------------------------------------------------------------------
 
 
+def everything(talker: Talker) -> Iterator[peer.Received]:
+    """All that the broker says before it closes."""
+    with contextlib.suppress(EOFError, ConnectionResetError):
+        while True:
+            yield talker.hear()
+
+
 @pytest.mark.row("R141", "A64")
 @pytest.mark.parametrize("version", [3, 4, 5])
 def test_who_may_not_write_or_read_is_told_as_the_version_can(
@@ -507,6 +659,71 @@ def test_who_may_not_write_or_read_is_told_as_the_version_can(
         assert talker.hears_nothing()
     else:
         assert talker.is_closed()
+
+
+@pytest.mark.row("R90", "R141")
+@pytest.mark.parametrize("version", [4, 5])
+@pytest.mark.parametrize("filter_", ["a", "$share/g/a"])
+def test_who_may_not_read_the_queue_of_its_subscription_is_told(
+    broker: Broker, talk: Talk, version: int, filter_: str
+) -> None:
+    """When it subscribes; and who might once and may not any more, when it comes back."""
+    broker.call(lambda server: server.core.add_user("reader", "reader"))
+
+    def permit(read: str) -> None:
+        permission = Permission("reader", "/", ".*", ".*", read)
+        broker.call(lambda server: server.core.set_permission(permission))
+
+    refused = ReasonCode.NOT_AUTHORIZED if version == 5 else 0x80
+    kept = {"clean": False, **({"session_expiry_interval": 1000} if version == 5 else {})}
+    login = {"username": "reader", "password": b"reader", "version": version, **kept}
+    permit(r"^amq\.topic$")
+    talker = talk("a", **login)
+    assert talker.subscribe(filter_, qos=1) == [refused]
+    assert talker.hears_nothing()
+    assert broker.call(lambda server: list(server.core.vhosts["/"].queues)) == []
+    permit(".*")
+    assert talker.subscribe(filter_, qos=1) == [1]
+    talker.leave()
+    permit(r"^amq\.topic$")
+    back = talk("a", **login)
+    if version == 5:
+        assert back.hear().fields["reason"] == ReasonCode.NOT_AUTHORIZED
+    assert back.is_closed()
+
+
+@pytest.mark.row("R47", "R141")
+@pytest.mark.parametrize("version", [4, 5])
+def test_a_full_queue_is_no_matter_of_who_asks_for_no_answer(
+    broker: Broker, talk: Talk, version: int
+) -> None:
+    """The first message to a topic, and one with properties, are as good as those that are alike."""
+    other = talk("other", version=version)
+    other.subscribe("a", qos=0)
+    with pika.BlockingConnection(pika.URLParameters(broker.amqp_url)) as connection:
+        channel = connection.channel()
+        channel.queue_declare("q", arguments={"x-max-length": 1, "x-overflow": "reject-publish"})
+        channel.queue_bind("q", "amq.topic", "a")
+        channel.basic_publish("amq.topic", "a", b"first")
+        assert other.got()[1] == b"first"
+        writer = talk("writer", version=version)
+        more = {"content_type": "x"} if version == 5 else {}
+        for _ in range(3):
+            writer.publish("a", b"dropped there", **more)
+            assert other.got()[1] == b"dropped there"
+        assert writer.hears_nothing()
+        said = [Publish(topic=topic, payload=b"", qos=1, packet_id=number)
+                for number, topic in enumerate(("b", "a", "b"), 1)]  # fmt: skip
+        writer.write(b"".join([peer.encode(packet, version) for packet in said]))
+        if version == 5:
+            answers = [writer.hear().fields for _ in said]
+            assert [(one["packet_id"], one["reason"]) for one in answers] == [
+                (1, 0), (2, ReasonCode.QUOTA_EXCEEDED), (3, 0),
+            ]  # fmt: skip
+        else:
+            # The one that was refused is not answered, whatever becomes of those around it.
+            heard = list(everything(writer))
+            assert {one.fields["packet_id"] for one in heard} <= {1, 3}
 
 
 @pytest.mark.row("R141", "A64")

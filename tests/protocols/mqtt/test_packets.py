@@ -57,7 +57,12 @@ def said(draw: st.DrawFn) -> tuple[int, Packet]:
     version = draw(st.sampled_from(VERSIONS))
 
     def more(packet: int) -> dict[str, Any]:
-        return draw(properties_of(packet)) if version == 5 else {}
+        if version < 5:
+            return {}
+        found = draw(properties_of(packet))
+        # It is the broker that says in PUBLISH which there are; a client gives one.
+        numbers = found.pop("subscription_identifier", [])
+        return found | ({"subscription_identifier": numbers[:1]} if numbers and packet == 8 else {})
 
     kind = draw(
         st.sampled_from((1, 3, 4, 5, 6, 7, 8, 10, 12, 14, 15) if version == 5 else (1, 3, 4, 8, 10, 12, 14))

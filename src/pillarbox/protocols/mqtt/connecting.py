@@ -63,6 +63,8 @@ def connect(connection: Connection, packet: Connect) -> None:
     if connection.state is not None:
         raise WireError(ReasonCode.PROTOCOL_ERROR, "a second CONNECT")
     connection.version = packet.version
+    connection.packet_bytes_max = packet.properties.get("maximum_packet_size", packets.PACKET_BYTES_MAX)
+    connection.wants_reasons = bool(packet.properties.get("request_problem_information", 1))
     try:
         _enter(connection, packet)
     except Refused as refused:
@@ -74,8 +76,11 @@ def _say_no(connection: Connection, reason: ReasonCode, text: str) -> None:
     version = connection.version
     code = int(reason) if version >= packets.V5 else REFUSAL_CODES.get(reason)
     if code is not None:
-        properties = {"reason_string": text}
-        connection.send(packets.connack(version, code, session_present=False, properties=properties))
+
+        def connack(text: str | None) -> bytes:
+            return packets.connack(version, code, session_present=False, properties={"reason_string": text})
+
+        connection.send_reason(connack, text)
     connection.end()
 
 
@@ -103,7 +108,7 @@ def _enter(connection: Connection, packet: Connect) -> None:
         session = core.open_session(who.user, who.vhost, connection)
     except BrokerError as error:
         raise Refused(reason_of(error), error.text) from None
-    if present is not None and packet.clean:
+    if present is not None and (packet.clean or not head.sessions.is_whole(present)):
         head.end_session(present)
         present = None
     expiry_s = _expiry_s(packet, head.settings.session_expiry_max_s)
@@ -119,7 +124,6 @@ def _enter(connection: Connection, packet: Connect) -> None:
     traffic.connections += 1
     traffic.clients_max = max(traffic.clients_max, head.sessions.connected)
     connection.will, connection.keep_alive_s = packet.will, packet.keep_alive_s
-    connection.packet_bytes_max = packet.properties.get("maximum_packet_size", packets.PACKET_BYTES_MAX)
     session.client_id = connection.client_id = client_id
     session.introduce(connection)
     connection.outbound = Outbound(connection, session, packet.properties.get("receive_maximum", RECEIVE_MAX))
@@ -192,7 +196,13 @@ def _expiry_s(packet: Connect, longest_s: int) -> int:
         wanted: int = packet.properties.get("session_expiry_interval", 0)
     else:
         wanted = 0 if packet.clean else FOR_EVER
-    return min(wanted, longest_s) if longest_s else wanted
+    return bounded(wanted, longest_s)
+
+
+def bounded(wanted_s: int, longest_s: int) -> int:
+    """How long a session lives without a connection that its client wants to live so long; `longest_s` 0:
+    there is no bound."""
+    return min(wanted_s, longest_s) if longest_s else wanted_s
 
 
 def _agreed(connection: Connection, packet: Connect, client_id: str) -> dict[str, Any]:
@@ -220,7 +230,7 @@ def _resume(connection: Connection) -> None:
 
 
 def _attend(connection: Connection) -> None:
-    """Receive from what the session has subscribed to."""
+    """Receive from what the session has subscribed to. Raises BrokerError: it may not any more."""
     state = connection.state
     assert state is not None
     try:

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from pillarbox.broker.bearer import Bearer
 from pillarbox.broker.lean import NO_LIST
 from pillarbox.broker.outside import Undecided
+from pillarbox.errors import BrokerError
 from pillarbox.protocols.base import StreamConnection
 from pillarbox.protocols.mqtt import connecting, packets, subscribing
+from pillarbox.protocols.mqtt.errors import reason_of
 from pillarbox.protocols.mqtt.inbound import Inbound
 from pillarbox.protocols.mqtt.packets import (
     BARE_BYTES,
@@ -83,6 +86,8 @@ class Connection(StreamConnection):
         self.keep_alive_s = 0
         self.packet_bytes_max = packets.PACKET_BYTES_MAX
         """Of packets to the client."""
+        self.wants_reasons = True
+        """Answers to its packets may say in words what is wrong (3.1.2.11.7)."""
         self.inbound = Inbound(self)
         self.outbound: Outbound
         """Made with the session."""
@@ -175,11 +180,16 @@ class Connection(StreamConnection):
         return True
 
     def _act_on(self, packet: Any) -> None:
-        """Do what a packet asks for, or do it again when somebody outside has allowed it (R8)."""
+        """Do what a packet asks for, or do it again when somebody outside has allowed it (R8).
+
+        What is refused, and no answer to the packet has a place for, ends the connection.
+        """
         try:
             HANDLERS[type(packet)](self, packet)
         except Undecided as undecided:
             self.ask(undecided, lambda: self._act_on(packet))
+        except BrokerError as error:
+            self.refuse(reason_of(error), error.text)
 
     def ask(self, undecided: Undecided, again: Callable[[], None]) -> None:
         """See `BaseConnection`; what is wrong then is as wrong as if it had been done at once."""
@@ -189,6 +199,8 @@ class Connection(StreamConnection):
                 again()
             except WireError as error:
                 self.refuse(error.reason, str(error))
+            except BrokerError as error:
+                self.refuse(reason_of(error), error.text)
             except Undecided as still:
                 self.ask(still, again)
 
@@ -216,6 +228,12 @@ class Connection(StreamConnection):
         out, self._out = self._out, NO_LIST
         self.bodies_out_bytes = 0
         return out
+
+    def send_reason(self, write: Callable[[str | None], bytes], text: str) -> None:
+        """Send a packet that says so in words, or without them if they make it too large for the client
+        ([MQTT-3.2.2-19], [MQTT-3.4.2-2], [MQTT-3.14.2-3])."""
+        packet = write(text)
+        self.send(packet if len(packet) <= self.packet_bytes_max else write(None))
 
     def answer_when_durable(self, kind: int, packet_id: int) -> None:
         """Send PUBREC, PUBREL or PUBCOMP when all that was kept up to now is durable."""
@@ -259,7 +277,7 @@ class Connection(StreamConnection):
 
     def _disconnect(self, reason: ReasonCode, text: str) -> None:
         if self.version >= packets.V5 and self.state is not None:
-            self.send(packets.disconnect(reason, text))
+            self.send_reason(partial(packets.disconnect, reason), text)
         self.end()
 
     def end(self) -> None:
@@ -359,10 +377,12 @@ def _disconnect(connection: Connection, disconnect: Disconnect) -> None:
     assert state is not None
     expiry_s = disconnect.properties.get("session_expiry_interval")
     if expiry_s is not None:
-        if expiry_s and not state.is_kept:
+        if expiry_s and not state.expiry_s:
             raise WireError(ReasonCode.PROTOCOL_ERROR, "a session expiry where there was none")
-        connection.head.sessions.set_expiry(state, expiry_s)
-    if disconnect.reason != ReasonCode.DISCONNECT_WITH_WILL:
+        head = connection.head
+        head.sessions.set_expiry(state, connecting.bounded(expiry_s, head.settings.session_expiry_max_s))
+    if disconnect.reason == ReasonCode.SUCCESS:
+        # Whatever else it says, it is no good end ([MQTT-3.1.2-10]).
         connection.will = None
     connection.end()
 

@@ -19,6 +19,8 @@ from pillarbox.protocols.mqtt.properties import PUBLISH, Properties
 
 QOS: Final = "x-mqtt-publish-qos"
 TEXT_MAX: Final = 65_535
+NAME_MAX: Final = 255
+"""Bytes of the name of a user property that others can say: as many as AMQP allows for that of a header."""
 NAMES_MAX: Final = 100
 """User properties that are made of headers; what is more goes without saying."""
 
@@ -31,9 +33,10 @@ class MqttDialect:
         facts = stored.facts(message)
         said = table.decode(Reader(facts.properties), PUBLISH)
         reply_topic = said.get("response_topic")
+        pairs = [pair for pair in said.get("user_property", ()) if len(pair[0].encode()) <= NAME_MAX]
         return Neutral(
             content_type=said.get("content_type"),
-            headers=dict(said.get("user_property", ())) | {QOS: facts.qos},
+            headers=dict(pairs) | {QOS: facts.qos},
             persistent=facts.qos > 0,
             correlation_id=_text_or_bytes(said.get("correlation_data")),
             reply_topic=topics.routing_key(reply_topic) if reply_topic else None,
@@ -44,8 +47,9 @@ class MqttDialect:
         properties: Properties = {}
         if _fits(said.content_type):
             properties["content_type"] = said.content_type
-        if said.reply_topic and _fits(topics.topic_of(said.reply_topic)):
-            properties["response_topic"] = topics.topic_of(said.reply_topic)
+        reply_topic = topics.topic_of(said.reply_topic or "")
+        if topics.is_name(reply_topic) and _fits(reply_topic):
+            properties["response_topic"] = reply_topic
         correlation = said.correlation_id
         if correlation is not None:
             properties["correlation_data"] = (

@@ -10,17 +10,21 @@ Source: MQTT 5.0, 3.3, 4.3, 4.4; rows R141, R90, R93.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
 from pillarbox.broker.confirm import Publisher
+from pillarbox.broker.index import Envelope
 from pillarbox.broker.lean import NO_DICT, NO_LIST
 from pillarbox.broker.run import MESSAGE_BYTES
 from pillarbox.broker.target import Target, find_target
 from pillarbox.engine.base import NO_EXPIRATION, Message
 from pillarbox.errors import BrokerError, Reason
 from pillarbox.protocols.mqtt import packets, stored, topics
+from pillarbox.protocols.mqtt.dialect import DIALECT
 from pillarbox.protocols.mqtt.errors import reason_of
 from pillarbox.protocols.mqtt.packets import Publish
 from pillarbox.protocols.mqtt.primitives import WireError
@@ -50,6 +54,15 @@ def target_of(session: Session, topic: str) -> Target:
     if topic.startswith(topics.READ_ONLY):
         raise BrokerError(Reason.ACCESS_REFUSED, f"the topic {topic!r} is the broker's own")
     return find_target(session, stored.ORIGIN, topics.EXCHANGE, topics.routing_key(topic))
+
+
+def looked_at(session: Session, target: Target, message: Message) -> Target:
+    """The same where exchanges on the way look at each message: where this one goes. Raises BrokerError."""
+    said = DIALECT.read(message)
+    keys, envelope = (target.address.routing_key,), Envelope(said.headers, said.property_named)
+    _, route = session.route(topics.EXCHANGE, keys, envelope)
+    route.remember(keys, envelope, message)
+    return target._replace(route=route)
 
 
 def message_of(publish: Publish, target: Target, now_ms: int, sender: str = "") -> Message:
@@ -139,8 +152,10 @@ class Inbound:
             return 0
         packet_id = 0
         if plain.qos:
-            packet_id = data[body] << 8 | data[body + 1]
             body += 2
+            if body > end:
+                return 0
+            packet_id = data[body - 2] << 8 | data[body - 1]
             if plain.qos == 2 and self._has_come(packet_id):
                 return 0
         if self._connection.version >= packets.V5:
@@ -282,7 +297,7 @@ class Inbound:
         if topic != publish.topic:
             publish = msgspec.structs.replace(publish, topic=topic)
         try:
-            kept = self._accept(publish)
+            kept, refused = self._accept(publish)
         except BrokerError as error:
             self._refuse(publish, error)
             return
@@ -293,15 +308,16 @@ class Inbound:
         if self._core.held:
             connection.published = True
         if publish.qos:
-            if publish.qos == 2:
+            if publish.qos == 2 and not refused:
                 state.add_received(publish.packet_id)
                 kept = kept or self._core.changes.has_facts
             self._answers.append((ANSWERS[publish.qos], publish.packet_id))
             assert self.publisher is not None
-            self._core.confirms.accept(self.publisher, 1, kept)
+            self._core.confirms.accept(self.publisher, 1, kept, refused)
 
-    def _accept(self, publish: Publish) -> bool:
-        """Put a message into its queues; return whether that has to become durable. Raises BrokerError."""
+    def _accept(self, publish: Publish) -> tuple[bool, Sequence[int]]:
+        """Put a message into its queues; return whether that has to become durable, and which was refused
+        (see `Core.publish`). Raises BrokerError."""
         connection = self._connection
         session, state = connection.session, connection.state
         assert session is not None
@@ -311,15 +327,15 @@ class Inbound:
             target = self._resolve(session, publish.topic)
         sender = state.client_id if state.keeps_out_own else ""
         message = message_of(publish, target, self._core.changes.now_ms, sender)
+        if target.route.per_message:
+            target = looked_at(session, target, message)
         kept, refused = target.publish(self._core, message)
         if publish.retain:
             retain(connection.head, session, publish, message)
             kept = kept or self._core.changes.has_facts
         elif not sender:
             self._remember(publish, message)
-        if refused:
-            raise BrokerError(Reason.NOT_ALLOWED, "a queue is full")
-        return kept
+        return kept, refused
 
     def _resolve(self, session: Session, topic: str) -> Target:
         target = target_of(session, topic)
@@ -375,9 +391,15 @@ class Inbound:
         reason = reason_of(error)
         if connection.version < packets.V5 or not publish.qos:
             raise WireError(reason, error.text) from None
-        connection.send(
-            packets.answer(ANSWERS[publish.qos], publish.packet_id, packets.V5, reason, error.text)
-        )
+        self._answer(ANSWERS[publish.qos], publish.packet_id, reason, error.text)
+
+    def _answer(self, kind: int, packet_id: int, reason: ReasonCode, text: str) -> None:
+        """Say to a client of version 5 what is wrong."""
+        write = partial(packets.answer, kind, packet_id, packets.V5, reason)
+        if self._connection.wants_reasons:
+            self._connection.send_reason(write, text)
+        else:
+            self._connection.send(write())
 
     def released(self, packet_id: int) -> None:
         """PUBREL: a message of QoS 2 will not come again."""
@@ -412,12 +434,12 @@ class Inbound:
         if self.publisher is None:
             return
         reason, text = ReasonCode.QUOTA_EXCEEDED, "a queue is full"
+        answers = [self._answers.popleft() for _ in range(tag_first, tag_last + 1)]
         if self._connection.version < packets.V5:
             self._connection.refuse(reason, text)
             return
-        for _ in range(tag_first, tag_last + 1):
-            kind, packet_id = self._answers.popleft()
-            self._connection.send(packets.answer(kind, packet_id, packets.V5, reason, text))
+        for kind, packet_id in answers:
+            self._answer(kind, packet_id, reason, text)
 
     def disconnect(self, reason: Reason, text: str) -> None:
         """What waits can never be safe."""

@@ -57,6 +57,13 @@ class Form(NamedTuple):
     qos: int
 
 
+class Share(NamedTuple):
+    """How a client gets what a shared subscription takes."""
+
+    pattern: str
+    grant: Grant
+
+
 class Outbound:
     """See the module; it is the `Sink` of its consumers, and what is shown of the connection as a channel."""
 
@@ -88,7 +95,10 @@ class Outbound:
         self.ledger = self._core.make_ledger()
         self.counters = self.ledger.counters
         self.pool = Pool(min(receive_max, PREFETCH_MAX))
-        """All that is under way to this client, from whatever queue (receive maximum)."""
+        """All that is under way to this client, from whatever queue (receive maximum): of QoS 2 until PUBCOMP
+        has come (4.9), also where that began on an earlier connection. So identifiers never run out."""
+        assert connection.state is not None
+        self.pool.credit -= len(connection.state.released)
         self.consumers: dict[str, Consumer] = NO_DICT
         self._out: dict[int, tuple[int, int]] = NO_DICT
         """Tag and quality of service of what is under way, by packet identifier."""
@@ -119,7 +129,7 @@ class Outbound:
         raw = subscribed.options.filter
         if raw not in self.consumers:
             self._consume(raw, shared_queue_name(subscribed.parsed), no_ack=False)
-        self.consumers[raw].head = subscribed.grant
+        self.consumers[raw].head = Share(subscribed.parsed.pattern, subscribed.grant)
 
     def _consume(self, tag: str, queue: str, *, no_ack: bool) -> None:
         consumer = self.session.consume(
@@ -174,7 +184,7 @@ class Outbound:
         in front of bodies of one size.
         """
         assert run.messages is not None
-        shared: Grant | None = consumer.head
+        shared: Share | None = consumer.head
         alike: Message | None = None
         form: Form | None = None
         head: bytes | None = None
@@ -217,17 +227,24 @@ class Outbound:
         if written:
             self._connection.send(b"".join(written), len(run.messages) - unsent)
 
-    def _form(self, message: Message, redelivered: bool, shared: Grant | None) -> Form | None:
-        """How messages like this one are written; None: the client does not want them any more."""
+    def _form(self, message: Message, redelivered: bool, shared: Share | None) -> Form | None:
+        """How messages like this one are written; None: the client does not want them, or not any more, or
+        their routing key is no topic."""
         connection = self._connection
         state = connection.state
         assert state is not None
         topic = topics.topic_of(message.address.routing_key)
         if message.address.origin != stored.ORIGIN:
+            if not topics.is_name(topic):
+                return None
             message = self._core.dialects.translated(message, stored.ORIGIN)
         facts = stored.facts(message)
-        grant = shared or state.grant(topic, own=facts.sender == state.client_id)
-        if grant is None or not topic:
+        # A filter takes less than its binding, for which a `*` is a wildcard, and a `$` nothing special.
+        if shared is None:
+            grant = state.grant(topic, own=facts.sender == state.client_id)
+        else:
+            grant = shared.grant if topics.matches(shared.pattern, topic) else None
+        if grant is None:
             return None
         qos = min(facts.qos, grant.qos)
         retain = facts.retained or (facts.retain and grant.retain_as_published)
@@ -247,9 +264,10 @@ class Outbound:
         if qos:
             size += 2
             properties = b""
-        if size + packets.HEAD_BYTES_MAX > self._connection.packet_bytes_max:
+        before = first + integer(size)
+        if len(before) + size > self._connection.packet_bytes_max:
             return None
-        return first + integer(size) + topic + properties
+        return before + topic + properties
 
     def _properties(self, message: Message, facts: stored.Facts, grant: Grant) -> bytes:
         more: Properties = {}
@@ -311,6 +329,8 @@ class Outbound:
             if reason >= ReasonCode.UNSPECIFIED:
                 return
             state.add_released(packet_id)
+            # What settling it gives back is for PUBCOMP to give.
+            self.pool.credit -= 1
         if packet_id in state.released:
             connection.answer_when_durable(PUBREL, packet_id)
         elif reason < ReasonCode.UNSPECIFIED:
@@ -323,6 +343,10 @@ class Outbound:
         assert state is not None
         if packet_id in state.released:
             state.drop_released(packet_id)
+            if self.pool.waiting:
+                self.pool.give_back(1)
+            else:
+                self.pool.credit += 1
 
     def _settle(self, packet_id: int) -> None:
         tag, _ = self._out.pop(packet_id)

@@ -230,6 +230,8 @@ def _publish(reader: Reader, first: int, version: int) -> Publish:
     topic = reader.text()
     packet_id = _packet_id(reader) if qos else 0
     properties = _properties(reader, PUBLISH, version)
+    if "subscription_identifier" in properties:
+        raise WireError(ReasonCode.PROTOCOL_ERROR, "a subscription identifier from a client")
     return Publish(
         topic=topic,
         payload=reader.rest(),
@@ -259,6 +261,8 @@ def _answer(reader: Reader, first: int, version: int) -> Answer:
 def _subscribe(reader: Reader, first: int, version: int) -> Subscribe:
     packet_id = _packet_id(reader)
     properties = _properties(reader, SUBSCRIBE, version)
+    if len(properties.get("subscription_identifier", ())) > 1:
+        raise WireError(ReasonCode.PROTOCOL_ERROR, "two subscription identifiers")
     subscriptions: list[Subscription] = []
     while reader.left and len(subscriptions) < FILTERS_MAX:
         topic_filter, options = reader.text(), reader.byte()
@@ -338,10 +342,6 @@ def connack(version: int, reason: int, *, session_present: bool, properties: Map
     """CONNACK (3.2). Before version 5 `reason` is the return code, and there are no properties."""
     fields = bytes((session_present, reason))
     return _packet(CONNACK << 4, fields + table.encode(properties) if version >= V5 else fields)
-
-
-HEAD_BYTES_MAX: Final = 5
-"""Of the first byte of a packet and its size."""
 
 
 def publish_first(*, qos: int, retain: bool, duplicate: bool) -> bytes:

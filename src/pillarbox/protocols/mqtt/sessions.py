@@ -120,6 +120,14 @@ class ClientSession:
         return f"mqtt-subscription-{self.client_id}qos{int(self.is_kept)}"
 
     @property
+    def queue_names(self) -> set[str]:
+        """Of all queues that its subscriptions fill."""
+        return {
+            shared_queue_name(one.parsed) if raw.startswith(topics.SHARED) else self.queue_name
+            for raw, one in self.subscriptions.items()
+        }
+
+    @property
     def keeps_out_own(self) -> bool:
         """Is there a subscription that wants nothing of what the client itself publishes?"""
         return any(one.options.no_local for one in self.subscriptions.values())
@@ -253,6 +261,8 @@ class Sessions:
 
     def _load(self) -> None:
         now_ms = self._core.changes.now_ms
+        noted = {key for key, _ in self._core.kept('["mqtt","shared",')}
+        left = set(noted)
         for key, value in list(self._core.kept('["mqtt","session",')):
             _, _, vhost, client_id = msgspec.json.decode(key, type=list[str])
             record = msgspec.msgpack.decode(value, type=Record)
@@ -260,7 +270,9 @@ class Sessions:
             for one in record.subscriptions:
                 session.note(one)
                 if one.parsed.group:
-                    self.join_shared(vhost, one.options.filter)
+                    shared = key_of("mqtt", "shared", vhost, one.options.filter)
+                    self.join_shared(vhost, one.options.filter, is_kept=shared in noted)
+                    left.discard(shared)
             # Who was connected when the broker ended is gone since it is back.
             session.gone_ms = record.gone_ms or now_ms
             self._watch(session)
@@ -276,6 +288,11 @@ class Sessions:
                     found.add_received(packet_id, is_kept=True)
                 else:
                     found.add_released(packet_id, is_kept=True)
+        for key in left:
+            # Only clients had it whose sessions a crash has ended.
+            _, _, vhost, raw = msgspec.json.decode(key, type=list[str])
+            self._core.keep(key, None)
+            self._remove_queue(vhost, shared_queue_name(topics.parse_filter(raw)))
 
     def _add(self, session: ClientSession) -> ClientSession:
         self.by_client[session.vhost, session.client_id] = session
@@ -290,11 +307,21 @@ class Sessions:
             return None
         return session
 
+    def of_vhost(self, vhost: str) -> list[ClientSession]:
+        """All of a virtual host."""
+        return [session for session in self.by_client.values() if session.vhost == vhost]
+
     def begin(self, vhost: str, client_id: str, expiry_s: int) -> ClientSession:
         """A new one."""
         session = self._add(ClientSession(self._core, vhost, client_id, expiry_s))
         session.save()
         return session
+
+    def is_whole(self, session: ClientSession) -> bool:
+        """Are all its queues there? Else messages are lost to it: an operator has deleted one, or it has
+        expired."""
+        host = self._core.vhosts.get(session.vhost)
+        return host is not None and session.queue_names <= host.queues.keys()
 
     @property
     def subscriptions(self) -> int:
@@ -338,19 +365,24 @@ class Sessions:
         for one in session.subscriptions.values():
             self.leave_shared(session.vhost, one.parsed)
 
-    def join_shared(self, vhost: str, raw: str) -> None:
-        """Another session has a shared subscription."""
-        self._sharers[vhost, raw] = self._sharers.get((vhost, raw), 0) + 1
+    def join_shared(self, vhost: str, raw: str, *, is_kept: bool = False) -> None:
+        """Another session has a shared subscription. That somebody has it is noted, or a crash would leave a
+        queue behind that is nobody's and is filled for ever. `is_kept`: that is known from before."""
+        sharers = self._sharers.get((vhost, raw), 0)
+        self._sharers[vhost, raw] = sharers + 1
+        if not (sharers or is_kept):
+            self._core.keep(key_of("mqtt", "shared", vhost, raw), b"")
 
     def leave_shared(self, vhost: str, shared: topics.Filter) -> None:
         """A session has it no more: delete the queue of a shared subscription that nobody has any more."""
         if not shared.group:
             return
-        key = (vhost, f"{topics.SHARED}/{shared.group}/{shared.pattern}")
+        key = (vhost, f"{topics.SHARED}{shared.group}/{shared.pattern}")
         left = self._sharers.pop(key) - 1
         if left:
             self._sharers[key] = left
         else:
+            self._core.keep(key_of("mqtt", "shared", *key), None)
             self._remove_queue(vhost, shared_queue_name(shared))
 
     def _remove_queue(self, vhost: str, name: str) -> None:

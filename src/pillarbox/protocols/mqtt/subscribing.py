@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from itertools import groupby
 from operator import attrgetter
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from pillarbox.broker.outside import Undecided
 from pillarbox.broker.run import body_bytes_of, message_bytes_of
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 ALWAYS, WHEN_NEW, NEVER = range(3)
 """Retain handling (3.8.3.1): when a subscriber is told what was retained."""
+
+CLASSIC: Final = {"x-queue-type": "classic"}
 
 Item = TypeVar("Item")
 
@@ -99,12 +101,12 @@ def _bind(connection: Connection, parsed: topics.Filter) -> None:
     session, state = connection.session, connection.state
     assert session is not None
     assert state is not None
-    if parsed.group:
-        queue = shared_queue_name(parsed)
-        session.declare_queue(queue, durable=True)
-    else:
-        queue = state.queue_name
-        session.declare_queue(queue, durable=state.is_kept, exclusive=not state.is_kept)
+    # What queues become of which nobody says it is for others: this one knows no global credit.
+    arguments = CLASSIC if session.vhost.default_queue_type else {}
+    is_kept = state.is_kept or bool(parsed.group)
+    queue = shared_queue_name(parsed) if parsed.group else state.queue_name
+    session.demand_queue("read", queue)
+    session.declare_queue(queue, durable=is_kept, exclusive=not is_kept, arguments=arguments)
     session.bind_queue(queue, topics.EXCHANGE, topics.binding_key(parsed.pattern), {}, add=True)
 
 

@@ -19,7 +19,7 @@ LEVELS_MAX: Final = 128
 BYTES_MAX: Final = 255
 """Of a topic or a filter: what a routing key may have, so that everybody can be told of it."""
 
-SHARED: Final = "$share"
+SHARED: Final = "$share/"
 READ_ONLY: Final = "$SYS"
 """What begins so is published by the broker alone (see `sys_topics`)."""
 
@@ -31,9 +31,14 @@ _FILTER_TO_PATTERN: Final = str.maketrans("/.+", "./*")
 _FROM_KEY: Final = str.maketrans("./", "/.")
 
 
+def is_name(topic: str) -> bool:
+    """Can a message be sent under it? What routing keys of other protocols stand for need not be any."""
+    return bool(topic) and not ("+" in topic or "#" in topic or "\0" in topic)
+
+
 def demand_name(topic: str) -> None:
     """Refuse what a message cannot be published to."""
-    if not topic or "+" in topic or "#" in topic:
+    if not is_name(topic):
         raise WireError(ReasonCode.TOPIC_NAME_INVALID, "a topic name that is empty or has wildcards")
     if _is_long(topic):
         raise WireError(ReasonCode.TOPIC_NAME_INVALID, "a topic name that is too long")
@@ -54,7 +59,7 @@ def parse_filter(raw: str) -> Filter:
     """Take a filter apart. Raises WireError with TOPIC_FILTER_INVALID."""
     group = ""
     pattern = raw
-    if raw.startswith(SHARED + "/"):
+    if raw.startswith(SHARED):
         _, group, pattern = [*raw.split("/", 2), ""][:3]
         if not group or "+" in group or "#" in group:
             raise WireError(ReasonCode.TOPIC_FILTER_INVALID, "a shared subscription without a valid name")

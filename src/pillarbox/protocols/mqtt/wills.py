@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from pillarbox.broker.outside import Undecided
 from pillarbox.broker.session import Session
 from pillarbox.errors import BrokerError
-from pillarbox.protocols.mqtt.inbound import message_of, retain, target_of
+from pillarbox.protocols.mqtt.inbound import looked_at, message_of, retain, target_of
 from pillarbox.protocols.mqtt.packets import Publish, Will
 
 if TYPE_CHECKING:
@@ -68,6 +68,10 @@ class Wills:
         if pending is not None:
             self._publish(pending.session, pending.will)
 
+    def forget(self, state: ClientSession) -> None:
+        """Its virtual host is gone: there is nobody to hear of it."""
+        self._pending.pop(state, None)
+
     def on_timer(self, now_ms: int) -> None:
         while self._due and self._due[0][0] <= now_ms:
             pending = heappop(self._due)[2]
@@ -86,6 +90,8 @@ class Wills:
         try:
             target = target_of(session, will.topic)
             message = message_of(publish, target, self._head.core.changes.now_ms)
+            if target.route.per_message:
+                target = looked_at(session, target, message)
             target.publish(self._head.core, message)
             if will.retain:
                 retain(self._head, session, publish, message)
