@@ -76,6 +76,8 @@ def remove_vhost(core: Core, name: str) -> bool:
 def _removal(core: Core, vhost: VHost) -> Parts:
     yield from vhost.close()
     name = vhost.name
+    for forget in core.vhost_keepers:
+        yield from forget(name)
     core.quotas.forget(VHOST, name)
     core.parameters.forget(name)
     for user, where in [key for key in core.users.permissions if key[1] == name]:

@@ -22,6 +22,7 @@ from pillarbox.broker.advisories import Advisories
 from pillarbox.broker.alarms import Alarms
 from pillarbox.broker.auth import Permission, Principal, User, Users, user_with_password
 from pillarbox.broker.changes import Changes
+from pillarbox.broker.chores import Parts
 from pillarbox.broker.confirm import Confirms
 from pillarbox.broker.counters import ChurnCounters, MessageSizes
 from pillarbox.broker.deadletter import MAXLEN, DeadLetters
@@ -132,6 +133,8 @@ class Core:
         self.holders: list[Callable[[], Iterator[tuple[str, bytes]]]] = []
         """Heads that keep much hold it themselves (see `note`). Each says all of it, with keys, as it is at
         the moment of the call, however slowly it is taken: for a checkpoint."""
+        self.vhost_keepers: list[Callable[[str], Parts]] = []
+        """Heads that keep something of each virtual host: what lets go of it, in parts, when that goes."""
         self.orders: dict[str, TakeOrder] = {}
         """Addresses at which the broker itself takes messages (see `orders`)."""
         self.alarms = Alarms()

@@ -10,7 +10,14 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from pillarbox.broker.core import CoreSnapshot
 from pillarbox.broker.definitions import key_of
 from pillarbox.engine.base import NO_EXPIRATION
-from pillarbox.protocols.mqtt.retained import FOUND_AT_ONCE, Retained, RetainedMessages, packed, unpacked
+from pillarbox.protocols.mqtt.retained import (
+    FOUND_AT_ONCE,
+    LOOK_MS,
+    Retained,
+    RetainedMessages,
+    packed,
+    unpacked,
+)
 from pillarbox.protocols.mqtt.stored import kept
 from tests.broker.broker_tools import NOW_MS, Domain
 
@@ -133,3 +140,30 @@ def test_nothing_is_left_of_topics_that_are_gone() -> None:
             messages.put("/", message(topic, payload))
     assert messages.count == 0
     assert not list(messages._rows())
+
+
+def test_what_is_over_takes_no_memory_in_the_end() -> None:
+    """Whether anybody asks for it or not, and also if it was retained before a restart."""
+    domain = Domain()
+    messages = RetainedMessages(domain.core)
+    for number in range(200):
+        for name, expiration_ms in (("short", 1000), ("long", 3 * LOOK_MS), ("kept", NO_EXPIRATION)):
+            messages.put("/", message(f"{name}/{number}", expiration_ms=expiration_ms))
+    messages.put("/", message("short/0", b"newer"))
+    for passed_ms, left in ((0, 600), (LOOK_MS, 401), (LOOK_MS, 401), (2 * LOOK_MS, 201), (LOOK_MS, 201)):
+        domain.advance(passed_ms)
+        domain.run()
+        assert messages.count == left
+        domain.journal.finish_checkpoint(CoreSnapshot(domain.core))
+        domain.restart()
+        messages = RetainedMessages(domain.core)
+        assert messages.count == left
+    assert len(seen(messages, "kept/#")) == 200
+    assert seen(messages, "short/#") == [("short/0", b"newer")]
+
+
+def test_nobody_looks_for_what_is_over_where_nothing_ends() -> None:
+    domain = Domain()
+    messages = RetainedMessages(domain.core)
+    messages.put("/", message("a"))
+    assert domain.core.scheduler.next_ms is None

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from pillarbox.broker.administration import remove_vhost
+from pillarbox.broker.auth import Permission
 from pillarbox.protocols.mqtt.head import Head, Settings
-from pillarbox.protocols.mqtt.packets import Subscribe, Subscription, Unsubscribe, Will
+from pillarbox.protocols.mqtt.packets import Publish, Subscribe, Subscription, Unsubscribe, Will
 from pillarbox.protocols.mqtt.sessions import STALE_MAX
 from tests.broker.broker_tools import Domain
 from tests.protocols.mqtt import peer
@@ -134,3 +136,50 @@ def test_wills_come_each_in_its_time() -> None:
     expected = sorted((number * 3 % 11, f"will/{number}") for number in range(2, 11))
     assert sorted(heard) == expected
     clients.leave(back)
+
+
+def test_a_crash_leaves_no_shared_queue_that_nobody_has() -> None:
+    """One that clients have shared whose sessions end with them: it would be filled for ever."""
+    clients = Clients()
+    subscribe = Subscribe(1, [Subscription(SHARED, 1)], {})
+    clients.connect("passing", subscribe, expiry_s=0)
+    clients.restart()
+    clients.domain.run()
+    assert QUEUE not in clients.domain.vhost.queues
+    clients.connect("passing", subscribe, expiry_s=0)
+    clients.connect("kept", subscribe)
+    for _ in range(2):
+        clients.restart()
+        clients.domain.run()
+        assert QUEUE in clients.domain.vhost.queues
+    assert clients.names == {"kept"}
+    clients.domain.advance(200_000)
+    clients.domain.run()
+    assert not clients.names
+    assert QUEUE not in clients.domain.vhost.queues
+    assert not list(clients.domain.core.kept("["))
+
+
+def test_a_virtual_host_that_goes_takes_sessions_wills_and_retained_messages_along() -> None:
+    """One of its name that is made later inherits nothing, also after a restart."""
+    clients = Clients()
+    core = clients.domain.core
+    will = Will(topic="w", payload=b"x", qos=0, retain=True, properties={"will_delay_interval": 50})
+    for number in range(250):
+        said = Subscribe(1, [Subscription("a", 1), Subscription(SHARED, 1)], {})
+        clients.leave(clients.connect(f"c{number}", said, will=will))
+        publish = Publish(topic=f"t/{number}", payload=b"x", qos=0, retain=True, packet_id=0, properties={})
+        clients.leave(clients.connect("writer", publish, expiry_s=0))
+    watching = clients.connect("watching", Subscribe(1, [Subscription("w", 1)], {}))
+    assert remove_vhost(core, "/")
+    clients.domain.run()
+    assert watching.want_close
+    core.add_vhost("/")
+    core.set_permission(Permission("guest", "/", ".*", ".*", ".*"))
+    clients.domain.advance(60_000)
+    for _ in range(2):
+        clients.domain.run()
+        assert not clients.names
+        assert clients.head.retained.count == 0
+        assert not list(clients.domain.core.kept('["mqtt","s'))
+        clients.restart()

@@ -7,7 +7,7 @@ Made when the first MQTT client connects. Not here: bytes (`connection`), what i
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -20,11 +20,16 @@ from pillarbox.protocols.mqtt.wills import Wills
 from pillarbox.protocols.strangers import anonymous_user
 
 if TYPE_CHECKING:
+    from pillarbox.broker.chores import Parts
     from pillarbox.broker.core import Core
     from pillarbox.broker.session import Session
     from pillarbox.config import Config
     from pillarbox.protocols.mqtt.packets import Will
     from pillarbox.protocols.mqtt.sessions import ClientSession
+
+
+SESSIONS_AT_ONCE: Final = 100
+"""Sessions that end in one part: about a millisecond's work."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,6 +63,7 @@ class Head:
         self.wills = Wills(self)
         self.traffic: Traffic = Traffic()
         self.sys_topics: SysTopics = SysTopics(self, settings.sys_interval_s)
+        core.vhost_keepers.append(self._forget_vhost)
 
     def __repr__(self) -> str:
         return f"<Head {self.sessions} {self.retained}>"
@@ -80,6 +86,15 @@ class Head:
         """Forget a session; its will waits no longer."""
         self.wills.session_ended(state)
         self.sessions.end(state)
+
+    def _forget_vhost(self, vhost: str) -> Parts:
+        """A virtual host is gone: one of its name that is made later inherits nothing."""
+        for number, state in enumerate(self.sessions.of_vhost(vhost), 1):
+            self.wills.forget(state)
+            self.sessions.end(state)
+            if number % SESSIONS_AT_ONCE == 0:
+                yield
+        yield from self.retained.forget_vhost(vhost)
 
 
 def connections(core: Core, config: Config) -> Callable[[str, bool, Callable[[], None]], Connection]:

@@ -19,9 +19,10 @@ import msgspec
 from pillarbox.broker.definitions import key_of
 from pillarbox.engine.base import NO_EXPIRATION
 from pillarbox.protocols.mqtt.primitives import Reader
-from pillarbox.protocols.mqtt.topic_store import Topics
+from pillarbox.protocols.mqtt.topic_store import Topics, names_of, values_of
 
 if TYPE_CHECKING:
+    from pillarbox.broker.chores import Parts
     from pillarbox.broker.core import Core
 
 PREFIX: Final = '["mqtt","retained'
@@ -34,6 +35,13 @@ FOUND_AT_ONCE: Final = 100
 """Messages that a filter finds in one part."""
 STEPS_AT_ONCE: Final = 500
 """Steps on the way to them: a fraction of a millisecond."""
+
+LOOK_MS: Final = 600_000
+"""How long what is over may take memory at most, beyond its time."""
+EFFORT_AT_ONCE: Final = 40
+"""How many of them are forgotten in one part, a millisecond's work."""
+BLOCK_EFFORT: Final = 2
+"""As how many of these it counts that a block is looked through."""
 
 _QOS: Final = 3
 _EXPIRING: Final = 4
@@ -91,9 +99,13 @@ class RetainedMessages:
         self._topics: dict[str, Topics] = {}
         self._listings: list[set[tuple[str, bytes]]] = []
         """For everybody who is being told, what has changed since that began."""
+        self._is_timed = False
+        """What is over is looked for when the time has come."""
         for key, value in core.take_kept(PREFIX):
             self._restore(key, value)
         core.holders.append(self._rows)
+        if self.count:
+            self._look_later()
 
     def __repr__(self) -> str:
         return f"<RetainedMessages count={self.count}>"
@@ -111,10 +123,59 @@ class RetainedMessages:
         if message.payload:
             topics.put(name, packed(message))
             self._core.note(key, msgspec.msgpack.encode(message))
-        elif topics.remove(name):
-            self._core.note(key, b"")
+            if message.expiration_ms != NO_EXPIRATION:
+                self._look_later()
+        else:
+            self._remove(vhost, topics, name)
         for changed in self._listings:
             changed.add((vhost, name))
+
+    def _remove(self, vhost: str, topics: Topics, name: bytes) -> None:
+        if topics.remove(name):
+            self._core.note(key_of("mqtt", CHANGE, vhost, name.decode()), b"")
+
+    def forget_vhost(self, vhost: str) -> Parts:
+        """Retain nothing of a virtual host any more."""
+        topics = self._topics.get(vhost)
+        if topics is None:
+            return
+        for block in topics.lend()[1]:
+            for name in names_of(block):
+                self._remove(vhost, topics, name)
+            yield
+        del self._topics[vhost]
+
+    # --- what is over --------------------------------------------------------------------------------
+
+    def _look_later(self) -> None:
+        if not self._is_timed:
+            self._is_timed = True
+            self._core.scheduler.at(self._core.changes.now_ms + LOOK_MS, self)
+
+    def on_timer(self, now_ms: int) -> None:
+        """Forget what is over, in parts: nobody is told of it any more, but it takes memory."""
+        self._core.chores.begin(self._sweep())
+
+    def _sweep(self) -> Parts:
+        is_left = False
+        effort = 0
+        for vhost, topics in list(self._topics.items()):
+            for block in topics.lend()[1]:
+                for name, held in zip(names_of(block), values_of(block), strict=True):
+                    if not held[0] & _EXPIRING:
+                        continue
+                    if not unpacked(name, held).is_over(self._core.changes.now_ms):
+                        is_left = True
+                    elif topics.get(name) == held:
+                        self._remove(vhost, topics, name)
+                        effort += 1
+                effort += BLOCK_EFFORT
+                if effort >= EFFORT_AT_ONCE:
+                    effort = 0
+                    yield
+        self._is_timed = False
+        if is_left:
+            self._look_later()
 
     def matching(self, vhost: str, pattern: str) -> Iterator[list[Retained]]:
         """All whose topics a filter takes now, in parts of a fraction of a millisecond; some may be empty.
