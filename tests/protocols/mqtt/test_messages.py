@@ -160,6 +160,19 @@ def test_a_message_whose_time_is_over_is_not_sent_and_another_says_what_is_left(
     assert back.hears_nothing()
 
 
+def test_a_clock_that_is_set_back_gives_nobody_more_time_than_can_be_told(
+    broker: Broker, clock: ManualClock, talk: Talk
+) -> None:
+    longest = 0xFFFFFFFF
+    reader = talk("reader", **KEPT)
+    reader.subscribe("a")
+    reader.leave()
+    talk("writer").publish("a", qos=1, message_expiry_interval=longest)
+    clock.advance(-5000)
+    message = talk("reader", **KEPT).receive()
+    assert message.fields["properties"] == {"message_expiry_interval": longest}
+
+
 @pytest.mark.row("R141", "A64")
 @pytest.mark.parametrize("qos", [1, 2])
 def test_no_more_is_under_way_than_the_client_takes(talk: Talk, qos: int) -> None:

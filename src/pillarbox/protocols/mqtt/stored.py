@@ -83,7 +83,12 @@ def with_more(encoded: bytes, more: Properties) -> bytes:
 
 
 def seconds_left(message: Message, now_ms: int) -> int | None:
-    """How many seconds of its life a message has left, rounded up; None: it lives for ever."""
-    if message.expiration_ms == NO_EXPIRATION:
+    """How many seconds of its life a message has left, rounded up; None: it lives for ever.
+
+    No more than it had: clocks may be set back.
+    """
+    whole_ms = message.expiration_ms
+    if whole_ms == NO_EXPIRATION:
         return None
-    return max(0, -(-(message.accepted_ms + message.expiration_ms - now_ms) // 1000))
+    left_ms = min(message.accepted_ms + whole_ms - now_ms, whole_ms)
+    return max(0, -(-left_ms // 1000))
