@@ -653,3 +653,28 @@ def test_consumer_of_amqp_that_browses_is_cancelled_at_the_end(
         ]
     assert found == [b"0", b"1", b"2"]
     assert broker.queue(name).ready == 3
+
+
+@pytest.mark.row("A5")
+@pytest.mark.parametrize("says_so", [True, False])
+def test_what_was_answered_in_an_open_transaction_comes_back_when_the_client_goes(
+    broker: Broker, client: Talking, connected: Callable[..., Talking], name: str, says_so: bool
+) -> None:
+    held = broker.call(lambda server: server.core.changes.resident_bytes)
+    other = connected()
+    other.done("SUBSCRIBE", {"id": "s", "destination": f"/queue/{name}", "ack": "client-individual"})
+    for number in range(2):
+        client.send(f"/queue/{name}", str(number))
+    got = [other.message() for _ in range(2)]
+    other.done("BEGIN", {"transaction": "t"})
+    for one in got:
+        answer(other, "ACK", one, transaction="t")
+    other.done("SEND", {"destination": f"/queue/{name}", "transaction": "t"}, "never committed")
+    if says_so:
+        other.done("DISCONNECT")
+    other.socket.close()
+    client.say("SUBSCRIBE", {"id": "s", "destination": f"/queue/{name}"})
+    assert [client.message().body for _ in range(2)] == [b"0", b"1"]
+    queue = broker.queue(name)
+    assert (queue.ready, queue.unacknowledged) == (0, 0)
+    assert broker.call(lambda server: server.core.changes.resident_bytes) == held

@@ -446,7 +446,9 @@ class Channel:
 
     def end(self) -> None:
         """Give back what is out, and end all subscriptions; nothing is sent."""
-        self._batch = self._work = None
+        self._work = None
+        # Before what is out is given back: what was answered in a transaction is out again.
+        self.publishing.end()
         if self._walk is not None:
             self._walk.stop()
         consumers, self.consumers = self.consumers, {}
