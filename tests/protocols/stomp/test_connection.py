@@ -9,9 +9,9 @@ import pytest
 from pillarbox.broker.auth import Permission
 from pillarbox.broker.core import Core
 from pillarbox.errors import Reason
-from pillarbox.protocols.stomp.connection import Connection, State
+from pillarbox.protocols.stomp.connection import SHARE, Connection, State
 from pillarbox.protocols.stomp.errors import FATAL, REASONS
-from tests.protocols.stomp.rig import NOW_MS, without_socket
+from tests.protocols.stomp.rig import NOW_MS, Rig, without_socket
 from tests.protocols.stomp.talking import Talking
 
 
@@ -392,3 +392,18 @@ def test_end_of_a_connection_leaves_nothing_behind() -> None:
     assert connection.state is State.CLOSED
     assert not core.vhosts["/"].queues
     assert not core.sessions
+
+
+@pytest.mark.row("A10")
+def test_whoever_only_receives_goes_on_while_there_is_an_alarm() -> None:
+    """Also with more frames than are acted on in a turn: else nothing would leave the queues that fill it."""
+    rig = Rig({})
+    rig.turn(b"CONNECT\n\n\0")
+    rig.turn(b"SUBSCRIBE\nid:s\nack:client-individual\ndestination:/queue/a\n\n\0SEND\ndestination:/queue/a\n\nx\0")
+    rig.core.set_alarm("disk", True)
+    many = b"".join(
+        b"SUBSCRIBE\nid:%d\ndestination:/queue/b\n\n\0UNSUBSCRIBE\nid:%d\n\n\0" % (n, n) for n in range(SHARE)
+    )
+    rig.turn(many + b"ACK\nmessage-id:T_s@@%s@@1\n\n\0" % rig.connection.session_name.encode())
+    assert rig.core.vhosts["/"].queues["a"].unacked_count == 0
+    assert not rig.connection.waiting

@@ -275,9 +275,7 @@ class Connection(StreamConnection):
         self._resume()
 
     def _resume(self) -> None:
-        if self._stalled or self.core.alarm is not None or self.state is State.CLOSED:
-            return
-        if self._asking is not None:
+        if self._stalled or self.state is State.CLOSED or self._asking is not None:
             return
         self.waiting = False
         self._share = SHARE
