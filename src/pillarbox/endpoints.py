@@ -26,7 +26,7 @@ class Endpoint(NamedTuple):
     advertised: tuple[str, int] | None = None
     """Where clients are told to connect, by protocols that tell them; None: where they did."""
     subprotocols: tuple[str, ...] = ()
-    """It is spoken over WebSocket, by clients that name one of these."""
+    """It is spoken over WebSocket, by clients that name one of these; empty: by those that name none."""
 
     def is_open(self, has_certificate: bool) -> bool:
         """Whether clients can connect there, by whether there is a certificate for TLS."""

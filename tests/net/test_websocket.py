@@ -22,6 +22,7 @@ from wsproto.events import (
     Pong,
     RejectConnection,
     Request,
+    TextMessage,
 )
 
 from pillarbox import Broker
@@ -214,3 +215,26 @@ def node_client(client: str, port: int) -> None:
         check=False,
     )
     assert (done.returncode, done.stdout) == (0, "hello ü\n"), done.stderr
+
+
+@pytest.mark.row("R142", "A13", "A66")
+def test_stomp_is_spoken_in_texts_by_whoever_says_no_more_than_that(broker: Broker) -> None:
+    """As with RabbitMQ and ActiveMQ: `new WebSocket(url)` names no protocol, and stompjs 2 takes the bytes of a
+    binary message for characters."""
+    client = Client(port_of(broker, "web-stomp"))
+    accepted = client.hear()
+    assert isinstance(accepted, AcceptConnection)
+    assert accepted.subprotocol is None
+    login = "CONNECT\naccept-version:1.2\nhost:/\nlogin:guest\npasscode:guest\n\n\0"
+    client.socket.sendall(client.wire.send(TextMessage(login)))
+    connected = client.hear()
+    assert isinstance(connected, TextMessage)
+    assert connected.data.startswith("CONNECTED\n")
+    said = "SUBSCRIBE\nid:1\ndestination:/queue/texts\n\n\0SEND\ndestination:/queue/texts\n\nü\0"
+    client.socket.sendall(client.wire.send(TextMessage(said)))
+    got = client.hear()
+    assert isinstance(got, TextMessage)
+    assert got.data.endswith("\n\nü\0\n")
+    # What is no text has to be binary.
+    client.say(b"SEND\ndestination:/queue/texts\ncontent-length:1\n\n\xff\0")
+    assert client.hear_bytes(10).endswith(b"\n\n\xff\0\n")

@@ -11,6 +11,7 @@ Not here: framing and masking (wsproto), TLS, what is spoken. Source: RFC 6455; 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
@@ -45,12 +46,14 @@ def begins(first: bytes) -> bool | None:
 
 
 class FramedTransport(asyncio.Transport):
-    """The transport that a driver sees: what it writes leaves as binary messages."""
+    """The transport that a driver sees: what it writes leaves as messages, of the kind that the client sends."""
 
     def __init__(self, transport: asyncio.Transport, wire: WSConnection) -> None:
         super().__init__()
         self._transport = transport
         self._wire = wire
+        self.as_text = False
+        """Some clients that send texts take nothing else for text (stompjs 2)."""
 
     def __repr__(self) -> str:
         return f"<FramedTransport on {self._transport!r}>"
@@ -75,7 +78,14 @@ class FramedTransport(asyncio.Transport):
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         if not self._transport.is_closing():
-            self._transport.write(self._wire.send(BytesMessage(bytes(data))))
+            self._transport.write(self._wire.send(self._message(bytes(data))))
+
+    def _message(self, data: bytes) -> BytesMessage | TextMessage:
+        if self.as_text:
+            # A body that is no text makes all of it binary.
+            with contextlib.suppress(UnicodeDecodeError):
+                return TextMessage(data.decode())
+        return BytesMessage(data)
 
     def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview]) -> None:
         self.write(b"".join(list_of_data))
@@ -92,7 +102,7 @@ class FramedTransport(asyncio.Transport):
 
 class WebSocket(asyncio.Protocol):
     """See the module. `subprotocols`: those of which the client has to name one, in order of preference, and
-    what makes the driver for each."""
+    what makes the driver for each; the empty one is for clients that name none."""
 
     def __init__(self, lobby: Lobby, subprotocols: Mapping[str, MakeDriver]) -> None:
         self._lobby = lobby
@@ -101,6 +111,8 @@ class WebSocket(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._driver: Driver | None = None
         """There is one when the upgrade is done."""
+        self._framed: FramedTransport | None = None
+        """What it writes to."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -125,7 +137,8 @@ class WebSocket(asyncio.Protocol):
             return
         if isinstance(event, (BytesMessage, TextMessage)):
             data = event.data
-            assert self._driver is not None, "no message comes before the upgrade"
+            assert self._driver is not None and self._framed is not None, "no message comes before the upgrade"
+            self._framed.as_text = isinstance(data, str)
             self._driver.feed(data.encode() if isinstance(data, str) else bytes(data))
         elif isinstance(event, Request):
             self._upgrade(transport, event)
@@ -137,15 +150,17 @@ class WebSocket(asyncio.Protocol):
 
     def _upgrade(self, transport: asyncio.Transport, request: Request) -> None:
         """Become a WebSocket, if the client speaks what is spoken here."""
-        spoken = [each for each in self._subprotocols if each in request.subprotocols]
+        asked = request.subprotocols or [""]
+        spoken = [each for each in self._subprotocols if each in asked]
         if not spoken:
             transport.write(self._wire.send(RejectConnection(status_code=400)))
             transport.close()
             return
-        transport.write(self._wire.send(AcceptConnection(subprotocol=spoken[0])))
+        transport.write(self._wire.send(AcceptConnection(subprotocol=spoken[0] or None)))
         self._lobby.leave(transport)
         self._driver = self._subprotocols[spoken[0]]()
-        self._driver.connection_made(FramedTransport(transport, self._wire))
+        self._framed = FramedTransport(transport, self._wire)
+        self._driver.connection_made(self._framed)
 
     def _refuse(self, error: ProtocolError) -> None:
         """The peer does not speak WebSocket."""
