@@ -678,3 +678,14 @@ def test_what_was_answered_in_an_open_transaction_comes_back_when_the_client_goe
     queue = broker.queue(name)
     assert (queue.ready, queue.unacknowledged) == (0, 0)
     assert broker.call(lambda server: server.core.changes.resident_bytes) == held
+
+
+@pytest.mark.row("A32", "A7")
+@pytest.mark.parametrize("kind", ["queue", "topic"])
+def test_message_whose_time_was_over_when_it_came_reaches_nobody(
+    client: Talking, name: str, kind: str
+) -> None:
+    client.done("SUBSCRIBE", {"id": "s", "destination": f"/{kind}/{name}"})
+    client.send(f"/{kind}/{name}", "late", expires="1000")
+    client.send(f"/{kind}/{name}", "in time")
+    assert client.message().body == b"in time"

@@ -44,6 +44,8 @@ class Prepared(msgspec.Struct, frozen=True, eq=False):
     expiration_ms: int
     persistent: bool
     priority: int
+    is_late: bool = False
+    """Its time was over when it came: nobody gets it, whoever waits for it."""
 
     def message(self, body: Body, now_ms: int) -> Message:
         """The message with this body."""
@@ -51,7 +53,7 @@ class Prepared(msgspec.Struct, frozen=True, eq=False):
             self.target.address,
             self.properties,
             body,
-            now_ms,
+            now_ms - self.is_late,
             self.expiration_ms,
             self.persistent,
             self.priority,
@@ -146,12 +148,16 @@ def prepare(
     if said.user_id is not None and said.user_id != user:
         text = f"user_id property set to '{said.user_id}' but authenticated user was '{user}'"
         raise StompError("precondition_failed", f"PRECONDITION_FAILED - {text}")
+    is_late = False
     expiration_ms = NO_EXPIRATION
     if EXPIRATION in headers:
         expiration_ms = _time_to_live(headers[EXPIRATION])
     elif headers.get(EXPIRES, "0") != "0":
-        expiration_ms = _time_until(headers[EXPIRES], now_ms)
-    plain = Prepared(target, said, b"", expiration_ms, said.persistent, said.priority or 0)
+        left_ms = _time_until(headers[EXPIRES], now_ms)
+        is_late = left_ms < 0
+        if milliseconds(max(0, left_ms)) is None:
+            expiration_ms = max(0, left_ms)
+    plain = Prepared(target, said, b"", expiration_ms, said.persistent, said.priority or 0, is_late)
     try:
         properties = dialect.write(said, plain.message(b"", now_ms))
     except ValueError as fault:
@@ -168,8 +174,7 @@ def _time_to_live(text: str) -> int:
 
 
 def _time_until(text: str, now_ms: int) -> int:
-    """Milliseconds until a moment; one that is too far off is none."""
+    """Milliseconds until a moment; below 0 if it is over."""
     if not (text.isascii() and text.isdigit()):
         raise StompError("Invalid header", f"header '{EXPIRES}' is '{text}': it must be in milliseconds")
-    left_ms = max(0, int(text[:20]) - now_ms)
-    return left_ms if milliseconds(left_ms) is None else NO_EXPIRATION
+    return int(text[:20]) - now_ms
