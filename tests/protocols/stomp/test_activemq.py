@@ -8,6 +8,7 @@ import pika
 import pytest
 
 from pillarbox import Broker
+from pillarbox.broker.returning import ENTRIES_AT_ONCE
 from tests.protocols.stomp.talking import Talking
 
 DLQ = "ActiveMQ.DLQ"
@@ -313,3 +314,68 @@ def test_queue_of_a_topics_subscription_is_none_of_those_that_a_pattern_names(
 def test_several_queues_are_not_browsed_at_once(client: Talking, name: str) -> None:
     headers = {"id": "s", "destination": f"/queue/{name}.*", "browser": "true"}
     assert client.ask("SUBSCRIBE", headers).headers["message"] == "not_implemented"
+
+
+@pytest.mark.row("A8", "A3")
+def test_what_a_subscription_has_not_answered_goes_to_others_when_it_ends(
+    activemq: Broker, client: Talking, connected: Callable[..., Talking], name: str
+) -> None:
+    reading = {"id": "s", "destination": f"/queue/{name}", "ack": "client-individual"}
+    client.done("SUBSCRIBE", reading)
+    for number in range(4):
+        client.send(f"/queue/{name}", str(number))
+    got = [client.message() for _ in range(4)]
+    client.done("BEGIN", {"transaction": "t"})
+    client.done("ACK", {"id": got[1].headers["ack"], "transaction": "t"})
+    client.done("UNSUBSCRIBE", {"id": "s"})
+    other = connected(to=activemq)
+    other.say("SUBSCRIBE", {"id": "s", "destination": f"/queue/{name}"})
+    again = [other.message() for _ in range(3)]
+    assert [one.body for one in again] == [b"0", b"2", b"3"]
+    assert {one.headers["redelivered"] for one in again} == {"true"}
+    # Too late, and no fault of the client's.
+    client.done("ACK", {"id": got[0].headers["ack"]})
+    client.done("COMMIT", {"transaction": "t"})
+    assert (activemq.queue(name).ready, activemq.queue(name).unacknowledged) == (0, 0)
+
+
+@pytest.mark.row("A8", "A3")
+def test_much_that_a_subscription_has_not_answered_goes_back_in_order(
+    activemq: Broker, client: Talking, connected: Callable[..., Talking], name: str
+) -> None:
+    client.done("SUBSCRIBE", {"id": "s", "destination": f"/queue/{name}", "ack": "client"})
+    other = connected(to=activemq)
+    count = 2 * ENTRIES_AT_ONCE
+    for number in range(count):
+        other.done("SEND", {"destination": f"/queue/{name}"}, str(number))
+    for _ in range(count):
+        client.message()
+    client.done("UNSUBSCRIBE", {"id": "s"})
+    client.done("BEGIN", {"transaction": "it goes on"})
+    other.say("SUBSCRIBE", {"id": "s", "destination": f"/queue/{name}"})
+    assert [int(other.message().body) for _ in range(count)] == list(range(count))
+
+
+@pytest.mark.row("A3", "A33")
+def test_refusal_is_about_one_message_where_answers_are_cumulative(
+    activemq: Broker, client: Talking, name: str
+) -> None:
+    client.done("SUBSCRIBE", {"id": "s", "destination": f"/queue/{name}", "ack": "client"})
+    for number in range(3):
+        client.send(f"/queue/{name}", str(number), persistent="true")
+    got = [client.message() for _ in range(3)]
+    client.done("NACK", {"id": got[2].headers["ack"]})
+    assert activemq.queue(name).unacknowledged == 2
+    client.done("ACK", {"id": got[1].headers["ack"]})
+    assert activemq.queue(name).unacknowledged == 0
+
+
+@pytest.mark.row("A3", "A10")
+def test_who_answers_twice_is_told_and_goes_on(activemq: Broker, client: Talking, name: str) -> None:
+    client.done("SUBSCRIBE", {"id": "s", "destination": f"/queue/{name}", "ack": "client-individual"})
+    client.send(f"/queue/{name}", "x")
+    answer = {"id": client.message().headers["ack"]}
+    client.done("ACK", answer)
+    for command in ("ACK", "NACK"):
+        assert client.ask(command, answer).headers["message"] == "Unexpected ACK received"
+    client.done("BEGIN", {"transaction": "it goes on"})

@@ -689,3 +689,26 @@ def test_message_whose_time_was_over_when_it_came_reaches_nobody(
     client.send(f"/{kind}/{name}", "late", expires="1000")
     client.send(f"/{kind}/{name}", "in time")
     assert client.message().body == b"in time"
+
+
+@pytest.mark.row("A8")
+@pytest.mark.parametrize("header", ["activemq.noLocal", "no-local"])
+def test_queue_keeps_what_its_reader_sends_and_does_not_want(
+    client: Talking, connected: Callable[..., Talking], name: str, header: str
+) -> None:
+    """It is for topics: whoever else reads the queue would miss it."""
+    client.done("SUBSCRIBE", {"id": "s", "destination": f"/queue/{name}", header: "true"})
+    client.send(f"/queue/{name}", "mine")
+    assert client.message().body == b"mine"
+
+
+@pytest.mark.row("A8")
+def test_subscription_that_wants_nothing_of_its_own_is_forgotten_with_its_end(
+    client: Talking, name: str
+) -> None:
+    headers = {"id": "s", "destination": f"/topic/{name}", "durable": "true", "auto-delete": "false"}
+    client.done("SUBSCRIBE", headers | {"no-local": "true"})
+    client.done("UNSUBSCRIBE", {"id": "s"})
+    client.done("SUBSCRIBE", headers)
+    client.send(f"/topic/{name}", "mine")
+    assert client.message().body == b"mine"

@@ -14,7 +14,7 @@ from pillarbox.broker.confirm import Publisher
 from pillarbox.broker.consumer import Consumer, Pool
 from pillarbox.broker.index import NO_ARGUMENTS
 from pillarbox.broker.ledger import Outcome, UnknownDelivery
-from pillarbox.broker.returning import give_back
+from pillarbox.broker.returning import ENTRIES_AT_ONCE, give_back, holding
 from pillarbox.engine.base import Address, Message
 from pillarbox.errors import BrokerError
 from pillarbox.protocols.stomp.declaring import (
@@ -330,11 +330,36 @@ class Channel:
         self.connection.send(write_frame("MESSAGE", told, b"", self.connection.version))
 
     def cancel(self, subscription: Subscription) -> None:
-        """End a subscription. What it has out may still be acknowledged."""
+        """End a subscription. What it has out may still be acknowledged, or with ActiveMQ's dialect goes back."""
         self._strike_out(subscription)
         self._stop_watching(subscription)
         tags = [tag for tag, consumer in self.consumers.items() if consumer.head is subscription]
-        self.session.cancel_all([self.consumers.pop(tag) for tag in tags])
+        consumers = [self.consumers.pop(tag) for tag in tags]
+        self.session.cancel_all(consumers)
+        self.publishing.want_its_own_again([consumer.queue.name for consumer in consumers])
+        if self.settings.is_activemq:
+            self._give_back(subscription)
+
+    def _give_back(self, subscription: Subscription) -> None:
+        """Let others have what a subscription that has ended has not answered, but for what waits for a
+        commit."""
+        out = [
+            (entry.tag_first, entry.base + entry.stop - 1)
+            for entry in self.ledger.entries()
+            if entry.consumer is not None and entry.consumer.head is subscription
+        ]
+
+        def returns() -> Parts:
+            for position, (first, last) in enumerate(out, 1):
+                self.ledger.settle_range(first, last, Outcome.RELEASED)
+                if position % ENTRIES_AT_ONCE == 0:
+                    yield
+
+        if len(out) < ENTRIES_AT_ONCE:
+            for _ in returns():
+                raise AssertionError("it is one part")
+        else:
+            self._in_parts(holding(self.ledger.queues(), returns()))
 
     # --- answers ---------------------------------------------------------------------------------------
 
@@ -348,6 +373,9 @@ class Channel:
         if subscription is not None and subscription.browses:
             return
         multiple = subscription is not None and subscription.ack == CLIENT
+        if self.settings.is_activemq and outcome is not Outcome.ACCEPTED:
+            # Its NACK is about one message.
+            multiple = False
         waits = None if transaction is None else self.publishing.transaction(transaction)
         try:
             if not multiple or self._acknowledging == 1:
@@ -365,7 +393,15 @@ class Channel:
                 else:
                     self.ledger.settle_range(first, last, outcome)
         except UnknownDelivery as error:
-            raise _unknown(error) from None
+            if subscription is not None or not self.settings.is_activemq:
+                raise self._unknown(error) from None
+            # Its subscription has ended since, and others have it.
+
+    def _unknown(self, error: UnknownDelivery) -> StompError:
+        """What a client is told that answers a delivery which is not out: with ActiveMQ it goes on."""
+        if self.settings.is_activemq:
+            return StompError("Unexpected ACK received", f"Unexpected ACK or NACK received: {error}")
+        return StompError("precondition_failed", f"PRECONDITION_FAILED - {error}")
 
     def acknowledge(self, head: bytes, scanner: Scanner) -> bool:
         """Take an ACK that is written as usual, and those that count on from it; False: it is not.
@@ -383,11 +419,16 @@ class Channel:
             self.settle(subscription, tag, Outcome.ACCEPTED, None)
             return True
         last = scanner.count_on(len(before) + len(_SEPARATOR), digits)
-        try:
-            self.ledger.settle_range(tag, last, Outcome.ACCEPTED)
-        except UnknownDelivery as error:
-            raise _unknown(error) from None
-        return True
+        while True:
+            try:
+                self.ledger.settle_range(tag, last, Outcome.ACCEPTED)
+                return True
+            except UnknownDelivery as error:
+                told = self._unknown(error)
+                if told.is_fatal or error.tag == last:
+                    raise told from None
+                self.connection.refuse(told)
+                tag = error.tag + 1
 
     def _covered(self, subscription: Subscription, tag: int) -> Iterator[tuple[int, int]]:
         """The deliveries of one subscription up to this, where several share the ledger."""
@@ -465,7 +506,3 @@ class Channel:
         """The connection is gone: nothing here points back to what is here."""
         self.receipts.publisher = None
         del self.publishing
-
-
-def _unknown(error: UnknownDelivery) -> StompError:
-    return StompError("precondition_failed", f"PRECONDITION_FAILED - {error}")

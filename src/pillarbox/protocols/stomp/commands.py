@@ -132,7 +132,8 @@ def subscribe(channel: Channel, headers: Headers) -> None:
     if channel.settings.is_activemq:
         recover(channel, text, queue, asks=headers.get("activemq.retroactive") == "true", is_new=is_new)
         tell_what_there_is(channel, text, queue)
-    if "true" in (headers.get("activemq.noLocal"), headers.get("no-local")):
+    if is_topic and "true" in (headers.get("activemq.noLocal"), headers.get("no-local")):
+        # A queue has other readers, who would never see it.
         channel.publishing.want_nothing_of_its_own(queue)
 
 

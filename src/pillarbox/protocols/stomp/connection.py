@@ -157,7 +157,7 @@ class Connection(StreamConnection):
                     if publishing.send(head, body):
                         publishing.send_alike(*scanner.alike())
                 except StompError as error:
-                    self._refuse(error, cut_receipt(head)[1])
+                    self.refuse(error, cut_receipt(head)[1])
                 except Full as full:
                     scanner.unread()
                     self.room = Room(self, full)
@@ -166,7 +166,7 @@ class Connection(StreamConnection):
             elif self.settings.send_fail_if_no_space:
                 text = f"Usage Manager Limit reached: the broker is {self.core.alarm}."
                 short = StompError(text, "Nothing can be sent until the broker has recovered.")
-                self._refuse(short, cut_receipt(head)[1])
+                self.refuse(short, cut_receipt(head)[1])
             else:
                 scanner.unread()
                 self.published = self.waiting = True
@@ -182,7 +182,7 @@ class Connection(StreamConnection):
         try:
             return channel.acknowledge(head, self._scanner)
         except StompError as error:
-            self._refuse(error, None)
+            self.refuse(error)
             return True
 
     def _send(self, publishing: Publishing, head: bytes, body: Body) -> None:
@@ -190,7 +190,7 @@ class Connection(StreamConnection):
         try:
             publishing.send(head, body)
         except StompError as error:
-            self._refuse(error, cut_receipt(head)[1])
+            self.refuse(error, cut_receipt(head)[1])
         except Full as full:
             again = partial(self._do, partial(self._send, publishing, head, body))
             self.room = Room(self, full, again)
@@ -241,11 +241,11 @@ class Connection(StreamConnection):
         except BrokerError as error:
             self.fail(from_broker_error(error), receipt)
         except StompError as error:
-            self._refuse(error, receipt)
+            self.refuse(error, receipt)
         except Undecided as undecided:
             self.ask(undecided, partial(self._do, partial(self._frame, head)))
 
-    def _refuse(self, error: StompError, receipt: bytes | None) -> None:
+    def refuse(self, error: StompError, receipt: bytes | None = None) -> None:
         """Tell the client that a frame was wrong, and go on if that is possible."""
         if error.is_fatal:
             self.fail(error, receipt)

@@ -237,6 +237,12 @@ class Publishing:
         self._not_own.add(queue)
         self.forget_routes()
 
+    def want_its_own_again(self, queues: Sequence[str]) -> None:
+        """The subscriptions that read these queues are over."""
+        if not self._not_own.isdisjoint(queues):
+            self._not_own.difference_update(queues)
+            self.forget_routes()
+
     def _without_own(self, target: Target) -> Target:
         """The target without queues that do not want what this client sends."""
         if not self._not_own:
