@@ -712,3 +712,24 @@ def test_subscription_that_wants_nothing_of_its_own_is_forgotten_with_its_end(
     client.done("SUBSCRIBE", headers)
     client.send(f"/topic/{name}", "mine")
     assert client.message().body == b"mine"
+
+
+@pytest.mark.row("R142", "R82")
+def test_stream_is_read_from_a_moment_and_by_its_filter(client: Talking, name: str) -> None:
+    stream = {"destination": f"/queue/{name}", "x-queue-type": "stream"}
+    for number, value in enumerate("aab-"):
+        filtered = {} if value == "-" else {"x-stream-filter-value": value}
+        client.done("SEND", stream | filtered, str(number))
+    reading = stream | {"ack": "client", "prefetch-count": "10"}
+
+    def read(count: int, **headers: str) -> list[bytes]:
+        wanted = {name.replace("_", "-"): value for name, value in headers.items()}
+        client.done("SUBSCRIBE", {"id": "s"} | reading | wanted)
+        found = [client.message().body for _ in range(count)]
+        client.done("UNSUBSCRIBE", {"id": "s"})
+        return found
+
+    assert read(4, x_stream_offset="timestamp=1000") == [b"0", b"1", b"2", b"3"]
+    assert read(3, x_stream_offset="first", x_stream_filter="a,b") == [b"0", b"1", b"2"]
+    wanted = {"x_stream_filter": "b", "x_stream_match_unfiltered": "true"}
+    assert read(2, x_stream_offset="first", **wanted) == [b"2", b"3"]

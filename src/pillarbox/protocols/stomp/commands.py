@@ -46,6 +46,20 @@ Headers = Mapping[str, str]
 
 PREFETCH: Final = ("prefetch-count", "activemq.prefetchSize")
 PRIORITY: Final = ("x-priority", "activemq.priority")
+STREAM_OFFSET: Final = "x-stream-offset"
+STREAM_FILTER: Final = "x-stream-filter"
+STREAM_UNFILTERED: Final = "x-stream-match-unfiltered"
+
+
+class Moment(int):
+    """Seconds since 1970, as arguments have them."""
+
+    wire_type = "timestamp"
+
+
+OFFSETS: Final[dict[str, Callable[[str], int]]] = {"": int, "offset": int, "timestamp": Moment}
+"""What stands in front of a number that says where to begin in a stream."""
+
 PREFETCH_OF_ACTIVEMQ: Final = 1000
 """How many deliveries ActiveMQ lets a subscription to a queue have out that does not say it."""
 PREFETCH_OF_TOPICS: Final = 32_767
@@ -145,12 +159,20 @@ def _prefetch_of_activemq(channel: Channel, text: str, headers: Headers) -> int:
 
 
 def _stream_arguments(headers: Headers) -> dict[str, object]:
-    """Where to begin in a stream: `first`, `last`, `next`, or `offset=NUMBER`."""
-    where = headers.get("x-stream-offset")
-    if where is None:
-        return {}
-    number = where.removeprefix("offset=")
-    return {"x-stream-offset": int(number) if number.isascii() and number.isdigit() else where}
+    """What of a stream is wanted: where to begin (`first`, `last`, `next`, `offset=NUMBER`, or
+    `timestamp=SECONDS`), and which values of its filter (R82)."""
+    found: dict[str, object] = {}
+    where = headers.get(STREAM_OFFSET)
+    if where is not None:
+        word, _, number = where.rpartition("=")
+        read = OFFSETS.get(word)
+        is_number = number.isascii() and number.isdigit() and len(number) <= DIGITS_MAX
+        found[STREAM_OFFSET] = read(number) if read is not None and is_number else where
+    if STREAM_FILTER in headers:
+        found[STREAM_FILTER] = headers[STREAM_FILTER].split(",")
+    if STREAM_UNFILTERED in headers:
+        found[STREAM_UNFILTERED] = headers[STREAM_UNFILTERED] == "true"
+    return found
 
 
 def unsubscribe(channel: Channel, headers: Headers) -> None:
