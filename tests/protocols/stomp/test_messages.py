@@ -680,17 +680,6 @@ def test_what_was_answered_in_an_open_transaction_comes_back_when_the_client_goe
     assert broker.call(lambda server: server.core.changes.resident_bytes) == held
 
 
-@pytest.mark.row("A32", "A7")
-@pytest.mark.parametrize("kind", ["queue", "topic"])
-def test_message_whose_time_was_over_when_it_came_reaches_nobody(
-    client: Talking, name: str, kind: str
-) -> None:
-    client.done("SUBSCRIBE", {"id": "s", "destination": f"/{kind}/{name}"})
-    client.send(f"/{kind}/{name}", "late", expires="1000")
-    client.send(f"/{kind}/{name}", "in time")
-    assert client.message().body == b"in time"
-
-
 @pytest.mark.row("A8")
 @pytest.mark.parametrize("header", ["activemq.noLocal", "no-local"])
 def test_queue_keeps_what_its_reader_sends_and_does_not_want(
@@ -712,6 +701,27 @@ def test_subscription_that_wants_nothing_of_its_own_is_forgotten_with_its_end(
     client.done("SUBSCRIBE", headers)
     client.send(f"/topic/{name}", "mine")
     assert client.message().body == b"mine"
+
+
+@pytest.mark.row("A10", "A21")
+@pytest.mark.parametrize("wrong", [{"selector": "n >"}, {"x-priority": "high"}])
+def test_subscription_that_is_wrong_leaves_no_queue_behind(
+    broker: Broker, client: Talking, name: str, wrong: dict[str, str]
+) -> None:
+    said = {"id": "s", "destination": f"/topic/{name}", "x-queue-name": name, "durable": "true"}
+    assert client.ask("SUBSCRIBE", said | wrong).command == "ERROR"
+    assert not broker.call(lambda server: name in server.core.vhosts["/"].queues)
+
+
+@pytest.mark.row("A32", "A7")
+@pytest.mark.parametrize("kind", ["queue", "topic"])
+def test_message_whose_time_was_over_when_it_came_reaches_nobody(
+    client: Talking, name: str, kind: str
+) -> None:
+    client.done("SUBSCRIBE", {"id": "s", "destination": f"/{kind}/{name}"})
+    client.send(f"/{kind}/{name}", "late", expires="1000")
+    client.send(f"/{kind}/{name}", "in time")
+    assert client.message().body == b"in time"
 
 
 @pytest.mark.row("R142", "R82")

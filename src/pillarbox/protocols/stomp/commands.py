@@ -109,17 +109,21 @@ def subscribe(channel: Channel, headers: Headers) -> None:
     prefetch = _number(headers, PREFETCH, default)
     if prefetch < 0 or headers.get("activemq.prefetchSize") == "0":
         raise StompError("Invalid header", "a subscription that nothing is sent to cannot be had over STOMP")
+    priority = _number(headers, PRIORITY, 0)
     pattern = pattern_of(channel, text)
     is_topic = has_queue_of_its_own(channel, text)
     is_new = not is_topic or not is_there(channel, text, headers)
-    queue = for_subscribing(channel, text, headers) if pattern is None else None
     subscription = Subscription(tag, headers.get("id"), text, ack)
+    selector = headers.get("selector")
+    if selector and is_topic:
+        # One that is wrong leaves no queue behind that would fill up.
+        subscription.select(selector)
+    queue = for_subscribing(channel, text, headers) if pattern is None else None
     arguments = _stream_arguments(headers)
-    if headers.get("selector"):
-        if queue is not None and (is_topic or channel.session.vhost.queue(queue).in_log):
-            subscription.select(headers["selector"])
-        else:
-            arguments[SELECTOR] = headers["selector"]
+    if selector and queue is not None and channel.session.vhost.queue(queue).in_log:
+        subscription.select(selector)
+    elif selector and not is_topic:
+        arguments[SELECTOR] = selector
     if channel.settings.is_activemq:
         asked = headers.get(TRANSFORMATION)
         subscription.have_transformed(transformer(asked, channel.core.dialects))
@@ -130,7 +134,6 @@ def subscribe(channel: Channel, headers: Headers) -> None:
     elif queue is not None and channel.session.vhost.queue(queue).shows:
         # Acknowledgements are taken, and mean nothing.
         subscription.browses = True
-    priority = _number(headers, PRIORITY, 0)
     if queue is None:
         assert pattern is not None
         if subscription.browses:
@@ -142,7 +145,7 @@ def subscribe(channel: Channel, headers: Headers) -> None:
     if subscription.selector is not None:
         # For whoever lists consumers: the queue knows nothing of it.
         consumer = channel.consumers[subscription.tag]
-        consumer.arguments = {**consumer.arguments, SELECTOR: headers["selector"]}
+        consumer.arguments = {**consumer.arguments, SELECTOR: selector}
     if channel.settings.is_activemq:
         recover(channel, text, queue, asks=headers.get("activemq.retroactive") == "true", is_new=is_new)
         tell_what_there_is(channel, text, queue)
