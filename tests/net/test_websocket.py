@@ -219,8 +219,8 @@ def node_client(client: str, port: int) -> None:
 
 @pytest.mark.row("R142", "A13", "A66")
 def test_stomp_is_spoken_in_texts_by_whoever_says_no_more_than_that(broker: Broker) -> None:
-    """As with RabbitMQ and ActiveMQ: `new WebSocket(url)` names no protocol, and stompjs 2 takes the bytes of a
-    binary message for characters."""
+    """As with RabbitMQ and ActiveMQ: `new WebSocket(url)` names no protocol, and stompjs 2 takes the bytes of
+    a binary message for characters."""
     client = Client(port_of(broker, "web-stomp"))
     accepted = client.hear()
     assert isinstance(accepted, AcceptConnection)

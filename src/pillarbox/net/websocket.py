@@ -46,7 +46,7 @@ def begins(first: bytes) -> bool | None:
 
 
 class FramedTransport(asyncio.Transport):
-    """The transport that a driver sees: what it writes leaves as messages, of the kind that the client sends."""
+    """The transport that a driver sees: what it writes leaves as messages of the kind that the client sends."""
 
     def __init__(self, transport: asyncio.Transport, wire: WSConnection) -> None:
         super().__init__()
@@ -137,7 +137,8 @@ class WebSocket(asyncio.Protocol):
             return
         if isinstance(event, (BytesMessage, TextMessage)):
             data = event.data
-            assert self._driver is not None and self._framed is not None, "no message comes before the upgrade"
+            assert self._driver is not None, "no message comes before the upgrade"
+            assert self._framed is not None, "nor this"
             self._framed.as_text = isinstance(data, str)
             self._driver.feed(data.encode() if isinstance(data, str) else bytes(data))
         elif isinstance(event, Request):

@@ -399,7 +399,9 @@ def test_whoever_only_receives_goes_on_while_there_is_an_alarm() -> None:
     """Also with more frames than are acted on in a turn: else nothing would leave the queues that fill it."""
     rig = Rig({})
     rig.turn(b"CONNECT\n\n\0")
-    rig.turn(b"SUBSCRIBE\nid:s\nack:client-individual\ndestination:/queue/a\n\n\0SEND\ndestination:/queue/a\n\nx\0")
+    rig.turn(
+        b"SUBSCRIBE\nid:s\nack:client-individual\ndestination:/queue/a\n\n\0SEND\ndestination:/queue/a\n\nx\0"
+    )
     rig.core.set_alarm("disk", True)
     many = b"".join(
         b"SUBSCRIBE\nid:%d\ndestination:/queue/b\n\n\0UNSUBSCRIBE\nid:%d\n\n\0" % (n, n) for n in range(SHARE)

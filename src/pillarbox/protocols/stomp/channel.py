@@ -330,7 +330,7 @@ class Channel:
         self.connection.send(write_frame("MESSAGE", told, b"", self.connection.version))
 
     def cancel(self, subscription: Subscription) -> None:
-        """End a subscription. What it has out may still be acknowledged, or with ActiveMQ's dialect goes back."""
+        """End a subscription. What it has out may still be acknowledged; with ActiveMQ it goes back."""
         self._strike_out(subscription)
         self._stop_watching(subscription)
         tags = [tag for tag, consumer in self.consumers.items() if consumer.head is subscription]

@@ -15,7 +15,7 @@ from pillarbox.protocols.stomp.rules import SLOW, read_bearing, read_composite, 
 SECTION: Final = "STOMP"
 
 WEB: Final = ("v12.stomp", "v11.stomp", "v10.stomp", "")
-"""What clients call it when they ask for a WebSocket; many say nothing, and RabbitMQ and ActiveMQ let them."""
+"""What clients call it when they ask for a WebSocket; many say nothing, and other brokers let them."""
 
 
 @dataclass(frozen=True, kw_only=True, init=False, eq=False, repr=False)
