@@ -3,7 +3,7 @@
 Whoever subscribes to `ActiveMQ.Advisory.Connection`, `.Queue`, `.Topic`, `.TempQueue`, `.TempTopic`,
 `.Consumer.Queue.X`, `.Consumer.Topic.X`, `.Expired.Queue.X` or `.MessageDLQd.Queue.X` hears of it. An
 advisory is a transient message about what ActiveMQ calls a data structure. A new subscription is told first
-what there is: connections, destinations, consumers. Others (`BY_CHOICE`) are told if an operator wants them.
+what there is: connections, destinations, consumers. Others are told if an operator wants them (`choose`).
 
 All of them are routed by an exchange of their own, so that who asks for all topics of another protocol does
 not get them, and nobody pays: without a binding there nothing is looked at. While there is one, a `Watch`
@@ -35,12 +35,15 @@ from pillarbox.broker.jms_destinations import (
     matcher,
     name_of,
 )
+from pillarbox.broker.schedule_header import SCHEDULED_TOPICS
+from pillarbox.broker.slowness import Slowness
 from pillarbox.broker.watched_ledger import CONSUMED, DISPATCHED, WatchedLedger
 from pillarbox.engine.base import Address, Message
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
+    from pillarbox.broker.chores import Parts
     from pillarbox.broker.client import Client
     from pillarbox.broker.consumer import Consumer
     from pillarbox.broker.core import Core
@@ -58,22 +61,19 @@ DEAD_LETTERS: Final = "ActiveMQ.DLQ"
 BROKER: Final = "localhost"
 """What ActiveMQ calls a broker whose operator has not named it."""
 
+OF_TOPICS: Final = (TOPICS, SCHEDULED_TOPICS)
+"""Exchanges by which messages come to topics."""
+
 TOPICS_MAX: Final = 10_000
 """Names of topics of which a watch knows that they were told; beyond it all are told again."""
 ADDRESSES_MAX: Final = 1024
 """Addresses that are kept, one for each advisory topic."""
 
-BY_CHOICE: Final = (
-    "MessageDelivered",
-    "MessageDispatched",
-    "MessageConsumed",
-    "MessageDiscarded",
-    "NoConsumer",
-    "SlowConsumer",
-    "FastProducer",
-    "FULL",
-)
-"""What is told only if an operator wants it."""
+LOOK_MS: Final = 1000
+"""How often it is looked who is slow."""
+LOOKED_AT_ONCE: Final = 1000
+"""Consumers in one part: a millisecond."""
+
 SCHEMES: Final = {"Queue": "queue", "TempQueue": "temp-queue", "Topic": "topic", "TempTopic": "temp-topic"}
 NO_HEADERS: Final[Mapping[str, Any]] = {}
 
@@ -102,6 +102,7 @@ class Watch:
         self.consumer_number = 0
         self.discarded: dict[Queue, int] = {}
         """Messages that subscriptions to topics have lost to newer ones."""
+        self.slowness = Slowness()
 
 
 class Advisories:
@@ -120,7 +121,12 @@ class Advisories:
         self._deliveries: list[tuple[str, Queue, list[Message]]] = []
         """Messages that were handed out or consumed, and what is to be told of them."""
         self.chosen: frozenset[str] = frozenset()
-        """Which of `BY_CHOICE` are told."""
+        """Those that are told because an operator wants them."""
+        self._refusing: dict[Queue, None] = {}
+        """Queues that have refused messages, which is to be told."""
+        self._slow_after_ms = 0
+        self._looks = False
+        """It is looked now and then who is slow."""
 
     def __repr__(self) -> str:
         return f"<Advisories vhosts={len(self._watches)}>"
@@ -130,9 +136,10 @@ class Advisories:
         """What advisories look like; None: nobody knows."""
         return self.find_forms()
 
-    def choose(self, names: Collection[str]) -> None:
-        """Tell these of `BY_CHOICE`, of clients that come from now on."""
+    def choose(self, names: Collection[str], *, slow_after_ms: int) -> None:
+        """Tell these as well, of clients that come from now on; a consumer is slow after so long."""
         self.chosen = frozenset(names)
+        self._slow_after_ms = slow_after_ms
         if {DISPATCHED, CONSUMED} & self.chosen:
             self.core.make_ledger = lambda: WatchedLedger(self._delivered)
 
@@ -169,7 +176,7 @@ class Advisories:
             ("message.died", self._died),
             ("message.arrived", self._arrived),
             ("destination.full", self._full),
-            ("consumer.slow", self._slow),
+            ("queue.full", self._refused),
         ):
             self.core.events.read(name, hear)
 
@@ -186,6 +193,9 @@ class Advisories:
         watch = self._watches.get(vhost)
         if watch is None:
             watch = self._watches[vhost] = _watch_of(vhost)
+            if "SlowConsumer" in self.chosen and not self._looks:
+                self._looks = True
+                self._look_again()
         return watch
 
     def tell_all_to(self, vhost: VHost, queue: Queue, name: str) -> None:
@@ -299,25 +309,41 @@ class Advisories:
         if watch is None or vhost is None:
             return
         number = watch.consumers.pop(consumer, 0)
+        watch.slowness.forget(consumer)
         for where, topic in destinations_of(vhost, consumer.queue):
             self._tell_consumer(vhost, where, topic, "consumer gone", consumer, number)
 
-    def _died(self, vhost: VHost, queue: Queue, reason: str, messages: list[Message]) -> None:
+    def _died(
+        self, vhost: VHost, queue: Queue, reason: str, messages: list[Message], letters: list[Message]
+    ) -> None:
+        """Messages have died, and these of them become dead letters."""
         watch = self._watch(vhost)
         if watch is None:
             return
-        if not is_queue(vhost, queue):
+        of_queue = is_queue(vhost, queue)
+        if not (of_queue or queue.durable):
             if reason == MAXLEN:
                 self._discarded(vhost, watch, queue, messages)
             return
-        for kind in ("MessageDLQd", "Expired") if reason == EXPIRED else ("MessageDLQd",):
-            topic = f"{kind}.Queue.{queue.name}"
-            if not self._listeners(vhost, topic):
-                continue
-            for message in messages:
-                said = self.core.dialects.said(message)
-                known = {"orignalMessageId": said.message_id} if kind == "Expired" and said.message_id else {}
-                self._tell(vhost, topic, "message", kind_of(queue), queue.name, message, said, headers=known)
+        for kind, some in (("MessageDLQd", letters), ("Expired", messages if reason == EXPIRED else [])):
+            for message in some:
+                if of_queue:
+                    self._tell_death(vhost, kind, "Queue", kind_of(queue), queue.name, message)
+                elif message.address.exchange in OF_TOPICS:
+                    topic = name_of(message.address.routing_key)
+                    where = kind_of_topic(watch.topics.get(topic))
+                    self._tell_death(vhost, kind, "Topic", where, topic, message)
+
+    def _tell_death(
+        self, vhost: VHost, advisory: str, where: str, kind: str, name: str, message: Message
+    ) -> None:
+        """Tell that a message of this destination has died."""
+        topic = f"{advisory}.{where}.{name}"
+        if self._listeners(vhost, topic):
+            said = self.core.dialects.said(message)
+            is_known = advisory == "Expired" and said.message_id
+            known = {"orignalMessageId": said.message_id} if is_known else NO_HEADERS
+            self._tell(vhost, topic, "message", kind, name, message, said, headers=known)
 
     def _arrived(self, vhost: VHost, kind: str, name: str, messages: list[Message]) -> None:
         """Messages were sent to a destination, whether anybody gets them or not."""
@@ -364,21 +390,65 @@ class Advisories:
         """A queue has no room for what this client sends."""
         if self._watch(vhost) is None:
             return
+        self._tell_full(vhost, queue, size)
+        for kind, name in destinations_of(vhost, queue):
+            producer = {"producerId": f"{self.id_of(session.head)}:-1:1"}
+            self._tell_chosen(vhost, f"FastProducer.{kind}.{name}", "producer", session, headers=producer)
+
+    def _refused(self, queue: Queue) -> None:
+        """A queue has refused what a client of any protocol sends, because of its own limits (R47)."""
+        if not self._watches or "FULL" not in self.chosen:
+            return
+        if not self._refusing:
+            # Not while something is being published; and once for all that is refused until then.
+            self.core.chores.in_turn(self._tell_refusing)
+        self._refusing[queue] = None
+
+    def _tell_refusing(self) -> None:
+        refusing, self._refusing = self._refusing, {}
+        for queue in refusing:
+            for vhost in list(self._watches):
+                if vhost.queues.get(queue.name) is not queue or self._watch(vhost) is None:
+                    continue
+                # One that gets advisories would refuse this one as well.
+                if not any(binding.source.name == EXCHANGE for binding in vhost.bindings_to(queue)):
+                    self._tell_full(vhost, queue, queue.ready_bytes + queue.unacked_bytes)
+
+    def _tell_full(self, vhost: VHost, queue: Queue, size: int) -> None:
         for kind, name in destinations_of(vhost, queue):
             usage = {"usageName": f"Main:memory:{kind.lower()}://{name}:memory", "usageCount": size}
-            self._tell(vhost, f"FULL.{kind}.{name}", "nothing", headers=usage)
-            producer = {"producerId": f"{self.id_of(session.head)}:-1:1"}
-            self._tell(vhost, f"FastProducer.{kind}.{name}", "producer", session, headers=producer)
+            self._tell_chosen(vhost, f"FULL.{kind}.{name}", "nothing", headers=usage)
 
-    def _slow(self, vhost: VHost, consumer: Consumer) -> None:
+    def _look_again(self) -> None:
+        self.core.scheduler.at(self.core.changes.now_ms + LOOK_MS, self)
+        self.core.wake()
+
+    def on_timer(self, now_ms: int) -> None:
+        """Look who is slow by now."""
+        self.core.chores.begin(self._look())
+
+    def _look(self) -> Parts:
+        now_ms = self.core.changes.now_ms
+        for vhost in list(self._watches):
+            watch = self._watch(vhost)
+            if watch is None:
+                continue
+            for position, consumer in enumerate(list(watch.consumers), 1):
+                is_there = consumer in watch.consumers and not consumer.queue.in_log
+                if is_there and watch.slowness.is_news(consumer, now_ms, self._slow_after_ms):
+                    self._slow(vhost, watch, consumer)
+                if position % LOOKED_AT_ONCE == 0:
+                    yield
+        self._looks = bool(self._watches)
+        if self._looks:
+            self._look_again()
+
+    def _slow(self, vhost: VHost, watch: Watch, consumer: Consumer) -> None:
         """A consumer does not keep up."""
-        watch = self._watch(vhost)
-        if watch is None:
-            return
         number = watch.consumers.get(consumer, 0)
         for kind, name in destinations_of(vhost, consumer.queue):
             known = {"consumerId": self._consumer_name(consumer, number)}
-            self._tell(
+            self._tell_chosen(
                 vhost, f"SlowConsumer.{kind}.{name}", "consumer", consumer, number, name, headers=known
             )
 
@@ -413,11 +483,18 @@ class Advisories:
         message: Message,
         headers: Mapping[str, Any] = NO_HEADERS,
     ) -> None:
-        """Tell of a message. `kind`, `name`: of its destination."""
+        """Tell of a message, if an operator wants that. `kind`, `name`: of its destination."""
         said = self.core.dialects.said(message)
         known = {"orignalMessageId": said.message_id} if said.message_id else {}
         known |= {"orignalDestination": f"{SCHEMES[kind]}://{name}", **headers}
-        self._tell(vhost, topic, "message", kind, name, message, said, headers=known)
+        self._tell_chosen(vhost, topic, "message", kind, name, message, said, headers=known)
+
+    def _tell_chosen(
+        self, vhost: VHost, topic: str, form: str, *about: Any, headers: Mapping[str, Any]
+    ) -> None:
+        """Send an advisory that is sent only if an operator wants it."""
+        if topic.partition(".")[0] in self.chosen:
+            self._tell(vhost, topic, form, *about, headers=headers)
 
     def _tell(
         self,
@@ -429,8 +506,6 @@ class Advisories:
         to: tuple[Queue, ...] = (),
     ) -> None:
         """Send an advisory, of this form and about these things, to those who listen, or `to` some."""
-        if topic.partition(".")[0] in BY_CHOICE and topic.partition(".")[0] not in self.chosen:
-            return
         queues = to or self._listeners(vhost, topic)
         core, forms = self.core, self.forms
         if not queues or forms is None:

@@ -150,6 +150,7 @@ QUEUE_ARGUMENTS: dict[str, Callable[[Any], str | None]] = {
     "x-dead-letter-transient": _boolean,
     "x-dead-letter-expired": _boolean,
     "x-dead-letter-dropped": _boolean,
+    "x-dead-letter-once": _boolean,
     "x-max-priority": _priority,
     "x-single-active-consumer": _boolean,
     "x-message-groups": _boolean,

@@ -458,6 +458,7 @@ class Core:
             queue.expire(at_once=True)
         if not limits.rejects or limits.have_room(queue, 1, body_bytes):
             return False
+        self.events.mention("queue.full", queue)
         if limits.dead_letters_refused:
             queue.let_die(MAXLEN, messages)
         return True

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from hashlib import blake2b
 from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -43,6 +44,10 @@ DISABLED, AT_MOST_ONCE, AT_LEAST_ONCE = "disabled", "at_most_once", "at_least_on
 """What a queue does with what dies, as RabbitMQ 3.13 labels its counters: drops it, forwards it, or keeps it
 until it could be forwarded (see `undelivered`)."""
 
+DEATHS_MAX = 2048
+"""Messages of which it is known that they have died: ActiveMQ's number for each sender."""
+DIGEST_BYTES = 16
+
 ADDRESSES_MAX = 1024
 """Addresses of dead letters that are kept, one for each exchange and key: heads know them by identity."""
 
@@ -62,6 +67,8 @@ class DeadLetterRule(msgspec.Struct, frozen=True, eq=False):
     """So does what has expired."""
     dropped: bool = True
     """So does what gives way to newer messages."""
+    once: bool = False
+    """Of a message that several such queues have got one becomes a dead letter (A33)."""
 
     def of(self, reason: str, messages: list[Message]) -> list[Message]:
         """Those of the messages that died for this reason which become dead letters."""
@@ -139,6 +146,35 @@ def closes_cycle(queue: str, reason: str, deaths: Sequence[tuple[str, str]]) -> 
     return False
 
 
+class Deaths:
+    """Which messages have died in queues that are to have one dead letter of each.
+
+    Copies of a message are told by all that they have, and alike ones by how many of them have died in each
+    queue: the second in one queue is the second in another. After a restart there may be one more.
+    """
+
+    def __init__(self) -> None:
+        self._counts: dict[tuple[object, ...], dict[int, int]] = {}
+        """By queue, for the messages that died last."""
+
+    def first(self, vhost: str, uid: int, messages: list[Message]) -> list[Message]:
+        """Those of these of which no copy has died before; they die in this queue."""
+        return [message for message in messages if self._is_first(vhost, uid, message)]
+
+    def _is_first(self, vhost: str, uid: int, message: Message) -> bool:
+        address = message.address
+        digest = blake2b(message.properties, digest_size=DIGEST_BYTES)
+        digest.update(message.body)
+        key = (vhost, address.exchange, address.routing_key, message.accepted_ms, digest.digest())
+        counts = self._counts.pop(key, {})
+        most = max(counts.values(), default=0)
+        counts[uid] = counts.get(uid, 0) + 1
+        if len(self._counts) >= DEATHS_MAX:
+            del self._counts[next(iter(self._counts))]
+        self._counts[key] = counts
+        return counts[uid] > most
+
+
 class DeadLetters:
     """The forwarding of dead letters of one broker; see the module."""
 
@@ -147,6 +183,7 @@ class DeadLetters:
         self.writers: dict[str, Writer] = {}
         """By the origin of messages (see `Address`)."""
         self._addresses: dict[tuple[str, str, str, tuple[str, ...]], Address] = {}
+        self._deaths = Deaths()
 
     def __repr__(self) -> str:
         return f"<DeadLetters dying={len(self._core.changes.dying)}>"
@@ -192,12 +229,14 @@ class DeadLetters:
         rule = queue.dead_letters
         if rule is None:
             return
-        messages = rule.of(reason, messages)
-        self._core.events.mention("message.died", rule.vhost, queue, reason, messages)
+        if rule.once:
+            messages = self._deaths.first(rule.vhost.name, queue.uid, messages)
+        letters = rule.of(reason, messages)
+        self._core.events.mention("message.died", rule.vhost, queue, reason, messages, letters)
         if rule.at_least_once:
-            self._send_or_keep(queue, reason, messages)
+            self._send_or_keep(queue, reason, letters)
         elif rule.vhost.has_exchange(rule.exchange):
-            self._publish(self._routed(queue, rule, reason, messages))
+            self._publish(self._routed(queue, rule, reason, letters))
 
     def _routed(
         self, queue: Queue, rule: DeadLetterRule, reason: str, messages: list[Message]

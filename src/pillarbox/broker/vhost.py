@@ -490,6 +490,7 @@ class VHost:
             settings.get("x-dead-letter-transient", True),
             settings.get("x-dead-letter-expired", True),
             settings.get("x-dead-letter-dropped", True),
+            settings.get("x-dead-letter-once", False),
         )
 
     def _demand_same_queue(

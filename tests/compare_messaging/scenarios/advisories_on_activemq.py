@@ -204,6 +204,79 @@ def dead_letters(case: Case) -> None:
     watcher.leave()
 
 
+DURABLE = {"activemq.subscriptionName": "n"}
+
+
+def told_of(watcher: Watcher, client: Client, case: Case, name: str) -> None:
+    """What is told of a topic, and which dead letters there are, until something else expires."""
+    moment = str(int(time.time() * 1000) + 300)
+    client.send(f"/queue/{name}-end", f"{name}-end", persistent="true", expires=moment)
+    time.sleep(1)
+    client.subscribe(f"/queue/{name}-end", "end")
+    told, letters = [], []
+    while True:
+        headers, _, message = watcher.next(name)
+        if f"{name}-end" in headers["destination"]:
+            break
+        where = message["destination"]
+        told.append([headers["destination"], where["@class"], message["persistent"], message["priority"]])
+    while (got := client.message())[1] != f"{name}-end":
+        if name in got[1]:
+            letters.append([got[1], got[0]["original-destination"]])
+    case.saw("told", *sorted(told, key=str))
+    case.saw("letters", *sorted(letters))
+
+
+@scenario("A38", "A33")
+def dead_letters_of_topics(case: Case) -> None:
+    """One of a message that several durable subscriptions have refused, and none that a plain one has."""
+    name = case.name("t")
+    readers = [Client(case, **{"client-id": case.name(who)}) for who in "ab"]
+    watcher, client = Watcher(case), Client(case)
+    watcher.watch("MessageDLQd.>", "dead")
+    for reader in readers:
+        reader.subscribe(f"/topic/{name}", "s", "client-individual", **DURABLE)
+    plain = Client(case)
+    plain.subscribe(f"/topic/{name}", "plain", "client-individual")
+    for persistent in ("true", "false"):
+        client.send(f"/topic/{name}", f"{name} {persistent}", persistent=persistent, priority="7")
+    for reader in (plain, *readers):
+        for _ in range(2):
+            reader.answer(reader.message()[0], "nack")
+    client.subscribe("/queue/ActiveMQ.DLQ", "letters")
+    told_of(watcher, client, case, name)
+    for each in (*readers, plain, watcher, client):
+        each.leave()
+
+
+@scenario("A38", "A32")
+def expired_in_durable_subscriptions(case: Case) -> None:
+    """Each message is told once, however many of them have it."""
+    name = case.name("t")
+    watcher, client = Watcher(case), Client(case)
+    watcher.watch("MessageDLQd.>", "dead")
+    watcher.watch("Expired.>", "expired")
+
+    def subscribe(who: str) -> None:
+        reader = Client(case, **{"client-id": case.name(who)})
+        reader.subscribe(f"/topic/{name}", "s", **DURABLE)
+        time.sleep(0.5)
+        reader.leave()
+
+    for who in "ab":
+        subscribe(who)
+    moment = str(int(time.time() * 1000) + 300)
+    for persistent in ("true", "false"):
+        client.send(f"/topic/{name}", f"{name} {persistent}", persistent=persistent, expires=moment)
+    time.sleep(0.6)
+    for who in "ab":
+        subscribe(who)
+    client.subscribe("/queue/ActiveMQ.DLQ", "letters")
+    told_of(watcher, client, case, name)
+    watcher.leave()
+    client.leave()
+
+
 def shape(element: ElementTree.Element) -> list[Any]:
     """What an element is called, and its attributes and texts, but for numbers, ids and addresses."""
     left_out = ("value", "commandId", "connectionId", "clientId", "clientIp")

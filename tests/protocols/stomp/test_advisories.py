@@ -6,17 +6,20 @@ What they look like is compared with ActiveMQ: `tests/compare_messaging/scenario
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pika
+import pika.exceptions
 import pytest
 
 from pillarbox import Broker
 from pillarbox.broker import advisories
 from pillarbox.broker.auth import Permission
 from pillarbox.errors import StartupError
+from pillarbox.protocols.stomp.options import ADVISORIES
 from tests.protocols.stomp.talking import Got, Talking
 
 TOPIC = "/topic/ActiveMQ.Advisory."
@@ -201,7 +204,7 @@ def test_which_topics_may_be_advisories(name: str, may: bool) -> None:
 @pytest.fixture(scope="module")
 def telling() -> Iterator[Broker]:
     """A broker that tells everything."""
-    chosen = advisories.BY_CHOICE
+    chosen = ADVISORIES
     limits: dict[str, Any] = {"stomp_destination_limit": 10_000, "stomp_slow_after_s": 1}
     with Broker(stomp_port=0, stomp_dialect="activemq", stomp_advisories=chosen, **limits) as running:
         yield running
@@ -372,3 +375,128 @@ def test_started_broker_is_the_master(tmp_path: Path) -> None:
             frames = [client.read() for _ in range(1 if is_first else 2)]
             assert [frame.command for frame in frames].count("MESSAGE") == (0 if is_first else 1)
             assert [frame.body for frame in frames if frame.command == "MESSAGE"] in ([], [b'{"null":""}'])
+
+
+@pytest.fixture
+def durable(activemq: Broker, connected: Callable[..., Talking], name: str) -> Callable[[str], Talking]:
+    """Makes clients with a durable subscription to a topic, which may come again."""
+
+    def subscribed(who: str) -> Talking:
+        client = connected(to=activemq, client_id=f"{name}{who}")
+        said = {"activemq.subscriptionName": "n", "ack": "client-individual"}
+        client.done("SUBSCRIBE", {"id": "s", "destination": f"/topic/{name}"} | said)
+        return client
+
+    return subscribed
+
+
+def told_until(watcher: Talking, client: Talking, name: str) -> list[tuple[str, str, str]]:
+    """The advisories of a name up to one that is provoked, and the dead letters that come with them."""
+    client.done("SEND", {"destination": f"/queue/{name}-end", "expires": "1", "persistent": "true"}, "end")
+    found = []
+    ends = 0
+    while ends < 3:
+        got = watcher.message()
+        if got.headers["subscription"] == "dead":
+            told = "letter", got.headers["original-destination"], got.body.decode()
+        else:
+            ((_, message),) = json.loads(got.body).items()
+            told = (
+                got.headers["destination"].removeprefix(TOPIC),
+                message["destination"]["@class"],
+                str(message["priority"]),
+            )
+        ends += f"{name}-end" in str(told)
+        if name in str(told) and f"{name}-end" not in str(told):
+            found.append(told)
+    return sorted((kind.replace(name, "X"), where.replace(name, "X"), what) for kind, where, what in found)
+
+
+@pytest.fixture
+def deaths(activemq: Broker, connected: Callable[..., Talking]) -> Talking:
+    """Hears of all messages that expire and die, and gets the dead letters."""
+    watcher = connected(to=activemq)
+    watcher.done("SUBSCRIBE", {"id": "e", "destination": f"{TOPIC}Expired.>"})
+    watcher.done("SUBSCRIBE", {"id": "d", "destination": f"{TOPIC}MessageDLQd.>"})
+    do(watcher, "SUBSCRIBE", {"id": "dead", "destination": "/queue/ActiveMQ.DLQ"})
+    return watcher
+
+
+EXPIRED_P = ("Expired.Topic.X", "ActiveMQTopic", "7")
+DEAD_P = ("MessageDLQd.Topic.X", "ActiveMQTopic", "7")
+
+
+@pytest.mark.row("A38", "A33", "A32")
+def test_message_that_expires_in_durable_subscriptions_dies_once(
+    deaths: Talking, client: Talking, durable: Callable[[str], Talking], name: str
+) -> None:
+    """As with ActiveMQ, however many of them have it; and what is not persistent is no dead letter."""
+    for who in "ab":
+        durable(who).done("DISCONNECT")
+    soon = str(int(time.time() * 1000) + 200)
+    for priority, persistent in (("7", "true"), ("3", "false")):
+        said = {"expires": soon, "priority": priority, "persistent": persistent}
+        client.done("SEND", {"destination": f"/topic/{name}"} | said, f"{name} {priority}")
+    while time.time() * 1000 <= int(soon) + 5:
+        client.done("SEND", {"destination": f"/queue/{name}-tick"})
+    for who in "ab":
+        durable(who)
+    assert told_until(deaths, client, name) == [
+        ("Expired.Topic.X", "ActiveMQTopic", "3"),
+        EXPIRED_P,
+        DEAD_P,
+        ("letter", "/topic/X", f"{name} 7"),
+    ]
+
+
+@pytest.mark.row("A38", "A33")
+def test_message_that_durable_subscriptions_refuse_dies_once(
+    deaths: Talking, client: Talking, durable: Callable[[str], Talking], name: str
+) -> None:
+    readers = [durable(who) for who in "ab"]
+    plain = readers[0]
+    plain.done("SUBSCRIBE", {"id": "plain", "destination": f"/topic/{name}", "ack": "client-individual"})
+    for _ in range(2):
+        # Two that are alike are two.
+        client.done("SEND", {"destination": f"/topic/{name}", "persistent": "true", "priority": "7"}, name)
+    for reader, count in zip(readers, (4, 2), strict=True):
+        for got in [reader.message() for _ in range(count)]:
+            reader.done("NACK", {"id": got.headers["ack"]})
+    assert told_until(deaths, client, name) == [
+        DEAD_P,
+        DEAD_P,
+        ("letter", "/topic/X", name),
+        ("letter", "/topic/X", name),
+    ]
+
+
+@pytest.mark.row("A38", "A32")
+def test_message_that_is_no_dead_letter_expires_all_the_same(
+    deaths: Talking, client: Talking, name: str
+) -> None:
+    client.done("SEND", {"destination": f"/queue/{name}", "expires": "1", "priority": "3"}, name)
+    assert told_until(deaths, client, name) == [("Expired.Queue.X", "ActiveMQQueue", "3")]
+
+
+@pytest.mark.row("A38", "A40")
+def test_slow_consumers_and_full_queues_of_amqp_are_told(
+    telling: Broker, connected: Callable[..., Talking], name: str
+) -> None:
+    watcher = connected(to=telling)
+    for kind in ("FULL", "SlowConsumer"):
+        watcher.done("SUBSCRIBE", {"id": kind, "destination": f"{TOPIC}{kind}.Queue.{name}"})
+    with pika.BlockingConnection(pika.URLParameters(telling.amqp_url)) as connection:
+        channel = connection.channel()
+        channel.queue_declare(name, arguments={"x-max-length": 2, "x-overflow": "reject-publish"})
+        channel.confirm_delivery()
+        for _ in range(2):
+            channel.basic_publish("", name, b"x")
+        with pytest.raises(pika.exceptions.NackError):
+            channel.basic_publish("", name, b"too much")
+        got = watcher.message()
+        assert (got.headers["subscription"], got.headers["usageCount"]) == ("FULL", "2")
+        channel.basic_qos(prefetch_count=1)
+        channel.basic_consume(name, lambda *got: None)
+        connection.process_data_events()
+        _, kind, told = about(watcher, name)
+        assert (kind, told["prefetchSize"]) == ("ConsumerInfo", 1)

@@ -23,7 +23,7 @@ from pillarbox.protocols.base import StreamConnection
 from pillarbox.protocols.stomp.channel import Channel
 from pillarbox.protocols.stomp.commands import COMMANDS
 from pillarbox.protocols.stomp.errors import StompError, from_broker_error
-from pillarbox.protocols.stomp.flow import FlowPublishing, Full, Room, Slowness
+from pillarbox.protocols.stomp.flow import FlowPublishing, Full, Room, SlowSubscriptions
 from pillarbox.protocols.stomp.publishing import Publishing
 from pillarbox.protocols.stomp.wire import (
     V10,
@@ -93,7 +93,7 @@ class Connection(StreamConnection):
         self.channel: Channel | None = None
         self.room: Room | None = None
         """What a SEND waits for."""
-        self._slowness: Slowness | None = None
+        self._slowness: SlowSubscriptions | None = None
         self._paused = False
         self._scanner = Scanner()
         self._share = SHARE
@@ -342,8 +342,8 @@ class Connection(StreamConnection):
             raise StompError("Bad CONNECT", f"Virtual host '{vhost}' access denied") from None
         publishing = FlowPublishing if settings.policies.limit else Publishing
         channel = self.channel = Channel(self, self.session, publishing)
-        if settings.policies.watch or "SlowConsumer" in settings.advisories:
-            self._slowness = Slowness(self)
+        if settings.policies.watch:
+            self._slowness = SlowSubscriptions(self)
         self.session.forget_routes = channel.publishing.forget_routes
         self.session.client_id = headers.get("client-id", "")
         self.session.introduce(self)

@@ -361,6 +361,8 @@ def _subscription_queue(channel: Channel, text: str, found: Destination, headers
         arguments = arguments_of(headers)
         if not durable:
             arguments = _pending(channel, found, headers) | arguments
+        elif sources[-1] == destinations.TOPICS:
+            arguments = _dead_letters(channel, name) | arguments
         session.declare_queue(
             name,
             durable=bool(durable),
@@ -446,6 +448,20 @@ def _pending(channel: Channel, found: Destination, headers: Mapping[str, str]) -
             channel.session.demand_exchange("write", DISCARDED)
             arguments |= {"x-dead-letter-exchange": DISCARDED}
     return arguments
+
+
+def _dead_letters(channel: Channel, name: str) -> dict[str, Any]:
+    """Where messages go that die in the queue of a durable subscription: with ActiveMQ one of each (A33)."""
+    settings, session = channel.settings, channel.session
+    if not settings.is_activemq or settings.is_artemis or session.vhost.has_dead_letter_policy(name):
+        return {}
+    # Who may not do this subscribes all the same.
+    with contextlib.suppress(BrokerError):
+        session.demand_queue("read", name)
+        session.demand_exchange("write", "")
+        ensure_queue(channel, settings.dead_letter_queue, {})
+        return settings.dead_letter_arguments | {"x-dead-letter-once": True}
+    return {}
 
 
 def _leave_other_topics(channel: Channel, name: str, sources: tuple[str, ...], key: str) -> None:

@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Final
 from pillarbox.broker.exchange import TOPICS
 from pillarbox.broker.jms_destinations import name_of
 from pillarbox.broker.run import MESSAGE_BYTES
+from pillarbox.broker.slowness import Slowness
 from pillarbox.protocols.stomp.declaring import composed
 from pillarbox.protocols.stomp.destinations import parse, shown
 from pillarbox.protocols.stomp.errors import StompError
@@ -171,37 +172,20 @@ class Room:
             connection.go_on()
 
 
-class Slowness:
-    """Watches the subscriptions of one connection; asked once a second.
-
-    Of several the one that works speaks for all: there is one ledger.
-    """
+class SlowSubscriptions:
+    """Watches the subscriptions of one connection; asked once a second."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._since_ms: dict[Consumer, tuple[int, object]] = {}
-        """When those that are slow became so, and how far they had come."""
-        self._told: set[Consumer] = set()
-        self._is_told = "SlowConsumer" in connection.settings.advisories
+        self._slowness = Slowness()
 
     def look(self, now_ms: int) -> None:
-        """Note who is slow, and do what is to be done with who has been for too long."""
-        since, self._since_ms = self._since_ms, {}
-        progress, consumers = self._progress(), self._connection.consumers()
-        self._told.intersection_update(consumers)
+        """Do what is to be done with who has been slow for too long."""
+        consumers = self._connection.consumers()
+        self._slowness.keep(set(consumers))
         for consumer in consumers:
-            if not self._is_slow(consumer):
-                self._told.discard(consumer)
-                continue
-            before = since.get(consumer)
-            begun_ms = before[0] if before is not None and before[1] == progress else now_ms
-            self._since_ms[consumer] = (begun_ms, progress)
-            if consumer in self._told:
-                continue
             policy = self._policy(consumer)
-            concerns = policy.slow != IGNORE or self._is_told
-            if concerns and now_ms - begun_ms >= policy.slow_after_ms:
-                self._told.add(consumer)
+            if policy.slow != IGNORE and self._slowness.is_news(consumer, now_ms, policy.slow_after_ms):
                 self._act(consumer, policy)
                 if policy.slow == ABORT:
                     return
@@ -216,23 +200,11 @@ class Slowness:
             return settings.policies.base
         return settings.policies.of(QUEUE, consumer.queue.name)
 
-    def _is_slow(self, consumer: Consumer) -> bool:
-        spent = consumer.credit <= 0 or consumer.pool.credit <= 0
-        return consumer.queue.ready_count > 0 and (spent or not self._connection.writable)
-
-    def _progress(self) -> object:
-        """Something that changes whenever the client reads or answers."""
-        channel = self._connection.channel
-        assert channel is not None
-        return channel.ledger.tag_next, channel.ledger.count
-
     def _act(self, consumer: Consumer, policy: Policy) -> None:
         core, seconds = self._connection.core, policy.slow_after_ms // 1000
         session = self._connection.session
         assert session is not None
         core.events.mention("consumer.slow", session.vhost, consumer)
-        if policy.slow == IGNORE:
-            return
         where = consumer.head.destination
         text = f"the subscription to {where} has been slow for more than {seconds} s"
         core.warn(f"STOMP connection {self._connection.peer}: {text}")

@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 from pillarbox.broker.dialects import Neutral
 from pillarbox.broker.interception import ORIGINAL
 from pillarbox.engine.base import NO_EXPIRATION, Message
-from pillarbox.protocols.stomp.destinations import TOPICS, shown
+from pillarbox.protocols.stomp.destinations import TOPICS, VIRTUAL_CONSUMER, shown
 from pillarbox.protocols.stomp.errors import StompError
 
 PRIORITY_MAX = 255
@@ -171,12 +171,23 @@ def as_activemq(
         yield "original-destination", passed_on
     origin = said.headers.get("x-first-death-queue")
     if isinstance(origin, str):
-        yield ORIGIN, shown("", origin, slashes=True)
+        yield ORIGIN, _sent_to(said.headers, origin)
         cause = CAUSES.get(str(said.headers.get("x-first-death-reason")))
         if cause is not None:
             yield "dlqDeliveryFailureCause", cause
     elif said.type == ADVISORY and isinstance(sent_to := said.headers.get(ORIGIN), str):
         yield ORIGIN, sent_to
+
+
+def _sent_to(headers: Mapping[str, Any], queue: str) -> str:
+    """Where a dead letter was sent that died first in this queue: to a topic, if that is a subscription's."""
+    deaths = headers.get("x-death")
+    first = deaths[-1] if isinstance(deaths, list) and deaths else None
+    if isinstance(first, dict) and first.get("exchange") == TOPICS and not queue.startswith(VIRTUAL_CONSUMER):
+        keys = first.get("routing-keys")
+        if isinstance(keys, list) and keys and isinstance(keys[0], str):
+            return shown(TOPICS, keys[0], slashes=True)
+    return shown("", queue, slashes=True)
 
 
 def moments(message: Message, head: bytes) -> bytes:

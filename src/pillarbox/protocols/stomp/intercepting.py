@@ -58,7 +58,7 @@ def begin(core: Core, config: Config, settings: Settings, recovery: Recovery) ->
     if {"MessageDelivered", "NoConsumer"} & set(config.stomp_advisories):
         interception.for_queues.append(_told(interception, "Queue"))
         interception.for_topics.append(_told(interception, "Topic"))
-    core.advisories.choose(config.stomp_advisories)
+    core.advisories.choose(config.stomp_advisories, slow_after_ms=config.stomp_slow_after_s * 1000)
     interception.begin()
     for name in (SCHEDULED_QUEUES, ANYCAST):
         if name in vhost.exchanges:
