@@ -102,6 +102,26 @@ def test_nobody_closes_the_connection_of_another_user(broker: Broker) -> None:
         assert connection.is_open
 
 
+def test_user_with_tag_monitoring_sees_connections_of_others_and_closes_its_own(broker: Broker) -> None:
+    """As RabbitMQ's `is_authorized_user` has it: to close somebody else's takes an administrator."""
+    broker.call(lambda server: server.core.set_permission(Permission("watcher", "/", ".*", ".*", ".*")))
+    with connected(broker) as theirs, client(broker, "watcher", "secret") as api:
+        own = connected(broker, "watcher")
+        names = {one["user"]: quote(one["name"], safe="") for one in api.get("connections")}
+        assert api.get(f"connections/{names['guest']}")["user"] == "guest"
+        for path in (f"connections/{names['guest']}", "connections/username/guest"):
+            refused = api.request("DELETE", path)
+            assert (refused.status, refused.document["reason"]) == (
+                401,
+                "User not authorised to access object",
+            )
+        theirs.process_data_events(time_limit=0)
+        assert theirs.is_open
+        assert api.request("DELETE", f"connections/{names['watcher']}").status == 204
+        with pytest.raises(pika.exceptions.ConnectionClosedByBroker):
+            own.process_data_events(time_limit=60)
+
+
 @pytest.mark.parametrize(
     "headers",
     [{"Origin": "http://evil.example"}, {"Origin": "null"}, {"Sec-Fetch-Site": "cross-site"}],

@@ -41,6 +41,9 @@ if TYPE_CHECKING:
 REASON_HEADER = "x-reason"
 CLOSED = "Closed via management plugin"
 """What clients are told when nobody has given a reason; in RabbitMQ's words."""
+CLOSER = "administrator"
+"""The tag of users who close other users' connections. Whoever monitors sees them, and closes its own."""
+NOT_YOURS = "User not authorised to access object"
 
 
 class Shown(NamedTuple):
@@ -155,7 +158,7 @@ def find(request: Request) -> Shown:
             facts = session.head.client_facts()
             if facts.name == request.path["connection"]:
                 if not request.sees_session(session):
-                    raise not_authorised("User not authorised to access object")
+                    raise not_authorised(NOT_YOURS)
                 return Shown(session, session.head, facts)
     raise not_found()
 
@@ -175,15 +178,24 @@ def sessions(request: Request) -> Listing:
     raise bad_request("connection does not use AMQP 1.0")
 
 
+def _demand_own(request: Request, user: str) -> None:
+    """Raise 401 for whoever may only see this user's connections: to close them takes an administrator."""
+    if request.user.name != user and CLOSER not in request.user.tags:
+        raise not_authorised(NOT_YOURS)
+
+
 def close(request: Request) -> None:
     found = find(request)
+    _demand_own(request, found.session.user.name)
     found.client.shut_down(request.headers.get(REASON_HEADER) or CLOSED)
 
 
 def close_all_of_user(request: Request) -> None:
+    user = request.path["user"]
+    _demand_own(request, user)
     reason = request.headers.get(REASON_HEADER) or CLOSED
     for shown in list(_all(request)):
-        if shown.session.user.name == request.path["user"]:
+        if shown.session.user.name == user:
             shown.client.shut_down(reason)
 
 
@@ -222,7 +234,7 @@ ROUTES = (
         "/connections/username/{user}",
         close_all_of_user,
         MANAGEMENT,
-        "Close all connections of a user.",
+        "Close all connections of a user: one's own, or as an administrator.",
         parameters=(_REASON,),
     ),
     Route(
@@ -239,7 +251,7 @@ ROUTES = (
         "/connections/{connection}",
         close,
         MANAGEMENT,
-        "Close a connection.",
+        "Close a connection: one's own, or as an administrator.",
         parameters=(_REASON,),
     ),
     Route(
