@@ -96,6 +96,29 @@ def test_user_logs_in_by_a_bind_with_the_password(start: Start) -> None:
     assert refuses(broker, "*")
 
 
+@pytest.mark.parametrize("name", ["", " "])
+@pytest.mark.parametrize(
+    "lookup",
+    [
+        {},
+        {"auth_ldap_dn_lookup_attribute": "cn", "auth_ldap_dn_lookup_base": PEOPLE},
+        {
+            "auth_ldap_dn_lookup_attribute": "cn",
+            "auth_ldap_dn_lookup_base": PEOPLE,
+            "auth_ldap_dn_lookup_bind": READER,
+            "auth_ldap_dn_lookup_bind_password": READERS_PASSWORD,
+        },
+    ],
+    ids=["pattern", "lookup after", "lookup before"],
+)
+def test_login_without_a_name_is_refused_since_its_bind_is_nobodys(
+    start: Start, name: str, lookup: dict[str, str]
+) -> None:
+    """RFC 4513, 5.1: a bind with an empty name succeeds, whatever its password is."""
+    broker = start(auth_ldap_user_dn_pattern="${username}", **lookup)
+    assert refuses(broker, name, "anything")
+
+
 def test_tags_are_what_queries_say(start: Start) -> None:
     broker = start(
         auth_ldap_tag_queries=f"[{{administrator, {group('admins')}}}, {{management, {{constant, true}}}}]"

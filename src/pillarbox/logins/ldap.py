@@ -5,7 +5,7 @@ A login binds with the user's password; the name of the user's entry is made by 
 or after that. Later questions bind as the user again, or as whom `other_bind` names. Every question has a
 connection of its own and takes a thread, of eight; one whose query needs no directory takes neither.
 
-Needs the extra `pillarbox[ldap]` (ldap3). Source: RFC 4511, RFC 4513 (an empty password is no password), RFC
+Needs the extra `pillarbox[ldap]` (ldap3). Source: RFC 4511, RFC 4513 (an empty name or password is none), RFC
 4514, RFC 4515; RabbitMQ, "LDAP Support".
 """
 
@@ -134,6 +134,9 @@ class LdapBackend:
                 user_dn = self._dn(directory, name)
         pattern = settings.user_bind_pattern or settings.user_dn_pattern
         bind = Bind(user_dn or filled_dn(pattern, {"username": name}), password)
+        if not bind.dn.strip():
+            # Nor is one without a name anybody's, whatever password it has.
+            return Answer(False)
         with self._directory() as directory:
             if not directory.bind(bind):
                 return Answer(False)
