@@ -11,6 +11,8 @@ import pytest
 from confluent_kafka import Consumer, KafkaException, Producer
 
 from pillarbox import Broker, ManualClock
+from pillarbox.broker.auth import Permission
+from pillarbox.broker.core import Core
 from pillarbox.broker.outside import QUESTIONS_MAX
 from pillarbox.protocols.mqtt.packets import Publish, Will
 from tests.logins.conftest import Connect
@@ -382,3 +384,27 @@ def test_kafka_client_whom_the_service_denies_is_refused(kafka: Broker, service:
     assert service.count("user", username="alice", password="wrong") >= 1
     service.deny("resource", name="secret")
     assert produce(kafka, "alice", "secret", [b"x"]) == ["TOPIC_AUTHORIZATION_FAILED"]
+
+
+@pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-256"])
+def test_kafka_client_that_proves_its_password_may_do_what_the_service_says(
+    service: Service, mechanism: str
+) -> None:
+    """What the broker's own permissions say means nothing where others decide."""
+    backends = {"auth_backends": ("internal:http",)}
+    with Broker(kafka_port=0, kafka_anonymous_user="none", **service.options(**backends)) as broker:
+
+        def add(core: Core) -> None:
+            for name in ("alice", "eve"):
+                core.add_user(name, password_of(name))
+            core.set_permission(Permission("eve", "/", ".*", ".*", ".*"))
+
+        broker.call(lambda server: add(server.core))
+        service.deny("resource", username="eve")
+        said = {"sasl.mechanism": mechanism}
+        assert produce(broker, "alice", "open", [b"x"], **said) == []
+        assert produce(broker, "eve", "open", [b"x"], **said) == ["TOPIC_AUTHORIZATION_FAILED"]
+        service.deny("user", username="mallory")
+        broker.call(lambda server: server.core.add_user("mallory", "pw"))
+        with pytest.raises(KafkaException, match=r"_TRANSPORT|_AUTHENTICATION"):
+            Producer(settings(broker, "mallory", "pw", **said)).list_topics(timeout=3)

@@ -124,8 +124,20 @@ class Users:
         for backend in self.backends:
             believe = BELIEVED.get(backend.authn, Users._by_outside)
             found = believe(self, backend, name, password, caller)
-            if found is not None and backend.authz != backend.authn:
+            if found is not None:
                 found = self._judged(backend, found, password, caller)
+            if found is not None:
+                return found
+        return None
+
+    def by_proof(self, name: str, verifier: Verifier, caller: Caller = NO_CALLER) -> Principal | None:
+        """Who that is, if somebody has proved to know the password that this verifier is of, and it is still
+        that user's. Raises Undecided."""
+        user = self.by_name.get(name)
+        if user is None or verifier not in user.scram:
+            return None
+        for backend in self.backends:
+            found = self._judged(backend, user, None, caller) if backend.authn == INTERNAL else None
             if found is not None:
                 return found
         return None
@@ -149,6 +161,8 @@ class Users:
         self, backend: Backend, found: Principal, password: bytes | None, caller: Caller
     ) -> Principal | None:
         """The same with the rights that another backend gives, and its tags; None: that one knows nobody."""
+        if backend.authz == backend.authn:
+            return found
         if backend.authz == INTERNAL:
             user = self.by_name.get(found.name)
             tags = () if user is None else tuple(dict.fromkeys((*found.tags, *user.tags)))

@@ -104,6 +104,17 @@ def test_scram_refuses_who_does_not(users: Users, mechanism: str, name: str, pas
     assert exchange.principal is None
 
 
+def test_scram_refuses_whose_password_is_another_by_the_end(users: Users) -> None:
+    """Or who is gone: a client may take its time between the two messages."""
+    users.put(user_with_password("june", "secret", (), random))
+    exchange = begin(SCRAMS[0], users, random, SECRET)
+    client = ScramClient(SCRAMS[0], "june", "secret")
+    final = client.final(exchange.respond(client.first))
+    users.put(user_with_password("june", "another", (), random))
+    with pytest.raises(LoginRefused, match="invalid credentials"):
+        exchange.respond(final)
+
+
 def test_scram_asks_an_unknown_user_the_same_every_time(users: Users) -> None:
     def asked(name: str, secret: bytes = SECRET) -> bytes:
         return begin(SCRAMS[0], users, random, secret).respond(ScramClient(SCRAMS[0], name, "x").first)

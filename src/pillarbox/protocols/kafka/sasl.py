@@ -23,7 +23,7 @@ from pillarbox.broker.outside import NO_CALLER, Caller
 from pillarbox.broker.scram import ITERATIONS, MECHANISMS, Verifier
 
 if TYPE_CHECKING:
-    from pillarbox.broker.auth import Principal, User, Users
+    from pillarbox.broker.auth import Principal, Users
 
 PLAIN: Final = "PLAIN"
 OAUTHBEARER: Final = "OAUTHBEARER"
@@ -82,15 +82,15 @@ _ESCAPE: Final = re.compile(r"=(2C|3D)?")
 class ScramExchange(Exchange):
     """A proof that the client knows the password, and one for the client that the broker has seen it once."""
 
-    def __init__(self, users: Users, mechanism: str, random: Random, secret: bytes) -> None:
+    def __init__(self, users: Users, mechanism: str, random: Random, secret: bytes, caller: Caller) -> None:
         self._users = users
+        self._caller = caller
         self._mechanism = mechanism
         self._algorithm = MECHANISMS[mechanism]
         self._random = random
         self._secret = secret
-        self._user: User | None = None
         self._verifier: Verifier | None = None
-        self._header = self._first = self._asked = self._nonce = ""
+        self._name = self._header = self._first = self._asked = self._nonce = ""
 
     def respond(self, said: bytes) -> bytes:
         try:
@@ -108,8 +108,9 @@ class ScramExchange(Exchange):
         shown = _unescaped(name)
         if for_whom and _unescaped(for_whom) != shown:
             raise LoginRefused("nobody can log in for somebody else")
-        self._user = self._users.by_name.get(shown)
-        verifiers = () if self._user is None else self._user.scram
+        self._name = shown
+        user = self._users.by_name.get(shown)
+        verifiers = () if user is None else user.scram
         verifier = next((one for one in verifiers if one.mechanism == self._mechanism), None)
         self._verifier = verifier = verifier or self._made_up(shown)
         self._nonce = nonce + base64.b64encode(self._random(NONCE_BYTES)).decode()
@@ -119,7 +120,6 @@ class ScramExchange(Exchange):
 
     def _made_up(self, name: str) -> Verifier:
         """What an unknown user is asked by: always the same for a name, and no password fits it."""
-        self._user = None
         key = hmac.digest(self._secret, f"{self._mechanism} {name}".encode(), self._algorithm)
         return Verifier(self._mechanism, ITERATIONS, key[:16], key, key)
 
@@ -140,9 +140,10 @@ class ScramExchange(Exchange):
         signature = hmac.digest(verifier.stored_key, message, self._algorithm)
         key = bytes(one ^ other for one, other in zip(proof, signature, strict=False))
         fits = hmac.compare_digest(hashlib.new(self._algorithm, key).digest(), verifier.stored_key)
-        if not fits or len(proof) != len(signature) or self._user is None:
+        if fits and len(proof) == len(signature):
+            self.principal = self._users.by_proof(self._name, verifier, self._caller)
+        if self.principal is None:
             raise LoginRefused("invalid credentials")
-        self.principal = self._user
         answer = hmac.digest(verifier.server_key, message, self._algorithm)
         return b"v=" + base64.b64encode(answer)
 
@@ -205,4 +206,4 @@ def begin(
         return PlainExchange(users, caller)
     if mechanism == OAUTHBEARER:
         return BearerExchange(users)
-    return ScramExchange(users, mechanism, random, secret)
+    return ScramExchange(users, mechanism, random, secret, caller)
