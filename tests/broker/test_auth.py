@@ -50,6 +50,16 @@ def test_malformed_or_empty_hash_lets_nobody_in(stored: str) -> None:
         assert not password_matches(User("u", stored), password)
 
 
+@pytest.mark.row("R91")
+def test_empty_password_lets_nobody_in_even_who_has_it() -> None:
+    """RabbitMQ's internal backend refuses it; MQTT's clients that name no password have said this one."""
+    core = Domain().core
+    user = core.add_user("blank", "")
+    assert core.users.authenticate("blank", b"") is None
+    assert user.scram == ()
+    assert core.users.authenticate("blank", None) is user
+
+
 @pytest.mark.row("R5")
 def test_authenticate_wants_an_existing_user_and_its_password() -> None:
     users = Domain().core.users

@@ -78,7 +78,7 @@ def user_with_password(
 ) -> User:
     """A user with this password, in all the forms in which it is kept. Cost: that of `scram.derive_all`."""
     hashed = hash_password(password, random(SALT_BYTES))
-    return User(name, hashed, tags=tags, scram=derive_all(password, random))
+    return User(name, hashed, tags=tags, scram=derive_all(password, random) if password else ())
 
 
 def password_matches(user: User, password: bytes) -> bool:
@@ -143,11 +143,11 @@ class Users:
         return None
 
     def by_password(self, name: str, password: bytes | None) -> User | None:
-        """The user, if there is one of this name with this password."""
+        """The user, if there is one of this name with this password; an empty one is none, as in RabbitMQ."""
         user = self.by_name.get(name)
         if password is None:
             return user
-        return user if password_matches(user or NOBODY, password) else None
+        return user if password_matches(user or NOBODY, password) and password else None
 
     def _by_outside(
         self, backend: Backend, name: str, password: bytes | None, caller: Caller
