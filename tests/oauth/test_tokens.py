@@ -245,6 +245,44 @@ def test_keys_are_fetched_and_changes_are_taken_over(tmp_path: Path) -> None:
     assert "404" in sentence
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"this is no HTTP\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n\r\n" + b"[" * 100_000,
+        b'HTTP/1.1 200 OK\r\n\r\n{"jwks_uri": 5}',
+        b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{",
+    ],
+    ids=["no HTTP", "deep", "no address", "cut"],
+)
+@pytest.mark.parametrize("names_keys", [True, False], ids=["keys", "issuer"])
+def test_whatever_an_issuer_answers_it_is_asked_again(answer: bytes, names_keys: bool) -> None:
+    told: list[str] = []
+
+    async def say(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        await writer.drain()
+        writer.close()
+
+    async def scenario() -> None:
+        server = await asyncio.start_server(say, "127.0.0.1", 0)
+        async with server:
+            address = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            ring = KeyRing(
+                [f"{address}/keys"] if names_keys else [],
+                issuer="" if names_keys else address,
+                warn=told.append,
+            )
+            await ring.start()
+            assert ring._timer is not None
+            ring.stop()
+
+    asyncio.run(scenario())
+    (sentence,) = told
+    assert "cannot be fetched" in sentence
+
+
 def test_unknown_key_has_the_set_fetched_sooner_but_not_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     async def scenario() -> None:
         with published({"/keys": key_set(key())}) as address:

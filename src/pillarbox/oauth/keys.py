@@ -108,7 +108,7 @@ def published_keys(issuer: str, authorities: str) -> str:
     try:
         document = json.loads(fetch(issuer.rstrip("/") + DISCOVERY, authorities))
         return check_url(document["jwks_uri"])
-    except (KeyError, TypeError):
+    except (KeyError, TypeError, AttributeError):
         raise ValueError(f"{issuer} does not say where its keys are") from None
 
 
@@ -178,8 +178,10 @@ class KeyRing:
         try:
             self.by_id = {**await asyncio.to_thread(self.fetch_all), **self._own}
             again_s = FETCH_S
-        except (OSError, ValueError) as error:
-            self._warn(f"the keys for tokens cannot be fetched: {error}; the next try is in {FETCH_SOON_S} s")
+        except Exception as error:
+            # Whatever an issuer answers, and how: where fetching ended, keys would never change again.
+            told = str(error) or type(error).__name__
+            self._warn(f"the keys for tokens cannot be fetched: {told}; the next try is in {FETCH_SOON_S} s")
             again_s = FETCH_SOON_S
         self._later(again_s)
 
