@@ -46,7 +46,7 @@ def begins(first: bytes) -> bool | None:
 
 
 class FramedTransport(asyncio.Transport):
-    """The transport that a driver sees: what it writes leaves as messages of the kind that the client sends."""
+    """The transport that a driver sees: what it writes leaves as messages of the kind that clients send."""
 
     def __init__(self, transport: asyncio.Transport, wire: WSConnection) -> None:
         super().__init__()
