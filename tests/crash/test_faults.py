@@ -10,9 +10,10 @@ import errno
 import pytest
 from crash_tools import FOLDER, Workload, assert_recovered, moments, open_engine, recovered_state
 
+from pillarbox.engine.checkpoint import SPARE_BYTES
 from pillarbox.engine.checkpoint_file import checkpoint_numbers, checkpoint_path
 from pillarbox.engine.schedulers import InlineScheduler
-from pillarbox.store.files import StoreError
+from pillarbox.store.files import ROOM_BYTES, StoreError
 from pillarbox.testing.faults import FaultyFiles, Image, SimulatedFiles
 from pillarbox.testing.journal import ModelDomain
 
@@ -140,6 +141,47 @@ def test_a_checkpoint_whose_name_is_in_doubt_stops_confirms() -> None:
     assert work.domain.failures == ["a checkpoint failed: Input/output error"]
     work.publish()
     assert work.domain.confirmed == 1
+    work.reopened()
+
+
+def test_a_checkpoint_without_room_for_its_copies_is_given_up_before_it_writes() -> None:
+    """The room that is left is for the journal, which cannot wait."""
+    work = Faulty()
+    work.publish(20)
+    work.files.disk_full_after(SPARE_BYTES)
+    before = len(work.simulated.log)
+    work.engine.checkpoint(work.domain.snapshot)
+    work.scheduler.run_until_idle()
+    assert work.engine.checkpoint_error == "a checkpoint failed: No space left on device"
+    assert [one for one in work.simulated.log[before:] if one.kind in ("write", "create")] == []
+    work.publish()
+    assert (work.domain.failures, work.domain.confirmed) == ([], 3)
+    work.domain.settle(1, range(24))
+    work.domain.commit()
+    work.engine.checkpoint(work.domain.snapshot)
+    work.scheduler.run_until_idle()
+    assert work.engine.checkpoint_error is None, "nothing is left to be copied"
+    work.reopened()
+
+
+def test_a_checkpoint_copies_what_need_not_be_copied_only_where_there_is_room() -> None:
+    """Nine segments, each of which is kept by one message."""
+    work = Faulty()
+    for _ in range(9):
+        first = work.domain.queues[1].sequence_next
+        work.publish(8)
+        work.domain.settle(1, range(first, first + 7))
+        work.domain.commit()
+        work.files.disk_full_after(ROOM_BYTES)
+        work.engine.checkpoint(work.domain.snapshot)
+        work.scheduler.run_until_idle()
+    backlog = f"{FOLDER}/backlog"
+    assert work.engine.checkpoint_error is None
+    assert len(work.simulated.names(backlog)) == 9
+    work.files.heal()
+    work.engine.checkpoint(work.domain.snapshot)
+    work.scheduler.run_until_idle()
+    assert len(work.simulated.names(backlog)) == 1
     work.reopened()
 
 

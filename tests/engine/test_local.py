@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from pillarbox.engine import local
 from pillarbox.engine.base import Address, Group, Location, Message, MessagesFact, QueueState
 from pillarbox.engine.local import COMMIT_HERE_BYTES, LocalEngine
 from pillarbox.engine.schedulers import InlineScheduler, LoopScheduler
@@ -268,6 +269,46 @@ def test_a_checkpoint_is_due_after_enough_bytes_or_records() -> None:
     for _ in range(5):
         bench.publish()
     assert bench.engine.checkpoint_due
+
+
+@pytest.mark.parametrize("anew", [False, True])
+@pytest.mark.parametrize("how", ["settled", "deleted"])
+def test_a_checkpoint_is_due_when_much_of_what_rests_on_the_disk_is_gone(
+    how: str, anew: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who drains or deletes a large queue appends next to nothing, and wants the disk back all the same."""
+    monkeypatch.setattr(local, "CHECKPOINT_FREED_BYTES", 3 << 20)
+    bench = Bench()
+    for uid in (1, 2):
+        bench.domain.make_queue(uid)
+        bench.domain.publish([uid], 40, size=100_000)
+        bench.domain.commit()
+        bench.checkpoint()
+    if anew:
+        bench.engine.close(bench.domain.snapshot)
+        domain = bench.domain
+        bench = Bench(bench.files)
+        bench.domain.restore(bench.recovery)
+        for uid, queue in bench.domain.queues.items():
+            queue.bodies.update(domain.queues[uid].bodies)
+    for sequence in range(0, 40, 2):
+        bench.domain.settle(1, range(sequence, sequence + 1))
+    bench.domain.commit()
+    bench.idle()
+    assert not bench.engine.checkpoint_due
+    if how == "settled":
+        bench.domain.settle(1, range(1, 40, 2))
+        bench.domain.commit()
+    else:
+        bench.domain.delete_queue(1)
+        bench.domain.commit()
+    bench.idle()
+    assert bench.engine.checkpoint_due
+    before = sum(len(content) for content in bench.files.image().files.values())
+    bench.checkpoint()
+    after = sum(len(content) for content in bench.files.image().files.values())
+    assert before - after > 3_000_000
+    assert not bench.engine.checkpoint_due
 
 
 def test_a_checkpoint_under_way_makes_another_a_no_op() -> None:

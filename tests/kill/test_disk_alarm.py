@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import pika
 import pytest
 
 from bench import amqp_wire
@@ -108,6 +110,35 @@ def test_publishers_wait_while_the_disk_is_low_and_then_go_on(broker: Broker, di
         assert publisher.blocked is None
         loop.run(lambda: len(consumer.received) == 7)
     assert consumer.received == [b"0", b"1", b"2", b"3", b"4", b"waits", b"waits too"]
+
+
+@pytest.mark.row("R11", "R73")
+@pytest.mark.parametrize("persistent", [True, False])
+def test_what_was_drained_leaves_the_disk_while_it_is_low(tmp_path: Path, persistent: bool) -> None:
+    """Else the alarm would last for ever: who only acknowledges appends too little for a checkpoint."""
+    data = tmp_path / "data"
+    deadline = time.monotonic() + 20
+    with Broker(str(data), clock=ManualClock(), memory_budget=1 << 20) as broker:
+        with pika.BlockingConnection(pika.URLParameters(broker.amqp_url)) as connection:
+            channel = connection.channel()
+            channel.confirm_delivery()
+            channel.queue_declare("q", durable=True)
+            properties = pika.BasicProperties(delivery_mode=1 + persistent)
+            for _ in range(70):
+                channel.basic_publish("", "q", bytes(1 << 20), properties)
+            while not (data / "checkpoint-000000000001").exists() and time.monotonic() < deadline:
+                time.sleep(0.01)
+            channel.queue_purge("q")
+        broker.advance("1h")
+        assert sum(file.stat().st_size for file in data.glob("backlog/*.log")) > 60 << 20
+        broker.call(lambda server: server.watch.limit_disk(1 << 60))
+        while list(data.glob("backlog/*.log")) and time.monotonic() < deadline:
+            broker.advance("1m")
+            time.sleep(0.01)
+        assert list(data.glob("backlog/*.log")) == []
+        broker.call(lambda server: server.watch.limit_disk(0))
+        broker.advance(CHECK)
+        assert broker.call(lambda server: server.core.alarm) is None
 
 
 @pytest.mark.row("R11")

@@ -33,6 +33,7 @@ class Machine:
         self.process = self.rest = 40 * MIB
         self.alarms: set[str] = set()
         self.relieved: list[int] = []
+        self.rooms_made = 0
         self.said: list[str] = []
 
     def hold(self, size: int) -> None:
@@ -47,6 +48,9 @@ class Machine:
 
     def relieve(self, resident_max: int) -> None:
         self.relieved.append(resident_max)
+
+    def make_room(self) -> None:
+        self.rooms_made += 1
 
     def warn(self, sentence: str) -> None:
         self.said.append(sentence)

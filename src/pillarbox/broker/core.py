@@ -544,6 +544,11 @@ class Core:
             self._relief = relieve(self.all_queues(), self.changes, resident_max)
             self.wake()
 
+    def make_room(self) -> None:
+        """Have what is settled leave the disk: begin a checkpoint now, unless one is under way."""
+        if self.failure is None:
+            self.journal.checkpoint(CoreSnapshot(self))
+
     def all_queues(self) -> Iterator[Queue]:
         for vhost in list(self.vhosts.values()):
             yield from (*vhost.queues.values(), *vhost.reply_queues.values())

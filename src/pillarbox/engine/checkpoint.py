@@ -23,6 +23,7 @@ reports `failed`.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Iterator
 from typing import Protocol
@@ -41,13 +42,16 @@ from pillarbox.engine.checkpoint_file import (
 )
 from pillarbox.engine.compaction import WRITE_BYTES, Copier, Steps, Survey, choose_segments, rest
 from pillarbox.engine.schedulers import Scheduler
-from pillarbox.store.files import Files, StoreError
+from pillarbox.store.files import ROOM_BYTES, Files, StoreError
 from pillarbox.store.folder import BACKLOG, JOURNAL, segment_ids, segment_path
 
 SLICE_RUNS = 100
 """Runs surveyed, or locations changed, in one unit: about 0.2 ms."""
 SLICE_QUEUES = 20
 """Queues surveyed in one unit: making a state costs a queue some microseconds even when it is empty."""
+SPARE_BYTES = 16 << 20
+"""Free space that a checkpoint leaves to the journal, which cannot wait; without that it is given up. Where
+less than `ROOM_BYTES` would be left, segments that need not be copied are not."""
 COPIES_PER_TURN = 20
 """Records copied in one turn: about 0.2 ms."""
 
@@ -68,6 +72,9 @@ class Host(Protocol):
         """The checkpoint is done, or was given up."""
 
     def merged(self, uid: int, sequences: range, location: Location) -> None: ...
+
+    def rests(self, resting: dict[int, tuple[int, int]]) -> None:
+        """Say of how many messages and bytes of each queue the checkpoint knows, where they are many."""
 
     def urgency(self) -> int:
         """How many times the usual work a turn should do: 1, and more when the next checkpoint is due."""
@@ -91,6 +98,7 @@ class Checkpoint:
         self._delivered_through = -1
         self._copier: Copier | None = None
         self._sizes: dict[int, int] = {}
+        self._free_bytes = 0
         self._garbage: list[tuple[str, int]] = []
         self._writer = CheckpointWriter(files, folder, number)
         self._steps: Steps = iter(())
@@ -177,8 +185,10 @@ class Checkpoint:
 
     def _copy_steps(self) -> Steps:
         yield self._find_sizes
-        sizes = self._sizes
-        chosen = choose_segments(self._survey.live_bytes, sizes)
+        sizes, live_bytes = self._sizes, self._survey.live_bytes
+        chosen = choose_segments(live_bytes, sizes)
+        if sum([live_bytes[segment] for segment in chosen]) > self._free_bytes - ROOM_BYTES:
+            chosen = set()
         self._copier = Copier(
             self._survey,
             lambda segment: segment in chosen or (segment < self._segment and segment not in sizes),
@@ -186,11 +196,15 @@ class Checkpoint:
             self._backlog.write,
         )
         if self._copier.needed:
+            size = sum([live_bytes[segment] for segment in self._copier.segments])
+            if size > self._free_bytes - SPARE_BYTES:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             yield self._backlog.open
             yield from self._copier.steps()
             yield self._backlog.finish
 
     def _find_sizes(self) -> None:
+        self._free_bytes = self._files.free_bytes(self._folder)
         for segment in segment_ids(self._files, self._folder, BACKLOG):
             handle = self._files.open(segment_path(self._folder, BACKLOG, segment))
             self._sizes[segment] = self._files.size(handle)
@@ -298,6 +312,7 @@ class Checkpoint:
 
     def _ended(self) -> None:
         self._let_go()
+        self._host.rests(self._survey.resting)
         self._host.checkpoint_ended(None, fatal=False)
 
     def _failed(self, error: BaseException) -> None:

@@ -23,7 +23,7 @@ from itertools import chain
 from typing import NamedTuple
 
 from pillarbox.engine import record
-from pillarbox.engine.base import Location, ReturnedFact, StoredRun
+from pillarbox.engine.base import Location, Recovery, ReturnedFact, StoredRun
 from pillarbox.engine.checkpoint_file import DueRow, pack_runs, unpack_runs
 from pillarbox.engine.record import Columns, Target
 
@@ -66,6 +66,8 @@ SURVEY_RUNS = 25
 """Runs looked through in one unit of work: as long as copying one record."""
 
 
+RESTING_MIN = 1 << 20
+"""Queues of which less rests on the disk are not told: all of them together are not worth a checkpoint."""
 TABLE_SHIFT = 16
 """A table for every 64 KiB of a segment: at most about a thousand records."""
 SEGMENT_SHIFT = 32
@@ -92,6 +94,8 @@ class Survey:
         """Queues that have unsettled messages in each record."""
         self.live_bytes: dict[int, int] = {}
         """Estimated live bytes of every segment that has any."""
+        self.resting: dict[int, tuple[int, int]] = {}
+        """Of each queue of which much rests on the disk, how many messages and bytes."""
         self.moves = array("q")
         """Records that were copied; where to, the next three say, by record."""
         self.new_positions = array("q")
@@ -103,6 +107,7 @@ class Survey:
         """Places in `locations` by position, in many small tables by segment and position: a large one would
         take tens of milliseconds whenever it has to grow, and again when it is freed."""
         self._pieces: list[bytes] = []
+        self._messages = self._bytes = 0
 
     def add_runs(self, uid: int, runs: Sequence[StoredRun]) -> None:
         """Count some runs of the queue that is being surveyed."""
@@ -125,7 +130,10 @@ class Survey:
                 self._last_uid[index] = uid
                 self.users[index] += 1
                 self._counted[index] = 0
-            self._counted[index] += len(run.sequences)
+            count = len(run.sequences)
+            self._messages += count
+            self._bytes += location.size * count // max(1, location.messages)
+            self._counted[index] += count
             more = self._counted[index] - self.live[index]
             if more > 0:
                 self.live[index] += more
@@ -138,6 +146,9 @@ class Survey:
         """All runs of the queue are counted."""
         self.rows.append((uid, sequence_next, delivered_through, self._pieces))
         self._pieces = []
+        if self._bytes >= RESTING_MIN:
+            self.resting[uid] = self._messages, self._bytes
+        self._messages = self._bytes = 0
 
     def _add_location(self, location: Location) -> int:
         assert location.segment >= 0, "a snapshot shows a record that was never appended"
@@ -173,6 +184,18 @@ class Survey:
         self.new_positions[record] = position
         self.new_sizes[record] = size
         self.new_messages[record] = messages
+
+
+def resting_of(recovery: Recovery) -> dict[int, tuple[int, int]]:
+    """What `Survey.resting` would say of a folder that was recovered."""
+    found = {}
+    for uid, queue in recovery.queues.items():
+        size = sum(
+            [run.location.size * len(run.sequences) // max(1, run.location.messages) for run in queue.runs]
+        )
+        if size >= RESTING_MIN:
+            found[uid] = sum([len(run.sequences) for run in queue.runs]), size
+    return found
 
 
 def choose_segments(live_bytes: dict[int, int], sizes: dict[int, int]) -> set[int]:

@@ -17,8 +17,17 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from pillarbox.engine.base import Group, JournalListener, Location, Message, Recovery, Snapshot
+from pillarbox.engine.base import (
+    UID_KINDS,
+    Group,
+    JournalListener,
+    Location,
+    Message,
+    Recovery,
+    Snapshot,
+)
 from pillarbox.engine.checkpoint import Checkpoint
+from pillarbox.engine.compaction import resting_of
 from pillarbox.engine.facts import Codec
 from pillarbox.engine.logs import Logs
 from pillarbox.engine.replay import Replay, repair
@@ -38,6 +47,9 @@ CHECKPOINT_RECORDS = 100_000
 """Records after which a checkpoint is due: replay costs some microseconds for each, however small."""
 CHECKPOINT_RUNS = 1_000_000
 """The same for (record, queue) pairs, of which a fan-out makes many per record."""
+CHECKPOINT_FREED_BYTES = 256 << 20
+"""Bytes on the disk that nobody needs any more after which a checkpoint is due, since only that gives them
+back: who drains a large queue appends little."""
 COMMIT_HERE_BYTES = 64 << 10
 """Bytes that are written and synced on the domain's thread at most: a disk takes them in hardly more time
 than one byte. While it takes more, the thread had better go on with what comes next."""
@@ -133,6 +145,9 @@ class LocalEngine:
         self.checkpoint_error: str | None = None
         """Why the last checkpoint failed, if it did."""
         self._bytes_since = self._records_since = self._runs_since = 0
+        self._freed_since = 0
+        self._resting: dict[int, tuple[int, int]] = {}
+        """Of queues of which much rests on the disk since the last checkpoint, how much: messages, bytes."""
 
     # --- life --------------------------------------------------------------------------------------
 
@@ -158,6 +173,7 @@ class LocalEngine:
         self._position = 0
         self._checkpoint_number = replayed.checkpoint.number if replayed.checkpoint is not None else 0
         self._bytes_since, self._records_since = replayed.bytes, replayed.records
+        self.rests(resting_of(replayed.recovery))
         self._committer = Committer(
             self._files,
             self._path,
@@ -222,6 +238,8 @@ class LocalEngine:
         self._bytes_since += encoded.size
         self._records_since += encoded.records
         self._runs_since += runs
+        if self._resting:
+            self._note_freed(group)
         self.unsynced_bytes += encoded.size
         entry = Entry(serial, self._segment, position, encoded.chunks)
         small = self.unsynced_bytes <= COMMIT_HERE_BYTES
@@ -262,7 +280,7 @@ class LocalEngine:
             return
         self._checkpoint_number += 1
         self._checkpoint = Checkpoint(self, self._files, self._path, self._scheduler, self._checkpoint_number)
-        self._bytes_since = self._records_since = self._runs_since = 0
+        self._bytes_since = self._records_since = self._runs_since = self._freed_since = 0
         self._checkpoint.start(snapshot)
 
     @property
@@ -272,6 +290,7 @@ class LocalEngine:
             self._bytes_since >= self._checkpoint_bytes
             or self._records_since >= self._checkpoint_records
             or self._runs_since >= CHECKPOINT_RUNS
+            or self._freed_since >= CHECKPOINT_FREED_BYTES
         )
 
     @property
@@ -281,6 +300,23 @@ class LocalEngine:
         Otherwise memory would grow with every record that waits to be merged, hundreds of bytes each.
         """
         return self._records_since >= BEHIND_FACTOR * self._checkpoint_records
+
+    def _note_freed(self, group: Group) -> None:
+        """Note how much on the disk nobody needs any more, about."""
+        resting = self._resting
+        gone: list[tuple[int, int | None]] = [
+            (fact.uid, sum(map(len, fact.sequences))) for fact in group.settled if fact.uid in resting
+        ]
+        if group.definitions:
+            removed = [fact for fact in group.definitions if fact.value is None and fact.kind in UID_KINDS]
+            gone += [(uid, None) for fact in removed if (uid := int(fact.key)) in resting]
+        for uid, count in gone:
+            messages, size = resting.pop(uid, (0, 0))
+            if count is not None and count < messages:
+                left = size - size * count // messages
+                resting[uid] = messages - count, left
+                size -= left
+            self._freed_since += size
 
     # --- commits -----------------------------------------------------------------------------------
 
@@ -441,6 +477,10 @@ class LocalEngine:
     def merged(self, uid: int, sequences: range, location: Location) -> None:
         if self._listener is not None:
             self._listener.merged(uid, sequences, location)
+
+    def rests(self, resting: dict[int, tuple[int, int]]) -> None:
+        """Know what rests on the disk; see `checkpoint.Host`."""
+        self._resting = resting
 
     def remove_segment(self, kind: str, segment: int) -> None:
         """Remove a segment file as soon as no load in flight needs it."""

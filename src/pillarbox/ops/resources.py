@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 LOOK_MS = 1000
 """How often to look. RabbitMQ looks at memory every 2.5 seconds, at the disk every 10 or sooner."""
 
+ROOM_MS = 30_000
+"""How often the disk is asked to give back what is settled, while it is short."""
+
 LOOK_BYTES_MIN = 4 << 20
 """Growth of messages in memory after which it is worth looking before the second is over."""
 
@@ -121,6 +124,8 @@ class Alarmed(Protocol):
 
     def relieve(self, resident_max: int) -> None: ...
 
+    def make_room(self) -> None: ...
+
     def warn(self, sentence: str) -> None: ...
 
 
@@ -152,6 +157,8 @@ class Watch:
         """As they were when it looked last."""
         self.next_ms = 0
         """When to look again."""
+        self._room_ms = 0
+        """When to make room on the disk again, if it is short."""
         self.next_bytes = 0
         """Or as soon as messages in memory are counted to more than this."""
         self.memory_max = 0
@@ -179,15 +186,19 @@ class Watch:
         """Measure, and set the alarms or end them. Cost: a few system calls."""
         self.next_ms = now_ms + LOOK_MS
         if self._folder is not None:
-            self._look_at_disk(self._folder)
+            self._look_at_disk(self._folder, now_ms)
         self._look_at_memory()
 
-    def _look_at_disk(self, folder: str) -> None:
+    def _look_at_disk(self, folder: str, now_ms: int) -> None:
         system = os.statvfs(folder)
         free = self.disk_free = system.f_bavail * system.f_frsize
         short = free < self.disk_free_min
         if self._core.set_alarm(DISK, short):
             self._say(DISK, short, f"{free} bytes are free on the disk of {folder}", self.disk_free_min)
+        if short and now_ms >= self._room_ms:
+            # Consumers append little, so no checkpoint may be due for long, and the alarm would never end.
+            self._room_ms = now_ms + ROOM_MS
+            self._core.make_room()
 
     def _look_at_memory(self) -> None:
         core = self._core
