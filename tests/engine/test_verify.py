@@ -7,9 +7,12 @@ import pytest
 from pillarbox.engine.base import DUE_SEQUENCE_BITS, QueueState
 from pillarbox.engine.checkpoint_file import pack_keys
 from pillarbox.engine.local import LocalEngine
+from pillarbox.engine.logs import LogOptions
 from pillarbox.engine.schedulers import InlineScheduler
 from pillarbox.engine.verify import TROUBLES_MAX, verify
+from pillarbox.store.batch import encode_batch
 from pillarbox.store.folder import FORMAT_NAME
+from pillarbox.store.segment import Slice
 from pillarbox.testing.faults import Image, SimulatedFiles
 from pillarbox.testing.journal import ModelDomain
 
@@ -27,6 +30,17 @@ def folder(*, clean: bool, groups: int = 4) -> SimulatedFiles:
         scheduler.run_until_idle()
     engine.close(domain.snapshot if clean else None)
     return files
+
+
+class Listener:
+    """Of a log; nothing is asked of it."""
+
+    def written(self, ticket: int) -> None: ...
+    def synced(self, ticket: int) -> None: ...
+    def loaded(self, ticket: int, found: Slice) -> None: ...
+    def found(self, ticket: int, offset: int) -> None: ...
+    def load_failed(self, ticket: int, error: Exception) -> None: ...
+    def failed(self, reason: str) -> None: ...
 
 
 def changed(files: SimulatedFiles, part: str, change) -> SimulatedFiles:  # type: ignore[no-untyped-def]
@@ -101,6 +115,30 @@ def test_damaged_due_times_are_named() -> None:
     )
     (problem,) = report.problems
     assert problem.endswith("is damaged: a checksum does not hold (due times)")
+
+
+@pytest.mark.row("R80")
+def test_streams_are_read_as_well() -> None:
+    """A log that belongs to no queue is what a crash has kept from being removed."""
+    files, scheduler = SimulatedFiles(), InlineScheduler()
+    engine = LocalEngine("/data", files, scheduler, allocate_bytes=0)
+    engine.open()
+    domain = ModelDomain(engine)
+    engine.attach(domain)
+    domain.make_queue(7)
+    domain.commit()
+    for uid in (7, 8):
+        log = engine.logs.open_log(uid, LogOptions(), Listener(), now_ms=0)
+        for _ in range(3):
+            log.append(b"".join(encode_batch([(None, b"value" * 20)]).chunks), 1, now_ms=0)
+    scheduler.run_until_idle()
+    engine.close(domain.snapshot)
+    report = verify("/data", files)
+    assert (report.ok, report.lines[-1]) == (True, "all 3 records of 1 stream are intact")
+    assert verify("/data", changed(files, "/8/00000000000000000000.log", lambda content: content[:-1])).ok
+    torn = verify("/data", changed(files, "/7/00000000000000000000.log", lambda content: content[:-1]))
+    assert len(torn.problems) == 1
+    assert "records up to offset 2 were stored safely" in torn.problems[0]
 
 
 def test_damage_in_the_middle_of_the_journal_is_reported() -> None:

@@ -1,7 +1,7 @@
 """Checking a data folder without changing it: what `pillarbox check` prints.
 
-Reads all that a start would read, and every unsettled message besides, whose checksums a start leaves for
-later. Not here: partition logs.
+Reads all that a start would read, and besides every unsettled message and every record of streams and topics,
+whose checksums a start leaves for later.
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ import msgspec
 
 from pillarbox.engine import record
 from pillarbox.engine.base import Location, Recovery
+from pillarbox.engine.logs import LOGS
 from pillarbox.engine.replay import Replay, Replayed
 from pillarbox.errors import StartupError
 from pillarbox.store.files import Files, StoreError
 from pillarbox.store.folder import LOCK_NAME, read_format
 from pillarbox.store.journal import barrier_of
+from pillarbox.store.log_verify import verify_log
 from pillarbox.store.readers import Readers
 
 
@@ -52,6 +54,7 @@ def verify(path: str, files: Files) -> Report:
         replayed = Replay(files, path, barrier_of(folder_id)).run()
         _describe(report, replayed)
         _check_messages(report, replayed.recovery, Readers(files, path))
+        _check_logs(report, replayed.recovery, files, path)
     except (OSError, StartupError) as error:
         report.problem(str(error))
     finally:
@@ -109,6 +112,28 @@ def _check_messages(report: Report, recovery: Recovery, readers: Readers) -> Non
     if not damaged:
         report.lines.append(_intact(len(wanted)))
     readers.close()
+
+
+def _check_logs(report: Report, recovery: Recovery, files: Files, path: str) -> None:
+    """Read every log that belongs to a queue; others are what a crash has kept from being removed."""
+    folder = os.path.join(path, LOGS)
+    logs = records = damaged = 0
+    for name in files.names(folder):
+        if ("queue", name) not in recovery.definitions:
+            continue
+        logs += 1
+        try:
+            found = verify_log(files, os.path.join(folder, name))
+        except (OSError, StoreError) as error:
+            report.problem(str(error))
+            damaged += 1
+            continue
+        records += found.records
+        damaged += bool(found.problems)
+        for problem in found.problems:
+            report.problem(problem)
+    if logs and not damaged:
+        report.lines.append(f"all {_count(records, 'record')} of {_count(logs, 'stream')} are intact")
 
 
 def _count(number: int, noun: str) -> str:
