@@ -782,3 +782,59 @@ def test_a_producer_id_is_given_once_although_the_clock_was_set_back(
                 given.append(found.producer_id)
         clock.advance(-3_600_000)
     assert len(set(given)) == 6
+
+
+@pytest.mark.row("K60")
+def test_a_transaction_in_a_topic_that_was_made_anew_is_not_taken_for_the_one_before(tmp_path: Path) -> None:
+    """The decision says how far each log had come; the new log of the name has not come so far yet."""
+    with Broker(str(tmp_path), kafka_port=0) as broker, Asking(broker.kafka_bootstrap) as client:
+        client.ask("Metadata", 9, topics=[{"name": TOPIC}], allow_auto_topic_creation=True)
+        party = Party(client)
+        assert party.begin() == Code.NONE
+        party.join()
+        assert [party.send(b"%d" % n) for n in range(5)] == [Code.NONE] * 5
+        assert party.end() == Code.NONE
+        client.ask("DeleteTopics", 4, topic_names=[TOPIC], timeout=1000)
+        client.ask("Metadata", 9, topics=[{"name": TOPIC}], allow_auto_topic_creation=True)
+        party.join()
+        party._sequences = {}
+        assert party.send(b"open") == Code.NONE
+    with Broker(str(tmp_path), kafka_port=0) as broker, Asking(broker.kafka_bootstrap) as client:
+        assert seen(client, COMMITTED) == (0, 0, [])
+        party.client = client
+        assert party.end(commit=False) == Code.NONE
+        assert seen(client, COMMITTED) == (2, 2, [party.id])
+
+
+@pytest.mark.row("K60")
+def test_a_transaction_in_a_log_that_a_power_cut_made_shorter_is_not_taken_for_the_one_before(
+    tmp_path: Path,
+) -> None:
+    """The log had come further when that was decided than it has when the next one begins."""
+    left = tmp_path / "left"
+    with (
+        Broker(str(tmp_path / "data"), kafka_port=0) as broker,
+        Asking(broker.kafka_bootstrap) as client,
+    ):
+        client.ask("Metadata", 9, topics=[{"name": TOPIC}], allow_auto_topic_creation=True)
+        party = Party(client)
+        assert party.begin() == Code.NONE
+        party.join()
+        assert [party.send(b"%d" % n) for n in range(5)] == [Code.NONE] * 5
+        assert party.end() == Code.NONE
+        shutil.copytree(tmp_path / "data", left)
+    (segment,) = left.glob("logs/*/*.log")
+    data = segment.read_bytes()
+    size = read_header(data).size
+    segment.write_bytes(data[: 2 * size])
+    with Broker(str(left), kafka_port=0) as broker, Asking(broker.kafka_bootstrap) as client:
+        assert seen_at_last(client, 3) == (3, 3, [])
+        party.client = client
+        party.join()
+        party._sequences = {0: 2}
+        assert party.send(b"open") == Code.NONE
+    with Broker(str(left), kafka_port=0) as broker, Asking(broker.kafka_bootstrap) as client:
+        assert seen(client, COMMITTED) == (3, 3, [])
+        party.client = client
+        assert party.end(commit=False) == Code.NONE
+        assert seen(client, COMMITTED) == (5, 5, [party.id])
