@@ -12,9 +12,12 @@ import pytest
 from pillarbox.engine import local
 from pillarbox.engine.base import Address, Group, Location, Message, MessagesFact, QueueState
 from pillarbox.engine.local import COMMIT_HERE_BYTES, LocalEngine
+from pillarbox.engine.logs import LogOptions
 from pillarbox.engine.schedulers import InlineScheduler, LoopScheduler
 from pillarbox.errors import StartupError
+from pillarbox.store.batch import encode_batch
 from pillarbox.store.files import DiskFiles, StoreError
+from pillarbox.store.segment import Slice
 from pillarbox.testing.faults import SimulatedFiles
 from pillarbox.testing.journal import ModelDomain
 
@@ -568,3 +571,35 @@ def test_publishers_are_to_be_slowed_when_a_checkpoint_falls_far_behind() -> Non
     assert bench.engine.checkpoint_due
     bench.checkpoint()
     assert not bench.engine.checkpoint_behind
+
+
+class LogOwner:
+    """Of a log: notes why it failed."""
+
+    def __init__(self) -> None:
+        self.failures: list[str] = []
+
+    def written(self, ticket: int) -> None: ...
+    def synced(self, ticket: int) -> None: ...
+    def loaded(self, ticket: int, found: Slice) -> None: ...
+    def found(self, ticket: int, offset: int) -> None: ...
+    def load_failed(self, ticket: int, error: Exception) -> None: ...
+
+    def failed(self, reason: str) -> None:
+        self.failures.append(reason)
+
+
+@pytest.mark.row("R80")
+def test_a_log_that_is_removed_is_not_synced_before() -> None:
+    """It would take its time of the loop's, and an error of the disk would end all storing."""
+    bench = Bench()
+    owner = LogOwner()
+    log = bench.engine.logs.open_log(7, LogOptions(durability="os"), owner, now_ms=0)
+    log.append(b"".join(encode_batch([(None, b"value")]).chunks), 1, now_ms=0)
+    bench.idle()
+    assert bench.files.names("/data/logs/7")
+    before = len(bench.files.log)
+    bench.engine.logs.remove(7)
+    bench.idle()
+    assert {one.kind for one in bench.files.log[before:]} == {"remove", "remove_folder"}
+    assert owner.failures == []

@@ -153,7 +153,7 @@ class Logs:
         for uid, log in list(self._leaving.items()):
             if not log.busy:
                 del self._leaving[uid]
-                log.close()
+                log.abandon()
                 self._remove_folder(self._path(uid))
 
     def _remove_folder(self, folder: str) -> None:

@@ -800,6 +800,13 @@ class PartitionLog:
         self._tail.clear()
         self._folder.close()
 
+    def abandon(self) -> None:
+        """Let go of everything; the log's files are about to be removed. The strands must have done what they
+        were given."""
+        assert not self.busy, f"{self!r} is being written or synced"
+        self._tail.clear()
+        self._folder.close()
+
     def _run_sync(self, *, closing: bool) -> None:
         if self._failure is None:
             self._syncing = True
