@@ -146,3 +146,37 @@ def test_publish_to_a_queue_and_a_stream_is_in_both_once_it_is_confirmed() -> No
 
 def reopened(image: Image) -> Life:
     return Life(SimulatedFiles(image), InlineScheduler())
+
+
+@pytest.mark.row("R80")
+@pytest.mark.parametrize("seed", range(3))
+def test_a_stream_whose_deletion_a_crash_forgets_has_all_that_it_had(seed: int) -> None:
+    """Its files go when the journal says that it is gone, and not before."""
+    chance = random.Random(seed)
+    files = SimulatedFiles()
+    life = Life(files, ShuffledScheduler(chance))
+    vhost = life.core.add_vhost("/")
+    arguments = {"x-queue-type": "stream", "x-stream-max-segment-size-bytes": 400}
+    vhost.declare_queue(None, "s", durable=True, arguments=arguments)
+    for _ in range(6):
+        life.publish(5)
+        life.scheduler.run_until_idle()
+    assert life.confirmed == 30
+    begun = len(list(files.log))
+    vhost.remove_queue(vhost.queues["s"])
+    life.core.tick(NOW_MS)
+    life.scheduler.run_until_idle()
+    assert files.names("/data/logs") == []
+    there = gone = 0
+    for done, image in crash_images(files.start, list(files.log), seed=seed, mixtures=1):
+        if done < begun:
+            continue
+        again = reopened(image)
+        if "s" in again.core.vhosts["/"].queues:
+            there += 1
+            assert again.bodies() == [b"%d" % number for number in range(30)]
+        else:
+            gone += 1
+            assert again.files.names("/data/logs") == []
+    assert there
+    assert gone

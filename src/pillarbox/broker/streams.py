@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 import msgspec
 
 from pillarbox.broker.counters import LogCounters
+from pillarbox.broker.promises import Promises
 from pillarbox.errors import BrokerError, Reason
 
 if TYPE_CHECKING:
@@ -115,13 +116,26 @@ class Streams:
             core.scheduler.at(core.changes.now_ms + HOUSEKEEPING_MS, self)
 
     def forget(self, queue: StreamQueue) -> None:
-        """A stream was deleted: nobody waits for it, and its log goes."""
+        """A stream was deleted: nobody waits for it, and its log goes.
+
+        Not before its deletion is durable: a restart that has forgotten that finds the stream, and wants all
+        of its records.
+        """
         self._open.pop(queue, None)
         self.grown.pop(queue, None)
         if queue in self._owing:
             self._owing[queue] = (self._core.ticket, self._core.ticket)
             self.committed(queue, self._core.ticket)
-        self._store().remove(queue.uid)
+
+        def forgotten(failure: str | None) -> None:
+            if failure is None:
+                self._store().remove(queue.uid)
+
+        self._promises.when_durable(forgotten)
+
+    @cached_property
+    def _promises(self) -> Promises:
+        return Promises(self._core)
 
     def keep_only(self, uids: set[int]) -> None:
         """After a start: remove the logs of all other uids."""
