@@ -345,6 +345,23 @@ def test_what_was_aborted_supersedes_nothing_wherever_its_marker_is() -> None:
     assert b"aborted" not in [value for _, _, value in contents(owner)]
 
 
+@pytest.mark.row("K7", "K60")
+def test_a_producer_goes_on_after_a_restart_where_nobody_but_files_knows_its_sequence() -> None:
+    """The first segment was closed before there was one, and of the second only the marker is left."""
+    owner = Owner(SimulatedFiles(), FOLDER, options=COMPACT)
+    owner.store(keyed((b"a", b"1")), keyed((b"a", b"2")))
+    close_segment(owner)
+    owner.send(keyed((b"b", b"1"), producer_id=7, sequence=0))
+    owner.end(7, commit=True)
+    owner.store(keyed((b"b", b"2")))
+    close_segment(owner)
+    compact(owner)
+    assert [key for _, key, _ in contents(owner)].count(b"b") == 1
+    again = Owner(owner.files, FOLDER, options=COMPACT, clean=False)
+    assert again.send(keyed((b"b", b"1"), producer_id=7, sequence=0)).is_repeated
+    assert not again.send(keyed((b"b", b"3"), producer_id=7, sequence=1)).is_repeated
+
+
 @pytest.mark.row("K60")
 def test_an_open_transaction_is_a_boundary() -> None:
     owner = Owner(SimulatedFiles(), FOLDER, options=COMPACT)

@@ -2,8 +2,8 @@
 
 Purpose: `SegmentProducers` is what was known where a segment ends: the table of producers, and the
 transactions whose abort marker is in the segment. `restore` brings a log's producers back: from the files
-as far as they go, then from the headers of the batches behind them. Not here: what is decided by it
-(`producers`).
+and, where there is none or it does not reach the end, from the headers of batches. Not here: what is decided
+by it (`producers`).
 
 The file has two lines, JSON and its CRC-32C in hex, like the log's `state`. It is written after the segment
 was synced as a whole, and goes with it. So a file speaks of a beginning of its segment, or it is no crash's
@@ -66,24 +66,23 @@ def load_producers(folder: LogFolder, base: int) -> SegmentProducers | None:
 def restore(folder: LogFolder, segments: Sequence[Segment], *, now_ms: int) -> Producers:
     """The producers of a log that is in order, and of each segment the transactions that it aborts.
 
-    From the first segment on whose file does not reach its end, headers are read, and the files of these
-    segments are made anew. Producers that are found so count as active now: nobody has noted when they were.
+    Where a file does not reach the end of its segment, headers are read, and it is made anew. Producers that
+    are found so count as active now: nobody has noted when they were. A file behind it says more than that:
+    of a compacted segment most batches are gone, and with them sequences.
     """
     producers = Producers()
-    behind = False
     for segment in segments:
         found = load_producers(folder, segment.base)
         if found is not None and not segment.base <= found.end <= segment.offset_next:
             found = None
         segment.aborted = NOTHING_ABORTED
         offset = segment.base
-        if found is not None and not behind:
+        if found is not None:
             producers = Producers(found.table)
             for aborted in found.aborted:
                 segment.abort(aborted)
             offset = found.end
         if offset < segment.offset_next:
-            behind = True
             _read_on(folder, segment, offset, producers, now_ms)
             save_producers(folder, segment.base, picture(segment, producers))
     return producers
