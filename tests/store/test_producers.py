@@ -242,6 +242,18 @@ def test_a_marker_fences(owner: Owner) -> None:
 
 
 @pytest.mark.row("K60")
+def test_a_producer_goes_on_of_whom_retention_has_left_the_marker_alone() -> None:
+    """A restart finds nothing else of it; Kafka Streams has repartition topics cut so."""
+    owner = Owner(SimulatedFiles(), FOLDER, options=LogOptions(segment_bytes=120))
+    owner.send(produced(7, 0, b"x" * 100, transactional=True))
+    owner.log.trim(owner.end(7, commit=True))
+    owner.drain()
+    again = Owner(owner.files, FOLDER, options=LogOptions(segment_bytes=120), clean=False)
+    assert (again.log.offsets().start, again.log.producers[7].sent) == (1, ())
+    assert again.send(produced(7, 1, b"y", transactional=True)).offset_first == 2
+
+
+@pytest.mark.row("K60")
 def test_a_marker_without_a_transaction_changes_nothing_for_readers(owner: Owner) -> None:
     assert owner.end(7, commit=False) == 0
     assert owner.log.last_stable == 1

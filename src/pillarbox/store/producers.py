@@ -8,7 +8,8 @@ Everything here is a decision in memory. A `Producer` never changes, it is repla
 a picture of its moment, at the price of a dict. The table is in order of activity, oldest first.
 
 Source: Apache Kafka, idempotent producers (KIP-98, KIP-360) and transactions (KIP-98, KIP-890). A producer
-that is not known may begin with any sequence: its past may have been removed with its records.
+that is not known may begin with any sequence: its past may have been removed with its records. So may one of
+whom markers alone are known.
 """
 
 from __future__ import annotations
@@ -184,11 +185,11 @@ class Producers:
         if known is None:
             return
         self._check_epoch(header.producer_id, header.producer_epoch, known)
-        first = header.base_sequence
+        first = due = header.base_sequence
         if header.producer_epoch != known.epoch:
             due = 0
-        else:
-            due = known.sent[-1].sequence_last + 1 & SEQUENCE_MAX if known.sent else 0
+        elif known.sent:
+            due = known.sent[-1].sequence_last + 1 & SEQUENCE_MAX
         if first not in (due, NO_SEQUENCE):
             raise ProducerRefused(
                 Refusal.OUT_OF_ORDER,

@@ -194,8 +194,9 @@ class Appending:
             error = not_joined(known=self._call.version >= ABORTABLE_FROM)
         if error:
             raise Refused(fenced(error, known=False))
-        known = place[2].log.producers
-        if self._call.version >= JOINS_FROM and header.base_sequence and producer_id not in known:
+        known = place[2].log.producers.get(producer_id)
+        begins = known is None or not known.sent
+        if self._call.version >= JOINS_FROM and begins and header.base_sequence:
             text = f"the first batch of producer {producer_id} has sequence {header.base_sequence}"
             raise Refused(ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER, text)
 
