@@ -24,7 +24,7 @@ from pillarbox.store.codecs import NAMES, compress, decompress
 from pillarbox.store.files import ROOM_BYTES
 from pillarbox.store.log_base import LogOptions
 from pillarbox.store.log_compaction import RETRY_MS
-from pillarbox.store.producers import Aborted
+from pillarbox.store.producers import Aborted, is_aborted
 from pillarbox.testing.faults import FaultyFiles, Image, SimulatedFiles, crash_images
 
 pytestmark = pytest.mark.row("K34")
@@ -445,6 +445,57 @@ def check(owner: Owner, appended: list[Pair]) -> None:
     seen = {key: value for _, key, value in found}
     for key, value in last.items():
         assert seen.get(key) == value, f"{key!r} should be {value!r}"
+
+
+def committed(owner: Owner) -> list[Found]:
+    """(offset, key, value) of what readers of committed records see."""
+    log = owner.log
+    seen: list[Found] = []
+    for batch in batches_of(owner):
+        header = read_header(batch)
+        aborted = log.aborted_between(header.base_offset, header.next_offset)
+        if header.base_offset < log.last_stable and not header.is_control and not is_aborted(header, aborted):
+            seen += [(record.offset, record.key, record.value) for record in records_of(batch)]
+    return seen
+
+
+@pytest.mark.row("K60")
+@pytest.mark.parametrize("seed", range(40))
+def test_whatever_ends_how_the_last_committed_value_of_each_key_is_seen(seed: int) -> None:
+    """Three producers, whose transactions cross each other and the ends of segments."""
+    chance = random.Random(seed)
+    owner = Owner(SimulatedFiles(), FOLDER, options=COMPACT, tail_bytes=chance.choice((0, 1 << 20)))
+    sequences = dict.fromkeys((7, 8, 9), 0)
+    under_way: dict[int, list[Found]] = {}
+    written: list[Found] = []
+    for number in range(50):
+        pairs = [(b"%d" % chance.randint(0, 4), b"%d" % number) for _ in range(chance.randint(1, 3))]
+        producer_id = chance.choice((-1, *sequences))
+        step = chance.choice(("send", "send", "end", "compact", "reopen"))
+        if step == "send":
+            sequence = sequences.get(producer_id, -1)
+            first = owner.send(keyed(*pairs, producer_id=producer_id, sequence=sequence)).offset_first
+            found = [(first + position, *pair) for position, pair in enumerate(pairs)]
+            if producer_id < 0:
+                written += found
+            else:
+                sequences[producer_id] += len(pairs)
+                under_way.setdefault(producer_id, []).extend(found)
+        elif step == "end" and producer_id in under_way:
+            found, commit = under_way.pop(producer_id), chance.random() < 0.5
+            owner.end(producer_id, commit=commit)
+            written += found if commit else []
+        elif step == "compact":
+            compact(owner, later_ms=chance.choice((0, DAY // 2)))
+        elif step == "reopen":
+            owner.log.sync()
+            owner.drain()
+            owner = Owner(owner.files, FOLDER, options=COMPACT, now_ms=owner.now_ms, clean=False)
+        stable = owner.log.last_stable
+        wanted = {key: (offset, value) for offset, key, value in sorted(written) if offset < stable}
+        seen = committed(owner)
+        assert set(seen) <= set(written)
+        assert {key: (offset, value) for offset, key, value in seen} == wanted
 
 
 @pytest.mark.parametrize(("seed", "durability"), [(0, "fsync"), (1, "os")])
