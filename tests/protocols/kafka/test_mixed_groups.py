@@ -267,6 +267,28 @@ def test_a_group_is_classic_again_when_its_last_member_of_the_new_protocol_has_l
     assert [member.member_id for member in again.members] == [old.member_id]
 
 
+def test_a_group_is_classic_again_when_its_last_instance_has_come_back_as_a_classic_member(
+    client: Asking,
+) -> None:
+    """Without a round, as instances come back: everybody goes on with what it has."""
+    beat(client, instance_id="i")
+    epoch = beat(client, member="other", instance_id="j").member_epoch
+    beat(client, 1, topic_partitions=[])
+    beat(client, epoch, "other")
+    beat(client, -2, instance_id="i")
+    one = join(client, "g", group_instance_id="i")
+    assert listed(client, types_filter=["consumer"]) == {"g": "Stable"}
+    kept = dealt(sync(client, one, group_instance_id="i").assignment)
+    beat(client, -2, "other", instance_id="j")
+    other = join(client, "g", group_instance_id="j")
+    assert listed(client, types_filter=["classic"]) == {"g": "Stable"}
+    for joined, instance in ((one, "i"), (other, "j")):
+        said = {"group_instance_id": instance, "protocol_name": joined.protocol_name}
+        synced = sync(client, joined, protocol_type="consumer", **said)
+        assert synced.error_code.value == Code.NONE
+        assert sorted({*kept, *dealt(synced.assignment)}) == ([0, 1] if instance == "j" else kept)
+
+
 def test_a_mixed_group_is_what_it_was_after_a_restart(tmp_path: Path) -> None:
     with Broker(data=tmp_path, kafka_port=0) as running, Asking(running.kafka_bootstrap) as client:
         make_topic(client)

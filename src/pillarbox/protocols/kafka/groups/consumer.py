@@ -30,6 +30,8 @@ JOINS: Final = 0
 LEAVES: Final = -1
 LEAVES_FOR_A_WHILE: Final = -2
 """Member epochs that are none: an instance that goes so keeps its part for a session's time."""
+STABLE: Final = "Stable"
+"""The state of a group whose members have all reached their targets."""
 
 
 class MemberState(Enum):
@@ -196,8 +198,8 @@ class ConsumerHost(Protocol):
     def keep_consumers(self, group: ConsumerGroup) -> None:
         """The epoch has changed."""
 
-    def turn_classic(self, group: ConsumerGroup) -> None:
-        """Only classic members are left."""
+    def turn_classic(self, group: ConsumerGroup, *, together: bool) -> object:
+        """Only classic members are left; `together`: who have to join again."""
 
 
 class ConsumerGroup:
@@ -228,7 +230,7 @@ class ConsumerGroup:
             return "Empty"
         if self.epoch > self.assignment_epoch:
             return "Assigning"
-        return "Stable" if all(map(self._is_done, self.members.values())) else "Reconciling"
+        return STABLE if all(map(self._is_done, self.members.values())) else "Reconciling"
 
     def _is_done(self, member: ConsumerMember) -> bool:
         return member.state is MemberState.STABLE and member.epoch == self.assignment_epoch
@@ -238,6 +240,11 @@ class ConsumerGroup:
         return not self.members
 
     is_idle = is_empty
+
+    @property
+    def is_classic(self) -> bool:
+        """Whether there are members, and none of them speaks the new protocol."""
+        return bool(self.members) and all(one.classic is not None for one in self.members.values())
 
     # --- heartbeats --------------------------------------------------------------------------------
 
@@ -485,8 +492,8 @@ class ConsumerGroup:
             self._host.keep_member(self, member.id, None)
         if not members:
             return
-        if self.members and all(one.classic is not None for one in self.members.values()):
-            self._host.turn_classic(self)
+        if self.is_classic:
+            self._host.turn_classic(self, together=True)
             return
         self._move_on()
         if not self.members:

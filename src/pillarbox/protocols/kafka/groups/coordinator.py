@@ -283,8 +283,8 @@ class Groups:
         old.dissolve()
         return group
 
-    def turn_classic(self, old: ConsumerGroup) -> None:
-        """Make a classic group of a consumer group: its members go on by a round."""
+    def turn_classic(self, old: ConsumerGroup, *, together: bool) -> ClassicGroup:
+        """Make a classic group of a consumer group: its members go on by a round, or with what they have."""
         members = [
             MemberRecord(
                 one.id,
@@ -309,7 +309,9 @@ class Groups:
         self._core.keep(consumers_key(old.name), None)
         old.members.clear()
         self.keep(group)
-        group.call_together()
+        if together:
+            group.call_together()
+        return group
 
     def _add(self, group: AnyGroup) -> AnyGroup:
         self._groups[group.name] = group

@@ -2,9 +2,10 @@
 
 A group that is moved from one protocol to the other, member by member, is a consumer group all that time: it
 becomes one with the first member that speaks the new protocol, and is a classic one again when the last of
-those is gone. A classic member joins and is answered at once, without a round; its generation is its epoch;
-what it is to have it hears by SyncGroup, as bytes that only a leader would have written else. A heartbeat
-tells it to join again when it has to take a step: to give up something, or to get something.
+those is gone, or its instance has come back as one of the others. A classic member joins and is answered at
+once, without a round; its generation is its epoch; what it is to have it hears by SyncGroup, as bytes that
+only a leader would have written else. A heartbeat tells it to join again when it has to take a step: to give
+up something, or to get something.
 
 Not here: targets and steps (`consumer`), rounds (`classic`), when groups change their kind (`coordinator`).
 
@@ -18,7 +19,15 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from pillarbox.protocols.kafka.errors import ErrorCode
-from pillarbox.protocols.kafka.groups.consumer import JOINS, Beat, Classic, ConsumerMember, MemberState, Topic
+from pillarbox.protocols.kafka.groups.consumer import (
+    JOINS,
+    STABLE,
+    Beat,
+    Classic,
+    ConsumerMember,
+    MemberState,
+    Topic,
+)
 from pillarbox.protocols.kafka.groups.member import Joined, Joining, OnJoined, OnSynced, Synced, Syncing
 from pillarbox.protocols.kafka.groups.subscription import (
     CONSUMER,
@@ -41,6 +50,7 @@ class Host(Protocol):
 
     def new_id(self) -> str: ...
     def topic(self, name: str) -> Topic | None: ...
+    def turn_classic(self, group: ConsumerGroup, *, together: bool) -> ClassicGroup: ...
 
 
 class ClassicSide:
@@ -65,9 +75,13 @@ class ClassicSide:
         told = self._group.heartbeat(self._beat(joining, member_id))
         if told.error:
             on_joined(Joined(told.error, joining.member_id))
-        else:
-            spoken = joining.protocols[0][0]
-            on_joined(Joined(ErrorCode.NONE, member_id, told.epoch, CONSUMER, spoken))
+            return
+        spoken: str | None = joining.protocols[0][0]
+        if self._group.is_classic:
+            # It has taken the place of the last one that spoke the new protocol.
+            unfinished = self._group.state_name != STABLE
+            spoken = self._host.turn_classic(self._group, together=unfinished).protocol_name
+        on_joined(Joined(ErrorCode.NONE, member_id, told.epoch, CONSUMER, spoken))
 
     def _speaks(self, joining: Joining) -> bool:
         """Is it a consumer, and is there something that it and all other classic members can speak?"""
