@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from broker_tools import Domain, bodies, message
+from broker_tools import Domain, Receiver, bodies, message
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,6 +15,7 @@ from pillarbox.broker.arguments import QUEUE_ARGUMENTS
 from pillarbox.broker.lane import LIFETIMES_MAX
 from pillarbox.broker.ledger import Ledger
 from pillarbox.broker.policy import APPLY_TO, KEYS, Applied, Policies, Policy, effective, merged
+from pillarbox.broker.queue import TRIMMED_AT_ONCE
 from pillarbox.broker.session import Deferred
 from pillarbox.errors import BrokerError
 
@@ -224,6 +225,36 @@ def test_limit_drops_what_is_too_much_at_once(domain: Domain) -> None:
     assert domain.vhost.remove_policy("p")
     domain.publish([queue], [message(number) for number in range(6)])
     assert waiting(domain, "q") == 8
+
+
+@pytest.mark.row("R95", "R46")
+@pytest.mark.parametrize("cold", [False, True])
+def test_limit_shortens_a_long_queue_in_parts(cold: bool) -> None:
+    """Others have their turn meanwhile, and none of the newest is lost, nor what is published meanwhile."""
+    domain = Domain(memory_budget=0 if cold else 1 << 30)
+    long, other = (domain.vhost.declare_queue(None, name, durable=True) for name in ("long", "other"))
+    count = 3 * TRIMMED_AT_ONCE
+    for number in range(count):
+        domain.publish([long], [message(number)])
+        domain.tick()
+    receiver = Receiver()
+    domain.consume(domain.session(), "other", receiver)
+    domain.vhost.put_policy(policy(max_length=5))
+    domain.publish([other], [message("other")])
+    domain.tick()
+    assert receiver.bodies == [b"other"]
+    assert count - 2 * TRIMMED_AT_ONCE <= long.ready_count < count
+    domain.publish([long], [message(count)])
+    assert waiting(domain, "long") == 5
+    left: list[bytes] = []
+    session, ledger = domain.session(), Ledger()
+    while len(left) < 5:
+        with suppress(Deferred):
+            got = session.get("long", ledger, no_ack=True)
+            assert got is not None
+            left += bodies(got[1])
+        domain.run()
+    assert left == [b"%d" % number for number in range(count - 4, count + 1)]
 
 
 @pytest.mark.row("R95", "R44")

@@ -43,6 +43,12 @@ Level: TypeAlias = "list[Consumer] | deque[Consumer]"
 """Consumers of one priority, in the order of their turns. One alone stands in a list: a deque takes 760
 bytes, in each queue."""
 
+TRIMMED_AT_ONCE = 500
+"""Runs from which messages are dropped before others have their turn: less than a millisecond's work. An
+operator may give a limit of ten to a queue with a million messages that came one by one."""
+EVICTION_WEIGHT = 250
+"""As how many more of these a choice of what gives way counts, which looks at a thousand messages."""
+
 _BLOCKED = attrgetter("blocked")
 _PRIORITY = attrgetter("priority")
 
@@ -554,12 +560,19 @@ class Queue:
         those that are chosen.
 
         What rests on disk and has to be forwarded is asked for, and the limits are kept when it has come.
+        Where very many are too much, because a limit is new, some go in each tick.
         """
         limits = self.limits
         if limits is None or limits.rejects:
             return
+        left = TRIMMED_AT_ONCE
         while not limits.have_room(self, 0, 0):
+            if left <= 0:
+                self.wake()
+                return
+            left -= 1
             if limits.eviction is not None:
+                left -= EVICTION_WEIGHT
                 excess = self.ready_count + self.delayed_count + self.dead_count - limits.length
                 if limits.eviction.evict(self, max(1, excess)):
                     continue
