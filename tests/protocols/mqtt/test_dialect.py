@@ -110,6 +110,20 @@ def test_properties_pass_between_amqp_and_mqtt(broker: Broker, talk: Talk) -> No
     }
 
 
+@pytest.mark.row("R141", "A65")
+def test_a_message_whose_key_is_no_topic_is_passed_over(broker: Broker, talk: Talk) -> None:
+    """Of whatever protocol: no client of MQTT could take a topic that is empty, or has wildcards in it."""
+    talker = talk("a")
+    talker.subscribe("#", qos=1)
+    with pika.BlockingConnection(pika.URLParameters(broker.amqp_url)) as connection:
+        channel = connection.channel()
+        channel.confirm_delivery()
+        for key in ("", "#", "a.#", "+", "a\0b", "a.b"):
+            channel.basic_publish("amq.topic", key, key.encode(), pika.BasicProperties(delivery_mode=2))
+    received = talker.receive()
+    assert (received.fields["topic"], received.fields["payload"]) == ("a/b", b"a.b")
+
+
 def test_a_message_of_mqtt_becomes_a_dead_letter_of_amqp(broker: Broker, talk: Talk) -> None:
     with pika.BlockingConnection(pika.URLParameters(broker.amqp_url)) as connection:
         channel = connection.channel()

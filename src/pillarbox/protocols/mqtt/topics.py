@@ -19,6 +19,9 @@ LEVELS_MAX: Final = 128
 BYTES_MAX: Final = 255
 """Of a topic or a filter: what a routing key may have, so that everybody can be told of it."""
 
+TEXT_MAX: Final = 65_535
+"""Of any text: two bytes hold its size."""
+
 SHARED: Final = "$share/"
 READ_ONLY: Final = "$SYS"
 """What begins so is published by the broker alone (see `sys_topics`)."""
@@ -33,7 +36,8 @@ _FROM_KEY: Final = str.maketrans("./", "/.")
 
 def is_name(topic: str) -> bool:
     """Can a message be sent under it? What routing keys of other protocols stand for need not be any."""
-    return bool(topic) and not ("+" in topic or "#" in topic or "\0" in topic)
+    is_sized = 0 < len(topic.encode()) <= TEXT_MAX
+    return is_sized and not ("+" in topic or "#" in topic or "\0" in topic)
 
 
 def demand_name(topic: str) -> None:
