@@ -110,6 +110,28 @@ def test_properties_pass_between_amqp_and_mqtt(broker: Broker, talk: Talk) -> No
     }
 
 
+@pytest.mark.row("R141", "R52", "A65")
+def test_a_queue_that_counts_tells_amqp_how_often_a_message_of_mqtt_came_back(
+    broker: Broker, talk: Talk
+) -> None:
+    """Got, and consumed a second time: what the client of MQTT has said stands beside."""
+    with pika.BlockingConnection(pika.URLParameters(broker.amqp_url)) as connection:
+        channel = connection.channel()
+        channel.queue_declare("counts", durable=True, arguments={"x-queue-type": "quorum"})
+        channel.queue_bind("counts", "amq.topic", "counts")
+        talk("a").publish("counts", b"body", qos=1, user_property=[("colour", "red")])
+        said = {"colour": "red", "x-mqtt-publish-qos": 1}
+        method, properties, _ = channel.basic_get("counts")
+        assert properties.headers == {**said, "x-delivery-count": 0}
+        channel.basic_nack(method.delivery_tag)
+        for count in (1, 2):
+            method, properties, body = next(channel.consume("counts"))
+            assert (method.redelivered, body) == (True, b"body")
+            assert properties.headers == {**said, "x-delivery-count": count}
+            channel.basic_nack(method.delivery_tag)
+        channel.cancel()
+
+
 @pytest.mark.row("R141", "A65")
 def test_a_message_whose_key_is_no_topic_is_passed_over(broker: Broker, talk: Talk) -> None:
     """Of whatever protocol: no client of MQTT could take a topic that is empty, or has wildcards in it."""

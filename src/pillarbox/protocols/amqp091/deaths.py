@@ -77,7 +77,7 @@ def dead_letter_anew(message: Message, death: Death) -> DeadLetter:
 
 
 def with_counts(messages: Iterable[Message], run: Run) -> list[Message]:
-    """Messages that came back as a queue delivers them that counts that (R52)."""
+    """Messages that came back as a queue delivers them that counts that (R52). All are of this protocol."""
     counts = run.counts or []
     if run.lane.queue.requeues_count:
         return [
