@@ -142,6 +142,11 @@ def test_every_reason_of_the_domain_has_its_words() -> None:
         ("SEND", {"destination": "/queue/a", "user-id": "somebody"}, "precondition_failed"),
         ("SEND", {"destination": "/queue/a", "x" * 300: "name"}, "Invalid header"),
         ("SEND", {"destination": "/queue/new-a", "x-message-ttl": "long"}, "Invalid header"),
+        (
+            "SEND",
+            {"destination": "/queue/a", "AMQ_SCHEDULED_REPEAT": "1", "x-delay-period": "soon"},
+            "Invalid header",
+        ),
         ("SEND", {"destination": "/queue/a", "transaction": "t"}, "Bad transaction"),
         ("SUBSCRIBE", {"id": "1"}, "Missing destination"),
         ("SUBSCRIBE", {"id": "1", "destination": "/reply-queue/x"}, "Invalid destination"),

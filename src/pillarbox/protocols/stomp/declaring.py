@@ -32,6 +32,7 @@ from pillarbox.broker.schedule_header import (
     SCHEDULED_QUEUES,
     SCHEDULED_TOPICS,
     SCHEDULES,
+    number_of,
 )
 from pillarbox.errors import BrokerError
 from pillarbox.protocols.stomp import destinations
@@ -267,9 +268,9 @@ def read_schedule(channel: Channel, headers: dict[str, str]) -> None:
             raise StompError("Invalid header", f"header '{name}' is '{text}': {fault}") from None
         headers[own] = text
     period = headers.get(PERIOD_HEADER, "0")
-    if headers.get(REPEAT_HEADER, "0") != "0" and int(period) < 1:
+    if headers.get(REPEAT_HEADER, "0") != "0" and number_of(period) < 1:
         raise StompError("Invalid header", f"header '{REPEAT}' needs a '{PERIOD}' of at least a millisecond")
-    if int(headers.get(DELAY_HEADER, "0")) < 1:
+    if number_of(headers.get(DELAY_HEADER)) < 1:
         # As with ActiveMQ, what comes periodically comes a period later for the first time.
         headers[DELAY_HEADER] = period
     headers[JOB] = channel.core.unique_name("ID:")
