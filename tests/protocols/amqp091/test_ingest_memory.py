@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
+from pillarbox.broker.queue import Queue
 from pillarbox.broker.run import MESSAGE_BYTES
 from pillarbox.protocols.amqp091 import methods as m
 from pillarbox.protocols.amqp091 import wire
+from pillarbox.protocols.amqp091.publishing import ROUTES_SWEPT_FROM
 
 from .rig import Rig
 
 BODY = b"body"
 HEADERS = {"trace": "x" * 500}
+CONTENT = wire.content_frames(1, wire.encode_properties(wire.Properties()), BODY, 4096)
 
 
 def published(rig: Rig, *property_lists: wire.Properties) -> int:
@@ -66,3 +72,34 @@ def test_everything_is_given_back_when_messages_go() -> None:
     rig.send(1, m.QUEUE_DELETE, 0, "q", False, False, False)
     rig.turn()
     assert rig.core.changes.resident_bytes == 0
+
+
+def test_queues_that_were_answered_at_are_not_kept_when_they_are_gone() -> None:
+    """Each client of a service has a queue of its own for the answer, and takes it away with it."""
+    rig = with_queue()
+    queues: weakref.WeakSet[Queue] = weakref.WeakSet()
+    for number in range(10 * ROUTES_SWEPT_FROM):
+        name = f"answers-{number}"
+        rig.send(1, m.QUEUE_DECLARE, 0, name, False, False, False, False, False, {})
+        queues.add(rig.core.vhosts["/"].queue(name))
+        for key in ("q", name):
+            rig.send(1, m.BASIC_PUBLISH, 0, "", key, False, False)
+            rig.connection.receive(CONTENT)
+        rig.send(1, m.QUEUE_DELETE, 0, name, False, False, False)
+        rig.turn()
+    gc.collect()
+    assert rig.core.vhosts["/"].queue("q").ready_count == 10 * ROUTES_SWEPT_FROM
+    assert len(queues) <= ROUTES_SWEPT_FROM
+    assert len(rig.connection.routes) <= ROUTES_SWEPT_FROM
+
+
+def test_routes_that_hold_are_kept_while_others_go() -> None:
+    rig = with_queue()
+    rig.send(1, m.QUEUE_BIND, 0, "q", "amq.topic", "#", False, {})
+    published(rig, wire.Properties())
+    [kept] = rig.connection.routes.values()
+    for number in range(3 * ROUTES_SWEPT_FROM):
+        rig.send(1, m.BASIC_PUBLISH, 0, "amq.topic", f"key-{number}", False, False)
+        rig.connection.receive(CONTENT)
+    assert kept in rig.connection.routes.values()
+    assert len(rig.connection.routes) == 3 * ROUTES_SWEPT_FROM + 1

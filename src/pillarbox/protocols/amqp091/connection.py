@@ -46,6 +46,7 @@ from pillarbox.protocols.amqp091.publishing import (
     FACTS_MAX,
     ORIGIN,
     ROUTES_MAX,
+    ROUTES_SWEPT_FROM,
     Facts,
     PublishRoute,
     Target,
@@ -119,6 +120,7 @@ class Connection:
         self.state = State.PROTOCOL_HEADER
         self.channels: dict[int, Channel] = {}
         self.routes: dict[bytes, PublishRoute] = {}
+        self._routes_swept = ROUTES_SWEPT_FROM
         self.facts: dict[bytes, Facts] = {}
         self.unshared_bytes = 0
         """Bytes of property lists that were new since the last run of messages: all others are shared."""
@@ -725,12 +727,23 @@ class Connection:
         special = route.per_message or (mandatory and not route.queues)
         address = Address(ORIGIN, exchange, routing_key)
         found = PublishRoute(address, target, route.stamp, special, route.per_message)
-        if len(self.routes) >= ROUTES_MAX:
-            self.routes.clear()
-            self._targets.clear()
+        if len(self.routes) >= self._routes_swept:
+            self._sweep_routes()
         if route.stamp.valid:
             self.routes[key] = found
         return found
+
+    def _sweep_routes(self) -> None:
+        """Forget routes that do not hold any more, and all if there are too many. Cost: O(routes), which are
+        as often as not twice as many as after the last time."""
+        for key in [key for key, route in self.routes.items() if not route.stamp.valid]:
+            del self.routes[key]
+        if len(self.routes) >= ROUTES_MAX:
+            self.routes.clear()
+        used = {route.target for route in self.routes.values()}
+        for each in [each for each, target in self._targets.items() if target not in used]:
+            del self._targets[each]
+        self._routes_swept = min(ROUTES_MAX, max(ROUTES_SWEPT_FROM, 2 * len(self.routes)))
 
     def target(self, exchange: Exchange | None, queues: tuple[Queue, ...], *, mandatory: bool) -> Target:
         """The one object for these, so that runs can be told apart by identity."""

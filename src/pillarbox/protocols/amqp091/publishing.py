@@ -38,6 +38,10 @@ ROUTES_MAX = 16_384
 """Routes a connection keeps. A publisher with more distinct keys than this resolves some of them again;
 at about 500 bytes each a connection never spends more than some 8 MiB on them."""
 
+ROUTES_SWEPT_FROM = 256
+"""Routes from which on it is looked whether some do not hold any more: each keeps a queue in memory that was
+deleted, some four kilobytes. Who answers many clients at queues of their own has one after the other."""
+
 FACTS_MAX = 4096
 """Distinct property lists a connection keeps. Publishers with a message id per message fill it over and
 over, which costs them one scan per message and nobody else anything."""
