@@ -76,6 +76,21 @@ def test_message_of_amqp_cannot_put_a_frame_of_its_own_before_stomp_clients(
     client.done("BEGIN", {"transaction": "goes on"})
 
 
+@pytest.mark.parametrize("version", ["1.0", "1.1", "1.2"])
+def test_header_of_amqp_cannot_pass_for_another_one(
+    stranger: Talking, amqp: Any, name: str, version: str
+) -> None:
+    """STOMP 1.0 has no way to write a colon in a name."""
+    stranger.connect(version)
+    stranger.done("SUBSCRIBE", {"id": "s", "destination": f"/topic/{name}"})
+    own = {"message-id:forged": "x", ":": "y", ":a": "z", "b": ":c:"}
+    amqp.basic_publish("amq.topic", name, b"x", pika.BasicProperties(headers=own))
+    got = stranger.message().headers
+    assert got["b"] == ":c:"
+    assert got["message-id"] != "forged:x"
+    assert {key for key in got if ":" in key} == (set() if version == "1.0" else {*own} - {"b"})
+
+
 @pytest.mark.row("R142", "A6")
 def test_stomp_client_gets_what_amqp_sent(client: Talking, amqp: Any, name: str) -> None:
     client.done("SUBSCRIBE", {"id": "s", "destination": f"/topic/{name}.*"})
