@@ -428,7 +428,7 @@ def test_a_session_ends_when_its_time_is_over_and_its_queue_with_it(broker: Brok
     def queues() -> set[str]:
         return set(broker.call(lambda server: list(server.core.vhosts["/"].queues)))
 
-    both = {"mqtt-subscription-shortqos1", "mqtt-subscription-longqos1", "mqtt-shared-group-b"}
+    both = {"mqtt-subscription-shortqos1", "mqtt-subscription-longqos1", "mqtt-shared-group/b"}
     assert queues() == both
     broker.advance("61s")
     assert queues() == both - {"mqtt-subscription-shortqos1"}
@@ -636,10 +636,25 @@ def test_what_a_member_has_not_answered_goes_to_another(talk: Talk) -> None:
     assert (message.fields["payload"], message.flags & 8) == (b"x", 8)
 
 
+def test_groups_share_with_nobody_else_whatever_their_names(talk: Talk) -> None:
+    """Names of groups have no slash, and a group `a-b` of `c` is none `a` of `b-c`."""
+    one, other, writer = talk("one"), talk("other"), talk("writer")
+    one.subscribe("$share/a/b-c")
+    other.subscribe("$share/a-b/c")
+    for topic in ("b-c", "c") * 5:
+        writer.publish(topic, qos=1)
+    for member, topic in ((one, "b-c"), (other, "c")):
+        assert [member.got()[0] for _ in range(5)] == [topic] * 5
+        assert member.hears_nothing()
+    one.unsubscribe("$share/a/b-c")
+    writer.publish("c", qos=1)
+    assert other.got()[0] == "c"
+
+
 def test_a_shared_queue_goes_with_its_last_member(broker: Broker, talk: Talk) -> None:
     talker = talk("a")
     talker.subscribe("$share/g/t")
-    assert "mqtt-shared-g-t" in broker.call(lambda server: list(server.core.vhosts["/"].queues))
+    assert "mqtt-shared-g/t" in broker.call(lambda server: list(server.core.vhosts["/"].queues))
     talker.unsubscribe("$share/g/t")
     assert broker.call(lambda server: list(server.core.vhosts["/"].queues)) == []
 

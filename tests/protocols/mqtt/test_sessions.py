@@ -14,7 +14,7 @@ from tests.protocols.mqtt import peer
 from tests.protocols.mqtt.rig import connect
 
 SHARED = "$share/g/a/+"
-QUEUE = "mqtt-shared-g-a/+"
+QUEUE = "mqtt-shared-g/a/+"
 
 
 class Clients:

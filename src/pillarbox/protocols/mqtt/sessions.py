@@ -233,7 +233,7 @@ class ClientSession:
 
 def shared_queue_name(shared: topics.Filter) -> str:
     """Of the queue whose messages a group shares."""
-    name = f"mqtt-shared-{shared.group}-{shared.pattern}"
+    name = f"mqtt-shared-{shared.group}/{shared.pattern}"
     if len(name) <= SHARED_NAME_MAX:
         return name
     return f"mqtt-shared-{sha256(name.encode()).hexdigest()}"
