@@ -12,7 +12,16 @@ from pillarbox.broker.dialects import Neutral
 from pillarbox.broker.selectors import OPERATORS_MAX, Pattern, compile_selector, lookup_of
 from pillarbox.errors import BrokerError
 
-HEADERS = {"n": "4", "half": "0.5", "kind": "a", "yes": True, "count": 3, "odd.name": "x", "quote": "it's"}
+HEADERS = {
+    "n": "4",
+    "half": "0.5",
+    "kind": "a",
+    "yes": True,
+    "count": 3,
+    "odd.name": "x",
+    "quote": "it's",
+    "flag": "true",
+}
 
 
 def met(text: str, headers: dict[str, Any] = HEADERS) -> bool:
@@ -58,6 +67,15 @@ def met(text: str, headers: dict[str, Any] = HEADERS) -> bool:
         ("kind > 3", False),
         ("odd.name = 'x'", True),
         ("n > 3.9e0 and KIND is null", True),
+        ("flag = TRUE", True),
+        ("flag = FALSE", False),
+        ("flag <> FALSE AND kind <> TRUE", True),
+        ("yes = 'true' AND yes <> 'no'", True),
+        ("yes = 1 OR yes > 0", False),
+        ("kind <> 5 AND NOT (kind = 5)", True),
+        ("kind NOT BETWEEN 1 AND 3", False),
+        ("missing NOT BETWEEN 1 AND 3", False),
+        ("n = 4L AND n = 0x4 AND n < 0XFF", True),
     ],
 )
 @pytest.mark.row("A23")
@@ -171,3 +189,11 @@ def test_fields_of_a_message_have_the_names_of_jms() -> None:
     )
     assert compile_selector(f"{text} AND n = 1")(lookup_of(said))
     assert compile_selector("JMSPriority = 4 AND JMSTimestamp IS NULL")(lookup_of(Neutral()))
+
+
+@pytest.mark.row("A23")
+def test_timestamp_is_in_milliseconds_if_anybody_has_said_them() -> None:
+    said = Neutral(timestamp_s=5, headers={"timestamp_in_ms": "5123"})
+    assert compile_selector("JMSTimestamp = 5123")(lookup_of(said))
+    assert compile_selector("JMSTimestamp = 5000")(lookup_of(Neutral(timestamp_s=5)))
+    assert not compile_selector("JMSTimestamp >= 0")(lookup_of(Neutral()))

@@ -1,12 +1,13 @@
 """Selectors: conditions on the headers of a message, in the words of SQL-92 that JMS has.
 
 `compile_selector` makes a function of a text: from a look-up of headers to whether they meet it. What is
-compared and missing, or cannot be compared, is *unknown* (None): neither true nor false, as in SQL, and a
-selector that comes out as unknown is not met.
+compared and missing is *unknown* (None): neither true nor false, as in SQL, and a selector that comes out as
+unknown is not met.
 
-Headers of STOMP are texts, so a text that is compared or reckoned with a number counts as the number that it
-spells (ActiveMQ's `convert_string_expressions`). NOT binds closer than a comparison, which is ActiveMQ's
-grammar: `NOT a = 1` is `(NOT a) = 1`.
+Headers of STOMP are texts, so one that is compared or reckoned with a number counts as the number that it
+spells, and one that is compared with TRUE or FALSE as the truth (ActiveMQ's `convert_string_expressions`).
+What is there and cannot be compared is not equal: that is false, and not unknown. NOT binds closer than a
+comparison, which is ActiveMQ's grammar: `NOT a = 1` is `(NOT a) = 1`.
 
 Source: Jakarta Messaging 3.1, section 3.8; row A23; ActiveMQ 5.17 asked with
 `tests/compare_messaging/scenarios/stomp_on_activemq.py`.
@@ -66,7 +67,7 @@ MULTIPLY: "*" | "/"
 NOT.3: /NOT\b/i
 TRUTH.3: /(TRUE|FALSE)\b/i
 STRING: /'(?:[^']|'')*'/
-NUMBER: /(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?/
+NUMBER: /0[xX][\da-fA-F]+|\d+[lL](?!\w)|(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?/
 NAME.-1: /(?!(?:AND|OR|NOT|BETWEEN|IN|LIKE|ESCAPE|IS|NULL|TRUE|FALSE)\b)[A-Za-z_$][\w$.-]*/i
 %ignore /\s+/
 """
@@ -112,11 +113,17 @@ def number_of(value: Any) -> int | float | None:
     return None
 
 
+def truth_of(value: Any) -> bool | None:
+    """The truth that a value is, or that it spells as text; None: it is none."""
+    if isinstance(value, str):
+        return value.lower() == "true"
+    return value if isinstance(value, bool) else None
+
+
 _NUMBER = re.compile(r"[+-]?(?:\d{1,300}\.?\d{0,300}|\.\d{1,300})(?:[eE][+-]?\d{1,3})?", re.ASCII).fullmatch
 
 COMPARISONS: Final[dict[str, Callable[[Any, Any], bool]]] = {
     "=": operator.eq,
-    "<>": operator.ne,
     "<": operator.lt,
     "<=": operator.le,
     ">": operator.gt,
@@ -134,14 +141,17 @@ def compared(sign: str, left: Any, right: Any) -> bool | None:
     """The outcome of a comparison: numbers with numbers; texts and truths as to whether they are equal."""
     if left is None or right is None:
         return None
-    if isinstance(left, str) and isinstance(right, str) and sign in ("=", "<>"):
-        return COMPARISONS[sign](left, right)
-    if isinstance(left, bool) and isinstance(right, bool):
-        return COMPARISONS[sign](left, right) if sign in ("=", "<>") else None
-    first, second = number_of(left), number_of(right)
-    if first is None or second is None:
-        return None
-    return COMPARISONS[sign](first, second)
+    if sign == "<>":
+        return not compared("=", left, right)
+    if isinstance(left, str) and isinstance(right, str) and sign == "=":
+        return left == right
+    if isinstance(left, bool) or isinstance(right, bool):
+        first, second = truth_of(left), truth_of(right)
+        return sign == "=" and first is not None and first is second
+    one, other = number_of(left), number_of(right)
+    if one is None or other is None:
+        return False
+    return COMPARISONS[sign](one, other)
 
 
 def reckoned(sign: str, left: Any, right: Any) -> int | float | None:
@@ -233,10 +243,12 @@ class _Compiler(Transformer[Token, Value]):
         value, turned, low, high = parts
 
         def test(lookup: Lookup) -> bool | None:
-            found = value(lookup)
-            return all_true([compared(">=", found, low(lookup)), compared("<=", found, high(lookup))])
+            found, least, most = value(lookup), low(lookup), high(lookup)
+            if turned is not None:
+                return any_true([compared("<", found, least), compared(">", found, most)])
+            return all_true([compared(">=", found, least), compared("<=", found, most)])
 
-        return _unless(turned, test)
+        return test
 
     def one_of(self, parts: list[Any]) -> Value:
         value, turned, *literals = parts
@@ -283,7 +295,9 @@ class _Compiler(Transformer[Token, Value]):
         return lambda lookup: text
 
     def number(self, parts: list[Token]) -> Value:
-        value = number_of(str(parts[0]))
+        text = str(parts[0])
+        is_hexadecimal = text[:2] in ("0x", "0X")
+        value = int(text, 16) if is_hexadecimal else number_of(text.rstrip("lL"))
         return lambda lookup: value
 
     def truth(self, parts: list[Token]) -> Value:
@@ -304,13 +318,16 @@ def _parser() -> Lark:
 
 # --- what messages say -------------------------------------------------------------------------------
 
+STAMP: Final = "timestamp_in_ms"
+"""The header that keeps a timestamp in milliseconds, under RabbitMQ's name; a field of AMQP has seconds."""
+
 OF_JMS: Final[dict[str, Callable[[Neutral], Any]]] = {
     "JMSCorrelationID": lambda said: said.correlation_id,
     "JMSDeliveryMode": lambda said: "PERSISTENT" if said.persistent else "NON_PERSISTENT",
     "JMSMessageID": lambda said: said.message_id,
     "JMSPriority": lambda said: 4 if said.priority is None else said.priority,
     "JMSReplyTo": lambda said: said.reply_to,
-    "JMSTimestamp": lambda said: None if said.timestamp_s is None else said.timestamp_s * 1000,
+    "JMSTimestamp": lambda said: said.headers.get(STAMP, said.timestamp_s and said.timestamp_s * 1000),
     "JMSType": lambda said: said.type,
 }
 """What JMS calls the fields of a message."""

@@ -68,6 +68,38 @@ def selectors(case: Case) -> None:
     writer.leave()
 
 
+@scenario("A23")
+def selectors_of_other_types(case: Case) -> None:
+    """What is compared with TRUE or FALSE, or with a number that it does not spell; and literals of Java."""
+    topic = f"/topic/{case.name('o')}"
+    reader, writer = Client(case), Client(case)
+    conditions = (
+        "flag = TRUE",
+        "flag <> TRUE",
+        "kind <> 5",
+        "NOT (kind = 5)",
+        "kind = 5L OR kind = 0x7",
+        "kind NOT BETWEEN 1 AND 3",
+    )
+    for number, condition in enumerate(conditions):
+        reader.subscribe(topic, str(number), selector=condition)
+        for kind, flag in (("5", "true"), ("x", "no"), ("7", "TRUE")):
+            writer.send(topic, f"{kind} {flag}", kind=kind, flag=flag)
+        writer.send(topic, "neither")
+        reader.subscribe(topic, "end", selector="end = 'yes'")
+        writer.send(topic, "the end", end="yes", kind="5", flag="true")
+        found = []
+        while "the end" not in found[-1:]:
+            headers, body = reader.message()
+            if headers["subscription"] == "end" or body != "the end":
+                found.append(body)
+        case.saw(condition, sorted(found[:-1]))
+        reader.connection.unsubscribe(str(number))
+        reader.connection.unsubscribe("end")
+    reader.leave()
+    writer.leave()
+
+
 @scenario("R142")
 def refused_is_a_dead_letter(case: Case) -> None:
     name = f"/queue/{case.name('n')}"
