@@ -57,18 +57,21 @@ def name_of(key: str) -> str:
 
 
 def matcher(pattern: str) -> Callable[[str], bool]:
-    """Whether a name meets a pattern of ActiveMQ."""
+    """Whether a name meets a pattern of ActiveMQ: `*` is one word, `>` at the end any number of them.
+
+    Elsewhere `>` is a word like any other. So it is of topics as well.
+    """
     words = pattern.split(".")
-    rest = words[-1] == ">"
+    is_open = words[-1] == ">"
+    while words and words[-1] == ">":
+        words.pop()
+    count = len(words)
 
     def matches(name: str) -> bool:
         parts = name.split(".")
-        if rest:
-            if len(parts) < len(words):
-                return False
-        elif len(parts) != len(words):
+        if len(parts) != count and not (is_open and len(parts) > count):
             return False
-        return all(word in ("*", ">", part) for word, part in zip(words, parts, strict=False))
+        return all(word in ("*", part) for word, part in zip(words, parts, strict=False))
 
     return matches
 

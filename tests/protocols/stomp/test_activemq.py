@@ -8,6 +8,7 @@ import pika
 import pytest
 
 from pillarbox import Broker
+from pillarbox.broker.jms_destinations import matcher
 from pillarbox.broker.returning import ENTRIES_AT_ONCE
 from tests.protocols.stomp.talking import Talking
 
@@ -379,3 +380,44 @@ def test_who_answers_twice_is_told_and_goes_on(activemq: Broker, client: Talking
     for command in ("ACK", "NACK"):
         assert client.ask(command, answer).headers["message"] == "Unexpected ACK received"
     client.done("BEGIN", {"transaction": "it goes on"})
+
+
+@pytest.mark.parametrize(
+    ("pattern", "names"),
+    [
+        (">", ["", ".a", ".a.b", ".a.b.c", ".x.b"]),
+        (">.>", ["", ".a", ".a.b", ".a.b.c", ".x.b"]),
+        ("a.>", [".a", ".a.b", ".a.b.c"]),
+        ("*.>", [".a", ".a.b", ".a.b.c", ".x.b"]),
+        ("*.b.>", [".a.b", ".a.b.c", ".x.b"]),
+        ("*.*", [".a.b", ".x.b"]),
+        (">.b", []),
+        ("a.>.c", []),
+    ],
+)
+@pytest.mark.parametrize("kind", ["queue", "topic"])
+@pytest.mark.row("A24")
+def test_patterns_of_queues_and_topics_are_met_by_the_same_names(
+    client: Talking, name: str, kind: str, pattern: str, names: list[str]
+) -> None:
+    client.done("SUBSCRIBE", {"id": "s", "destination": f"/{kind}/{name}.{pattern}"})
+    client.done("SUBSCRIBE", {"id": "end", "destination": f"/{kind}/{name}-end"})
+    for one in ("", ".a", ".a.b", ".a.b.c", ".x.b"):
+        client.send(f"/{kind}/{name}{one}", one)
+    client.send(f"/{kind}/{name}-end", "end")
+    found = [client.message().body.decode() for _ in range(len(names) + 1)]
+    assert sorted(found) == sorted([*names, "end"])
+    assert list(map(matcher(pattern), ("a", "a.b", "a.b.c", "x.b"))) == [
+        each in names for each in (".a", ".a.b", ".a.b.c", ".x.b")
+    ]
+
+
+@pytest.mark.row("A25")
+def test_queue_may_get_what_several_virtual_topics_get(client: Talking, name: str) -> None:
+    queue = f"/queue/Consumer.A.VirtualTopic.{name}.>"
+    client.done("SUBSCRIBE", {"id": "s", "destination": queue})
+    for one in ("a", "a.b"):
+        client.send(f"/topic/VirtualTopic.{name}.{one}", one)
+    got = [client.message() for _ in range(2)]
+    assert [one.body for one in got] == [b"a", b"a.b"]
+    assert {one.headers["destination"] for one in got} == {queue}

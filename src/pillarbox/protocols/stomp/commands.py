@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from pillarbox.broker.arguments import EXCLUSIVE, SELECTOR
 from pillarbox.broker.browse import BROWSE
+from pillarbox.broker.jms_destinations import matcher
 from pillarbox.broker.ledger import Outcome
 from pillarbox.broker.transaction import Transaction
 from pillarbox.protocols.stomp import artemis
@@ -27,7 +28,6 @@ from pillarbox.protocols.stomp.declaring import (
     subscription_name,
     tell_what_there_is,
 )
-from pillarbox.protocols.stomp.destinations import matcher
 from pillarbox.protocols.stomp.errors import REJECTED, StompError
 from pillarbox.protocols.stomp.subscription import (
     ACK_MODES,

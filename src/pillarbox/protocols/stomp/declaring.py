@@ -23,7 +23,7 @@ import msgspec
 from pillarbox.broker import advisories, anycast
 from pillarbox.broker.cron import read_cron
 from pillarbox.broker.exchange import ANYCAST
-from pillarbox.broker.jms_destinations import name_of
+from pillarbox.broker.jms_destinations import matcher, name_of
 from pillarbox.broker.schedule_header import (
     DELAY_HEADER,
     PERIOD_HEADER,
@@ -158,11 +158,16 @@ def ensure_queue(channel: Channel, name: str, headers: Mapping[str, str]) -> Non
             auto_delete=_flag(headers, "auto-delete", False),
             arguments=arguments,
         )
-    if channel.settings.is_activemq and name.startswith(VIRTUAL_CONSUMER):
-        topic = name.partition(f".{VIRTUAL_TOPIC}")[2]
-        if topic:
-            key = destinations.pattern(VIRTUAL_TOPIC + topic)
-            channel.session.bind_queue(name, destinations.TOPICS, key, {}, add=True)
+    topic = _virtual_topic(name) if channel.settings.is_activemq else ""
+    if topic:
+        channel.session.bind_queue(name, destinations.TOPICS, destinations.pattern(topic), {}, add=True)
+
+
+def _virtual_topic(name: str) -> str:
+    """The virtual topic, or pattern of some, whose messages a queue of this name gets; empty: there is none."""
+    consumer, found, topic = name.partition(f".{VIRTUAL_TOPIC}")
+    is_one = bool(found and topic) and name.startswith(VIRTUAL_CONSUMER) and "*" not in consumer.split(".")
+    return VIRTUAL_TOPIC + topic if is_one else ""
 
 
 def ensure_temporary(channel: Channel, name: str) -> str:
@@ -334,7 +339,8 @@ def pattern_of(channel: Channel, text: str) -> str | None:
     if not channel.settings.is_activemq:
         return None
     found = destinations.parse(text, slashes=True)
-    return found.key if found.kind == QUEUE and destinations.is_pattern(found.key) else None
+    is_pattern = found.kind == QUEUE and destinations.is_pattern(found.key) and not _virtual_topic(found.key)
+    return found.key if is_pattern else None
 
 
 def is_of_a_topic(channel: Channel, queue: Queue) -> bool:
@@ -407,7 +413,7 @@ def recover(channel: Channel, text: str, queue: str, *, asks: bool, is_new: bool
     recovery = recovery_of(channel)
     found = destinations.parse(text, slashes=True)
     if recovery is not None and found.kind == TOPIC:
-        matches = destinations.matcher(name_of(found.key))
+        matches = matcher(name_of(found.key))
         recovery.recover(matches, channel.session.vhost.queue(queue), asks=asks, is_new=is_new)
 
 

@@ -11,8 +11,6 @@ Source: rows A2, A24, R142; RabbitMQ's "STOMP Plugin: Destinations".
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
 from typing import Final, NamedTuple
 from urllib.parse import quote, unquote
 
@@ -95,6 +93,8 @@ def _invalid(kind: str, content: str) -> StompError:
 
 def pattern(name: str) -> str:
     """The topic pattern of AMQP for one of STOMP or JMS."""
+    while name == ">.>" or name.endswith(".>.>"):
+        name = name[:-2]
     return f"{name[:-1]}#" if name == ">" or name.endswith(".>") else name
 
 
@@ -111,14 +111,6 @@ def queue_or_topic(text: str) -> Destination | None:
     except StompError:
         return None
     return found if found.kind in (TOPIC, QUEUE) else None
-
-
-def matcher(name: str) -> Callable[[str], object]:
-    """Whether a name meets a pattern: `*` is one word, `>` at the end any number of them."""
-    words = [r"[^.]+" if word == "*" else re.escape(word) for word in name.split(".")]
-    if name.split(".")[-1] == ">":
-        words[-1] = ".+"
-    return re.compile(r"\.".join(words), re.DOTALL).fullmatch
 
 
 def shown(exchange: str, key: str, *, slashes: bool = False) -> str:

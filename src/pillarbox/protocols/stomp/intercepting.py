@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 
 from pillarbox.broker.exchange import ANYCAST
 from pillarbox.broker.interception import Forwarder, Goal, Interception, Provide, Rule, Waypoint
-from pillarbox.broker.jms_destinations import kind_of
+from pillarbox.broker.jms_destinations import kind_of, matcher
 from pillarbox.broker.recovery import MESSAGES_MAX, Policy
 from pillarbox.broker.schedule_header import SCHEDULED_QUEUES
 from pillarbox.broker.selectors import compile_selector
 from pillarbox.errors import BrokerError, StartupError
 from pillarbox.protocols.stomp import rules
 from pillarbox.protocols.stomp.declaring import VIRTUAL_TOPIC
-from pillarbox.protocols.stomp.destinations import TOPICS, VIRTUAL_CONSUMER, matcher, shown
+from pillarbox.protocols.stomp.destinations import TOPICS, VIRTUAL_CONSUMER, shown
 
 if TYPE_CHECKING:
     from pillarbox.broker.core import Core

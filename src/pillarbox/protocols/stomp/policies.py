@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from pillarbox.broker.eviction import DROP_LOWEST_PRIORITY, DROP_SUPERSEDED
-from pillarbox.protocols.stomp.destinations import matcher
+from pillarbox.broker.jms_destinations import matcher
 from pillarbox.protocols.stomp.rules import (
     BLOCK,
     IGNORE,

@@ -22,12 +22,12 @@ from pillarbox.broker.advisories import BROKER
 from pillarbox.broker.arguments import SELECTOR
 from pillarbox.broker.dialects import Neutral
 from pillarbox.broker.exchange import TOPICS
-from pillarbox.broker.jms_destinations import destinations_of, is_queue, name_of, numbers_of
+from pillarbox.broker.jms_destinations import destinations_of, is_queue, matcher, name_of, numbers_of
 from pillarbox.engine.base import Message
 from pillarbox.errors import BrokerError
 from pillarbox.protocols.stomp import destinations, structures
 from pillarbox.protocols.stomp.declaring import reply_to
-from pillarbox.protocols.stomp.destinations import QUEUE, TOPIC, matcher
+from pillarbox.protocols.stomp.destinations import QUEUE, TOPIC
 from pillarbox.protocols.stomp.errors import from_broker_error
 from pillarbox.protocols.stomp.headers import ADVISORY, KIND
 from pillarbox.protocols.stomp.replies import send
