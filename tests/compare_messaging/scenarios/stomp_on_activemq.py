@@ -100,6 +100,26 @@ def selectors_of_other_types(case: Case) -> None:
     writer.leave()
 
 
+@scenario("A21", "A23")
+def durable_subscription_with_another_selector(case: Case) -> None:
+    """It begins anew."""
+    topic, who = f"/topic/{case.name('d')}", case.name("client")
+    writer = Client(case)
+    for number, selector in enumerate(("", "k = 'a'", "k = 'a'", "k = 'b'", "")):
+        reader = Client(case, **{"client-id": who})
+        said = {"activemq.subscriptionName": "n"} | ({"selector": selector} if selector else {})
+        reader.subscribe(topic, "1", **said)
+        writer.send(topic, "the end", k="b" if "b" in selector else "a")
+        found = []
+        while "the end" not in found:
+            found += reader.bodies(1)
+        case.saw(selector, *found)
+        reader.leave()
+        for kind in "ab":
+            writer.send(topic, f"{kind}{number}", k=kind, persistent="true")
+    writer.leave()
+
+
 @scenario("R142")
 def refused_is_a_dead_letter(case: Case) -> None:
     name = f"/queue/{case.name('n')}"

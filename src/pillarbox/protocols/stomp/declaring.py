@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from pillarbox.broker import advisories, anycast
+from pillarbox.broker.arguments import SELECTOR
 from pillarbox.broker.cron import read_cron
 from pillarbox.broker.exchange import ANYCAST
 from pillarbox.broker.jms_destinations import matcher, name_of
@@ -164,7 +165,7 @@ def ensure_queue(channel: Channel, name: str, headers: Mapping[str, str]) -> Non
 
 
 def _virtual_topic(name: str) -> str:
-    """The virtual topic, or pattern of some, whose messages a queue of this name gets; empty: there is none."""
+    """The virtual topic, or pattern of some, whose messages a queue of this name gets; empty: none."""
     consumer, found, topic = name.partition(f".{VIRTUAL_TOPIC}")
     is_one = bool(found and topic) and name.startswith(VIRTUAL_CONSUMER) and "*" not in consumer.split(".")
     return VIRTUAL_TOPIC + topic if is_one else ""
@@ -364,8 +365,12 @@ def _subscription_queue(channel: Channel, text: str, found: Destination, headers
     session.vhost.exchange(sources[-1])  # Before anything is made: there may be none.
     durable = durable_name(channel, text, headers)
     name = headers.get("x-queue-name") or durable or channel.core.unique_name("stomp-subscription-")
+    if durable and _selects_otherwise(channel, name, headers):
+        session.delete_queue(name, if_unused=True, if_empty=False)
     if name not in session.vhost.queues:
         arguments = arguments_of(headers)
+        if durable and channel.settings.is_activemq:
+            arguments[SELECTOR] = headers.get("selector", "")
         if not durable:
             arguments = _pending(channel, found, headers) | arguments
         elif sources[-1] == destinations.TOPICS:
@@ -469,6 +474,14 @@ def _dead_letters(channel: Channel, name: str) -> dict[str, Any]:
         ensure_queue(channel, settings.dead_letter_queue, {})
         return settings.dead_letter_arguments | {"x-dead-letter-once": True}
     return {}
+
+
+def _selects_otherwise(channel: Channel, name: str, headers: Mapping[str, str]) -> bool:
+    """Was the durable subscription of this queue made with another selector? With ActiveMQ it begins anew."""
+    queue = channel.session.vhost.queues.get(name)
+    if queue is None or not channel.settings.is_activemq or channel.settings.is_artemis:
+        return False
+    return queue.arguments.get(SELECTOR, headers.get("selector", "")) != headers.get("selector", "")
 
 
 def _leave_other_topics(channel: Channel, name: str, sources: tuple[str, ...], key: str) -> None:
