@@ -120,6 +120,84 @@ def durable_subscription_with_another_selector(case: Case) -> None:
     writer.leave()
 
 
+@scenario("A26")
+def subscriptions_to_several_destinations(case: Case) -> None:
+    client = Client(case)
+    names = [case.name(word) for word in ("one", "two")]
+    for kind in ("queue", "topic"):
+        client.subscribe(",".join(f"/{kind}/{name}" for name in names), kind)
+        for name in names:
+            client.send(f"/{kind}/{name}", name)
+        got = [client.message() for _ in names]
+        case.saw(kind, sorted([body, headers["destination"], headers["subscription"]] for headers, body in got))
+    client.leave()
+
+
+@scenario("A3", "A8")
+def what_is_out_when_a_subscription_ends(case: Case) -> None:
+    """Others get it, but for what waits for a commit; whoever answers it later has done nothing wrong."""
+    name = f"/queue/{case.name('o')}"
+    client, other = Client(case), Client(case)
+    client.subscribe(name, ack="client-individual")
+    for number in range(3):
+        client.send(name, str(number))
+    got = [client.message()[0] for _ in range(3)]
+    client.connection.begin("t")
+    client.connection.ack(got[0]["ack"], transaction="t")
+    client.connection.unsubscribe("s", headers={"receipt": "left"})
+    client.receipt("left")
+    other.subscribe(name)
+    again = [other.message() for _ in range(2)]
+    case.saw("again", [(body, headers["redelivered"]) for headers, body in again])
+    client.answer(got[1])
+    client.connection.commit("t")
+    client.leave()
+    case.saw("nothing else", other.nothing_is_left(name + "-other"))
+    other.leave()
+
+
+@scenario("A3", "A33")
+def refusal_is_about_one_message(case: Case) -> None:
+    """Also where answers are cumulative. Who answers twice is told, and goes on."""
+    name = f"/queue/{case.name('r')}"
+    client = Client(case)
+    client.subscribe(name, ack="client")
+    for number in range(3):
+        client.send(name, str(number))
+    got = [client.message()[0] for _ in range(3)]
+    client.answer(got[2], "nack")
+    client.answer(got[1])
+    client.connection.ack(got[1]["ack"], receipt="again")
+    case.saw("again", client.hear()[0])
+    client.connection.unsubscribe("s")
+    case.saw("nothing is left", client.nothing_is_left(name))
+    client.leave()
+
+
+@scenario("A32")
+def over_when_it_comes(case: Case) -> None:
+    client = Client(case)
+    for kind in ("queue", "topic"):
+        name = f"/{kind}/{case.name('e')}"
+        client.subscribe(name, kind)
+        client.send(name, "late", expires=str(int(time.time() * 1000) - 5000))
+        client.send(name, "in time", expires=str(int(time.time() * 1000) + 60_000))
+        case.saw(kind, client.bodies(1))
+    client.leave()
+
+
+@scenario("A25", "A24")
+def queue_of_several_virtual_topics(case: Case) -> None:
+    topic = f"VirtualTopic.{case.name('v')}"
+    client = Client(case)
+    client.subscribe(f"/queue/Consumer.A.{topic}.>")
+    for name in ("a", "a.b"):
+        client.send(f"/topic/{topic}.{name}", name)
+    got = [client.message() for _ in range(2)]
+    case.saw("got", [(body, headers["destination"]) for headers, body in got])
+    client.leave()
+
+
 @scenario("R142")
 def refused_is_a_dead_letter(case: Case) -> None:
     name = f"/queue/{case.name('n')}"

@@ -421,3 +421,25 @@ def test_queue_may_get_what_several_virtual_topics_get(client: Talking, name: st
     got = [client.message() for _ in range(2)]
     assert [one.body for one in got] == [b"a", b"a.b"]
     assert {one.headers["destination"] for one in got} == {queue}
+
+
+@pytest.mark.parametrize("kind", ["queue", "topic"])
+@pytest.mark.row("A26")
+def test_subscription_may_be_to_several_destinations(
+    activemq: Broker, client: Talking, name: str, kind: str
+) -> None:
+    both = f"/{kind}/{name}a,/{kind}/{name}.b.*"
+    client.done("SUBSCRIBE", {"id": "s", "destination": both, "ack": "client-individual"})
+    for one in ("a", ".b.c"):
+        client.send(f"/{kind}/{name}{one}", one)
+    got = [client.message() for _ in range(2)]
+    assert [(one.body.decode(), one.headers["destination"]) for one in got] == [
+        ("a", f"/{kind}/{name}a"),
+        (".b.c", f"/{kind}/{name}.b.c"),
+    ]
+    for one in got:
+        client.done("ACK", {"id": one.headers["ack"]})
+    client.done("UNSUBSCRIBE", {"id": "s"})
+    client.done("SEND", {"destination": f"/{kind}/{name}a"}, "nobody is there")
+    mixed = {"id": "m", "destination": f"/queue/{name}a,/topic/{name}b"}
+    assert client.ask("SUBSCRIBE", mixed).headers["message"] == "not_implemented"

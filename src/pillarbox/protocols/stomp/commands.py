@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Final
 
 from pillarbox.broker.arguments import EXCLUSIVE, SELECTOR
 from pillarbox.broker.browse import BROWSE
-from pillarbox.broker.jms_destinations import matcher
 from pillarbox.broker.ledger import Outcome
 from pillarbox.broker.transaction import Transaction
 from pillarbox.protocols.stomp import artemis
@@ -23,7 +22,7 @@ from pillarbox.protocols.stomp.declaring import (
     for_subscribing,
     has_queue_of_its_own,
     is_there,
-    pattern_of,
+    queues_of,
     recover,
     subscription_name,
     tell_what_there_is,
@@ -110,7 +109,6 @@ def subscribe(channel: Channel, headers: Headers) -> None:
     if prefetch < 0 or headers.get("activemq.prefetchSize") == "0":
         raise StompError("Invalid header", "a subscription that nothing is sent to cannot be had over STOMP")
     priority = _number(headers, PRIORITY, 0)
-    pattern = pattern_of(channel, text)
     is_topic = has_queue_of_its_own(channel, text)
     is_new = not is_topic or not is_there(channel, text, headers)
     subscription = Subscription(tag, headers.get("id"), text, ack)
@@ -118,7 +116,8 @@ def subscribe(channel: Channel, headers: Headers) -> None:
     if selector and is_topic:
         # One that is wrong leaves no queue behind that would fill up.
         subscription.select(selector)
-    queue = for_subscribing(channel, text, headers) if pattern is None else None
+    matches = queues_of(channel, text, headers)
+    queue = for_subscribing(channel, text, headers) if matches is None else None
     arguments = _stream_arguments(headers)
     if selector and queue is not None and channel.session.vhost.queue(queue).in_log:
         subscription.select(selector)
@@ -135,10 +134,9 @@ def subscribe(channel: Channel, headers: Headers) -> None:
         # Acknowledgements are taken, and mean nothing.
         subscription.browses = True
     if queue is None:
-        assert pattern is not None
         if subscription.browses:
             raise StompError("not_implemented", "one queue is browsed at a time")
-        subscription.matches = matcher(pattern)
+        subscription.matches = matches
         channel.read_all(subscription, prefetch=prefetch, priority=priority, arguments=arguments)
         return
     channel.read(subscription, queue, prefetch=prefetch, priority=priority, arguments=arguments)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from hashlib import md5
 from typing import TYPE_CHECKING, Any, Final
 
@@ -335,13 +335,27 @@ def for_subscribing(channel: Channel, text: str, headers: Mapping[str, str]) -> 
     return _subscription_queue(channel, text, found, headers)
 
 
-def pattern_of(channel: Channel, text: str) -> str | None:
-    """The pattern of the queues for which a destination of ActiveMQ stands; None: it is one (A24)."""
+def queues_of(channel: Channel, text: str, headers: Mapping[str, str]) -> Callable[[str], object] | None:
+    """Which queues a subscription reads that is to several with ActiveMQ, by wildcards or with commas between
+    them (A24, A26); None: it is to one, or to topics. Raises BrokerError or StompError.
+    """
     if not channel.settings.is_activemq:
         return None
-    found = destinations.parse(text, slashes=True)
-    is_pattern = found.kind == QUEUE and destinations.is_pattern(found.key) and not _virtual_topic(found.key)
-    return found.key if is_pattern else None
+    parts = [destinations.parse(part, slashes=True) for part in composed(channel, text)]
+    kinds = {part.kind for part in parts}
+    if len(kinds) > 1 or (len(parts) > 1 and not kinds & {QUEUE, TOPIC}):
+        raise StompError("not_implemented", f"a subscription is to queues or to topics: '{text}'")
+    if kinds != {QUEUE} or (len(parts) == 1 and not _is_pattern(parts[0].key)):
+        return None
+    for part in parts:
+        if not _is_pattern(part.key):
+            ensure_queue(channel, part.key, headers)
+    wanted = [matcher(part.key) if _is_pattern(part.key) else part.key.__eq__ for part in parts]
+    return lambda name: any(matches(name) for matches in wanted)
+
+
+def _is_pattern(name: str) -> bool:
+    return destinations.is_pattern(name) and not _virtual_topic(name)
 
 
 def is_of_a_topic(channel: Channel, queue: Queue) -> bool:
@@ -361,7 +375,10 @@ def has_queue_of_its_own(channel: Channel, text: str) -> bool:
 def _subscription_queue(channel: Channel, text: str, found: Destination, headers: Mapping[str, str]) -> str:
     """The queue of a subscription to a topic or an exchange, bound there."""
     session = channel.session
-    sources = _sources(channel, found)
+    parts = composed(channel, text) if found.kind == TOPIC else []
+    every = [destinations.parse(part, slashes=True) for part in parts] if len(parts) > 1 else [found]
+    places = [(source, one.key) for one in every for source in _sources(channel, one)]
+    sources = [source for source, _ in places]
     session.vhost.exchange(sources[-1])  # Before anything is made: there may be none.
     durable = durable_name(channel, text, headers)
     name = headers.get("x-queue-name") or durable or channel.core.unique_name("stomp-subscription-")
@@ -383,12 +400,12 @@ def _subscription_queue(channel: Channel, text: str, found: Destination, headers
             arguments=arguments,
         )
     else:
-        _leave_other_topics(channel, name, sources, found.key)
-    for source in sources:
+        _leave_other_topics(channel, name, places)
+    for source, key in places:
         # Whoever asks for all topics gets those that it may read.
-        is_beside = source == ADVISORIES and len(sources) > 1
+        is_beside = source == ADVISORIES and (found.exchange, key) in places
         with contextlib.suppress(*((BrokerError,) if is_beside else ())):
-            session.bind_queue(name, source, found.key, {}, add=True)
+            session.bind_queue(name, source, key, {}, add=True)
     return name
 
 
@@ -481,10 +498,11 @@ def _selects_otherwise(channel: Channel, name: str, headers: Mapping[str, str]) 
     queue = channel.session.vhost.queues.get(name)
     if queue is None or not channel.settings.is_activemq or channel.settings.is_artemis:
         return False
-    return queue.arguments.get(SELECTOR, headers.get("selector", "")) != headers.get("selector", "")
+    said = headers.get("selector", "")
+    return bool(queue.arguments.get(SELECTOR, said) != said)
 
 
-def _leave_other_topics(channel: Channel, name: str, sources: tuple[str, ...], key: str) -> None:
+def _leave_other_topics(channel: Channel, name: str, places: Container[tuple[str, str]]) -> None:
     """A durable subscription of ActiveMQ that is made for another topic is a new one: what it has goes."""
     vhost = channel.session.vhost
     if not channel.settings.is_activemq:
@@ -492,7 +510,7 @@ def _leave_other_topics(channel: Channel, name: str, sources: tuple[str, ...], k
     others = [
         binding
         for binding in vhost.bindings_to(vhost.queue_for(channel.session, name))
-        if binding.source.name not in sources or binding.key != key
+        if (binding.source.name, binding.key) not in places
     ]
     if others:
         channel.session.purge_queue(name)
