@@ -55,6 +55,7 @@ class Publication:
         "persistent",
         "prioritized",
         "queues",
+        "until_moment",
     )
 
     def __init__(
@@ -64,12 +65,14 @@ class Publication:
         persistent: bool,
         prioritized: bool,
         mandatory: bool,
+        until_moment: bool,
     ) -> None:
         self.counters = counters
         self.queues = queues
         self.persistent = persistent
         self.prioritized = prioritized
         self.mandatory = mandatory
+        self.until_moment = until_moment
         self.expiring = False
         self.messages: list[Message] = []
         self.body_bytes = self.held_bytes = 0
@@ -130,11 +133,13 @@ class Transaction:
         prioritized: bool,
         mandatory: bool = False,
         message_bytes: int = MESSAGE_BYTES,
+        until_moment: bool = False,
     ) -> None:
         """Take messages that go to these queues at the commit; see `Core.publish`.
 
         `counters` are those of the exchange; `mandatory`: their publisher wants them back if there is no
-        queue for them then. Raises PRECONDITION_FAILED for more than a transaction may hold.
+        queue for them then; `until_moment`: their times to live end at a moment, whenever the commit comes.
+        Raises PRECONDITION_FAILED for more than a transaction may hold.
         """
         held_bytes = body_bytes + len(messages) * message_bytes
         self._take(len(messages), held_bytes)
@@ -146,8 +151,9 @@ class Transaction:
             or last.persistent is not persistent
             or last.prioritized is not prioritized
             or last.mandatory is not mandatory
+            or last.until_moment is not until_moment
         ):
-            last = Publication(counters, queues, persistent, prioritized, mandatory)
+            last = Publication(counters, queues, persistent, prioritized, mandatory, until_moment)
             self._publications.append(last)
         last.messages += messages
         last.body_bytes += body_bytes
@@ -259,7 +265,9 @@ class Transaction:
         core = self._core
         now_ms = core.changes.now_ms
         messages = publication.messages
-        if messages[0].accepted_ms != now_ms:
+        if publication.until_moment:
+            messages = [_until_moment(message, now_ms) for message in messages]
+        elif messages[0].accepted_ms != now_ms:
             # A time to live counts from the commit, as queues see it.
             messages = [msgspec.structs.replace(message, accepted_ms=now_ms) for message in messages]
         queues = publication.queues
@@ -281,6 +289,12 @@ class Transaction:
     def _forget_messages(self) -> None:
         self._core.changes.resident_bytes -= self.held_bytes
         self.message_count = self.held_bytes = 0
+
+
+def _until_moment(message: Message, now_ms: int) -> Message:
+    """The message as it is now, with what is left of its time; if that is nothing, nobody gets it."""
+    left_ms = message.accepted_ms + message.expiration_ms - now_ms
+    return msgspec.structs.replace(message, accepted_ms=now_ms - (left_ms < 0), expiration_ms=max(0, left_ms))
 
 
 def _deliver(queues: Iterable[Queue]) -> None:

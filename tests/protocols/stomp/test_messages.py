@@ -743,3 +743,23 @@ def test_stream_is_read_from_a_moment_and_by_its_filter(client: Talking, name: s
     assert read(3, x_stream_offset="first", x_stream_filter="a,b") == [b"0", b"1", b"2"]
     wanted = {"x_stream_filter": "b", "x_stream_match_unfiltered": "true"}
     assert read(2, x_stream_offset="first", **wanted) == [b"2", b"3"]
+
+
+@pytest.mark.row("A5", "A32")
+def test_time_of_a_message_ends_at_its_moment_whenever_the_commit_comes(name: str) -> None:
+    clock = ManualClock()
+    with Broker(stomp_port=0, clock=clock) as broker, Talking(broker.stomp_address) as client:
+        client.connect()
+        client.done("SUBSCRIBE", {"id": "s", "destination": f"/queue/{name}"})
+        client.done("BEGIN", {"transaction": "t"})
+        now_ms = clock.now_ms()
+        for later_ms in (500, 5000):
+            moment = str(now_ms + later_ms)
+            client.done(
+                "SEND", {"destination": f"/queue/{name}", "expires": moment, "transaction": "t"}, moment
+            )
+        clock.advance(1000)
+        client.say("COMMIT", {"transaction": "t"})
+        got = client.message()
+        assert got.body.decode() == str(now_ms + 5000)
+        assert got.headers["expiration"] == "4000"

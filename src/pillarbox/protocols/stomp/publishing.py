@@ -341,6 +341,7 @@ class Publishing:
                     expiring=message.expiration_ms != NO_EXPIRATION,
                     prioritized=message.priority > 0,
                     message_bytes=MESSAGE_BYTES + len(message.properties),
+                    until_moment=prepared.until_moment,
                 )
                 self._channel.receipts.ask(receipt)
         except BrokerError as error:

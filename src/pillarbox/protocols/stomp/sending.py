@@ -44,8 +44,10 @@ class Prepared(msgspec.Struct, frozen=True, eq=False):
     expiration_ms: int
     persistent: bool
     priority: int
+    until_moment: bool = False
+    """Its time to live ends at a moment."""
     is_late: bool = False
-    """Its time was over when it came: nobody gets it, whoever waits for it."""
+    """That was over when it came: nobody gets it, whoever waits for it."""
 
     def message(self, body: Body, now_ms: int) -> Message:
         """The message with this body."""
@@ -148,16 +150,18 @@ def prepare(
     if said.user_id is not None and said.user_id != user:
         text = f"user_id property set to '{said.user_id}' but authenticated user was '{user}'"
         raise StompError("precondition_failed", f"PRECONDITION_FAILED - {text}")
-    is_late = False
+    is_late = until_moment = False
     expiration_ms = NO_EXPIRATION
     if EXPIRATION in headers:
         expiration_ms = _time_to_live(headers[EXPIRATION])
     elif headers.get(EXPIRES, "0") != "0":
         left_ms = _time_until(headers[EXPIRES], now_ms)
         is_late = left_ms < 0
-        if milliseconds(max(0, left_ms)) is None:
+        until_moment = milliseconds(max(0, left_ms)) is None
+        if until_moment:
             expiration_ms = max(0, left_ms)
-    plain = Prepared(target, said, b"", expiration_ms, said.persistent, said.priority or 0, is_late)
+    priority = said.priority or 0
+    plain = Prepared(target, said, b"", expiration_ms, said.persistent, priority, until_moment, is_late)
     try:
         properties = dialect.write(said, plain.message(b"", now_ms))
     except ValueError as fault:
