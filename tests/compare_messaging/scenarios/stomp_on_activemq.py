@@ -129,7 +129,9 @@ def subscriptions_to_several_destinations(case: Case) -> None:
         for name in names:
             client.send(f"/{kind}/{name}", name)
         got = [client.message() for _ in names]
-        case.saw(kind, sorted([body, headers["destination"], headers["subscription"]] for headers, body in got))
+        case.saw(
+            kind, sorted([body, headers["destination"], headers["subscription"]] for headers, body in got)
+        )
     client.leave()
 
 

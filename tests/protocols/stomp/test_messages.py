@@ -763,3 +763,13 @@ def test_time_of_a_message_ends_at_its_moment_whenever_the_commit_comes(name: st
         got = client.message()
         assert got.body.decode() == str(now_ms + 5000)
         assert got.headers["expiration"] == "4000"
+
+
+@pytest.mark.row("A9", "R142")
+def test_durable_subscription_with_a_queue_of_another_name_takes_that_along(
+    broker: Broker, client: Talking, name: str
+) -> None:
+    said = {"id": "s", "destination": f"/topic/{name}", "durable": "true", "auto-delete": "false"}
+    client.done("SUBSCRIBE", said | {"x-queue-name": name})
+    client.done("UNSUBSCRIBE", {"id": "s", "durable": "true"})
+    assert not broker.call(lambda server: name in server.core.vhosts["/"].queues)

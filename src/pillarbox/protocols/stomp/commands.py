@@ -182,7 +182,9 @@ def unsubscribe(channel: Channel, headers: Headers) -> None:
     tag = "" if named and not headers.keys() & {"id", "destination"} else tag_of("UNSUBSCRIBE", headers)
     subscription = channel.subscriptions.get(tag)
     if subscription is None and named:
-        _forget_durable(channel, "", headers)
+        name = durable_name(channel, "", headers)
+        if name is not None:
+            channel.session.delete_queue(name, if_unused=False, if_empty=False)
         return
     if subscription is None:
         described = f"id='{headers['id']}'" if "id" in headers else f"destination='{headers['destination']}'"
@@ -192,19 +194,23 @@ def unsubscribe(channel: Channel, headers: Headers) -> None:
         )
     if named or "true" in (headers.get("durable"), headers.get("persistent")):
         name = durable_name(channel, subscription.destination, headers)
+        consumer = channel.consumers.get(tag)
+        if (
+            name is not None
+            and not named
+            and consumer is not None
+            and has_queue_of_its_own(channel, subscription.destination)
+        ):
+            # It may have been given a name of its own (`x-queue-name`).
+            name = consumer.queue.name
         if name is not None:
             # Asked before the subscription has ended, since it may have to be asked again.
             channel.session.demand_deletable(name)
         channel.cancel(subscription)
-        _forget_durable(channel, subscription.destination, headers)
+        if name is not None:
+            channel.session.delete_queue(name, if_unused=False, if_empty=False)
     else:
         channel.cancel(subscription)
-
-
-def _forget_durable(channel: Channel, destination: str, headers: Headers) -> None:
-    name = durable_name(channel, destination, headers)
-    if name is not None:
-        channel.session.delete_queue(name, if_unused=False, if_empty=False)
 
 
 def ack(channel: Channel, headers: Headers) -> None:
