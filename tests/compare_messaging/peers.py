@@ -10,7 +10,6 @@ from pathlib import Path
 
 from bench.messaging_peers import ActiveMQ, Mosquitto
 from bench.peers import Pillarbox, RabbitMQ, free_ports
-from pillarbox.protocols.stomp.options import ADVISORIES
 from tests.compare_messaging.artemis_peer import Artemis
 
 JARS = tuple(Path(f"/usr/share/java/{name}.jar") for name in ("xstream", "jettison"))
@@ -140,7 +139,8 @@ WATCHED = """
 OWN_WATCHED = {
     "PILLARBOX_STOMP_DIALECT": "activemq",
     "PILLARBOX_STOMP_STATISTICS": "true",
-    "PILLARBOX_STOMP_ADVISORIES": ", ".join(set(ADVISORIES) - {"MessageDispatched"}),
+    "PILLARBOX_STOMP_ADVISORIES": "MessageConsumed, MessageDelivered, MessageDiscarded, FastProducer, "
+    "SlowConsumer, FULL, NoConsumer",
     "PILLARBOX_STOMP_DESTINATION_LIMIT": "40000",
     "PILLARBOX_STOMP_PENDING_MESSAGE_LIMIT": "5",
     "PILLARBOX_STOMP_SLOW_AFTER": "1",

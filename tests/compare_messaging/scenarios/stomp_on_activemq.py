@@ -200,6 +200,20 @@ def queue_of_several_virtual_topics(case: Case) -> None:
     client.leave()
 
 
+@scenario("A2")
+def options_of_destinations(case: Case) -> None:
+    """They are none of the name."""
+    client = Client(case)
+    for kind in ("queue", "topic"):
+        name = f"/{kind}/{case.name('o')}"
+        client.subscribe(f"{name}?consumer.prefetchSize=1", kind)
+        client.send(name, "plain")
+        client.send(f"{name}?x=1", "with options")
+        got = [client.message() for _ in range(2)]
+        case.saw(kind, [(body, headers["destination"]) for headers, body in got])
+    client.leave()
+
+
 @scenario("R142")
 def refused_is_a_dead_letter(case: Case) -> None:
     name = f"/queue/{case.name('n')}"

@@ -443,3 +443,15 @@ def test_subscription_may_be_to_several_destinations(
     client.done("SEND", {"destination": f"/{kind}/{name}a"}, "nobody is there")
     mixed = {"id": "m", "destination": f"/queue/{name}a,/topic/{name}b"}
     assert client.ask("SUBSCRIBE", mixed).headers["message"] == "not_implemented"
+
+
+@pytest.mark.parametrize("kind", ["queue", "topic"])
+@pytest.mark.row("A2")
+def test_options_of_a_destination_are_none_of_its_name(client: Talking, name: str, kind: str) -> None:
+    """As with ActiveMQ, which leaves it to its own clients to read them."""
+    client.done("SUBSCRIBE", {"id": "s", "destination": f"/{kind}/{name}?consumer.prefetchSize=1"})
+    client.send(f"/{kind}/{name}", "plain")
+    client.send(f"{kind}://{name}?priority=3", "with options")
+    assert [client.message().body for _ in range(2)] == [b"plain", b"with options"]
+    client.send(f"/{kind}/{name}", "x")
+    assert client.message().headers["destination"] == f"/{kind}/{name}"

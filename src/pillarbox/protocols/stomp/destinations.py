@@ -54,13 +54,13 @@ def parse(text: str, *, slashes: bool) -> Destination:
     """The meaning of a destination; `slashes`: names may have some, as with ActiveMQ. Raises StompError."""
     kind, scheme, name = text.partition("://")
     if scheme and kind in SCHEMES:
-        return _destination(kind, name, text)
+        return _destination(kind, without_options(name) if slashes else name, text)
     for kind in KINDS:
         if text.startswith(f"/{kind}/"):
             break
     else:
         if slashes:
-            return _destination(QUEUE, text, text)
+            return _destination(QUEUE, without_options(text), text)
         known = ", ".join(f"/{kind}" for kind in KINDS)
         raise StompError(
             "Unknown destination",
@@ -72,11 +72,18 @@ def parse(text: str, *, slashes: bool) -> Destination:
         if not exchange or "/" in key:
             raise _invalid(kind, name)
         return Destination(EXCHANGE, unquote(exchange), unquote(key))
-    if kind != REPLY_QUEUE and not slashes:
+    if kind in SCHEMES and slashes:
+        name = without_options(name)
+    elif kind != REPLY_QUEUE and not slashes:
         if "/" in name:
             raise _invalid(kind, name)
         name = unquote(name)
     return _destination(kind, name, text)
+
+
+def without_options(name: str) -> str:
+    """The name without what ActiveMQ's own clients read behind it (`?consumer.prefetchSize=1`)."""
+    return name.partition("?")[0]
 
 
 def _destination(kind: str, name: str, text: str) -> Destination:
