@@ -14,6 +14,19 @@ PROTOCOL = "stomp"
 PEER = "rabbitmq"
 
 
+@scenario("R142", "A2")
+def name_without_a_slash(case: Case) -> None:
+    """It is a queue."""
+    name = case.name("n")
+    client = Client(case)
+    client.subscribe(name)
+    client.send(name, "by its name")
+    client.send(f"/queue/{name}", "as a queue")
+    got = [client.message() for _ in range(2)]
+    case.saw("got", [(body, headers["destination"]) for headers, body in got])
+    client.leave()
+
+
 @scenario("R142")
 def refused_and_put_back(case: Case) -> None:
     name = f"/queue/{case.name('n')}"

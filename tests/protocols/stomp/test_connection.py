@@ -132,7 +132,7 @@ def test_every_reason_of_the_domain_has_its_words() -> None:
         ("FOO", {}, "Bad command"),
         ("CONNECT", {}, "Bad CONNECT"),
         ("SEND", {}, "Missing destination"),
-        ("SEND", {"destination": "nowhere"}, "Unknown destination"),
+        ("SEND", {"destination": "/nowhere"}, "Unknown destination"),
         ("SEND", {"destination": "/queue/"}, "Invalid destination"),
         ("SEND", {"destination": "/queue/a/b"}, "Invalid destination"),
         ("SEND", {"destination": "/exchange/"}, "Invalid destination"),

@@ -773,3 +773,15 @@ def test_durable_subscription_with_a_queue_of_another_name_takes_that_along(
     client.done("SUBSCRIBE", said | {"x-queue-name": name})
     client.done("UNSUBSCRIBE", {"id": "s", "durable": "true"})
     assert not broker.call(lambda server: name in server.core.vhosts["/"].queues)
+
+
+@pytest.mark.row("A2", "R142")
+def test_name_without_a_slash_is_a_queue(client: Talking, name: str) -> None:
+    """As with RabbitMQ 3.10."""
+    client.done("SUBSCRIBE", {"id": "s", "destination": name})
+    client.send(name, "by its name")
+    client.send(f"/queue/{name}", "as a queue")
+    got = [client.message() for _ in range(2)]
+    assert [one.body for one in got] == [b"by its name", b"as a queue"]
+    assert {one.headers["destination"] for one in got} == {f"/queue/{name}"}
+    assert client.ask("SEND", {"destination": f"/{name}"}).headers["message"] == "Unknown destination"

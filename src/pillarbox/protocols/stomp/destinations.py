@@ -3,8 +3,9 @@
 RabbitMQ's: `/queue/NAME`, `/topic/KEY` (on the exchange `amq.topic`), `/exchange/NAME[/KEY]`,
 `/amq/queue/NAME` (never declared), `/temp-queue/NAME`, `/reply-queue/NAME`; a `/` within a name is `%2F`.
 ActiveMQ's: `queue://NAME`, `topic://NAME`, `temp-queue://NAME`, `temp-topic://NAME`, and the same with
-slashes as above; names may have slashes in them, and a name alone is a queue. On topics `*` stands for one
-word in both, `#` for any number of words in RabbitMQ, and `>` as last word for the same in ActiveMQ.
+slashes as above; names may have slashes in them, and any other name is a queue, in RabbitMQ one without a
+slash. On topics `*` stands for one word in both, `#` for any number of words in RabbitMQ, and `>` as last
+word for the same in ActiveMQ.
 
 Source: rows A2, A24, R142; RabbitMQ's "STOMP Plugin: Destinations".
 """
@@ -61,6 +62,8 @@ def parse(text: str, *, slashes: bool) -> Destination:
     else:
         if slashes:
             return _destination(QUEUE, without_options(text), text)
+        if text and "/" not in text:
+            return Destination(QUEUE, "", unquote(text))
         known = ", ".join(f"/{kind}" for kind in KINDS)
         raise StompError(
             "Unknown destination",
