@@ -16,6 +16,7 @@ from urllib.parse import quote
 from pillarbox.clock import Clock, ManualClock
 from pillarbox.config import Config
 from pillarbox.config_values import OFF
+from pillarbox.endpoints import in_url
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -78,7 +79,9 @@ class Broker:
     # --- start and stop ------------------------------------------------------------------------------
 
     def start(self) -> Broker:
-        """Start in a thread of its own; return when clients can connect."""
+        """Start in a thread of its own; return when clients can connect. RuntimeError if it runs already."""
+        if self._server is not None:
+            raise RuntimeError("the broker is running already")
         started = threading.Event()
         failure: list[BaseException] = []
         self._thread = threading.Thread(
@@ -89,6 +92,7 @@ class Broker:
             raise TimeoutError("the broker did not start in time")
         if failure:
             self._thread.join()
+            self._thread = None
             raise failure[0]
         return self
 
@@ -97,7 +101,8 @@ class Broker:
         if self._thread is not None and self._loop is not None and self._stopping is not None:
             self._loop.call_soon_threadsafe(self._stopping.set)
             self._thread.join()
-            self._thread = None
+            # What it held is no answer to a question after its end.
+            self._thread = self._server = self._loop = self._stopping = None
 
     def __enter__(self) -> Broker:
         return self.start()
@@ -162,7 +167,7 @@ class Broker:
     def kafka_bootstrap(self) -> str:
         """Host and port for Kafka clients; `kafka_port` has to have asked for it (0: any free one)."""
         host, port = self.server.addresses["kafka"][0]
-        return f"{host}:{port}"
+        return f"{in_url(host)}:{port}"
 
     @property
     def mqtt_port(self) -> int:
@@ -184,13 +189,13 @@ class Broker:
         """The URL of the schema registry; `schema_registry_port` has to have asked for it (0: any free
         one)."""
         host, port = self.server.operator_addresses["schema-registry"][0]
-        return f"http://{host}:{port}"
+        return f"http://{in_url(host)}:{port}"
 
     @property
     def management_url(self) -> str:
         """The URL of the management API, which `management_port` has to have asked for, without `/api`."""
         host, port = self.server.operator_addresses["management"][0]
-        return f"http://{host}:{port}"
+        return f"http://{in_url(host)}:{port}"
 
     @property
     def amqp_url(self) -> str:
@@ -199,7 +204,7 @@ class Broker:
         login = f"{quote(config.default_user, safe='')}:{quote(config.default_pass, safe='')}"
         host = self.server.addresses["amqp"][0][0]
         vhost = quote(config.default_vhost, safe="")
-        return f"amqp://{login}@{host}:{self.amqp_port}/{vhost}"
+        return f"amqp://{login}@{in_url(host)}:{self.amqp_port}/{vhost}"
 
     def call(self, function: Callable[[Server], T]) -> T:
         """Run a function on the broker's thread and return its result."""

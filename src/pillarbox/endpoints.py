@@ -51,6 +51,11 @@ def address(text: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
+def in_url(host: str) -> str:
+    """An address as it stands before a port: one of IPv6 in brackets."""
+    return f"[{host}]" if ":" in host else host
+
+
 def plain_and_tls(protocol: str, port: int, tls_port: int) -> tuple[Endpoint, Endpoint]:
     """The usual two of a protocol."""
     return Endpoint(protocol, protocol, port), Endpoint(protocol, f"{protocol}s", tls_port, tls=True)

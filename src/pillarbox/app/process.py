@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from pillarbox.app.server import Server
+from pillarbox.endpoints import in_url
 from pillarbox.errors import StartupError
 from pillarbox.ops.garbage import Collector
 from pillarbox.ops.resources import process_bytes
@@ -115,4 +116,4 @@ async def _serve(config: Config, announce: Callable[..., None]) -> int:
 
 
 def _shown(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return f"{in_url(host)}:{port}"
