@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from pillarbox.config_rows import ConfigError, Row, port_row
-from pillarbox.config_values import ADDRESS, COUNT, FLAG, NAME, NAMES, OFF, SECONDS
+from pillarbox.config_values import ADDRESS, CHOICE, COUNT, FLAG, NAME, NAMES, OFF, SECONDS
 from pillarbox.endpoints import Endpoint, address, named, plain_and_tls
 
 SECTION = "Kafka"
@@ -79,7 +79,7 @@ class KafkaOptions:
         str,
         Row(
             SECTION,
-            NAME,
+            CHOICE,
             "What says who may do what over Kafka's protocol: `permissions`, the user's as over AMQP; `acl`, "
             "Kafka's own ACLs, which its tools make (Kafka's `authorizer.class.name`). Users with the tag "
             "`administrator` may do everything then. AMQP goes by permissions either way.",
