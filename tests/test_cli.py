@@ -25,9 +25,9 @@ import pika.exceptions
 import pytest
 from pika.adapters.blocking_connection import BlockingChannel
 
-from pillarbox import Broker, __version__
+from pillarbox import Broker, StartupError, __version__
 from pillarbox.broker.auth import Permission
-from pillarbox.config import OPTIONS
+from pillarbox.config import DATA_FOLDER, OPTIONS, Config, ConfigError
 from pillarbox.ops import cli
 
 TIMEOUT_S = 20
@@ -229,8 +229,10 @@ def test_help_loads_no_broker(arguments: list[str]) -> None:
         (["serve", "--heartbeat", "soon"], ["--heartbeat", "60", "soon"]),
         (["serve", "--as", "rabbitmq:2"], ["--profile", "rabbitmq:3.13, rabbitmq:4.3", "rabbitmq:2"]),
         (["serve", "--durability", "none"], ["--durability", "fsync", "none"]),
+        (["serve", "--kafka-authorizer", "x"], ["--kafka-authorizer must be one of permissions, acl,"]),
         (["serve", "--config", "/nowhere.toml"], ["/nowhere.toml", "No such file"]),
         (["ping", "--timeout", "never"], ["--timeout", "never"]),
+        (["ping", "--timeout", "0"], ["--timeout", "at least 1s", "0"]),
         (["check", "/a", "--data", "/b"], ["--data"]),
     ],
     ids=" ".join,
@@ -399,6 +401,42 @@ def test_host_without_an_address_is_one_line_and_exit_1() -> None:
     done = pillarbox("serve", "--port", "0", "--memory", "--host", "nowhere.invalid")
     assert_one_line_error(done, cli.EXIT_FAILED, "nowhere.invalid")
     assert "Unknown error" not in done.stderr
+
+
+def test_host_of_two_colons_is_every_address_of_both_families() -> None:
+    """The manual's word for it; what listens for IPv6 alone is nothing that a client of IPv4 can reach."""
+    ports = environment(PILLARBOX_HOST="::", PILLARBOX_MANAGEMENT_PORT="0")
+    with serve("--memory", "--port", "0", env=ports) as broker:
+        for address in ("127.0.0.1", "::1"):
+            done = pillarbox("ping", "--host", address, "--port", str(broker.port))
+            assert done.returncode == 0, done.stderr
+        assert pillarbox("ping", "--host", "::", "--port", str(broker.port)).returncode == 0
+
+
+def test_port_that_is_taken_on_one_of_two_addresses_stops_the_start() -> None:
+    """Whoever says `localhost` may be led to the other address, and so to another program."""
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as taken:
+        port = taken.getsockname()[1]
+        done = pillarbox("serve", "--memory", "--port", str(port))
+    assert_one_line_error(done, cli.EXIT_FAILED, f"cannot listen on ::1:{port}: Address already in use")
+
+
+def test_account_without_a_home_needs_one_for_the_usual_data_folder_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A container may run as a user that nothing knows: no HOME, and no entry in passwd."""
+
+    def nobody(path: Path) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "expanduser", nobody)
+    assert Config().data == DATA_FOLDER
+    with Broker() as broker:
+        assert broker.amqp_port
+    with pytest.raises(StartupError, match=r"there is no home folder for ~/.*: name a data folder"):
+        Broker(DATA_FOLDER).start()
+    with pytest.raises(ConfigError, match="data: there is no home folder for"):
+        Config(data="~somebody/data")
 
 
 # ping ----------------------------------------------------------------------------------------------------

@@ -84,6 +84,9 @@ TLS_FILES = (
 AUTH_MECHANISMS = ("PLAIN", "AMQPLAIN", "EXTERNAL", "ANONYMOUS")
 """How clients can log in at all."""
 
+DATA_FOLDER = "~/.local/share/pillarbox"
+"""Where data are unless something else is said."""
+
 AUTO = "auto"
 """Instead of a protocol: of a port on which it is told by the first bytes."""
 
@@ -307,7 +310,7 @@ class Config(ProtocolOptions, logins.LoginOptions, oauth.OAuthOptions, schema_re
             "broker at a time, and depends on nothing but this option: neither on the name of the machine "
             "nor on the folder in which the broker was started.",
         ),
-    ] = "~/.local/share/pillarbox"
+    ] = DATA_FOLDER
     memory: Annotated[
         bool,
         Row(
@@ -651,7 +654,7 @@ class Config(ProtocolOptions, logins.LoginOptions, oauth.OAuthOptions, schema_re
         sni_files(self.tls_sni)
         for field in ("data", "load_definitions", "log_file", *TLS_FILES):
             if path := getattr(self, field):
-                object.__setattr__(self, field, str(Path(path).expanduser()))
+                object.__setattr__(self, field, at_home(field, path))
 
     @property
     def listeners(self) -> list[Endpoint]:
@@ -677,8 +680,19 @@ def sni_files(entries: Iterable[str]) -> dict[str, tuple[str, str]]:
         certificate, _, key = pair.partition(":")
         if not (name and certificate and key):
             raise ConfigError(f'tls_sni must be NAME=CERTIFICATE:KEY, not "{entry}"')
-        found[name] = (str(Path(certificate).expanduser()), str(Path(key).expanduser()))
+        found[name] = (at_home("tls_sni", certificate), at_home("tls_sni", key))
     return found
+
+
+def at_home(field: str, path: str) -> str:
+    """The path with a home folder for the `~` that it begins with. Raises ConfigError if there is none, but
+    for the usual data folder: whoever has said nothing of data may need none."""
+    try:
+        return str(Path(path).expanduser())
+    except RuntimeError:
+        if path == DATA_FOLDER:
+            return path
+        raise ConfigError(f'{field}: there is no home folder for "{path}": say it without ~') from None
 
 
 class Option(NamedTuple):

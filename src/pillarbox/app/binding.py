@@ -6,6 +6,7 @@ Purpose: all addresses of a host on one port, with errors in words. Not here: wh
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import socket
 from collections.abc import Awaitable, Callable, Sequence
@@ -22,6 +23,9 @@ BACKLOG = 1024
 """Connections that may wait to be accepted: a burst of reconnecting clients comes all at once."""
 
 Addresses = list[tuple[str, int]]
+
+BOTH_FAMILIES = {"localhost": ("127.0.0.1", "::1"), "::": ("0.0.0.0", "::")}
+"""Hosts that are an address of IPv4 and one of IPv6."""
 
 
 class Listener(Protocol):
@@ -46,12 +50,14 @@ class Binder:
     async def bind(self, listen: Listen, host: str, port: int) -> Addresses:
         """Listen on every address of a host, all on one port; return them. Raises StartupError."""
         addresses: Addresses = []
+        any_port = port == 0
         for family, numeric in _numeric(host):
             try:
                 listener = await listen(family, numeric, port)
             except OSError as error:
-                if addresses and family == socket.AF_INET6:
-                    # A machine without IPv6 has only the one loopback address.
+                taken = error.errno == errno.EADDRINUSE and not any_port
+                if addresses and family == socket.AF_INET6 and not taken:
+                    # A machine without IPv6 has only the one address.
                     continue
                 # The loop words its errors itself; a name that cannot be resolved has a number of its own.
                 unknown = not error.errno or isinstance(error, socket.gaierror)
@@ -98,7 +104,8 @@ class Binder:
 
 
 def _numeric(host: str) -> list[tuple[socket.AddressFamily, str]]:
-    """`localhost` is both loopback addresses, on one port."""
-    if host == "localhost":
-        return [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")]
+    """`localhost` is both loopback addresses on one port, and `::` every address of either family: a socket
+    for IPv6 takes no IPv4 here, whatever the system is set to."""
+    if host in BOTH_FAMILIES:
+        return list(zip((socket.AF_INET, socket.AF_INET6), BOTH_FAMILIES[host], strict=True))
     return [(socket.AF_INET6 if ":" in host else socket.AF_INET, host)]

@@ -123,6 +123,10 @@ class Server:
         from pillarbox.engine.local import LocalEngine
         from pillarbox.store.files import DiskFiles
 
+        if self.config.data.startswith("~"):
+            raise StartupError(
+                f"there is no home folder for {self.config.data}: name a data folder (--data, PILLARBOX_DATA)"
+            )
         return LocalEngine(self.config.data, DiskFiles(), scheduler, durability=self.config.durability)
 
     def _open_engine(self) -> Recovery:

@@ -22,7 +22,7 @@ from pillarbox.ops.api_client import DEFAULT_PORT, TIMEOUT_S, ApiClient
 from pillarbox.ops.cli.passwords import ask, read_password
 
 GUEST = "guest"
-_ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "": "127.0.0.1"}
+_ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "127.0.0.1", "": "127.0.0.1"}
 
 
 class Setting(NamedTuple):

@@ -30,7 +30,7 @@ START_SIZE_MAX = 131_072
 
 HUNG_UP = "the connection was closed before AMQP was offered"
 
-ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "localhost"}
+ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "127.0.0.1", "": "localhost"}
 """Addresses that a broker can listen on but nobody can connect to, and where to find it instead."""
 
 
@@ -70,8 +70,11 @@ def run(config_file: str | None, timeout: str, **given: object) -> int:
     host = ANY_ADDRESS.get(config.host, config.host)
     try:
         timeout_s = SECONDS.parse(timeout)
+        if timeout_s < 1:
+            raise ValueError(timeout)
     except ValueError:
-        raise click.UsageError(f'--timeout must be {SECONDS.expected}, not "{timeout}"') from None
+        expected = f"{SECONDS.expected} of at least 1s"
+        raise click.UsageError(f'--timeout must be {expected}, not "{timeout}"') from None
     if config.port == OFF:
         raise PillarboxError("there is no port without TLS to ask: port is off")
     started_ns = monotonic_ns()
