@@ -62,6 +62,18 @@ def test_orders_are_sent_in_one_transaction_and_shipped_one_by_one(broker: Broke
     stopped(listener)
 
 
+def test_orders_of_kafkas_examples_on_the_same_broker_are_others() -> None:
+    """A topic is a queue of its name, so the programs of two folders must not mean the same one."""
+    with Broker(stomp_port=0, kafka_port=0) as both:
+        program = [sys.executable, str(EXAMPLES.parent / "kafka" / "produce.py"), "2"]
+        env = os.environ | {"KAFKA_BOOTSTRAP": both.kafka_bootstrap}
+        subprocess.run(program, env=env, timeout=WAIT_S, check=True, stdout=subprocess.DEVNULL)
+        assert ran(both, "send.py", "1") == "1 orders sent"
+        listener = started(both, "listen.py")
+        assert read(listener, 2) == ["waiting for orders", "shipping order 0"]
+        stopped(listener)
+
+
 @pytest.mark.row("A21", "A23", "A35")
 def test_subscriber_gets_what_it_missed_and_nothing_else(broker: Broker) -> None:
     follower = started(broker, "durable_subscriber.py")

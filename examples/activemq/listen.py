@@ -1,4 +1,4 @@
-"""Take orders out of a queue, one at a time, and acknowledge each when it is done.
+"""Take orders out of the queue `shipping`, one at a time, and acknowledge each when it is done.
 
     python examples/activemq/listen.py
 
@@ -32,7 +32,7 @@ def main() -> None:
     # With RabbitMQ's word for it, and with ActiveMQ's.
     one_at_a_time = {"prefetch-count": "1", "activemq.prefetchSize": "1"}
     print("waiting for orders", flush=True)
-    connection.subscribe("/queue/orders", "1", ack="client-individual", headers=one_at_a_time)
+    connection.subscribe("/queue/shipping", "1", ack="client-individual", headers=one_at_a_time)
     try:
         threading.Event().wait()
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""Send orders to a queue and wait until the broker has them safe.
+"""Send orders to the queue `shipping` and wait until the broker has them safe.
 
     python examples/activemq/send.py 3
 
@@ -24,7 +24,7 @@ def main() -> None:
     connection.begin("orders")
     for number in range(count):
         headers = {"persistent": "true"}
-        connection.send("/queue/orders", f"order {number}", transaction="orders", headers=headers)
+        connection.send("/queue/shipping", f"order {number}", transaction="orders", headers=headers)
     connection.commit("orders", receipt="sent")
     safe.wait_on_receipt()
     print(f"{count} orders sent")
