@@ -97,7 +97,7 @@ async def send(
         reply_to=said.get("JMSReplyTo"),
         type=said.get("JMSType"),
         priority=int(priority) if priority.isdecimal() and len(priority) < 3 else None,
-        expiration=live_ms if live_ms.isdecimal() and int(live_ms) else None,
+        expiration=live_ms if live_ms.strip("0") and live_ms.isdecimal() else None,
         message_id=name,
     )
     with view.client() as sender:

@@ -85,6 +85,8 @@ class View(NamedTuple):
                 taken = await client.confirmed()
             except HttpError as error:
                 raise JolokiaError(500, JMS, str(error)) from None
+            except (wire.WireError, ValueError, OverflowError) as error:
+                raise JolokiaError(500, JMS, f"the message cannot be written: {error}") from None
         if not taken and not exchange:
             raise JolokiaError(500, JMS, f"queue {key} has refused the message")
         return name

@@ -18,7 +18,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pillarbox.ops.management.fields import ABSENT, Document, encode, levels_of, pruned
-from pillarbox.ops.management.request import HttpError, bad_request
+from pillarbox.ops.management.request import HttpError, bad_request, number_of
 from pillarbox.patterns import checked
 
 if TYPE_CHECKING:
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 PAGE_SIZE = 100
 PAGE_SIZE_MAX = 500
 """RabbitMQ's, too; without `page` a list has everything, in slices."""
+
+SHOWN = 30
+"""Characters of a wrong number that are shown."""
 
 STEP_ITEMS = 10
 """Items of a step: some 30 µs each where everything is shown."""
@@ -69,23 +72,19 @@ def page_of(request: Request) -> Page | None:
     query = request.query
     if "page" not in query:
         return None
-    number, size = _integer(query["page"]), _integer(query.get("page_size", str(PAGE_SIZE)))
+    number, size = number_of(query["page"]), number_of(query.get("page_size", str(PAGE_SIZE)))
     if number is None or size is None or number < 1 or not 0 < size <= PAGE_SIZE_MAX:
         raise HttpError(
             400,
             "invalid_pagination_parameters",
-            f"Invalid pagination parameters: page number {query['page']}, page size "
-            f"{query.get('page_size', 'undefined')}; pages have at most {PAGE_SIZE_MAX} items",
+            f"Invalid pagination parameters: page number {query['page'][:SHOWN]}, page size "
+            f"{query.get('page_size', 'undefined')[:SHOWN]}; pages have at most {PAGE_SIZE_MAX} items",
         )
     name = query.get("name", "")
     if name and request.flag("use_regex"):
         return Page(number, size, _expression(name), 1)
     part = name.lower()
     return Page(number, size, lambda name: part in name.lower())
-
-
-def _integer(text: str) -> int | None:
-    return int(text) if text.isascii() and text.isdecimal() else None
 
 
 def _expression(text: str) -> Callable[[str], bool]:

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pillarbox.ops.management.request import HttpError, bad_request
+from pillarbox.ops.management.request import HttpError, bad_request, demand_name
 from pillarbox.protocols.amqp091 import methods, wire
 
 if TYPE_CHECKING:
@@ -77,20 +77,18 @@ class LocalClient:
 
     async def call(self, method: int, *arguments: Any, answer: int) -> tuple[Any, ...]:
         """Call a method and return the arguments of its answer."""
-        self._send(methods.method_frame(CHANNEL, method, *arguments))
+        self.cast(method, *arguments)
         return (await self._await(answer))[1]
 
     def cast(self, method: int, *arguments: Any) -> None:
         """Call a method that has no answer."""
-        self._send(methods.method_frame(CHANNEL, method, *arguments))
+        self._send(_frame_of(method, *arguments))
 
     def publish(self, exchange: str, routing_key: str, properties: bytes, body: bytes) -> None:
         """Publish a message, to be returned if no queue takes it. Its confirm has its number, from 1."""
+        frame = _frame_of(methods.BASIC_PUBLISH, 0, exchange, routing_key, True, False)
         self._published += 1
-        self._send(
-            methods.method_frame(CHANNEL, methods.BASIC_PUBLISH, 0, exchange, routing_key, True, False)
-            + wire.content_frames(CHANNEL, properties, body, self._frame_max)
-        )
+        self._send(frame + wire.content_frames(CHANNEL, properties, body, self._frame_max))
 
     async def confirmed(self) -> bool:
         """Wait until all publishes are answered; were they all taken by a queue, and refused by none?"""
@@ -183,3 +181,14 @@ class LocalClient:
         while len(body) < size:
             body += (await self._frame())[1]
         return properties, bytes(body)
+
+
+def _frame_of(method: int, *arguments: Any) -> bytes:
+    """A method as it goes to the broker. Raises 400 for what AMQP has no form for, such as a long name."""
+    for argument in arguments:
+        if isinstance(argument, str):
+            demand_name(argument)
+    try:
+        return methods.method_frame(CHANNEL, method, *arguments)
+    except ValueError as error:
+        raise bad_request(f"{error}") from None

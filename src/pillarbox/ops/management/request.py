@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
 NO_HEADERS: Mapping[str, str] = {}
 _LONG_NUMBER = re.compile(rb"[0-9]{19}")
+NAME_BYTES_MAX = 255
+"""AMQP's short strings: an object with a longer name could be made here and never be used."""
+DIGITS_MAX = 18
+"""Of a number of 64 bits; Python itself refuses to read one of several thousand."""
 
 
 class HttpError(Exception):
@@ -49,6 +53,19 @@ def bad_request(reason: str) -> HttpError:
 def not_authorised(reason: str) -> HttpError:
     """401 for somebody who may not do this."""
     return HttpError(401, "not_authorised", reason)
+
+
+def demand_name(text: str) -> str:
+    """A name or a key that clients of AMQP can say. Raises 400."""
+    size = len(text.encode("utf-8", "surrogatepass"))
+    if size > NAME_BYTES_MAX:
+        raise bad_request(f"'{text[:30]}...' has {size} bytes: names and keys have at most {NAME_BYTES_MAX}")
+    return text
+
+
+def number_of(text: str) -> int | None:
+    """A whole number of a path or a query; None if it is none, or larger than anything that is counted."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= DIGITS_MAX else None
 
 
 def decode(data: bytes | bytearray) -> Any:

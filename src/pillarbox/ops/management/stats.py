@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import msgspec
 
 from pillarbox.ops.management.fields import ABSENT, INTEGER, NUMBER, Absent, Schema, array
-from pillarbox.ops.management.request import bad_request
+from pillarbox.ops.management.request import bad_request, number_of
 
 if TYPE_CHECKING:
     from pillarbox.broker.counters import Counters
@@ -106,9 +106,10 @@ def _range(kind: str, request: Request) -> tuple[int, int]:
     age, incr = request.query.get(f"{kind}_age"), request.query.get(f"{kind}_incr")
     if not age or not incr:
         return 0, 0
-    if not (age.isdecimal() and incr.isdecimal() and int(incr) and int(age) // int(incr) < SAMPLES_MAX):
-        raise bad_request(f"Invalid range: {kind}_age {age}, {kind}_incr {incr}")
-    return int(age), int(incr)
+    age_s, incr_s = number_of(age), number_of(incr)
+    if age_s is None or not incr_s or age_s // incr_s >= SAMPLES_MAX:
+        raise bad_request(f"Invalid range: {kind}_age {age[:30]}, {kind}_incr {incr[:30]}")
+    return age_s, incr_s
 
 
 def no_rate(request: Request) -> dict[str, Any]:

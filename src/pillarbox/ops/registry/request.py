@@ -10,13 +10,16 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from pillarbox.ops.registry import errors, names
 from pillarbox.ops.registry.desk import BODY_BYTES_MAX, Desk
 from pillarbox.ops.registry.errors import refused
+
+COUNT_MAX: Final = 1 << 31
+"""More schemas than anybody has."""
 
 
 class Right(Enum):
@@ -78,8 +81,8 @@ class Asked(NamedTuple):
             offset, limit = int(self.get("offset", "0")), int(self.get("limit", "-1"))
         except ValueError:
             raise errors.RegistryError(400, "offset and limit are numbers") from None
-        offset = max(0, offset)
-        return _listed(islice(found, offset, None if limit < 0 else offset + limit))
+        offset = min(max(0, offset), COUNT_MAX)
+        return _listed(islice(found, offset, None if limit < 0 else offset + min(limit, COUNT_MAX)))
 
 
 def _listed(found: Iterable[Any]) -> Iterator[bytes]:

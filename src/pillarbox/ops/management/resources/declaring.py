@@ -17,6 +17,7 @@ from pillarbox.ops.management.request import (
     DEFAULT_EXCHANGE_SHOWN,
     Answer,
     bad_request,
+    demand_name,
     not_found,
     table_of,
 )
@@ -69,7 +70,7 @@ def _new(made: bool) -> Answer | None:
 
 def put_queue(request: Request) -> Answer | None:
     body: QueueBody = request.body
-    name = request.path["queue"]
+    name = demand_name(request.path["queue"])
     new = name not in request.vhost.queues
     with visit(request) as session:
         session.declare_queue(
@@ -102,7 +103,7 @@ def act(request: Request) -> None:
 
 def put_exchange(request: Request) -> Answer | None:
     body: ExchangeBody = request.body
-    name = request.path["exchange"]
+    name = demand_name(request.path["exchange"])
     new = not request.vhost.has_exchange(name)
     with visit(request) as session:
         session.declare_exchange(
@@ -134,6 +135,7 @@ def add_binding(request: Request) -> Answer:
     if path["kind"] not in ("q", "e"):
         raise not_found()
     source, destination = _named(path["source"]), path["destination"]
+    demand_name(body.routing_key)
     arguments = table_of(body.arguments)
     bound = Bound(request.vhost.name, source, destination, path["kind"] == "e", body.routing_key, arguments)
     _bind(request, bound, add=True)

@@ -18,7 +18,7 @@ from pillarbox.broker.super_stream import (
 )
 from pillarbox.ops.management.fields import STRING, Document, Field, array
 from pillarbox.ops.management.listing import Listing
-from pillarbox.ops.management.request import bad_request, table_of
+from pillarbox.ops.management.request import bad_request, demand_name, table_of
 from pillarbox.ops.management.routes import ENTERS, LISTING, MANAGEMENT, SEES, Many, Route
 
 if TYPE_CHECKING:
@@ -76,6 +76,8 @@ async def put(request: Request) -> None:
         raise bad_request("partitions or binding-keys: one of them")
     if isinstance(keys, str):
         keys = [key.strip() for key in keys.split(",") if key.strip()]
+    for key in (keys or ()) if body.partitions is None else (str(body.partitions),):
+        demand_name(f"{request.path['name']}-{key}")
     steps = adding_super_stream(
         request.vhost,
         request.path["name"],

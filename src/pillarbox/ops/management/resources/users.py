@@ -15,7 +15,7 @@ from pillarbox.broker.quotas import USER
 from pillarbox.ops.management.fields import OBJECT, STRING, Document, Field, array
 from pillarbox.ops.management.listing import Listing
 from pillarbox.ops.management.listing import show as shown
-from pillarbox.ops.management.request import CREATED, Answer, bad_request, not_found
+from pillarbox.ops.management.request import CREATED, Answer, bad_request, demand_name, not_found
 from pillarbox.ops.management.routes import ADMINISTRATOR, LISTING, Many, Route
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def show(request: Request) -> Iterator[bytes]:
 
 async def put(request: Request) -> Answer | None:
     body: UserBody = request.body
-    core, name = request.core, request.path["user"]
+    core, name = request.core, demand_name(request.path["user"])
     if body.tags is None:
         raise bad_request("tags_not_present")
     if body.password is not None and body.password_hash is not None:

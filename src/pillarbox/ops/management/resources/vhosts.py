@@ -21,7 +21,7 @@ from pillarbox.ops.management.fields import (
 )
 from pillarbox.ops.management.listing import Listing
 from pillarbox.ops.management.listing import show as show_one
-from pillarbox.ops.management.request import CREATED, Answer, not_found
+from pillarbox.ops.management.request import CREATED, Answer, demand_name, not_found
 from pillarbox.ops.management.resources.users import names_of
 from pillarbox.ops.management.routes import ADMINISTRATOR, LISTING, MANAGEMENT, SEES, Many, Route
 from pillarbox.ops.management.samples import CHANNEL
@@ -115,7 +115,7 @@ def show(request: Request) -> Iterator[bytes]:
 def put(request: Request) -> Answer | None:
     """Whoever makes a virtual host may do everything in it."""
     body: VHostBody = request.body
-    core, name = request.core, request.path["vhost"]
+    core, name = request.core, demand_name(request.path["vhost"])
     new = name not in core.vhosts
     queue_type = "" if body.default_queue_type == UNDEFINED else body.default_queue_type
     put_vhost(
