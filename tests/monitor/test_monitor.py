@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pika
@@ -104,6 +105,30 @@ def test_password_may_come_from_the_environment() -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_account_comes_from_where_all_commands_have_it(tmp_path: Path) -> None:
+    """Nothing has to be said inside a broker's container, and a password stands in no list of processes."""
+    with Broker(management_port=0, default_user="ops", default_pass="secret") as broker:
+        port = broker.management_url.rpartition(":")[2]
+        image = {"RABBITMQ_DEFAULT_USER": "ops", "RABBITMQ_DEFAULT_PASS": "secret"}
+        done = monitor("--once", PILLARBOX_MANAGEMENT_PORT=port, **image)
+        assert done.returncode == 0, done.stderr
+        file = tmp_path / "password"
+        file.write_text("secret\n")
+        done = monitor(
+            "--url", broker.management_url, "--user", "ops", "--password-file", str(file), "--once"
+        )
+        assert done.returncode == 0, done.stderr
+
+
+def test_name_that_a_terminal_would_obey_is_shown_as_escapes() -> None:
+    with Broker(management_port=0) as broker:
+        with pika.BlockingConnection(pika.URLParameters(broker.amqp_url)) as connection:
+            connection.channel().queue_declare("a\x1b]0;title\x07b")
+        done = monitor("--url", broker.management_url, "--once")
+    assert "\x1b" not in done.stdout
+    assert "a\\x1b]0;title\\x07b" in done.stdout
+
+
 # --- the screen --------------------------------------------------------------------------------------------
 
 TOTALS = Totals(3, 6, 0, 1.0, 2.0, 3.0, 4, "Pillarbox 1")
@@ -135,6 +160,16 @@ def test_keys_sort_reverse_and_filter() -> None:
         assert "Pillarbox 1" in str(app.query_one("#head").render())
 
     on_screen(lambda _: Shot(QUEUES, TOTALS, ROWS), story)
+
+
+def test_screen_begins_with_the_filter_of_the_command_line() -> None:
+    async def story(app: Monitor, pilot: Any) -> None:
+        assert names(app) == ["apples"]
+        await pilot.press("escape")
+        await pilot.pause()
+        assert len(names(app)) == 3
+
+    on_screen(lambda _: Shot(QUEUES, TOTALS, ROWS), story, contains="app")
 
 
 def test_broker_that_is_gone_is_said_and_its_last_table_stays() -> None:

@@ -9,16 +9,13 @@ import threading
 import click
 
 from pillarbox.config_values import SECONDS
-from pillarbox.ops.api_client import ApiClient
 from pillarbox.ops.cli import CONTEXT
+from pillarbox.ops.cli.connecting import connect, connection_options
 from pillarbox.ops.monitor.source import SUBJECTS, Shot, take
 from pillarbox.ops.monitor.table import Subject, arranged
 
 
 def run(
-    url: str,
-    user: str | None,
-    password: str | None,
     vhost: str | None,
     interval: str,
     sort: str,
@@ -27,6 +24,7 @@ def run(
     once: bool,
     as_json: bool,
     watched: str,
+    **connection: object,
 ) -> int:
     """Show the table until somebody has seen enough."""
     try:
@@ -38,7 +36,7 @@ def run(
     if sort not in fields:
         raise click.UsageError(f"--sort {sort}: {subject.name} are sorted by {', '.join(fields)}")
 
-    with ApiClient(url, user, password) as api:
+    with connect(connection) as api:
 
         def ask(subject: Subject) -> Shot:
             return take(api, subject, vhost)
@@ -47,7 +45,7 @@ def run(
             from pillarbox.ops.monitor.screen import Monitor
 
             options = {"interval_s": max(1.0, interval_s), "sort": sort, "reverse": reverse}
-            Monitor(ask, subject=subject, **options).run()
+            Monitor(ask, subject=subject, contains=contains, **options).run()
             return 0
         from pillarbox.ops.monitor.plain import print_table, to_json
 
@@ -77,23 +75,7 @@ command = click.Command(
     context_settings=CONTEXT,
     callback=run,
     params=[
-        click.Option(
-            ["--url"],
-            default="http://localhost:15672",
-            show_default=True,
-            envvar="PILLARBOX_URL",
-            show_envvar=True,
-            help="The management API to watch.",
-        ),
-        click.Option(
-            ["--user"], envvar="PILLARBOX_USER", show_envvar=True, help="Who asks; guest unless said."
-        ),
-        click.Option(
-            ["--password"],
-            envvar="PILLARBOX_PASSWORD",
-            show_envvar=True,
-            help="Its password; guest unless said. Others on this machine may see a command line.",
-        ),
+        *connection_options(),
         click.Option(["--vhost"], help="Only the queues of this virtual host."),
         click.Option(
             ["--interval"], metavar="TIME", default="5s", show_default=True, help="How often to ask."

@@ -25,6 +25,7 @@ from pillarbox.ops.cli.printing import (
     columns_of,
     json_text,
     look_up,
+    printable,
     sheet,
     table,
     tsv,
@@ -181,7 +182,7 @@ def show(operation: Operation, answer: Any, values: dict[str, Any]) -> None:
     columns = columns_of(values.get("columns") or operation.columns)
     if answer is None:
         if operation.done and form != TSV:
-            click.echo(operation.done.format_map(values))
+            click.echo(printable(operation.done.format_map(values)))
     elif isinstance(answer, list) and columns:
         click.echo("\n".join((tsv if form == TSV else table)(answer, columns)))
     elif isinstance(answer, dict) and operation.resource != "definitions":

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pillarbox.ops.cli.printing import printable
 from pillarbox.ops.monitor.source import Shot
 from pillarbox.ops.monitor.table import Subject, Totals
 
@@ -35,18 +36,18 @@ PIPE_WIDTH = 160
 
 def headline(totals: Totals) -> Text:
     """Everything in one line."""
-    first, *others = totals.parts()
+    first, *others = map(printable, totals.parts())
     return Text("  ·  ").join([Text(first, "bold"), *map(Text, others)])
 
 
 def cells(subject: Subject, row: Any) -> list[Text]:
-    """A row as it is shown, column by column."""
+    """A row as it is shown, column by column; names come from clients, so no terminal may obey them."""
     shown = []
     for column in subject.columns:
         value = getattr(row, column.field)
         style = STATES.get(value, "") if column.field == "state" else "" if value else "dim"
         justify = "right" if column.numeric else "left"
-        shown.append(Text(column.show(value), style, justify=justify))  # type: ignore[arg-type]
+        shown.append(Text(printable(column.show(value)), style, justify=justify))  # type: ignore[arg-type]
     return shown
 
 

@@ -25,7 +25,8 @@ INTERVAL_MAX_S = 60.0
 
 
 class Monitor(App[None]):
-    """See the module. `take` asks the broker for a subject; `interval_s` is how often."""
+    """See the module. `take` asks the broker for a subject; `interval_s` is how often, `contains` what names
+    have to have in them at first."""
 
     CSS = """
     #head { height: auto; padding: 0 1; background: $panel; }
@@ -58,6 +59,7 @@ class Monitor(App[None]):
         subject: Subject = SUBJECTS[0],
         sort: str = "name",
         reverse: bool = False,
+        contains: str = "",
     ) -> None:
         super().__init__()
         self._take = take
@@ -67,7 +69,7 @@ class Monitor(App[None]):
         self._interval_s = interval_s
         self._sort = sort
         self._reverse = reverse
-        self._contains = ""
+        self._contains = contains
         self._paused = False
         self._shot: Shot | None = None
         self._problem = ""
@@ -76,7 +78,9 @@ class Monitor(App[None]):
     def compose(self) -> ComposeResult:
         yield Static(id="head")
         yield Static(id="status")
-        yield Input(id="filter", placeholder="part of a name; Escape shows all")
+        shown = "shown" if self._contains else ""
+        hint = "part of a name; Escape shows all"
+        yield Input(self._contains, id="filter", placeholder=hint, classes=shown)
         yield DataTable(id="rows", cursor_type="row", zebra_stripes=True)
         yield Footer()
 
