@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pika
@@ -189,6 +190,45 @@ def test_tags_say_who_may_administer(api: Client, limited: Client, method: str, 
     reply = limited.request(method, path, body)
     assert (reply.status, reply.document["error"]) == (401, "not_authorised")
     assert api.get("definitions") == before
+
+
+@contextmanager
+def logged_in(broker: Broker, api: Client, tags: str) -> Iterator[Client]:
+    """The API as somebody with these tags, and permissions nowhere."""
+    assert api.request("PUT", "users/other", {"password": "o", "tags": tags}).status == 201
+    with client(broker, "other", "o") as found:
+        yield found
+
+
+@pytest.mark.row("R115", "R91")
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status"),
+    [
+        ("PUT", "policies/%2F/p", {"pattern": "a", "definition": {"expires": 1}}, 201),
+        ("GET", "policies/%2F", None, 200),
+        ("GET", "parameters/shovel/%2F", None, 200),
+        ("DELETE", "parameters/shovel/%2F/s", None, 404),
+        ("PUT", "queues/%2F/q", {}, 401),
+    ],
+)
+def test_administrator_sets_policies_without_permissions_of_its_own(
+    broker: Broker, api: Client, method: str, path: str, body: Any, status: int
+) -> None:
+    """As with RabbitMQ 3.10.8, which asks for permissions where something is declared."""
+    with logged_in(broker, api, "administrator") as administrator:
+        assert administrator.request(method, path, body).status == status
+
+
+@pytest.mark.row("R115", "R91")
+@pytest.mark.parametrize("tags", ["management", "monitoring"])
+@pytest.mark.parametrize("path", ["vhosts/%2F/permissions", "vhosts/%2F/topic-permissions"])
+def test_what_others_may_do_is_for_administrators(
+    broker: Broker, api: Client, limited: Client, tags: str, path: str
+) -> None:
+    """401 from RabbitMQ 3.10.8 as well."""
+    with logged_in(broker, api, tags) as other:
+        assert other.request("GET", path).status == 401
+    assert limited.request("GET", path).status == 401
 
 
 @pytest.mark.row("R111", "R92")

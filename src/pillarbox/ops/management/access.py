@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from pillarbox.broker.auth import OAUTH2
 from pillarbox.broker.outside import NO_CALLER, Caller
-from pillarbox.ops.management.request import MONITORS, HttpError, not_authorised
+from pillarbox.ops.management.request import HttpError, not_authorised
 from pillarbox.ops.management.routes import NOT_YOUR_VHOST, Right
 
 if TYPE_CHECKING:
@@ -73,11 +73,10 @@ def demand(core: Core, user: Principal, right: Right, path: Mapping[str, str]) -
     if not right.tags.intersection(user.tags):
         raise not_authorised(right.refusal)
     vhost = path.get("vhost")
-    if vhost is None or vhost not in core.vhosts or not (right.enters or right.sees):
+    if vhost is None or vhost not in core.vhosts or not right.enters:
         # A virtual host that does not exist is the handler's to miss.
         return
-    sees_all = right.sees and MONITORS.intersection(user.tags)
-    if not sees_all and not core.users.may_enter(user, vhost):
+    if not right.everywhere.intersection(user.tags) and not core.users.may_enter(user, vhost):
         raise not_authorised(NOT_YOUR_VHOST)
 
 

@@ -1,7 +1,7 @@
 """The rows of the route table: one per method and path.
 
 A resource's module has a tuple of them, `ROUTES`. Who may do it is a `Right`, as RabbitMQ has them: a set of
-user tags, and whether the virtual host in the path must be one that the user may see or enter.
+user tags, and whether the virtual host in the path must be one that the user may enter.
 """
 
 from __future__ import annotations
@@ -25,20 +25,22 @@ class Right(NamedTuple):
     refusal: str = ""
     enters: bool = False
     """Only in virtual hosts for which the user has permissions."""
-    sees: bool = False
-    """The same, but whoever monitors sees all."""
+    everywhere: frozenset[str] = frozenset()
+    """Tags with which permissions do not matter."""
 
 
 _ALL = frozenset(("management", "policymaker", "monitoring", "administrator"))
 
 PUBLIC = Right("public")
 MANAGEMENT = Right("management", _ALL, "Not management user")
-SEES = Right("sees the virtual host", _ALL, "Not management user", sees=True)
-ENTERS = Right("enters the virtual host", _ALL, "Not management user", enters=True)
-POLICIES = Right("policymaker", frozenset(("policymaker", "administrator")), "Not policymaker", enters=True)
-POLICYMAKER = Right("policymaker, any virtual host", POLICIES.tags, "Not policymaker")
 MONITORING = Right("monitoring", frozenset(("monitoring", "administrator")), "Not monitor user")
 ADMINISTRATOR = Right("administrator", frozenset(("administrator",)), "Not administrator user")
+SEES = Right("sees the virtual host", _ALL, "Not management user", enters=True, everywhere=MONITORING.tags)
+ENTERS = Right("enters the virtual host", _ALL, "Not management user", enters=True)
+POLICYMAKER = Right(
+    "policymaker, any virtual host", frozenset(("policymaker", "administrator")), "Not policymaker"
+)
+POLICIES = POLICYMAKER._replace(name="policymaker", enters=True, everywhere=ADMINISTRATOR.tags)
 
 NOT_YOUR_VHOST = "User not authorised to access virtual host"
 

@@ -19,7 +19,7 @@ from pillarbox.ops.management.listing import Listing
 from pillarbox.ops.management.listing import show as shown
 from pillarbox.ops.management.request import CREATED, Answer, bad_request, not_found
 from pillarbox.ops.management.resources.users import named
-from pillarbox.ops.management.routes import ADMINISTRATOR, LISTING, SEES, Many, Route
+from pillarbox.ops.management.routes import ADMINISTRATOR, LISTING, Many, Route
 from pillarbox.patterns import checked
 
 if TYPE_CHECKING:
@@ -169,11 +169,11 @@ def _routes(
     path: str, all_: Any, user: Any, vhost: Any, one: Any, put_: Any, remove_: Any
 ) -> tuple[Route, ...]:
     """Both kinds have the same places. `all_`, `user`, ...: handler, summary and what is answered or sent."""
-    item = f"/{path}/{{vhost}}/{{user}}"
+    item, of_vhost = f"/{path}/{{vhost}}/{{user}}", f"/vhosts/{{vhost}}/{path}"
     return (
         Route("GET", f"/{path}", all_[0], ADMINISTRATOR, all_[1], all_[2], parameters=LISTING),
         Route("GET", f"/users/{{user}}/{path}", user[0], ADMINISTRATOR, user[1], user[2], parameters=LISTING),
-        Route("GET", f"/vhosts/{{vhost}}/{path}", vhost[0], SEES, vhost[1], vhost[2], parameters=LISTING),
+        Route("GET", of_vhost, vhost[0], ADMINISTRATOR, vhost[1], vhost[2], parameters=LISTING),
         Route("GET", item, one[0], ADMINISTRATOR, one[1], one[2]),
         Route("PUT", item, put_[0], ADMINISTRATOR, put_[1], body=put_[2], status=201),
         Route("DELETE", item, remove_[0], ADMINISTRATOR, remove_[1], status=204),
