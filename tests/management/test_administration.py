@@ -11,6 +11,9 @@ import pika
 import pytest
 
 from pillarbox import Broker
+from pillarbox.ops import pace as pace_module
+from pillarbox.ops.management.resources import messages
+from pillarbox.ops.pace import Pace
 from tests.management.http import Client, client
 
 MISSING = {"error": "Object Not Found", "reason": "Not Found"}
@@ -293,6 +296,20 @@ def test_bindings_are_made_found_by_their_location_and_removed(api: Client) -> N
     assert api.request("POST", "bindings/%2F/e//q/q", {}).status in (401, 404)
 
 
+MESSAGE = {"properties": {}, "routing_key": "q", "payload": "x", "payload_encoding": "string"}
+ALL = {"count": 1000, "encoding": "auto"}
+
+
+def publish(broker: Broker, queue: str, bodies: list[bytes]) -> None:
+    """Publish these, and wait until they are in the queue."""
+    connection = pika.BlockingConnection(pika.URLParameters(broker.amqp_url))
+    channel = connection.channel()
+    for body in bodies:
+        channel.basic_publish("", queue, body)
+    channel.queue_declare(queue, passive=True)
+    connection.close()
+
+
 PROPERTIES = {
     "content_type": "text/plain",
     "headers": {"a": 1, "b": "x", "c": True, "d": 1.5, "e": [1, "a"], "f": {"g": 2}},
@@ -387,6 +404,94 @@ def test_all_messages_of_a_queue_move_in_order(broker: Broker, api: Client) -> N
     assert [int(one["payload"]) for one in got.document] == list(range(250))
     assert api.request("POST", "queues/%2F/from/move", {"destination": "none"}).status == 404
     assert api.request("POST", "queues/%2F/from/move", {"destination": "from"}).status == 400
+
+
+@pytest.mark.row("R111", "R47")
+def test_what_has_been_moved_is_not_in_the_source_any_more(broker: Broker, api: Client) -> None:
+    """Where the destination refuses some, what it has taken leaves; the others keep their order."""
+    limited = {"x-max-length": 30, "x-overflow": "reject-publish"}
+    api.request("PUT", "queues/%2F/from", {"durable": True})
+    api.request("PUT", "queues/%2F/to", {"durable": True, "arguments": limited})
+    publish(broker, "from", [b"%d" % number for number in range(80)])
+    reply = api.request("POST", "queues/%2F/from/move", {"destination": "to"})
+    assert (reply.status, reply.document["reason"]) == (
+        400,
+        "queue 'to' refused some of the messages; 30 were moved",
+    )
+    for queue, numbers in (("to", range(30)), ("from", range(30, 80))):
+        got = api.request("POST", f"queues/%2F/{queue}/get", {**ALL, "ackmode": "ack_requeue_false"})
+        assert [int(one["payload"]) for one in got.document] == list(numbers)
+
+
+@pytest.mark.row("R111")
+def test_others_have_their_turns_while_many_messages_are_got(
+    broker: Broker, api: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is in memory comes at once: a hundred thousand held up all clients for nine seconds."""
+    slices = []
+    begin = Pace.begin
+
+    async def counted(pace: Pace) -> None:
+        slices.append(1)
+        await begin(pace)
+
+    monkeypatch.setattr(pace_module, "SLICE_NS", 0)
+    monkeypatch.setattr(Pace, "begin", counted)
+    api.request("PUT", "queues/%2F/q", {"durable": True})
+    api.request("PUT", "queues/%2F/r", {"durable": True})
+    publish(broker, "q", [b"x"] * 200)
+    assert (
+        len(api.request("POST", "queues/%2F/q/get", {**ALL, "ackmode": "ack_requeue_true"}).document) == 200
+    )
+    assert len(slices) >= 200
+    slices.clear()
+    assert api.request("POST", "queues/%2F/q/move", {"destination": "r"}).document == {"moved": 200}
+    assert len(slices) >= 200
+
+
+@pytest.mark.row("R111")
+def test_answer_with_messages_has_a_bound(
+    broker: Broker, api: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of all that it says: a message without a body takes room too."""
+    monkeypatch.setattr(messages, "GET_BYTES_MAX", 2000)
+    api.request("PUT", "queues/%2F/q", {"durable": True})
+    publish(broker, "q", [b""] * 100)
+    reply = api.request("POST", "queues/%2F/q/get", {**ALL, "ackmode": "ack_requeue_false"})
+    assert 5 < len(reply.document) < 20
+    assert broker.queue("q").ready == 100 - len(reply.document)
+
+
+LONG = "x" * 256
+
+
+@pytest.mark.row("R111", "R112", "R113")
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("PUT", f"queues/%2F/{LONG}", {}),
+        ("PUT", "queues/%2F/" + "%C3%A9" * 128, {}),
+        ("PUT", f"exchanges/%2F/{LONG}", {"type": "direct"}),
+        ("POST", "bindings/%2F/e/amq.direct/q/q", {"routing_key": LONG}),
+        ("POST", "exchanges/%2F/amq.direct/publish", {**MESSAGE, "routing_key": LONG}),
+    ],
+)
+def test_name_that_no_client_could_say_is_refused(api: Client, method: str, path: str, body: Any) -> None:
+    """RabbitMQ 3.10.8 refuses queues so, and takes the others."""
+    api.request("PUT", "queues/%2F/q", {})
+    reply = api.request(method, path, body)
+    assert reply.status == 400
+    assert reply.document["reason"].endswith("should be less than 255 bytes, actually was 256")
+    assert api.request("POST", f"exchanges/%2F/{LONG}/publish", MESSAGE).status == 400
+
+
+@pytest.mark.row("R112")
+def test_headers_may_be_an_empty_list(api: Client) -> None:
+    """As PHP writes an empty object; RabbitMQ takes it."""
+    api.request("PUT", "queues/%2F/q", {})
+    message = {**MESSAGE, "properties": {"headers": []}}
+    reply = api.request("POST", "exchanges/%2F/amq.default/publish", message)
+    assert (reply.status, reply.document) == (200, {"routed": True})
 
 
 LIMITS = "nodes/pillarbox@localhost/limits"

@@ -59,7 +59,7 @@ class View(NamedTuple):
         return {} if host is None else host.queues
 
     def client(self) -> LocalClient:
-        return LocalClient(self.node.connect, self.begin, self.user, self.vhost)
+        return LocalClient(self.node.connect, self.begin, self.pace, self.user, self.vhost)
 
     async def call(self, method: int, *arguments: Any, answer: int) -> tuple[Any, ...] | None:
         """Call a method of AMQP, and return what its answer says; None: what it is about is not there."""

@@ -20,6 +20,7 @@ from pillarbox.protocols.amqp091 import methods, wire
 if TYPE_CHECKING:
     from pillarbox.broker.auth import Principal
     from pillarbox.broker.ledger import Ledger
+    from pillarbox.ops.pace import Pace
     from pillarbox.protocols.amqp091.connection import Connection
 
 CHANNEL = 1
@@ -44,16 +45,22 @@ class Got(NamedTuple):
 
 
 class LocalClient:
-    """See the module. `begin` starts a turn of the broker. Use as a context manager: leaving it gives back
-    what was got and not settled. Every method that waits raises HttpError when the broker closes the channel.
+    """See the module. `begin` starts a turn of the broker; who gets many messages keeps to the `pace`. Use as
+    a context manager: leaving it gives back what was got and not settled. Every method that waits raises
+    HttpError when the broker closes the channel, and all of them 400 for names that are too long for AMQP.
     """
 
-    def __init__(self, connect: Connect, begin: Callable[[], None], user: Principal, vhost: str) -> None:
+    def __init__(
+        self, connect: Connect, begin: Callable[[], None], pace: Pace, user: Principal, vhost: str
+    ) -> None:
         self._begin = begin
+        self._pace = pace
         self._arrived = asyncio.Event()
         self._frames: deque[tuple[int, bytes]] = deque()
         self._tail = b""
-        self._published = 0
+        self._published = self._answered = 0
+        self._refused: set[int] = set()
+        self._returned = False
         self._connection = connect(user, self._arrived.set)
         self._frame_max = self._connection.settings.frame_max
         self._send(
@@ -92,19 +99,23 @@ class LocalClient:
 
     async def confirmed(self) -> bool:
         """Wait until all publishes are answered; were they all taken by a queue, and refused by none?"""
-        answered, taken = 0, True
-        while answered < self._published:
-            method, arguments = await self._await(methods.BASIC_ACK, methods.BASIC_NACK, methods.BASIC_RETURN)
-            if method == methods.BASIC_RETURN:
-                taken = False
-                await self._content()
-                continue
-            answered = max(answered, arguments[0])
-            taken = taken and method == methods.BASIC_ACK
-        return taken
+        return not await self.refused()
+
+    async def refused(self) -> set[int]:
+        """Wait until all publishes are answered; the numbers of those that no queue took, or one refused.
+
+        Of several that are answered in one, all count as refused if one was returned.
+        """
+        while self._answered < self._published:
+            await self._await(methods.BASIC_ACK, methods.BASIC_NACK)
+        refused, self._refused = self._refused, set()
+        return refused
 
     async def get(self, queue: str) -> Got | None:
         """Get one message, to be settled; None if the queue is empty."""
+        if self._pace.is_over:
+            # What is in memory comes at once: without this, nobody else had a turn before the last one.
+            await self._pace.begin()
         self.cast(methods.BASIC_GET, 0, queue, False)
         method, arguments = await self._await(methods.BASIC_GET_OK, methods.BASIC_GET_EMPTY)
         if method == methods.BASIC_GET_EMPTY:
@@ -161,10 +172,15 @@ class LocalClient:
         self._tail = data[position:]
 
     async def _await(self, *wanted: int) -> tuple[int, tuple[Any, ...]]:
-        """The next of these methods, and its arguments."""
+        """The next of these methods, and its arguments. Answers to publishes are noted whenever they come."""
         while True:
             _, payload = await self._frame()
             (method,) = _method_id(payload)
+            if method == methods.BASIC_RETURN:
+                self._returned = True
+                await self._content()
+            elif method in (methods.BASIC_ACK, methods.BASIC_NACK):
+                self._note(method, methods.decode(method, payload)[0])
             if method in wanted:
                 return method, methods.decode(method, payload)
             if method in (methods.CHANNEL_CLOSE, methods.CONNECTION_CLOSE):
@@ -172,6 +188,13 @@ class LocalClient:
                 if code == 404:
                     raise HttpError(404, "not_found", text)
                 raise bad_request(f"{code} {text}")
+
+    def _note(self, method: int, number: int) -> None:
+        """Publishes up to this one are answered. What was returned is told before its answer."""
+        first, self._answered = self._answered + 1, max(self._answered, number)
+        if self._returned or method == methods.BASIC_NACK:
+            self._refused.update(range(first, self._answered + 1))
+        self._returned = False
 
     async def _content(self) -> tuple[bytes, bytes]:
         """Properties and body of the message that comes next."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pillarbox.broker.queue import Queue
     from pillarbox.broker.session import Session
     from pillarbox.broker.vhost import VHost
+    from pillarbox.ops.management.local_client import LocalClient
     from pillarbox.ops.management.node import Node
     from pillarbox.ops.management.samples import Sampler
     from pillarbox.ops.management.work import Work
@@ -55,11 +56,11 @@ def not_authorised(reason: str) -> HttpError:
     return HttpError(401, "not_authorised", reason)
 
 
-def demand_name(text: str) -> str:
-    """A name or a key that clients of AMQP can say. Raises 400."""
+def demand_name(text: str, what: str = "a name") -> str:
+    """A name or a key that clients of AMQP can say. Raises 400, in RabbitMQ's words."""
     size = len(text.encode("utf-8", "surrogatepass"))
     if size > NAME_BYTES_MAX:
-        raise bad_request(f"'{text[:30]}...' has {size} bytes: names and keys have at most {NAME_BYTES_MAX}")
+        raise bad_request(f"{what} should be less than {NAME_BYTES_MAX} bytes, actually was {size}")
     return text
 
 
@@ -131,6 +132,12 @@ class Request(NamedTuple):
     query: Mapping[str, str]
     headers: Mapping[str, str]
     body: Any = None
+
+    def client(self, vhost: str) -> LocalClient:
+        """A client of AMQP as this user; see `local_client`."""
+        from pillarbox.ops.management.local_client import LocalClient
+
+        return LocalClient(self.node.connect, self.begin, self.work.pace, self.user, vhost)
 
     def flag(self, name: str) -> bool:
         """Is this parameter of the query true?"""

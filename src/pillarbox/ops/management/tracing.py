@@ -86,7 +86,7 @@ class Traces:
             raise bad_request("traces are files in the data folder, and this broker keeps its data in memory")
         path = self._path(name)
         with ExitStack() as undo:
-            client = undo.enter_context(LocalClient(request.node.connect, request.begin, request.user, vhost))
+            client = undo.enter_context(request.client(vhost))
             await _subscribe(client, form.pattern)
             self.stop(vhost, name)
             if any(trace.name == name for trace in self.running.values()):

@@ -27,17 +27,17 @@ class Work:
     def __init__(self, core: Core, begin: Callable[[], None], pace: Pace) -> None:
         self._core = core
         self._begin = begin
-        self._pace = pace
+        self.pace = pace
 
     async def in_slices(self, steps: Generator[None, None, Result]) -> Result:
         """Do all steps, in slices that are turns of the broker, and return their result when what they have
         defined is stored. Raises what a step raises, which ends it; and 503 if nothing can be stored."""
         try:
             while True:
-                await self._pace.begin()
+                await self.pace.begin()
                 self._begin()
                 next(steps)
-                while not self._pace.is_over:
+                while not self.pace.is_over:
                     next(steps)
         except StopIteration as end:
             result: Result = end.value

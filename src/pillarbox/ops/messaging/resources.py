@@ -23,7 +23,6 @@ from pillarbox.ops.management.fields import (
     nullable,
 )
 from pillarbox.ops.management.listing import Listing, render, show
-from pillarbox.ops.management.local_client import LocalClient
 from pillarbox.ops.management.request import bad_request, not_found
 from pillarbox.ops.management.routes import COLUMNS, ENTERS, LISTING, MANAGEMENT, SEES, Many, Parameter, Route
 from pillarbox.ops.messaging import seen
@@ -227,7 +226,7 @@ async def send(request: Request) -> dict[str, bool]:
         type=told.type,
     )
     vhost = request.vhost
-    with LocalClient(request.node.connect, request.begin, request.user, vhost.name) as client:
+    with request.client(vhost.name) as client:
         try:
             routed = await publish(
                 client, Destination(kind, name), said, told.body.encode(), exists=name in vhost.queues

@@ -70,7 +70,7 @@ def _new(made: bool) -> Answer | None:
 
 def put_queue(request: Request) -> Answer | None:
     body: QueueBody = request.body
-    name = demand_name(request.path["queue"])
+    name = demand_name(request.path["queue"], "queue")
     new = name not in request.vhost.queues
     with visit(request) as session:
         session.declare_queue(
@@ -103,7 +103,7 @@ def act(request: Request) -> None:
 
 def put_exchange(request: Request) -> Answer | None:
     body: ExchangeBody = request.body
-    name = demand_name(request.path["exchange"])
+    name = demand_name(request.path["exchange"], "exchange")
     new = not request.vhost.has_exchange(name)
     with visit(request) as session:
         session.declare_exchange(
@@ -135,7 +135,7 @@ def add_binding(request: Request) -> Answer:
     if path["kind"] not in ("q", "e"):
         raise not_found()
     source, destination = _named(path["source"]), path["destination"]
-    demand_name(body.routing_key)
+    demand_name(body.routing_key, "routing key")
     arguments = table_of(body.arguments)
     bound = Bound(request.vhost.name, source, destination, path["kind"] == "e", body.routing_key, arguments)
     _bind(request, bound, add=True)
