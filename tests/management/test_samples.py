@@ -127,6 +127,54 @@ def test_samples_are_asked_for_by_age_and_increment(
     assert [one["sample"] for one in publishes] == [30, 10, 10]
 
 
+def test_totals_do_not_fall_when_a_virtual_host_goes(broker: Broker, api: Client) -> None:
+    """Counters only grow: Prometheus takes a lower one for a restart, and adds all of it to its rates."""
+    api.request("PUT", "vhosts/gone", {})
+    address = pika.ConnectionParameters("127.0.0.1", broker.amqp_port, "gone")
+    with pika.BlockingConnection(address) as connection:
+        channel = connection.channel()
+        channel.queue_declare("q")
+        channel.confirm_delivery()
+        publish(channel, 50)
+    connection = pika.BlockingConnection(address)
+    channel = connection.channel()
+    channel.confirm_delivery()
+    publish(channel, 20)
+    broker.advance(INTERVAL)
+    assert api.request("DELETE", "vhosts/gone").status == 204
+    for told in (False, True):
+        stats = api.get("overview")["message_stats"]
+        assert (stats["publish"], stats["confirm"]) == (70, 70)
+        assert stats["publish_details"]["rate"] >= 0
+        broker.advance(INTERVAL)
+        assert api.get("overview")["message_stats"]["publish_details"]["rate"] == 0
+        if not told:
+            with pytest.raises(pika.exceptions.AMQPError):
+                connection.process_data_events(time_limit=60)
+
+
+def test_channel_that_closes_while_samples_are_taken_is_not_missed(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it has counted is in the past, which was read before, and no more where it was."""
+    monkeypatch.setattr(samples, "SLICE_NS", -1)
+    address = pika.URLParameters(broker.amqp_url)
+    with pika.BlockingConnection(address) as first, pika.BlockingConnection(address) as second:
+        first.channel().queue_declare("q")
+        for steps_before in range(8):
+            channel = second.channel()
+            channel.confirm_delivery()
+            publish(channel, 10)
+            for closes in (False, True):
+                broker.advance(INTERVAL)
+                for step in range(30):
+                    if closes and step == steps_before:
+                        channel.close()
+                    broker.advance("1ms")
+                series = broker.call(lambda server: server.core.churn.samples)
+                assert series.value("publish", series.newest_ms) == 10 * (steps_before + 1)
+
+
 @pytest.mark.parametrize("query", ["lengths_age=x&lengths_incr=5", "lengths_age=10&lengths_incr=0"])
 def test_bad_ranges_are_refused(api: Client, channel: BlockingChannel, query: str) -> None:
     reply = api.request("GET", f"queues/%2F/q?{query}")

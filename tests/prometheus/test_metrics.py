@@ -15,10 +15,14 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families as parse
 
 from pillarbox import Broker
+from pillarbox.broker.administration import remove_vhost
+from pillarbox.broker.auth import Permission
 from pillarbox.ops.prometheus.exposition import Family, exposition
 
 OVERVIEW = (Path(__file__).parent / "overview_dashboard.txt").read_text().split()
 """Every metric that RabbitMQ's Overview dashboard reads, from row R126."""
+
+PER_OBJECT = "/metrics/per-object"
 
 Metrics = dict[str, list[tuple[dict[str, str], float]]]
 
@@ -191,6 +195,55 @@ def test_chosen_families_of_chosen_virtual_hosts(broker: Broker) -> None:
     assert [labels["vhost"] for labels, _ in found["rabbitmq_detailed_cluster_vhost_status"]] == ["/"]
     assert "rabbitmq_detailed_queue_messages" not in metrics(broker, "/metrics/detailed?family=none")
     connection.close()
+
+
+def test_channel_keeps_its_name_when_another_one_closes(broker: Broker) -> None:
+    """Or its counters would be those of another one from then on."""
+    name = "rabbitmq_channel_messages_published_total"
+    with pika.BlockingConnection(pika.URLParameters(broker.amqp_url)) as connection:
+        channels = [connection.channel() for _ in range(3)]
+        channels[0].queue_declare("q")
+        for channel, count in zip(channels, (1, 2, 3), strict=True):
+            channel.confirm_delivery()
+            for _ in range(count):
+                channel.basic_publish("", "q", b"x")
+        channels[0].close()
+        found = {labels["channel"][-4:]: value for labels, value in metrics(broker, PER_OBJECT)[name]}
+        assert found == {" (2)": 2, " (3)": 3}
+
+
+def test_connections_of_the_brokers_own_are_told_apart(broker: Broker) -> None:
+    """Prometheus takes no two samples with the same labels."""
+
+    def connect(server: Any) -> None:
+        guest = server.core.users.by_name["guest"]
+        for _ in range(2):
+            client = server._client_ports.connect_locally(guest, lambda: None)
+            server.core.open_session(guest, "/", client).introduce(client)
+
+    broker.call(connect)
+    found = metrics(broker, PER_OBJECT)["rabbitmq_connection_channels"]
+    assert len(found) == 2
+    assert len({labels["connection"] for labels, _ in found}) == 2
+
+
+def test_counters_do_not_fall_when_a_virtual_host_goes(broker: Broker) -> None:
+    """Prometheus takes a counter that is lower than before for one that has begun anew."""
+
+    def add(server: Any) -> None:
+        server.core.add_vhost("gone")
+        server.core.set_permission(Permission("guest", "gone", ".*", ".*", ".*"))
+
+    broker.call(add)
+    name = "rabbitmq_global_messages_received_total"
+    address = pika.ConnectionParameters("127.0.0.1", broker.amqp_port, "gone")
+    with pika.BlockingConnection(address) as connection:
+        channel = connection.channel()
+        channel.confirm_delivery()
+        channel.basic_publish("", "nowhere", b"x")
+    assert value(metrics(broker), name) == 1
+    broker.call(lambda server: remove_vhost(server.core, "gone"))
+    assert value(metrics(broker), name) == 1
 
 
 @pytest.mark.row("R125")

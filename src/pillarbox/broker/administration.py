@@ -84,6 +84,7 @@ def _removal(core: Core, vhost: VHost) -> Parts:
         remove_permission(core, user, where)
     for user, where in [key for key in core.users.topics.by_user if key[1] == name]:
         core.clear_topic_permission(user, where)
+    vhost.bequeath()
     del core.vhosts[name]
     core.undefine("vhost", name)
 

@@ -24,7 +24,7 @@ from pillarbox.broker.auth import Permission, Principal, User, Users, user_with_
 from pillarbox.broker.changes import Changes
 from pillarbox.broker.chores import Parts
 from pillarbox.broker.confirm import Confirms
-from pillarbox.broker.counters import ChurnCounters, MessageSizes
+from pillarbox.broker.counters import ChannelCounters, ChurnCounters, MessageSizes, TrafficCounters
 from pillarbox.broker.deadletter import MAXLEN, DeadLetters
 from pillarbox.broker.dialects import Dialects
 from pillarbox.broker.dispatch import ROUND_MESSAGES
@@ -127,6 +127,10 @@ class Core:
         self.vhosts: dict[str, VHost] = {}
         self.sessions: dict[Session, None] = {}
         self.churn = ChurnCounters()
+        self.past_channels = ChannelCounters()
+        """What channels have counted in virtual hosts that are gone."""
+        self.past_traffic = TrafficCounters()
+        """What connections have counted there."""
         self.sizes = MessageSizes()
         self.definitions = kept.Definitions()
         """Every durable definition as it is kept."""

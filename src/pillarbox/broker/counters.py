@@ -1,7 +1,8 @@
 """What is counted, for whoever shows it: totals since a thing was made, added to once per batch.
 
 Counters only grow. When a channel or connection goes, what it has counted is added to the past of its virtual
-host, so that totals over living things and the past are totals over everything. Rates and charts are made of
+host, and when that goes, to the past of the broker, so that totals over living things and the past are totals
+over everything. Rates and charts are made of
 samples of them (see `ops`); `samples` is where these are kept, so that they go with the thing.
 """
 

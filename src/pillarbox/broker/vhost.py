@@ -142,6 +142,13 @@ class VHost:
             for policy in list(self._policies(operator)):
                 self.remove_policy(policy.name, operator=operator)
 
+    def bequeath(self) -> None:
+        """Leave what was counted here to the broker, also by those who are still on their way out."""
+        core = self._core
+        core.past_channels.add(self.past_channels)
+        core.past_traffic.add(self.past_traffic)
+        self.past_channels, self.past_traffic = core.past_channels, core.past_traffic
+
     # --- looking up --------------------------------------------------------------------------------
 
     def exchange(self, name: str) -> Exchange:

@@ -207,8 +207,13 @@ class Sampler:
                     self._begin(gauges)
                 self._note(gauges, gauges.NAMES, values, now_ms)
                 yield
+        # A virtual host that is removed meanwhile leaves what it has counted to the broker: one has it.
         overview = [0] * len(TOTALS)
-        for vhost in list(core.vhosts.values()):
+        _add_past(overview, core.past_channels, core.past_traffic)
+        hosts = [(vhost, vhost.past_channels, vhost.past_traffic) for vhost in core.vhosts.values()]
+        for vhost in sessions.keys() - core.vhosts.values():
+            yield from self._sample_clients(sessions[vhost], now_ms, overview)
+        for vhost, channels, traffic in hosts:
             totals = [0] * len(TOTALS)
             yield from self._sample_queues(vhost, now_ms, totals)
             for number, exchange in enumerate(list(vhost.exchanges.values())):
@@ -216,11 +221,12 @@ class Sampler:
                 if number % STEP_ITEMS == 0:
                     yield
             self._note(vhost.default_exchange, EXCHANGE, _values(vhost.default_exchange), now_ms)
-            yield from self._sample_clients(vhost, sessions.get(vhost, ()), now_ms, totals)
-            self._note(vhost.past_channels, TOTALS, totals, now_ms, LASTING)
+            _add_past(totals, channels, traffic)
+            yield from self._sample_clients(sessions.get(vhost, ()), now_ms, totals)
+            self._note(channels, TOTALS, _grown(channels.samples, totals), now_ms, LASTING)
             overview = list(map(int.__add__, overview, totals))
         overview += _values(core.churn)
-        self._note(core.churn, OVERVIEW, overview, now_ms, LASTING)
+        self._note(core.churn, OVERVIEW, _grown(core.churn.samples, overview), now_ms, LASTING)
 
     def _sample_queues(self, vhost: VHost, now_ms: int, totals: list[int]) -> Iterator[None]:
         since_ms = self.last_ms
@@ -236,12 +242,8 @@ class Sampler:
         totals[len(CHANNEL)] += ready
         totals[len(CHANNEL) + 1] += unacked
 
-    def _sample_clients(
-        self, vhost: VHost, sessions: Sequence[Session], now_ms: int, totals: list[int]
-    ) -> Iterator[None]:
-        _add(totals, 0, _values(vhost.past_channels))
+    def _sample_clients(self, sessions: Sequence[Session], now_ms: int, totals: list[int]) -> Iterator[None]:
         at = len(CHANNEL) + len(LENGTHS)
-        _add(totals, at, _values(vhost.past_traffic))
         for session in sessions:
             for channel in list(session.channels):
                 values = _values(channel.counters)
@@ -278,6 +280,16 @@ class Sampler:
 
     # --- totals --------------------------------------------------------------------------------------
 
+    def totals_of_all(self) -> dict[str, int]:
+        """What is added up over the broker, virtual hosts that are gone included, which `totals` has not."""
+        vhosts = self._core.vhosts
+        found = list(self.totals(list(vhosts.values())).values())
+        _add_past(found, self._core.past_channels, self._core.past_traffic)
+        for session in self._core.sessions:
+            if vhosts.get(session.vhost.name) is not session.vhost:
+                _add_client(found, session)
+        return dict(zip(TOTALS, found, strict=True))
+
     def totals(self, vhosts: Sequence[VHost]) -> dict[str, int]:
         """What is added up over virtual hosts: now, or (if that is much to add) as of the last sample."""
         sessions = self._sessions()
@@ -289,17 +301,13 @@ class Sampler:
                 series: Series | None = vhost.past_channels.samples
                 _add(totals, 0, series.newest if series is not None else ())
                 continue
-            _add(totals, 0, _values(vhost.past_channels))
+            _add_past(totals, vhost.past_channels, vhost.past_traffic)
             at = len(CHANNEL)
-            _add(totals, at + len(LENGTHS), _values(vhost.past_traffic))
             for queue in vhost.queues.values():
                 totals[at] += queue.ready_count
                 totals[at + 1] += unacknowledged(queue)
             for session in sessions.get(vhost, ()):
-                for channel in session.channels:
-                    _add(totals, 0, _values(channel.counters))
-                if session.head is not None:
-                    _add(totals, at + len(LENGTHS), _values(session.head.traffic))
+                _add_client(totals, session)
         return dict(zip(TOTALS, totals, strict=True))
 
 
@@ -315,6 +323,30 @@ def unacknowledged(queue: Queue) -> int:
 
 def _values(counters: Any) -> list[int]:
     return [getattr(counters, name) for name in counters.NAMES]
+
+
+def _grown(series: Series | None, totals: list[int]) -> list[int]:
+    """The same with no counter lower than in the sample before: what a channel has counted that is closed
+    after the past was read and before its turn, the next sample has."""
+    if series is not None and series.newest:
+        last = series.newest
+        for position in range(len(totals)):
+            if not len(CHANNEL) <= position < len(CHANNEL) + len(LENGTHS):
+                totals[position] = max(totals[position], last[position])
+    return totals
+
+
+def _add_past(totals: list[int], channels: ChannelCounters, traffic: TrafficCounters) -> None:
+    _add(totals, 0, _values(channels))
+    _add(totals, len(CHANNEL) + len(LENGTHS), _values(traffic))
+
+
+def _add_client(totals: list[int], session: Session) -> None:
+    """What a connection and its channels have counted."""
+    for channel in session.channels:
+        _add(totals, 0, _values(channel.counters))
+    if session.head is not None:
+        _add(totals, len(CHANNEL) + len(LENGTHS), _values(session.head.traffic))
 
 
 def _add(totals: list[int], at: int, values: Sequence[int]) -> None:

@@ -8,6 +8,7 @@ Source: RabbitMQ's Prometheus plugin (3.10.8, 3.13). Cost of totals: O(1), of ob
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -165,7 +166,7 @@ def totals(source: Source) -> Iterator[Family]:
         yield Family(metric.name, metric.kind, metric.help, [({}, metric.read(source))])
     for name, (counter, help) in CHURN.items():
         yield Family(PREFIX + name, COUNTER, help, [({}, getattr(core.churn, counter))])
-    found = source.sampler.totals(list(core.vhosts.values()))
+    found = source.sampler.totals_of_all()
     for name, (parts, help) in LENGTHS.items():
         yield Family(PREFIX + name, GAUGE, help, [({}, sum(found[part] for part in parts))])
     publishers = sum(1 for channel in _channels(core) if channel.counters.publish)
@@ -310,17 +311,25 @@ def _exchanges(core: Core, wanted: Wanted) -> Iterator[tuple[Labels, Exchange]]:
                 yield {"vhost": vhost.name, "exchange": exchange.name}, exchange
 
 
-def _sessions(core: Core, wanted: Wanted) -> Iterator[tuple[Labels, Session]]:
+def _named(core: Core, wanted: Wanted) -> Iterator[tuple[str, Session]]:
+    """Connections, each with a name that no other has: those of the broker's own are all called the same."""
+    names: Counter[str] = Counter()
     for session in list(core.sessions):
         if wanted(session.vhost.name):
-            yield {"connection": session.describe()}, session
+            name = session.describe()
+            names[name] += 1
+            yield name if names[name] == 1 else f"{name} #{names[name]}", session
+
+
+def _sessions(core: Core, wanted: Wanted) -> Iterator[tuple[Labels, Session]]:
+    for name, session in _named(core, wanted):
+        yield {"connection": name}, session
 
 
 def _each_channel(core: Core, wanted: Wanted) -> Iterator[tuple[Labels, ClientChannel]]:
-    for session in list(core.sessions):
-        if wanted(session.vhost.name):
-            for number, channel in enumerate(list(session.channels), 1):
-                yield {"channel": f"{session.describe()} ({number})"}, channel
+    for name, session in _named(core, wanted):
+        for channel in list(session.channels):
+            yield {"channel": f"{name} ({channel.number})"}, channel
 
 
 def _each_vhost(core: Core, wanted: Wanted) -> Iterator[tuple[Labels, VHost]]:

@@ -31,14 +31,15 @@ class Totals:
         self._request = request
         self.vhosts = list(request.visible_vhosts())
         # Of all together the broker has samples of its own, which also know virtual hosts that are gone.
-        all_of_them = len(self.vhosts) == len(request.core.vhosts)
+        self._all = len(self.vhosts) == len(request.core.vhosts)
         self.counters: list[Counters] = (
-            [request.core.churn] if all_of_them else [vhost.past_channels for vhost in self.vhosts]
+            [request.core.churn] if self._all else [vhost.past_channels for vhost in self.vhosts]
         )
 
     @cached_property
     def values(self) -> dict[str, int]:
-        return self._request.sampler.totals(self.vhosts)
+        sampler = self._request.sampler
+        return sampler.totals_of_all() if self._all else sampler.totals(self.vhosts)
 
 
 def exchange_types() -> list[dict[str, Any]]:
