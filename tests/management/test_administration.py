@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import quote
 
 import pika
 import pytest
@@ -294,6 +295,25 @@ def test_bindings_are_made_found_by_their_location_and_removed(api: Client) -> N
     missing = api.request("POST", "bindings/%2F/e/e/q/none", {})
     assert (missing.status, missing.document["reason"]) == (404, "no queue 'none' in vhost '/'")
     assert api.request("POST", "bindings/%2F/e//q/q", {}).status in (401, 404)
+
+
+@pytest.mark.row("R113")
+def test_binding_is_not_taken_for_another_one_with_a_similar_key(api: Client) -> None:
+    """RabbitMQ writes `~` as `%7E`, since `~` alone is the empty key; clients encode what is shown."""
+    api.request("PUT", "queues/%2F/q", {})
+    keys = ["", "~", "a/b", "a%2Fb", "a%252Fb"]
+    path = "bindings/%2F/e/amq.direct/q/q"
+    places = [api.request("POST", path, {"routing_key": key}).headers["location"] for key in keys]
+    for key, place in zip(keys, places, strict=True):
+        assert api.get(f"bindings/%2F/e/amq.direct/q/{place}")["routing_key"] == key
+    shown = {one["routing_key"]: one["properties_key"] for one in api.get(path)}
+    assert shown["~"] == "%7E"
+    for key in keys:
+        once_more = f"{path}/{quote(shown[key], safe='')}"
+        assert api.get(once_more)["routing_key"] == key
+        assert api.request("DELETE", once_more).status == 204
+        del shown[key]
+        assert {one["routing_key"] for one in api.get(path)} == set(shown)
 
 
 MESSAGE = {"properties": {}, "routing_key": "q", "payload": "x", "payload_encoding": "string"}

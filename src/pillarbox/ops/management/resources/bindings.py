@@ -45,7 +45,7 @@ def properties_key(key: str, arguments: Mapping[str, Any]) -> str:
 
     RabbitMQ's has a hash of the arguments in Erlang's terms; this one has another, which nobody computes.
     """
-    shown = quote(key, safe="")
+    shown = quote(key, safe="").replace(NO_KEY, "%7E")
     if not arguments:
         return shown or NO_KEY
     digest = hashlib.md5(encode(sorted(arguments.items())), usedforsecurity=False).digest()
@@ -138,10 +138,13 @@ def bindings_between(request: Request) -> Listing:
 def binding_of(request: Request) -> Bound:
     """The binding that the path names. Raises 404."""
     wanted = request.path["properties"]
-    for bound in between(request):
-        # Clients send it as it was shown, which is encoded, or encoded once more.
-        if wanted in (own := properties_key(bound.key, bound.arguments), unquote(own)):
-            return bound
+    keyed = [(properties_key(bound.key, bound.arguments), bound) for bound in between(request)]
+    # Clients send it as it was shown, which is encoded, or encoded once more: which comes first, since it may
+    # be what another one is without its encoding.
+    for written in (str, unquote):
+        for own, bound in keyed:
+            if wanted == written(own):
+                return bound
     raise not_found()
 
 

@@ -139,8 +139,8 @@ def add_binding(request: Request) -> Answer:
     arguments = table_of(body.arguments)
     bound = Bound(request.vhost.name, source, destination, path["kind"] == "e", body.routing_key, arguments)
     _bind(request, bound, add=True)
-    where = f"{quote(destination, safe='')}/{properties_key(body.routing_key, arguments)}"
-    return Answer(201, b"", {"location": where})
+    parts = destination, properties_key(body.routing_key, arguments)
+    return Answer(201, b"", {"location": "/".join([quote(part, safe="") for part in parts])})
 
 
 def remove_binding(request: Request) -> None:
