@@ -146,6 +146,27 @@ def test_export_of_one_virtual_host_goes_into_any_other() -> None:
     assert export_vhost(domain.core, third, VERSION) == document
 
 
+def test_queue_keeps_its_type_whatever_is_usual_in_its_virtual_host() -> None:
+    """It may be older than the usual type: as a quorum queue it would be another one, or none."""
+    domain, other = Domain(), Domain()
+    domain.vhost.declare_queue(None, "old", durable=True, arguments={"x-max-priority": 5})
+    domain.vhost.declare_queue(None, "older", durable=True)
+    put_vhost(domain.core, "/", default_queue_type="quorum")
+    domain.vhost.declare_queue(None, "new", durable=True)
+    document = json.loads(json.dumps(export_definitions(domain.core, VERSION)))
+    for core in (domain.core, other.core):
+        assert import_definitions(core, document) == []
+        assert {queue.name: queue.kind for queue in core.vhosts["/"].queues.values()} == {
+            "old": "classic",
+            "older": "classic",
+            "new": "quorum",
+        }
+        assert export_definitions(core, VERSION)["queues"] == document["queues"]
+    untyped = {"queues": [{"vhost": "/", "name": "q", "durable": True, "arguments": {}}]}
+    import_definitions(other.core, untyped)
+    assert other.vhost.queue("q").kind == "quorum"
+
+
 def test_import_removes_nothing() -> None:
     domain = Domain()
     fill(domain)

@@ -42,6 +42,10 @@ SECRETS = ("password", "password_hash")
 """What no error shows: it may end in a log."""
 
 
+DEFAULT_TYPES = {"classic": "", "quorum": "quorum", "stream": "stream"}
+"""`type` of a queue → what it is if its arguments do not say so: it may be older than what is usual there."""
+
+
 class DefinitionsError(PillarboxError):
     """A document of definitions that cannot be taken over: the text says which entry is wrong, and why."""
 
@@ -149,6 +153,7 @@ def _queue(core: Core, item: Item) -> None:
             durable=_flag(item, "durable", True),
             auto_delete=_flag(item, "auto_delete", False),
             arguments=item.get("arguments", {}),
+            default_type=DEFAULT_TYPES.get(item.get("type", "")),
         )
     except BrokerError as error:
         raise _left_out(error, name in vhost.queues) from None

@@ -262,9 +262,10 @@ class Session:
         self,
         name: str,
         *,
+        durable: bool = False,
         exclusive: bool = False,
+        auto_delete: bool = False,
         arguments: Mapping[str, Any] = NO_ARGUMENTS,
-        **attributes: bool,
     ) -> Queue:
         """Make or check a queue; see `VHost.declare_queue`."""
         if name:
@@ -282,11 +283,16 @@ class Session:
         self._owns = self._owns or exclusive
 
         def permit() -> None:
-            durable = attributes.get("durable", False)
             demand_permitted(self, name, arguments, durable=durable, exclusive=exclusive)
 
         return self.vhost.declare_queue(
-            self, name, exclusive=exclusive, arguments=arguments, permit=permit, **attributes
+            self,
+            name,
+            durable=durable,
+            exclusive=exclusive,
+            auto_delete=auto_delete,
+            arguments=arguments,
+            permit=permit,
         )
 
     def find_queue(self, name: str) -> Queue:

@@ -359,16 +359,19 @@ class VHost:
         exclusive: bool = False,
         auto_delete: bool = False,
         arguments: Mapping[str, Any] | None = None,
+        default_type: str | None = None,
         permit: Callable[[], None] = lambda: None,
     ) -> Queue:
         """Make a queue, or check that the one of this name is the same (PRECONDITION_FAILED).
 
-        The caller has seen to the name: that it is not reserved, or made by the broker. `permit` may refuse
+        The caller has seen to the name: that it is not reserved, or made by the broker. `default_type`: what
+        it is if its arguments do not say so, instead of what is usual here ("": classic). `permit` may refuse
         a new queue when its arguments are known to be good.
         """
         arguments = arguments or {}
-        if self.default_queue_type and durable and not exclusive and not auto_delete:
-            arguments = {"x-queue-type": self.default_queue_type, **arguments}
+        usual = self.default_queue_type if default_type is None else default_type
+        if usual and durable and not exclusive and not auto_delete:
+            arguments = {"x-queue-type": usual, **arguments}
         existing = self.queues.get(name)
         if existing is not None:
             self._demand_same_queue(existing, owner, durable, exclusive, auto_delete, arguments)
