@@ -138,7 +138,7 @@ class PartitionLog:
         self._is_made = is_made
         """Its folder is there. A new log has none until its first record comes."""
         if is_made:
-            self._begin_epoch(bump=recovered.damaged or not clean)
+            self._begin_epoch(bump=recovered.damaged or recovered.unfinished or not clean)
         else:
             self._may_write = False
             self._steps.append(partial(folder.create, self.segments[0].base))
@@ -159,7 +159,8 @@ class PartitionLog:
         """Open the log in a folder; where there is none, it is made when the first record comes.
 
         Blocks where there is one: for the start of the broker, or another thread. `clean=False`: the process
-        before did not stop in order, so records that clients saw may be gone; a new leader epoch begins.
+        before did not stop in order, so records that clients saw may be gone; a new leader epoch begins, as
+        it does wherever the last segment was not closed.
         StoreError in words if the log is damaged in a way that no crash explains.
         """
         log_folder = LogFolder(files, folder)

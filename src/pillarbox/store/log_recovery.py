@@ -54,11 +54,13 @@ class Recovered(NamedTuple):
     warnings: list[str]
     damaged: bool
     """Something at the end was lost: a new leader epoch must begin."""
+    unfinished: bool
+    """The last segment was not closed: nobody knows what a crash has taken from its end without a trace."""
 
 
 def nothing(now_ms: int) -> Recovered:
     """What a log is that was never written to."""
-    return Recovered([Segment(0, now_ms)], LogState(epochs=[(0, 0)]), Producers(), [], False)
+    return Recovered([Segment(0, now_ms)], LogState(epochs=[(0, 0)]), Producers(), [], False, False)
 
 
 class _Examined(NamedTuple):
@@ -130,6 +132,7 @@ class _Recovery:
         self.now_ms = now_ms
         self.warnings: list[str] = []
         self.damaged = False
+        self.unfinished = False
 
     def run(self) -> Recovered:
         self.folder.make()
@@ -150,7 +153,7 @@ class _Recovery:
         state.start = max(state.start, segments[0].base)
         segments[-1].created_ms = self._first_time(segments[-1])
         producers = self.restore_producers(segments, state)
-        return Recovered(segments, state, producers, self.warnings, self.damaged)
+        return Recovered(segments, state, producers, self.warnings, self.damaged, self.unfinished)
 
     def restore_producers(self, segments: list[Segment], state: LogState) -> Producers:
         if not state.has_producers:
@@ -234,6 +237,7 @@ class _Recovery:
                 later = []
             if examined is not None:
                 self.settle(examined)
+            self.unfinished = examined is not None
             segment.sealed = True
             segments.append(segment)
             if not later:

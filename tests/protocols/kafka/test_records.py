@@ -216,6 +216,24 @@ def test_an_epoch_that_has_not_begun_is_unknown(client: Asking, topic: str) -> N
     assert fetch(client, topic, 0, partition={"current_leader_epoch": 9}).error_code == UNKNOWN_EPOCH
 
 
+@pytest.mark.row("K13", "T15")
+def test_records_that_come_after_a_power_cut_are_of_another_epoch(tmp_path: Path) -> None:
+    """It has taken what was written and not synced, and left no trace of it: clients must be able to tell."""
+    with Broker(tmp_path / "before", kafka_port=0) as running, Asking(running.kafka_bootstrap) as client:
+        client.ask("Metadata", 9, topics=[{"name": "t"}], allow_auto_topic_creation=True)
+        for _ in range(3):
+            produce(client, "t", batch(b"lost"))
+        shutil.copytree(tmp_path / "before", tmp_path / "after")
+    for path in (tmp_path / "after" / "logs").glob("*/*.log"):
+        path.write_bytes(b"")
+    with Broker(tmp_path / "after", kafka_port=0) as running, Asking(running.kafka_bootstrap) as client:
+        assert produce(client, "t", batch(b"new")).base_offset == 0
+        place = {"partition": 0, "current_leader_epoch": -1, "leader_epoch": 0}
+        asked = client.ask("OffsetForLeaderEpoch", 4, topics=[{"topic": "t", "partitions": [place]}])
+        (found,) = asked.topics[0].partitions
+        assert (found.leader_epoch, found.end_offset) == (0, 0)
+
+
 @pytest.mark.row("K10")
 def test_a_fetch_waits_for_what_comes_and_no_longer(broker: Broker, client: Asking, topic: str) -> None:
     found: list[Any] = []
