@@ -26,6 +26,7 @@ from wsproto.events import (
 )
 
 from pillarbox import Broker
+from pillarbox.app.server import Server
 from pillarbox.protocols.mqtt.packets import Connect, Packet, PingRequest, Publish, Subscribe, Subscription
 from tests.protocols.mqtt import peer
 
@@ -238,3 +239,26 @@ def test_stomp_is_spoken_in_texts_by_whoever_says_no_more_than_that(broker: Brok
     # What is no text has to be binary.
     client.say(b"SEND\ndestination:/queue/texts\ncontent-length:1\n\n\xff\0")
     assert client.hear_bytes(10).endswith(b"\n\n\xff\0\n")
+
+
+def test_who_pings_and_does_not_read_is_kept_no_pongs_for(broker: Broker) -> None:
+    """RFC 6455, 5.5.3: a pong for the last ping is enough."""
+    client = Client(port_of(broker), "mqtt")
+    client.hear()
+    client.say(peer.encode(CONNECT, 4))
+    client.hear()
+    pings = client.wire.send(Ping(bytes(125))) * 8000
+    for _ in range(16):
+        client.socket.sendall(pings)
+    client.socket.sendall(client.wire.send(Ping(b"last")))
+
+    def unsent(server: Server) -> int:
+        drivers = [one for one in server.clients if one.connection is not None]
+        return max(one.connection.unsent_bytes() for one in drivers if one.connection is not None)
+
+    assert broker.call(unsent) < 4 << 20
+    while True:
+        event = client.hear()
+        assert isinstance(event, Pong)
+        if event.payload == b"last":
+            break

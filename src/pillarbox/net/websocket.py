@@ -113,6 +113,9 @@ class WebSocket(asyncio.Protocol):
         """There is one when the upgrade is done."""
         self._framed: FramedTransport | None = None
         """What it writes to."""
+        self._full = False
+        self._unanswered: Ping | None = None
+        """The last ping that came while the socket took no more: who does not read gets no pong for each."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -144,10 +147,17 @@ class WebSocket(asyncio.Protocol):
         elif isinstance(event, Request):
             self._upgrade(transport, event)
         elif isinstance(event, Ping):
-            transport.write(self._wire.send(event.response()))
+            self._answer(transport, event)
         elif isinstance(event, CloseConnection):
             transport.write(self._wire.send(event.response()))
             transport.close()
+
+    def _answer(self, transport: asyncio.Transport, ping: Ping) -> None:
+        """Send a pong, as soon as the socket takes one; that for the last ping is enough (5.5.3)."""
+        if self._full:
+            self._unanswered = ping
+        else:
+            transport.write(self._wire.send(ping.response()))
 
     def _upgrade(self, transport: asyncio.Transport, request: Request) -> None:
         """Become a WebSocket, if the client speaks what is spoken here."""
@@ -173,10 +183,15 @@ class WebSocket(asyncio.Protocol):
             transport.close()
 
     def pause_writing(self) -> None:
+        self._full = True
         if self._driver is not None:
             self._driver.pause_writing()
 
     def resume_writing(self) -> None:
+        self._full = False
+        ping, self._unanswered = self._unanswered, None
+        if ping is not None and self._transport is not None:
+            self._act(ping)
         if self._driver is not None:
             self._driver.resume_writing()
 
