@@ -12,6 +12,7 @@ from pillarbox.broker.changes import Changes
 from pillarbox.ops.resources import (
     LOOK_BYTES_MIN,
     LOOK_MS,
+    ROOM_MS,
     MemoryGauge,
     Watch,
     _group_limits,
@@ -228,3 +229,41 @@ def test_budget_follows_the_watermark_down_and_up_again() -> None:
     watch.look(0)
     assert machine.memory_budget == 128 * MIB
     assert machine.alarms == set()
+
+
+def test_disk_that_does_not_answer_is_told_once_and_memory_is_watched_all_the_same(tmp_path: Path) -> None:
+    """The folder was moved away, or its file system is gone."""
+    machine = Machine()
+    folder = tmp_path / "data"
+    watch = Watch(
+        machine, memory_max=LIMIT, process=lambda: machine.process, folder=str(folder), disk_free_min=1
+    )
+    for number in range(3):
+        watch.look(number * LOOK_MS)
+    assert machine.said == [
+        f"how much is free on the disk of {folder} is not known: No such file or directory"
+    ]
+    assert watch.memory_used
+    folder.mkdir()
+    watch.look(3 * LOOK_MS)
+    assert watch.disk_free
+    folder.rmdir()
+    watch.look(4 * LOOK_MS)
+    assert len(machine.said) == 2
+
+
+def test_room_is_made_on_the_disk_now_and_then_while_it_is_short(tmp_path: Path) -> None:
+    machine = Machine()
+    watch = Watch(
+        machine,
+        memory_max=LIMIT,
+        process=lambda: machine.process,
+        folder=str(tmp_path),
+        disk_free_min=1 << 60,
+    )
+    for number in range(2 * ROOM_MS // LOOK_MS):
+        watch.look(number * LOOK_MS)
+    assert machine.rooms_made == 2
+    watch.limit_disk(0)
+    watch.look(10 * ROOM_MS)
+    assert machine.rooms_made == 2

@@ -157,6 +157,8 @@ class Watch:
         """As they were when it looked last."""
         self.next_ms = 0
         """When to look again."""
+        self._disk_answers = True
+        """It said how much is free when it was asked last."""
         self._room_ms = 0
         """When to make room on the disk again, if it is short."""
         self.next_bytes = 0
@@ -190,7 +192,14 @@ class Watch:
         self._look_at_memory()
 
     def _look_at_disk(self, folder: str, now_ms: int) -> None:
-        system = os.statvfs(folder)
+        try:
+            system = os.statvfs(folder)
+        except OSError as error:
+            if self._disk_answers:
+                self._disk_answers = False
+                self._core.warn(f"how much is free on the disk of {folder} is not known: {error.strerror}")
+            return
+        self._disk_answers = True
         free = self.disk_free = system.f_bavail * system.f_frsize
         short = free < self.disk_free_min
         if self._core.set_alarm(DISK, short):
