@@ -439,6 +439,21 @@ def test_direct_reply_to_nobody_is_unroutable(pika_to: Pika, name: str) -> None:
     wait_until(server, returned)
 
 
+@pytest.mark.row("R70")
+def test_direct_reply_to_is_consumed_by_its_asker_alone(pika_to: Pika, name: str) -> None:
+    """R70: who answers a request knows the address; for consumers there is no such queue."""
+    server, client = pika_to.channel(), pika_to.channel()
+    server.queue_declare(name, exclusive=True)
+    replies = consume(client, REPLY_TO)
+    publish(client, name, b"x", reply_to=REPLY_TO)
+    wait_ready(server, name, 1)
+    address = server.basic_get(name, auto_ack=True)[1].reply_to
+    with closes_channel(404, f"NOT_FOUND - no queue '{address}' in vhost '/'"):
+        consume(pika_to.channel(), address)
+    publish(server, address, b"for the asker")
+    wait_until(client, lambda: replies.bodies == [b"for the asker"])
+
+
 @pytest.mark.row("R70", "406")
 def test_direct_reply_to_rules(pika_to: Pika, name: str) -> None:
     """R70: only without acknowledgements, one consumer per channel, and asking needs the consumer."""

@@ -393,7 +393,8 @@ class Session:
         `on_end`: what to do when a browser was shown everything; otherwise it is cancelled.
         """
         queue = self.vhost.reply_queues.get(name)
-        if queue is None:
+        if queue is None or queue.owner is not self:
+            # Whoever answers a request knows its name, but the answers of others are none of theirs.
             self._demand("read", "queue", name)
             queue = self.vhost.queue_for(self, name)
         queue.check_consumer(self.vhost.name, arguments, no_ack=no_ack, prefetch=prefetch, pool=pool)
