@@ -280,8 +280,12 @@ class Core:
 
     def put_user(self, user: User) -> User:
         """Take over a user whose password was hashed elsewhere (R94)."""
+        before = self.users.by_name.get(user.name)
         user = self.users.put(user)
         self.define("user", user.name, user)
+        if before is not None and before.tags != user.tags:
+            for session in self.sessions:
+                session.tags_changed(before, user)
         return user
 
     def set_permission(self, permission: Permission) -> None:

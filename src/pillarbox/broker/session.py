@@ -12,7 +12,10 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from pillarbox.broker.arguments import SELECTOR
+from pillarbox.broker.auth import User
 from pillarbox.broker.browse import BROWSE, Browser
 from pillarbox.broker.choice import begin_choice
 from pillarbox.broker.consumer import Consumer, Pool
@@ -120,6 +123,13 @@ class Session:
         self.forget_routes()
         if self.core.profile.renewal_ends_consumers:
             self._end_refused_consumers()
+
+    def tags_changed(self, before: User, user: User) -> None:
+        """A user that is kept here has other tags. If it is this one, they count from now on, beside those
+        that others have given it."""
+        if isinstance(self.user, User) and self.user.name == user.name:
+            others = [tag for tag in self.user.tags if tag not in before.tags]
+            self.user = msgspec.structs.replace(user, tags=tuple(dict.fromkeys((*others, *user.tags))))
 
     def _end_refused_consumers(self) -> None:
         """End consumers of queues that the user may not read, and tell them; what they have out stays out."""

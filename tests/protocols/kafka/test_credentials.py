@@ -59,6 +59,26 @@ def logs_in(broker: Broker, name: str, password: str, mechanism: int = SHA_256) 
         return bool(answer.error_code.value == Code.NONE)
 
 
+@pytest.mark.row("K73", "R91")
+def test_who_is_no_administrator_any_more_may_do_no_more_what_those_may() -> None:
+    """A connection that is open goes by the tags that its user has now."""
+    with Broker(kafka_port=0) as broker, Asking(broker.kafka_bootstrap) as client:
+
+        def give(*tags: str) -> None:
+            broker.call(lambda server: server.core.add_user("boss", "pw", tags))
+
+        give("administrator")
+        rights = Permission("boss", "/", configure=".*", write=".*", read=".*")
+        broker.call(lambda server: server.core.set_permission(rights))
+        client.ask("SaslHandshake", 1, mechanism="PLAIN")
+        client.ask("SaslAuthenticate", 2, auth_bytes=b"\0boss\0pw")
+        assert alter(client, upsertion("someone", "x")) == {"someone": Code.NONE}
+        give("monitoring")
+        assert alter(client, upsertion("guest", "x")) == {"guest": Code.CLUSTER_AUTHORIZATION_FAILED}
+        give("administrator")
+        assert alter(client, upsertion("someone", "y")) == {"someone": Code.NONE}
+
+
 @pytest.mark.row("K71")
 @pytest.mark.parametrize("mechanism", [SHA_256, SHA_512])
 def test_a_user_made_over_kafka_logs_in_once_it_has_rights(
