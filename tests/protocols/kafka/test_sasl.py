@@ -413,3 +413,18 @@ def test_passwords_and_tokens_are_offered_under_the_newest_versions_of_kafka(ask
     who = {"client_software_name": "test", "client_software_version": "1"}
     offered = {each.api_key: each.max_version for each in asking.ask("ApiVersions", 3, **who).api_keys}
     assert (offered[KEYS["SaslHandshake"]], offered[KEYS["SaslAuthenticate"]]) == (1, 2)
+
+
+@pytest.mark.row("R15")
+def test_who_finds_no_place_is_not_let_in() -> None:
+    with Broker(kafka_port=0, connection_max=1) as broker, Asking(broker.kafka_bootstrap) as client:
+        client.ask("DescribeCluster", 0)
+        with Asking(broker.kafka_bootstrap) as another:
+            another.ask("ApiVersions", 3)
+            with pytest.raises(ConnectionError):
+                another.ask("DescribeCluster", 0)
+        with Asking(broker.kafka_bootstrap) as another:
+            another.ask("SaslHandshake", 1, mechanism="PLAIN")
+            answer = authenticate(another, b"\0guest\0guest")
+            assert answer.error_code.value == Code.SASL_AUTHENTICATION_FAILED
+            assert "node connection limit (1) is reached" in answer.error_message

@@ -396,3 +396,18 @@ def test_subscription_identifiers_stand_once_and_with_subscriptions(talk: Talk, 
     talker = talk("a")
     talker.say(packet)
     assert hears_the_end(talker) == ReasonCode.PROTOCOL_ERROR
+
+
+@pytest.mark.row("R15")
+def test_a_client_for_whom_there_is_no_place_is_refused() -> None:
+    """Who goes on with its own session takes the place of the connection that it ends."""
+    with Broker(mqtt_port=0, connection_max=1) as broker:
+        first, second = Talker(broker.mqtt_port, 5), Talker(broker.mqtt_port, 5)
+        assert first.connect("a").fields["reason"] == ReasonCode.SUCCESS
+        assert second.connect("a").fields["reason"] == ReasonCode.SUCCESS
+        refused = Talker(broker.mqtt_port, 5)
+        assert refused.connect("b").fields["reason"] == ReasonCode.QUOTA_EXCEEDED
+        assert refused.is_closed()
+        second.leave()
+        assert second.is_closed()
+        assert Talker(broker.mqtt_port, 5).connect("b").fields["reason"] == ReasonCode.SUCCESS

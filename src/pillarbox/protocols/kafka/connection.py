@@ -298,6 +298,7 @@ class Connection(BaseConnection):
         """Go on as somebody, or as the same one with other rights. Raises BrokerError if it may not enter."""
         if self.session is None:
             head = self.head
+            self.core.quotas.demand_place(head.settings.connection_max)
             self.session = self.core.open_session(
                 principal, head.settings.vhost, self, permitted=not head.authorizer.demands_entry
             )

@@ -85,6 +85,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Kafka's `transactional.id.expiration.ms`."""
     fetch_sessions: int = SLOTS
     """Kafka's `max.incremental.fetch.session.cache.slots`."""
+    connection_max: int = 0
+    """Of the whole broker; 0: any number."""
     login_ms: int = 10_000
     """How long a client may take until it has logged in, or asked for something."""
 
@@ -275,6 +277,7 @@ def connections(core: Core, config: Config) -> Head:
         ),
         log_dir="" if config.memory else config.data,
         transactional_id_expiration_ms=config.kafka_transactional_id_expiration_s * 1000,
+        connection_max=config.connection_max,
         login_ms=config.handshake_timeout_s * 1000,
     )
     return Head(core, settings)

@@ -105,6 +105,7 @@ def _enter(connection: Connection, packet: Connect) -> None:
         present.connection.take_over()
         present = head.sessions.find(who.vhost, client_id)
     try:
+        core.quotas.demand_place(head.settings.connection_max)
         session = core.open_session(who.user, who.vhost, connection)
     except BrokerError as error:
         raise Refused(reason_of(error), error.text) from None

@@ -45,6 +45,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """How long a session may live without a connection; 0: as long as its client wants."""
     packet_bytes_max: int = 128 << 20
     """Of a packet from a client."""
+    connection_max: int = 0
+    """Of the whole broker; 0: any number."""
     login_ms: int = 10_000
     """How long a client may take until it has sent CONNECT."""
     sys_interval_s: int = 10
@@ -105,6 +107,7 @@ def connections(core: Core, config: Config) -> Callable[[str, bool, Callable[[],
         loopback_users=config.loopback_users,
         session_expiry_max_s=config.mqtt_session_expiry_max_s,
         packet_bytes_max=config.message_size_max,
+        connection_max=config.connection_max,
         login_ms=config.handshake_timeout_s * 1000,
         sys_interval_s=config.mqtt_sys_interval_s,
     )
