@@ -119,6 +119,23 @@ def test_error_of_the_service_is_named_in_the_refusal(service: Service, connect:
     assert (refused.value.reply_code, refused.value.reply_text) == (403, f"{text}{backend}: {{500}}")
 
 
+def test_password_of_the_broker_at_the_service_is_in_no_log(
+    service: Service, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It stands in the address, as in any URL with HTTP's Basic."""
+    there = f"127.0.0.1:{service.port}/auth"
+    service.say((500, "bad"), "user", username="alice")
+    options = service.options(auth_http_user_path=f"http://broker:s3cret@{there}/user?key=s3cret")
+    with Broker(**options) as broker:
+        credentials = pika.PlainCredentials("alice", password_of("alice"))
+        with pytest.raises(ProbableAuthenticationError):
+            pika.BlockingConnection(
+                pika.ConnectionParameters("127.0.0.1", broker.amqp_port, "/", credentials)
+            )
+    assert f"auth backend 'http' fails: http://{there}/user: " in caplog.text
+    assert "s3cret" not in caplog.text
+
+
 def test_service_that_is_down_lets_nobody_in(
     broker: Broker, service: Service, connect: Connect, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -9,7 +9,7 @@ Source: rabbitmq_auth_backend_http; names and order of the parameters recorded f
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from pillarbox.broker.outside import Access, Answer, Entry, Login, Person, Question, TopicAccess
 from pillarbox.logins.asker import BackendError
@@ -34,31 +34,38 @@ class HttpBackend:
         self.timeout_s = timeout_s
 
     def __repr__(self) -> str:
-        return f"<HttpBackend {self._method} {self._paths['user']}>"
+        return f"<HttpBackend {self._method} {shown(self._paths['user'])}>"
 
     async def answer(self, question: Question) -> Answer:
         kind = KINDS[type(question)]
         url = self._paths[kind]
+        where = shown(url)
         try:
             status, body = await self._client.send(self._method, url, form_of(question))
         except HttpClientError as error:
-            raise BackendError(f"{url}: the answer cannot be read: {error}", "bad_response") from None
+            raise BackendError(f"{where}: the answer cannot be read: {error}", "bad_response") from None
         except OSError as error:
             if isinstance(error, TimeoutError):
-                raise BackendError(f"{url}: it takes too long", "timeout") from None
-            raise BackendError(f"{url}: {error.strerror or error}", "failed_connect") from None
+                raise BackendError(f"{where}: it takes too long", "timeout") from None
+            raise BackendError(f"{where}: {error.strerror or error}", "failed_connect") from None
         text = body.decode("utf-8", "replace").strip()
         if status not in (200, 201):
-            raise BackendError(f"{url}: status {status}: {text[:SHOWN]!r}", f"{{{status}}}")
+            raise BackendError(f"{where}: status {status}: {text[:SHOWN]!r}", f"{{{status}}}")
         word, *tags = text.lower().split() or [""]
         if word == DENY and not tags:
             return Answer(False)
         if word == ALLOW and (not tags or kind == "user"):
             return Answer(True, tuple(dict.fromkeys(tags)))
-        raise BackendError(f"{url}: neither allow nor deny: {text[:SHOWN]!r}", "bad_response")
+        raise BackendError(f"{where}: neither allow nor deny: {text[:SHOWN]!r}", "bad_response")
 
     async def close(self) -> None:
         self._client.close()
+
+
+def shown(url: str) -> str:
+    """An address as the log has it: by whom it is asked, and with what password, is none of its readers'."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()
 
 
 KINDS: Mapping[type, str] = {Login: "user", Entry: "vhost", Access: "resource", TopicAccess: "topic"}
