@@ -398,6 +398,13 @@ def test_subscription_identifiers_stand_once_and_with_subscriptions(talk: Talk, 
     assert hears_the_end(talker) == ReasonCode.PROTOCOL_ERROR
 
 
+@pytest.mark.row("R5", "R141")
+def test_a_password_without_a_name_is_wrong_and_nobody_elses(talk: Talk) -> None:
+    """Version 5 has clients say only that (3.1.2.9): they want to be somebody."""
+    answer = talk(connected=False, version=5).connect("a", password=b"guest")
+    assert answer.fields["reason"] == ReasonCode.BAD_USER_NAME_OR_PASSWORD
+
+
 @pytest.mark.row("R15")
 def test_a_client_for_whom_there_is_no_place_is_refused() -> None:
     """Who goes on with its own session takes the place of the connection that it ends."""

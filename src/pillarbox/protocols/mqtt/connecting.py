@@ -151,11 +151,11 @@ def _assigned(connection: Connection, packet: Connect) -> str:
 def _identify(connection: Connection, packet: Connect, client_id: str) -> Who:
     """Who it is: by name and password, by its certificate, or as whoever the settings name.
 
-    Raises Undecided.
+    A password without a name says who it is if it is a token; else it is wrong. Raises Undecided.
     """
     head = connection.head
     core, settings = head.core, head.settings
-    if packet.username is None:
+    if packet.username is None and packet.password is None:
         try:
             caller = connection.caller._replace(vhost=settings.vhost, client_id=client_id)
             stranger = principal_of_stranger(
@@ -164,7 +164,7 @@ def _identify(connection: Connection, packet: Connect, client_id: str) -> Who:
         except BrokerError as error:
             raise Refused(ReasonCode.BAD_USER_NAME_OR_PASSWORD, error.text) from None
         return Who(stranger, _vhost_of_port(connection))
-    vhost, name = _vhost_and_name(connection, packet.username)
+    vhost, name = _vhost_and_name(connection, packet.username or "")
     caller = connection.caller._replace(vhost=vhost, client_id=client_id)
     user = core.users.authenticate(name, packet.password or b"", caller)
     if user is None:
