@@ -10,6 +10,7 @@ import paho.mqtt.client as mqtt
 import pytest
 from confluent_kafka import Consumer, KafkaException, Producer
 
+from bench.peers import await_true
 from pillarbox import Broker, ManualClock
 from pillarbox.broker.auth import Permission
 from pillarbox.broker.core import Core
@@ -330,6 +331,20 @@ def test_management_serves_others_while_it_waits(service: Service, broker: Broke
     service.release("slow")
     thread.join(10)
     assert done == [{"name": "slow", "tags": ["administrator"]}]
+
+
+def test_shovel_logs_in_to_this_broker_as_whom_the_service_lets_in(service: Service, broker: Broker) -> None:
+    service.say("allow administrator", "user", username="alice")
+    url = f"amqp://alice:{password_of('alice')}@/%2F"
+    value = {"src-uri": url, "dest-uri": url, "src-queue": "from", "dest-queue": "to"}
+    api = http(broker, "alice")
+    assert api.request("PUT", "parameters/shovel/%2F/s", {"value": value}).status == 201
+
+    def state() -> Any:
+        return api.request("GET", "shovels/vhost/%2F/s").document.get("state")
+
+    await_true(lambda: state() == "running", 30, "the shovel runs")
+    assert service.count("user", username="alice", password=password_of("alice")) >= 2
 
 
 # --- Kafka -------------------------------------------------------------------------------------------------

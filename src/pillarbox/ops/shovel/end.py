@@ -7,7 +7,7 @@ owner. Everything that waits raises `Refused` or OSError, and gives up after a w
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pillarbox.ops.shovel.uri import Uri, server_name, tls_context
@@ -75,14 +75,14 @@ class End:
     # --- opening and closing -----------------------------------------------------------------------------
 
     async def open(
-        self, network: Network, uri: Uri, vhost: str, who: Callable[[Uri], Principal | None]
+        self, network: Network, uri: Uri, vhost: str, who: Callable[[Uri], Awaitable[Principal | None]]
     ) -> None:
         """Connect and log in; `vhost`: the one of this broker unless the URI names another; `who`: whom a URI
         of this broker is for."""
         said = {**CLIENT, "connection_name": self._title}
         async with asyncio.timeout(uri.connect_timeout_s):
             if uri.is_here:
-                user = who(uri)
+                user = await who(uri)
                 if user is None:
                     raise Refused(403, "login was refused")
                 login = Login("EXTERNAL", b"", uri.vhost or vhost, said, heartbeat_s=0)

@@ -137,10 +137,17 @@ class Shovels:
 
         return Context(self._network, self._who, self._now_ms, cluster_name)
 
-    def _who(self, uri: Uri) -> Principal | None:
+    async def _who(self, uri: Uri) -> Principal | None:
         if not uri.user:
             return ITSELF
-        return self._core.users.authenticate(uri.user, uri.password.encode())
+        from pillarbox.ops.management.deciding import Deciding
+
+        users = self._core.users
+        self._begin()
+        # Somebody outside may have to be asked (R8).
+        return await Deciding(self._core, self._begin).do(
+            lambda: users.authenticate(uri.user, uri.password.encode())
+        )
 
 
 def _problems(name: str, value: Any) -> list[str]:

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -66,7 +66,7 @@ class Context:
     def __init__(
         self,
         network: Network,
-        who: Callable[[Uri], Principal | None],
+        who: Callable[[Uri], Awaitable[Principal | None]],
         now_ms: Callable[[], int],
         cluster_name: Callable[[], str],
     ) -> None:
