@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -271,3 +272,26 @@ def test_a_certificate_says_who_a_client_is(
         done(admin.create_topics([NewTopic("certified", 1)]))
         assert set(logged_in(broker)) == {"shop"}
         assert first_error(over_tls(broker, authority)) in ("_TRANSPORT", "_ALL_BROKERS_DOWN")
+
+
+@NO_OPENSSL
+@pytest.mark.row("K70")
+def test_who_comes_with_a_certificate_may_begin_with_a_large_message(
+    authority: Authority,  # noqa: F811
+    server: Pair,  # noqa: F811
+    client: Pair,  # noqa: F811
+) -> None:
+    """A producer may have a connection for its messages alone."""
+    options: dict[str, Any] = {
+        "kafka_tls_port": 0,
+        "kafka_anonymous_user": "none",
+        "tls_login_from": "common_name",
+    }
+    with broker_with(authority, server, **options) as broker:
+        add_users(broker, "shop")
+        own = {"ssl_certificate_location": client.certificate, "ssl_key_location": client.key}
+        producer = Producer(over_tls(broker, authority, **own, message_timeout_ms=10_000))
+        failures: list[Any] = []
+        producer.produce("t", os.urandom(700_000), on_delivery=lambda error, _: failures.append(error))
+        assert producer.flush(TIMEOUT_S) == 0
+        assert failures == [None]

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from pillarbox.broker.auth import Permission
 from pillarbox.broker.core import Core
 from pillarbox.protocols.kafka import api
+from pillarbox.protocols.kafka.beginning import STRANGER_BYTES_MAX
 from pillarbox.protocols.kafka.call import Call
 from pillarbox.protocols.kafka.connection import CALLS_MAX, PLAIN_BYTES_MAX, Connection
 from pillarbox.protocols.kafka.head import Head, Settings
@@ -21,7 +22,7 @@ from pillarbox.protocols.kafka.messages.api_versions import ApiVersionsResponse
 from pillarbox.testing.memory_journal import MemoryJournal
 
 NOW_MS = 1_700_000_000_000
-API_VERSIONS, METADATA, LIST_GROUPS = 18, 3, 16
+API_VERSIONS, METADATA, LIST_GROUPS, PRODUCE, SASL_AUTHENTICATE = 18, 3, 16, 0, 36
 UNSUPPORTED_VERSION = 35
 
 
@@ -122,6 +123,28 @@ def test_what_is_no_request_closes_the_connection_after_what_came_before(data: b
     connection.receive(request(API_VERSIONS, 0, 1) + data + request(API_VERSIONS, 0, 2))
     assert [number for number, _ in answers(connection)] == [1]
     assert connection.want_close
+
+
+@pytest.mark.parametrize("settings", [{}, {"anonymous": ""}], ids=["from elsewhere", "has to log in"])
+def test_what_a_stranger_sends_is_not_gathered(settings: dict[str, str]) -> None:
+    """Whom to let in is known before a large request is read, by which 100 MiB might be taken."""
+    connection = connected(**settings)
+    connection.loopback = False
+    connection.receive(request(API_VERSIONS, 0, 1))
+    connection.receive(struct.pack(">ihhi", STRANGER_BYTES_MAX + 1, PRODUCE, 9, 2))
+    assert connection.want_close
+    assert connection.session is None
+    for key in (API_VERSIONS, SASL_AUTHENTICATE):
+        connection = connected(**settings)
+        connection.receive(struct.pack(">ihhi", STRANGER_BYTES_MAX + 1, key, 0, 1))
+        assert connection.want_close
+
+
+def test_who_is_let_in_may_begin_with_a_large_request() -> None:
+    connection = connected()
+    connection.receive(struct.pack(">ihhi", STRANGER_BYTES_MAX + 1, PRODUCE, 9, 2))
+    assert not connection.want_close
+    assert connection.session is not None
 
 
 @pytest.fixture

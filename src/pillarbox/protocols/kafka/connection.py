@@ -160,6 +160,8 @@ class Connection(BaseConnection):
                 if not REQUEST_BYTES_MIN <= size <= self._size_max(key):
                     self.refuse(f"a request of key {key} and {size} bytes")
                     break
+                if size > STRANGER_BYTES_MAX and self.session is None and not self._let_in():
+                    break
                 end = at + 4 + size
                 if end > len(data):
                     self._frame_bytes = end - at if end - at >= LARGE_BYTES else 0
@@ -209,9 +211,21 @@ class Connection(BaseConnection):
             self.ask(undecided, lambda: self._respond(login, call, said))
 
     def _size_max(self, key: int) -> int:
-        if self.session is None and self.head.settings.sasl:
+        if self.session is None and key in BEFORE_LOGIN:
             return STRANGER_BYTES_MAX
         return REQUEST_BYTES_MAX if key == PRODUCE else PLAIN_BYTES_MAX
+
+    def _let_in(self) -> bool:
+        """Let in who begins with a large request, before that is read; whether that is done."""
+
+        def again() -> None:
+            self._let_in()
+
+        try:
+            return self._enter()
+        except Undecided as undecided:
+            self.ask(undecided, again)
+            return False
 
     def _request(self, frame: bytes) -> None:
         """Answer one request, or see that it is answered later."""
