@@ -140,6 +140,21 @@ def test_what_a_stranger_sends_is_not_gathered(settings: dict[str, str]) -> None
         assert connection.want_close
 
 
+@pytest.mark.parametrize(
+    ("loopback", "certified", "stays"), [(True, None, True), (False, None, False), (False, "guest", True)]
+)
+def test_who_asks_for_versions_alone_stays_if_it_might_come_in(
+    loopback: bool, certified: str | None, stays: bool
+) -> None:
+    """librdkafka keeps a connection to a coordinator so; a stranger takes a place so."""
+    connection = connected()
+    connection.loopback, connection.certificate_user = loopback, certified
+    connection.receive(request(API_VERSIONS, 0, 1))
+    answers(connection)
+    connection.tick(NOW_MS + connection.head.settings.login_ms)
+    assert connection.want_close is not stays
+
+
 def test_who_is_let_in_may_begin_with_a_large_request() -> None:
     connection = connected()
     connection.receive(struct.pack(">ihhi", STRANGER_BYTES_MAX + 1, PRODUCE, 9, 2))

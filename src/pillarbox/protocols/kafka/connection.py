@@ -456,7 +456,8 @@ class Connection(BaseConnection):
         so.
         """
         settings = self.head.settings
-        is_strange = settings.sasl or self.client_id is None
+        may_come_in = self.certificate_user is not None or settings.admits(loopback=self.loopback)
+        is_strange = not may_come_in or self.client_id is None
         return is_strange and now_ms - self._started_ms >= settings.login_ms
 
     def shut_down(self, text: str) -> None:

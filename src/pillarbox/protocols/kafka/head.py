@@ -95,6 +95,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """Whether clients have to log in."""
         return not self.anonymous
 
+    def admits(self, *, loopback: bool) -> bool:
+        """Whether a client may act that has not logged in and has no certificate."""
+        return not self.sasl and (loopback or self.anonymous not in self.loopback_users)
+
 
 class Head:
     """See the module."""
