@@ -694,7 +694,11 @@ class Channel:
         self.end()
         class_id, method_id = error.method_id >> 16, error.method_id & 0xFFFF
         self.send_method(methods.CHANNEL_CLOSE, error.code, wire.clipped(error.text), class_id, method_id)
-        self.connection.stall_over()
+        if self._stalled:
+            # They waited for an answer that nobody will get; an end among them is to be heard.
+            self.go_on()
+        else:
+            self.connection.stall_over()
 
     def answer_close(self) -> None:
         """channel.close-ok: everything is given back, and the number is free, if nothing else ended it."""
