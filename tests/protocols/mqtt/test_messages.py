@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pika
 import pytest
@@ -17,11 +18,19 @@ from pillarbox.broker.administration import put_vhost
 from pillarbox.broker.auth import Permission
 from pillarbox.broker.policy import Policy
 from pillarbox.clock import ManualClock
-from pillarbox.protocols.mqtt.packets import Answer, Disconnect, Publish
+from pillarbox.protocols.mqtt.packets import (
+    FILTERS_MAX,
+    Answer,
+    Disconnect,
+    PingRequest,
+    Publish,
+    Subscribe,
+    Subscription,
+)
 from pillarbox.protocols.mqtt.reasons import ReasonCode
 from tests.protocols.mqtt import peer
 from tests.protocols.mqtt.conftest import Talk
-from tests.protocols.mqtt.talker import PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBREL, Talker
+from tests.protocols.mqtt.talker import PINGRESP, PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBREL, Talker
 
 KEPT = {"clean": False, "session_expiry_interval": 1000}
 
@@ -467,6 +476,39 @@ def test_a_session_that_was_to_end_with_its_connection_does(talk: Talk) -> None:
     talker.say(Disconnect(0, {"session_expiry_interval": 100}))
     assert talker.hear().fields["reason"] == ReasonCode.PROTOCOL_ERROR
     assert talk(connected=False).connect("a", clean=False).fields["session_present"] == 0
+
+
+@pytest.mark.row("R141", "A64")
+@pytest.mark.parametrize("kept", [{}, KEPT])
+def test_many_filters_in_one_packet_are_each_answered(talk: Talk, kept: dict[str, Any]) -> None:
+    """In turns, so that nobody else waits for all of them; what comes behind the packet waits."""
+    talker, other = talk("a", **kept), talk("other")
+    filters = ["#" * 2 if number % 100 == 3 else f"t/{number}" for number in range(FILTERS_MAX)]
+    said = Subscribe(9, [Subscription(one, 1) for one in filters], {})
+    ping, there = peer.encode(PingRequest(), 5), Publish(topic="t/999", payload=b"x", qos=1, packet_id=1)
+    talker.write(peer.encode(said, 5) + peer.encode(there, 5) + ping)
+    for _ in range(5):
+        assert other.hears_nothing()
+    answer = talker.hear_answer()
+    expected = [ReasonCode.TOPIC_FILTER_INVALID if one == "##" else 1 for one in filters]
+    assert (answer.fields["packet_id"], answer.fields["reasons"]) == (9, expected)
+    assert {talker.hear_answer().kind for _ in range(2)} == {PUBACK, PINGRESP}
+    assert talker.got()[0] == "t/999"
+    assert talker.unsubscribe(*filters) == [17 if one == "##" else 0 for one in filters]
+    talker.publish("t/999", qos=1)
+    assert talker.hears_nothing()
+
+
+def test_a_filter_that_ends_the_connection_does_so_also_behind_others(talk: Talk) -> None:
+    talker = talk("a")
+    rows = [Subscription(f"t/{number}", 1) for number in range(60)] + [Subscription("$share/g/t", 1, True)]
+    talker.say(Subscribe(9, rows, {}))
+    assert talker.hear_answer().fields["reason"] == ReasonCode.PROTOCOL_ERROR
+    assert talker.is_closed()
+    gone = talk("b")
+    gone.say(Subscribe(9, rows, {}))
+    gone.cut()
+    assert talk("c").hears_nothing()
 
 
 @pytest.mark.row("R141", "A64")

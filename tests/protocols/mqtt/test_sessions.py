@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from pillarbox.broker.administration import remove_vhost
 from pillarbox.broker.auth import Permission
+from pillarbox.broker.definitions import key_of
 from pillarbox.protocols.mqtt.head import Head, Settings
 from pillarbox.protocols.mqtt.packets import Publish, Subscribe, Subscription, Unsubscribe, Will
-from pillarbox.protocols.mqtt.sessions import STALE_MAX
-from tests.broker.broker_tools import Domain
+from pillarbox.protocols.mqtt.sessions import STALE_MAX, Subscribed
+from tests.broker.broker_tools import NOW_MS, Domain
 from tests.protocols.mqtt import peer
 from tests.protocols.mqtt.rig import connect
 
@@ -183,3 +185,43 @@ def test_a_virtual_host_that_goes_takes_sessions_wills_and_retained_messages_alo
         assert clients.head.retained.count == 0
         assert not list(clients.domain.core.kept('["mqtt","s'))
         clients.restart()
+
+
+def test_what_a_subscription_costs_does_not_grow_with_their_number() -> None:
+    """Neither what is kept of each, nor who gets a topic that the client has named."""
+    clients = Clients()
+    said = Subscribe(1, [Subscription(f"t/{number}", number % 3) for number in range(500)], {})
+    connection = clients.connect(
+        "a", said, Subscribe(2, [Subscription("t/+", 0), Subscription("t/7", 2)], {})
+    )
+    assert max(len(value) for _, value in clients.domain.core.kept('["mqtt",')) < 200
+    clients.leave(connection)
+    for _ in range(2):
+        (session,) = clients.head.sessions.by_client.values()
+        assert [session.grant(f"t/{number}").qos for number in (4, 5, 7, 500)] == [1, 2, 2, 0]
+        assert session.grant("u") is None
+        assert len(session._wild or ()) == 1
+        clients.restart()
+    unsubscribe = Unsubscribe(3, [f"t/{number}" for number in range(500)], {})
+    clients.leave(clients.connect("a", unsubscribe))
+    clients.restart()
+    (session,) = clients.head.sessions.by_client.values()
+    assert list(session.subscriptions) == ["t/+"]
+
+
+def test_subscriptions_that_were_kept_with_their_session_are_taken_over() -> None:
+    """As it was before each was kept by itself."""
+    clients = Clients()
+    core = clients.domain.core
+    old = msgspec.msgpack.encode(
+        (1000, NOW_MS, [Subscribed(Subscription(one, 1), 7) for one in ("a/+", SHARED)])
+    )
+    core.keep(key_of("mqtt", "session", "/", "a"), old)
+    for _ in range(3):
+        clients.domain.run()
+        clients.restart()
+        (session,) = clients.head.sessions.by_client.values()
+        assert list(session.subscriptions) == ["a/+", SHARED]
+        assert session.grant("a/b") == (1, False, (7,))
+        assert clients.head.sessions.shared_subscriptions == 1
+    assert not [key for key, value in clients.domain.core.kept("[") if value == old]

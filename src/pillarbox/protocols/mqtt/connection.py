@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pillarbox.broker.bearer import Bearer
 from pillarbox.broker.lean import NO_LIST
-from pillarbox.broker.outside import Undecided
+from pillarbox.broker.outside import Undecided, Waiter
 from pillarbox.errors import BrokerError
 from pillarbox.protocols.base import StreamConnection
 from pillarbox.protocols.mqtt import connecting, packets, subscribing
@@ -192,19 +192,33 @@ class Connection(StreamConnection):
             self.refuse(reason_of(error), error.text)
 
     def ask(self, undecided: Undecided, again: Callable[[], None]) -> None:
-        """See `BaseConnection`; what is wrong then is as wrong as if it had been done at once."""
+        """See `BaseConnection`."""
+        super().ask(undecided, lambda: self._go_on_with(again))
 
-        def done_again() -> None:
-            try:
-                again()
-            except WireError as error:
-                self.refuse(error.reason, str(error))
-            except BrokerError as error:
-                self.refuse(reason_of(error), error.text)
-            except Undecided as still:
-                self.ask(still, again)
+    def go_on_later(self, again: Callable[[], None]) -> None:
+        """Do more of what a packet asks for in another turn: it is too much for one. Input waits."""
 
-        super().ask(undecided, done_again)
+        def go_on() -> None:
+            if turn.again is not None:
+                self._asking = None
+                self._go_on_with(turn.again)
+                if self._asking is None:
+                    self.go_on_reading()
+
+        turn = Waiter(again, {})
+        self.waiting, self._asking = True, turn
+        self.core.chores.in_turn(go_on)
+
+    def _go_on_with(self, again: Callable[[], None]) -> None:
+        """What is wrong now is as wrong as if it had been done at once."""
+        try:
+            again()
+        except WireError as error:
+            self.refuse(error.reason, str(error))
+        except BrokerError as error:
+            self.refuse(reason_of(error), error.text)
+        except Undecided as still:
+            self.ask(still, again)
 
     def _demand_size(self, size: int) -> None:
         limit = self.head.settings.packet_bytes_max if self.state is not None else STRANGER_BYTES_MAX

@@ -66,11 +66,13 @@ class Subscribed(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Record(msgspec.Struct, array_like=True):
-    """What is kept of a session. `gone_ms`: since when nobody is connected; 0: somebody is."""
+    """What is kept of a session, beside its subscriptions, each of which is kept by itself: a client may have
+    thousands. `gone_ms`: since when nobody is connected; 0: somebody is."""
 
     expiry_s: int
     gone_ms: int
-    subscriptions: list[Subscribed]
+    subscriptions: list[Subscribed] = []
+    """They stood here once."""
 
 
 class ClientSession:
@@ -79,6 +81,8 @@ class ClientSession:
     __slots__ = (
         "_core",
         "_grants",
+        "_keeps_out_own",
+        "_wild",
         "client_id",
         "connection",
         "due_ms",
@@ -110,6 +114,9 @@ class ClientSession:
         self.released: dict[int, None] = NO_DICT
         """Identifiers of messages of QoS 2 that the client has, as it says, and may still remember."""
         self._grants: dict[tuple[str, bool], Grant | None] = NO_DICT
+        # What follows from the subscriptions; None: it is to be worked out.
+        self._wild: list[Subscribed] | None = None
+        self._keeps_out_own: bool | None = None
 
     def __repr__(self) -> str:
         return f"<ClientSession {self.client_id!r} subscriptions={len(self.subscriptions)}>"
@@ -122,33 +129,39 @@ class ClientSession:
     @property
     def queue_names(self) -> set[str]:
         """Of all queues that its subscriptions fill."""
-        return {
-            shared_queue_name(one.parsed) if raw.startswith(topics.SHARED) else self.queue_name
-            for raw, one in self.subscriptions.items()
-        }
+        shared = [one for raw, one in self.subscriptions.items() if raw.startswith(topics.SHARED)]
+        names = {shared_queue_name(one.parsed) for one in shared}
+        return names if len(shared) == len(self.subscriptions) else names | {self.queue_name}
 
     @property
     def keeps_out_own(self) -> bool:
         """Is there a subscription that wants nothing of what the client itself publishes?"""
-        return any(one.options.no_local for one in self.subscriptions.values())
+        if self._keeps_out_own is None:
+            self._keeps_out_own = any(one.options.no_local for one in self.subscriptions.values())
+        return self._keeps_out_own
 
     # --- subscriptions -------------------------------------------------------------------------------
 
     def grant(self, topic: str, *, own: bool = False) -> Grant | None:
         """How messages of this topic come, by all subscriptions that take it; None: not at all.
 
-        `own`: the client has published it itself. Cost: a step for each subscription, once for each topic.
+        `own`: the client has published it itself. Cost: a step for each filter with wildcards, once for each
+        topic.
         """
         key = (topic, own)
         if key in self._grants:
             return self._grants[key]
-        grants = [
-            one.grant
-            for raw, one in self.subscriptions.items()
-            if not raw.startswith(topics.SHARED)
-            and not (own and one.options.no_local)
-            and topics.matches(raw, topic)
-        ]
+        if self._wild is None:
+            self._wild = [
+                one
+                for raw, one in self.subscriptions.items()
+                if ("+" in raw or "#" in raw) and not raw.startswith(topics.SHARED)
+            ]
+        found = [one for one in self._wild if topics.matches(one.options.filter, topic)]
+        exact = None if topic.startswith(topics.SHARED) else self.subscriptions.get(topic)
+        if exact is not None:
+            found.append(exact)
+        grants = [one.grant for one in found if not (own and one.options.no_local)]
         grant = None
         if grants:
             grant = Grant(
@@ -163,10 +176,10 @@ class ClientSession:
 
     def subscribe(self, subscribed: Subscribed) -> bool:
         """Note a subscription, in place of the one with the same filter; return whether there was none."""
-        raw = subscribed.options.filter
-        is_new = raw not in self.subscriptions
+        is_new = subscribed.options.filter not in self.subscriptions
         self.note(subscribed)
-        self._changed()
+        if self.is_kept:
+            self._keep(subscribed)
         return is_new
 
     def note(self, subscribed: Subscribed) -> None:
@@ -174,29 +187,45 @@ class ClientSession:
         if self.subscriptions is NO_DICT:
             self.subscriptions = {}
         self.subscriptions[subscribed.options.filter] = subscribed
-
-    def unsubscribe(self, raw: str) -> Subscribed | None:
-        """Forget a subscription, and return it if there was one."""
-        subscribed = self.subscriptions.pop(raw, None)
         self._changed()
-        return subscribed
+
+    def unsubscribe(self, raw: str) -> None:
+        """Forget a subscription, which there is."""
+        del self.subscriptions[raw]
+        self._core.keep(self._key_of("subscription", raw), None)
+        self._changed()
 
     def _changed(self) -> None:
-        self._grants = NO_DICT
-        self.save()
+        self._grants, self._wild, self._keeps_out_own = NO_DICT, None, None
+
+    def _keep(self, subscribed: Subscribed) -> None:
+        key = self._key_of("subscription", subscribed.options.filter)
+        self._core.keep(key, msgspec.msgpack.encode(subscribed))
+
+    def _key_of(self, what: str, *which: str) -> str:
+        return key_of("mqtt", what, self.vhost, self.client_id, *which)
 
     # --- what is kept --------------------------------------------------------------------------------
 
     def save(self) -> None:
         """Keep it as it is now, if it is kept at all."""
         if self.is_kept:
-            record = Record(self.expiry_s, self.gone_ms, list(self.subscriptions.values()))
-            key = key_of("mqtt", "session", self.vhost, self.client_id)
-            self._core.keep(key, msgspec.msgpack.encode(record))
+            record = Record(self.expiry_s, self.gone_ms)
+            self._core.keep(self._key_of("session"), msgspec.msgpack.encode(record))
+
+    def restore(self, record: Record) -> None:
+        """Have the subscriptions that stood in the record, and keep each by itself from now on."""
+        for subscribed in record.subscriptions:
+            self.note(subscribed)
+            self._keep(subscribed)
+        if record.subscriptions:
+            self.save()
 
     def forget(self) -> None:
         """Keep nothing of it any more."""
-        self._core.keep(key_of("mqtt", "session", self.vhost, self.client_id), None)
+        self._core.keep(self._key_of("session"), None)
+        for raw in self.subscriptions if self.is_kept else ():
+            self._core.keep(self._key_of("subscription", raw), None)
         for packet_id in list(self.received):
             self.drop_received(packet_id)
         for packet_id in list(self.released):
@@ -267,15 +296,21 @@ class Sessions:
             _, _, vhost, client_id = msgspec.json.decode(key, type=list[str])
             record = msgspec.msgpack.decode(value, type=Record)
             session = self._add(ClientSession(self._core, vhost, client_id, record.expiry_s))
-            for one in record.subscriptions:
-                session.note(one)
-                if one.parsed.group:
-                    shared = key_of("mqtt", "shared", vhost, one.options.filter)
-                    self.join_shared(vhost, one.options.filter, is_kept=shared in noted)
-                    left.discard(shared)
             # Who was connected when the broker ended is gone since it is back.
             session.gone_ms = record.gone_ms or now_ms
+            session.restore(record)
             self._watch(session)
+        for key, value in list(self._core.kept('["mqtt","subscription",')):
+            _, _, vhost, client_id, raw = msgspec.json.decode(key, type=list[str])
+            found = self.by_client.get((vhost, client_id))
+            if found is None:
+                self._core.keep(key, None)
+                continue
+            found.note(msgspec.msgpack.decode(value, type=Subscribed))
+            if raw.startswith(topics.SHARED):
+                shared = key_of("mqtt", "shared", vhost, raw)
+                self.join_shared(vhost, raw, is_kept=shared in noted)
+                left.discard(shared)
         for what in ("received", "released"):
             for key, _ in list(self._core.kept(f'["mqtt","{what}",')):
                 _, _, vhost, client_id, packet_id = msgspec.json.decode(
@@ -362,8 +397,9 @@ class Sessions:
         self.by_client.pop((session.vhost, session.client_id), None)
         session.forget()
         self._remove_queue(session.vhost, session.queue_name)
-        for one in session.subscriptions.values():
-            self.leave_shared(session.vhost, one.parsed)
+        for raw, one in session.subscriptions.items():
+            if raw.startswith(topics.SHARED):
+                self.leave_shared(session.vhost, one.parsed)
 
     def join_shared(self, vhost: str, raw: str, *, is_kept: bool = False) -> None:
         """Another session has a shared subscription. That somebody has it is noted, or a crash would leave a
