@@ -10,7 +10,7 @@ from pillarbox.broker.auth import Permission
 from pillarbox.broker.definitions import key_of
 from pillarbox.protocols.mqtt.head import Head, Settings
 from pillarbox.protocols.mqtt.packets import Publish, Subscribe, Subscription, Unsubscribe, Will
-from pillarbox.protocols.mqtt.sessions import STALE_MAX, Subscribed
+from pillarbox.protocols.mqtt.sessions import FOR_EVER, STALE_MAX, Subscribed
 from tests.broker.broker_tools import NOW_MS, Domain
 from tests.protocols.mqtt import peer
 from tests.protocols.mqtt.rig import connect
@@ -225,3 +225,16 @@ def test_subscriptions_that_were_kept_with_their_session_are_taken_over() -> Non
         assert session.grant("a/b") == (1, False, (7,))
         assert clients.head.sessions.shared_subscriptions == 1
     assert not [key for key, value in clients.domain.core.kept("[") if value == old]
+
+
+def test_a_session_of_before_lives_no_longer_than_the_operator_wants_now() -> None:
+    clients = Clients()
+    clients.leave(clients.connect("a", expiry_s=FOR_EVER))
+    clients.domain.restart()
+    clients.head = Head(clients.domain.core, Settings(anonymous="guest", session_expiry_max_s=60))
+    clients.domain.advance(59_000)
+    clients.domain.run()
+    assert clients.names == {"a"}
+    clients.domain.advance(1000)
+    clients.domain.run()
+    assert not clients.names

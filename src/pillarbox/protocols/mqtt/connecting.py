@@ -21,7 +21,7 @@ from pillarbox.protocols.mqtt.packets import Connect
 from pillarbox.protocols.mqtt.primitives import WireError
 from pillarbox.protocols.mqtt.properties import PUBREL
 from pillarbox.protocols.mqtt.reasons import REFUSAL_CODES, ReasonCode
-from pillarbox.protocols.mqtt.sessions import FOR_EVER
+from pillarbox.protocols.mqtt.sessions import FOR_EVER, bounded
 from pillarbox.protocols.strangers import principal_of_stranger
 
 if TYPE_CHECKING:
@@ -198,12 +198,6 @@ def _expiry_s(packet: Connect, longest_s: int) -> int:
     else:
         wanted = 0 if packet.clean else FOR_EVER
     return bounded(wanted, longest_s)
-
-
-def bounded(wanted_s: int, longest_s: int) -> int:
-    """How long a session lives without a connection that its client wants to live so long; `longest_s` 0:
-    there is no bound."""
-    return min(wanted_s, longest_s) if longest_s else wanted_s
 
 
 def _agreed(connection: Connection, packet: Connect, client_id: str) -> dict[str, Any]:

@@ -36,6 +36,7 @@ from pillarbox.protocols.mqtt.packets import (
 from pillarbox.protocols.mqtt.primitives import WireError
 from pillarbox.protocols.mqtt.properties import CONNECT, PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBREL
 from pillarbox.protocols.mqtt.reasons import ReasonCode
+from pillarbox.protocols.mqtt.sessions import bounded
 
 if TYPE_CHECKING:
     from pillarbox.broker.client import ClientFacts
@@ -394,7 +395,7 @@ def _disconnect(connection: Connection, disconnect: Disconnect) -> None:
         if expiry_s and not state.expiry_s:
             raise WireError(ReasonCode.PROTOCOL_ERROR, "a session expiry where there was none")
         head = connection.head
-        head.sessions.set_expiry(state, connecting.bounded(expiry_s, head.settings.session_expiry_max_s))
+        head.sessions.set_expiry(state, bounded(expiry_s, head.settings.session_expiry_max_s))
     if disconnect.reason == ReasonCode.SUCCESS:
         # Whatever else it says, it is no good end ([MQTT-3.1.2-10]).
         connection.will = None

@@ -60,7 +60,7 @@ class Head:
         self.core: Core = core
         self.settings = settings
         self.promises = Promises(core)
-        self.sessions: Sessions = Sessions(core)
+        self.sessions: Sessions = Sessions(core, settings.session_expiry_max_s)
         self.retained: RetainedMessages = RetainedMessages(core)
         self.wills = Wills(self)
         self.traffic: Traffic = Traffic()

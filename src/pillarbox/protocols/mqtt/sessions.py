@@ -39,6 +39,12 @@ SHARED_NAME_MAX: Final = 200
 """Characters of a shared queue's name; a longer one is told by its hash."""
 
 
+def bounded(wanted_s: int, longest_s: int) -> int:
+    """How long a session lives without a connection that its client wants to live so long; `longest_s` 0:
+    there is no bound."""
+    return min(wanted_s, longest_s) if longest_s else wanted_s
+
+
 class Grant(NamedTuple):
     """How a session gets the messages of one topic."""
 
@@ -269,10 +275,14 @@ def shared_queue_name(shared: topics.Filter) -> str:
 
 
 class Sessions:
-    """All sessions of a broker, by virtual host and client identifier."""
+    """All sessions of a broker, by virtual host and client identifier.
 
-    def __init__(self, core: Core) -> None:
+    `longest_s`: how long those that were kept before a restart may live from then on; 0: as they wanted to.
+    """
+
+    def __init__(self, core: Core, longest_s: int = 0) -> None:
         self._core = core
+        self._longest_s = longest_s
         self.by_client: dict[tuple[str, str], ClientSession] = {}
         self.connected: int = 0
         """How many of them have a connection."""
@@ -295,7 +305,8 @@ class Sessions:
         for key, value in list(self._core.kept('["mqtt","session",')):
             _, _, vhost, client_id = msgspec.json.decode(key, type=list[str])
             record = msgspec.msgpack.decode(value, type=Record)
-            session = self._add(ClientSession(self._core, vhost, client_id, record.expiry_s))
+            expiry_s = bounded(record.expiry_s, self._longest_s)
+            session = self._add(ClientSession(self._core, vhost, client_id, expiry_s))
             # Who was connected when the broker ended is gone since it is back.
             session.gone_ms = record.gone_ms or now_ms
             session.restore(record)
