@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pillarbox.broker.confirm import Confirms, Publisher
 from pillarbox.broker.core import FORWARD_MESSAGES
-from pillarbox.broker.deadletter import Death, closes_cycle
+from pillarbox.broker.deadletter import Death, Deaths, closes_cycle
 from pillarbox.broker.ledger import Ledger, Outcome
 from pillarbox.broker.queue import Queue
 from pillarbox.engine.base import Address, Message
@@ -378,3 +378,16 @@ def test_deaths_are_counted_by_type_strategy_and_reason() -> None:
         ("quorum", "disabled", "delivery_limit"): 3,
         ("classic", "at_most_once", "rejected"): 1,
     }
+
+
+@pytest.mark.row("A33")
+def test_one_of_the_copies_that_several_queues_have_is_a_dead_letter() -> None:
+    """Two messages that are alike are two, and what dies later in another queue is known."""
+    address = Address("amqp091", "amq.topic", "t")
+    alike = [Message(address, b"", b"x", 1), Message(address, b"", b"x", 1)]
+    other, later = Message(address, b"", b"y", 1), Message(address, b"", b"x", 2)
+    deaths = Deaths()
+    assert deaths.first("/", 1, [alike[0], other]) == [alike[0], other]
+    assert deaths.first("/", 2, [*alike, other, later]) == [alike[1], later]
+    assert deaths.first("/", 1, [alike[1]]) == []
+    assert deaths.first("elsewhere", 3, [alike[0]]) == [alike[0]]
