@@ -302,6 +302,22 @@ def test_unknown_key_is_warned_about_by_name_and_so_is_one_without_effect(tmp_pa
     assert loaded.config.heartbeat_s == 7
 
 
+def test_further_listeners_are_warned_about(tmp_path: Path) -> None:
+    """RabbitMQ opens all of them; a client of one that is not there would find nobody, without a word."""
+    loaded = read(
+        tmp_path,
+        "listeners.tcp.local = 127.0.0.1:5673",
+        "listeners.tcp.net = 0.0.0.0:5674",
+        "listeners.ssl.default = 5681",
+    )
+    file = tmp_path / "rabbitmq.conf"
+    assert (loaded.config.host, loaded.config.port, loaded.config.tls_port) == ("0.0.0.0", 5674, 5681)
+    assert loaded.warnings == [
+        f"{file}:1: listeners.tcp.local has no effect on Pillarbox, which has one such listener: "
+        f"{file}:2: listeners.tcp.net"
+    ]
+
+
 def test_environment_wins_over_the_file(tmp_path: Path) -> None:
     file = tmp_path / "rabbitmq.conf"
     file.write_text("default_user = file")

@@ -101,7 +101,23 @@ def translate(file: str, environ: Mapping[str, str]) -> tuple[list[Given], list[
             known = any(fnmatchcase(key, pattern) for pattern in WITHOUT_EFFECT)
             what = "has no effect on Pillarbox" if known else "is unknown to Pillarbox and ignored"
             warnings.append(f"{source} {what}")
-    return _combined(given), warnings
+    return _combined(given), [*warnings, *_passed_over(given)]
+
+
+def _passed_over(given: list[Given]) -> Iterator[str]:
+    """What to say of listeners beyond the one that there is of each kind: nobody shall look for them."""
+    for option in ("port", "tls_port"):
+        lines = [each for each in given if each.option == option]
+        last = {_key(each): each for each in lines}
+        yield from (
+            f"{each.source} has no effect on Pillarbox, which has one such listener: {lines[-1].source}"
+            for key, each in last.items()
+            if key != _key(lines[-1])
+        )
+
+
+def _key(given: Given) -> str:
+    return given.source.rpartition(" ")[2]
 
 
 def _combined(given: list[Given]) -> list[Given]:
