@@ -634,6 +634,18 @@ def test_health_checks(api: Client, check: str, status: int, word: str) -> None:
     assert (reply.status, reply.document["status"]) == (status, word)
 
 
+@pytest.mark.row("R117")
+def test_health_check_tells_that_no_connection_more_would_be_let_in() -> None:
+    """With the fields of RabbitMQ 4; it said yes where the next client was refused."""
+    with Broker(management_port=0, connection_max=1) as broker, client(broker) as api:
+        path = "health/checks/below-node-connection-limit"
+        assert api.get(path) == {"status": "ok", "limit": 1, "connections": 0}
+        with pika.BlockingConnection(pika.URLParameters(broker.amqp_url)):
+            reply = api.request("GET", path)
+            assert (reply.status, reply.document["status"]) == (503, "failed")
+            assert reply.document["reason"] == "node connection limit is reached"
+
+
 @pytest.mark.row("R118")
 def test_features_are_answered_as_of_one_node(api: Client) -> None:
     flags = {flag["name"]: flag["state"] for flag in api.get("feature-flags")}

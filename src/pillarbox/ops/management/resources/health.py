@@ -100,6 +100,15 @@ def aliveness(request: Request) -> Any:
     return alarms(request)
 
 
+def connections(request: Request) -> Any:
+    """One more client would be let in."""
+    limit, open_ = request.node.config.connection_max, len(request.core.sessions)
+    told = {"limit": limit or "infinity", "connections": open_}
+    if limit and open_ >= limit:
+        return _failed("node connection limit is reached", **told)
+    return {**OK, **told}
+
+
 def _constant(answer: Mapping[str, Any]) -> Callable[[Request], Any]:
     return lambda request: answer
 
@@ -119,7 +128,7 @@ _CHECKS: tuple[tuple[str, Callable[[Request], Any], str], ...] = (
     ),
     ("ready-to-serve-clients", alarms, "Clients can work."),
     ("is-in-service", _constant(OK), "The node is not in maintenance."),
-    ("below-node-connection-limit", _constant(OK), "One more connection would be accepted."),
+    ("below-node-connection-limit", connections, "One more connection would be accepted."),
     ("metadata-store/initialized", _constant(OK), "Definitions are there."),
     ("metadata-store/initialized/with-data", _constant(OK), "Definitions are there."),
     ("quorum-queues-without-elected-leaders/all-vhosts", _constant(OK), "Every quorum queue works."),
