@@ -37,7 +37,7 @@ Linux allows no more than this unless it is told to."""
 
 
 def serve(config: Config, *, announce: Callable[..., None]) -> int:
-    """Run a broker until SIGTERM or SIGINT; return the exit code. Raises StartupError."""
+    """Run a broker until SIGTERM, SIGINT or SIGHUP; return the exit code. Raises StartupError."""
     write_log(config)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     keep_freed_memory()
@@ -93,13 +93,19 @@ def run(main: Any) -> Any:
     return uvloop.run(main)
 
 
+STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+"""What ends a broker gracefully; SIGHUP is the end of its terminal, and what some logrotate scripts send."""
+
+
 async def _serve(config: Config, announce: Callable[..., None]) -> int:
     server = Server(config, process_bytes=process_bytes)
     await server.start()
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopped.set)
+    for number in STOPPING:
+        # Whoever starts it under nohup wants it to outlive its terminal.
+        if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+            loop.add_signal_handler(number, stopped.set)
     Collector(lambda: server.ticker.turns).start(loop)
     announce(
         *(

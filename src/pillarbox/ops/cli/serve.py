@@ -18,8 +18,8 @@ EPILOG = """\
 Every option can also stand in the environment or in a TOML file; the command line is stronger than the
 environment, and the environment stronger than the file. Sizes take units (64MB, 1GiB), times too (90s, 5m).
 
-SIGTERM and SIGINT stop the broker gracefully. Once clients can connect, one line is written to standard
-output: "pillarbox VERSION startup complete: amqp HOST:PORT"."""
+SIGTERM, SIGINT and SIGHUP stop the broker gracefully. Once clients can connect, one line is written to
+standard output: "pillarbox VERSION startup complete: amqp HOST:PORT"."""
 
 
 class ServeCommand(click.Command):
