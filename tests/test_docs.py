@@ -16,6 +16,7 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,6 +26,7 @@ from bench.peers import free_ports
 from pillarbox.config import OPTIONS, Option
 from pillarbox.config_sources import load
 from pillarbox.ops.cli import COMMANDS
+from pillarbox.rabbitmq_conf import KEYS
 from scripts.docs import COMMAND_LINE, CONFIGURATION, command_line_page, configuration_page
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -44,6 +46,7 @@ BLOCK = re.compile(
 STOPPED = "the broker is stopped here"
 NOT_RUN = "not run: "
 SERVE = re.compile(r"pillarbox serve[^\n]*\n")
+NAMED = re.compile(r"`([a-z0-9_]+)`")
 LINK = re.compile(r"\]\((?!https?:)(?P<path>[^)#]+)")
 
 
@@ -205,6 +208,30 @@ def test_manual_names_every_option(option: Option) -> None:
     page = CONFIGURATION.read_text()
     for name in (option.name, option.flag, *option.env):
         assert f"`{name}`" in page
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_option_in_a_table_of_the_manual_is_one(page: Path) -> None:
+    """A name that is shown where options are explained can be written into a file as it stands."""
+    known = {option.name for option in OPTIONS}
+    tables = re.findall(r"^\| option \|.*?\n\n", page.read_text(), re.MULTILINE | re.DOTALL)
+    cells = [row.split("|")[1] for table in tables for row in table.splitlines()[2:] if row]
+    named = [name for cell in cells for name in NAMED.findall(cell)]
+    assert [name for name in named if name not in known] == []
+
+
+def test_manual_names_every_key_of_a_rabbitmq_conf() -> None:
+    """By its whole name, by its end behind one with the same beginning, or by its beginning and a star."""
+    page = (ROOT / "docs" / "operations.md").read_text()
+    section = page.partition("## `rabbitmq.conf`")[2].partition("\n## ")[0]
+    words = [*re.findall(r"`([a-z_.*0-9]+)", section)]
+    ends = [word for word in words if word.startswith(".")]
+    missing = [
+        key
+        for key in KEYS
+        if not any(fnmatchcase(key, word) for word in words) and not any(key.endswith(end) for end in ends)
+    ]
+    assert missing == []
 
 
 @pytest.mark.parametrize("command", COMMANDS)

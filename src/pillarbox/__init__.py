@@ -1,4 +1,4 @@
-"""A message broker that unmodified RabbitMQ clients talk to.
+"""A message broker that unmodified RabbitMQ, Kafka, MQTT and STOMP clients talk to.
 
 `Broker` is a broker inside a program, `Config` its settings, `ManualClock` a clock that tests move.
 The command `pillarbox serve` runs one as a process.

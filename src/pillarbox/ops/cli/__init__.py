@@ -6,8 +6,8 @@ something. Not here: anything that a broker does.
 Main types: `COMMANDS`, the table of subcommands; `main`, the boundary at which every error becomes one line
 on standard error. One flow: `main` → click finds the row → the row's module is imported → its `command`
 runs and returns the exit code. To add a subcommand: one module with a click command named `command`, one
-row in `SECTIONS`, one paragraph in `docs/operations.md` (a test demands it). What only calls the management
-API is a row in `operations` instead.
+row in `SECTIONS`, one section in `docs/operations.md` or `docs/command-line.md` (a test demands it). What
+only calls the management API is a row in `operations` instead.
 
 Invariants: exit 0 means done, 1 that it could not be done, 2 that the command line or the configuration
 was wrong, 69 that no broker answers, 130 interrupted. Standard output carries answers, standard error
@@ -155,7 +155,7 @@ def explain(ctx: click.Context) -> None:
 @click.group(cls=Commands, context_settings=CONTEXT, invoke_without_command=True)
 @click.version_option(__version__, prog_name="pillarbox", message="%(prog)s %(version)s")
 def root() -> None:
-    """Pillarbox: one message broker that unmodified RabbitMQ clients talk to.
+    """Pillarbox: one message broker that unmodified RabbitMQ, Kafka, MQTT and STOMP clients talk to.
 
     "pillarbox COMMAND --help" explains a command and all its options.
     """

@@ -53,6 +53,6 @@ command = click.Command(
         click.Argument(["folder"], type=click.Path(exists=True, file_okay=False)),
         click.Option(["--force"], is_flag=True, help="Replace files that are not ours."),
     ],
-    help="Write rabbitmqctl, rabbitmq-diagnostics, rabbitmq-plugins and rabbitmq-queues into FOLDER: scripts "
-    "that run Pillarbox's commands of these names, for health checks and tools that call them.",
+    help="Write scripts into FOLDER that run Pillarbox's commands of these names, for health checks and "
+    f"tools that call them: {', '.join(TOOLS)}.",
 )
