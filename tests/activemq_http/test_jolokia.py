@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bench.peers import await_true
 from pillarbox import Broker
 from pillarbox.broker.auth import User, hash_password
+from pillarbox.ops.activemq.jolokia import rendered
 from pillarbox.ops.activemq.names import parse
 from pillarbox.ops.management.explanation import Case, Finding, Stalls, explain
 from tests.activemq_http.steps import (
@@ -331,3 +334,26 @@ def test_queue_that_is_added_has_activemqs_place_for_the_dead() -> None:
         arguments = running.call(lambda server: server.core.vhosts["/"].queues["fresh"].arguments)
         assert arguments["x-dead-letter-routing-key"] == "ActiveMQ.DLQ"
         assert value(port, f"read/{queue('ActiveMQ.DLQ')}/DLQ") is True
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+@given(document=JSON)
+def test_answer_in_steps_is_the_answer(document: Any) -> None:
+    assert json.loads(b"".join(rendered(document))) == document
+
+
+def test_long_answers_are_written_in_steps() -> None:
+    """The list of what ten thousand queues have held up the broker for five seconds."""
+    many = {f"type=Queue,name=q{number}": {"attr": {"a": {}}, "op": {}} for number in range(5000)}
+    names = [{"objectName": f"q{number}"} for number in range(5000)]
+    for value_of in ({"org.apache.activemq": many, "org.apache.activemq.artemis": many}, {"Queues": names}):
+        document = {"request": {"type": "list"}, "value": value_of, "status": 200}
+        for answer in (document, [document, document]):
+            parts = list(rendered(answer))
+            assert json.loads(b"".join(parts)) == answer
+            assert max(map(len, parts)) < 100

@@ -123,7 +123,7 @@ class ActiveMq:
             raise HttpError(400, "bad_request", f"no JSON: {error}") from None
         except JolokiaError as error:
             return Answer(200, error.document, content_type=TEXT)
-        return Answer(200, await jolokia.answer(view, asked), content_type=TEXT)
+        return Answer(200, jolokia.rendered(await jolokia.answer(view, asked)), content_type=TEXT)
 
 
 def demand_reader(user: Principal) -> None:

@@ -7,7 +7,7 @@ reference, "Jolokia Protocol"; words measured.
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Iterator
 from typing import Any, Final
 
 from pillarbox.errors import BrokerError
@@ -24,12 +24,17 @@ from pillarbox.ops.activemq.errors import (
     JolokiaError,
 )
 from pillarbox.ops.activemq.view import View
+from pillarbox.ops.management.fields import encode
 
 AGENT: Final = "1.7.1"
 PROTOCOL: Final = "7.2"
 REQUESTS_MAX: Final = 1_000
 """Of one POST."""
 ADMINISTRATOR: Final = "administrator"
+LEVELS: Final = 3
+"""Of several answers: the list, what each of them has, and the values by their names."""
+LONG_ITEMS: Final = 200
+"""More than a bean has attributes."""
 TOLD_AGAIN: Final = ("mbean", "attribute", "operation", "arguments", "path")
 """Of a request."""
 
@@ -72,6 +77,31 @@ async def answer(view: View, asked: Any) -> Any:
     except JolokiaError as error:
         return error.document
     return [await _answer(view, one) for one in asked]
+
+
+def rendered(document: Any, levels: int = LEVELS) -> Iterator[bytes]:
+    """The JSON of an answer, in steps: at once, a long one would take seconds.
+
+    `levels`: so far down everything is taken apart, below only what is long or has something long in it.
+    """
+    if not isinstance(document, dict | list) or not (levels > 0 or _is_long(document)):
+        yield encode(document)
+        return
+    is_object = isinstance(document, dict)
+    before = b"{" if is_object else b"["
+    for name in document:
+        yield before + encode(str(name)) + b":" if is_object else before
+        yield from rendered(document[name] if is_object else name, levels - 1)
+        before = b","
+    end = b"}" if is_object else b"]"
+    yield end if document else before + end
+
+
+def _is_long(document: dict[str, Any] | list[Any]) -> bool:
+    if len(document) > LONG_ITEMS:
+        return True
+    values = document.values() if isinstance(document, dict) else document
+    return any(isinstance(value, dict | list) and len(value) > LONG_ITEMS for value in values)
 
 
 async def _answer(view: View, ask: Any) -> dict[str, Any]:
@@ -159,22 +189,31 @@ async def _search(view: View, ask: Ask) -> list[str]:
     return [each.name.canonical async for each in beans.paced(view, domain) if name.takes(each.name)]
 
 
+def _described(view: View, bean: Bean) -> dict[str, Any]:
+    """What can be read of a bean, and what it can be asked to do: the same for all of its kind."""
+    below: dict[str, Any] = {}
+    for each in operations(bean):
+        below.setdefault(each.name, []).append(
+            {"args": [{"name": f"p{at}", "type": kind, "desc": ""} for at, kind in enumerate(each.types)]}
+        )
+    return {
+        "attr": {
+            name: {"rw": False, "type": "java.lang.Object", "desc": ""} for name in attributes(view, bean)
+        },
+        "op": {name: each[0] if len(each) == 1 else each for name, each in below.items()},
+        "desc": "",
+    }
+
+
 async def _list(view: View, ask: Ask) -> Any:
     """What there is, by domain and name; a path leads into it. Raises JolokiaError."""
     tree: Any = {beans.DOMAIN: {}, artemis.DOMAIN: {}}
+    # All of a kind share one: by themselves those of ten thousand queues would take half a gigabyte.
+    described: dict[str, Any] = {}
     async for bean in beans.paced(view, "*"):
-        below: dict[str, Any] = {}
-        for each in operations(bean):
-            below.setdefault(each.name, []).append(
-                {"args": [{"name": f"p{at}", "type": kind, "desc": ""} for at, kind in enumerate(each.types)]}
-            )
-        tree[bean.name.domain][bean.name.canonical.partition(":")[2]] = {
-            "attr": {
-                name: {"rw": False, "type": "java.lang.Object", "desc": ""} for name in attributes(view, bean)
-            },
-            "op": {name: each[0] if len(each) == 1 else each for name, each in below.items()},
-            "desc": "",
-        }
+        if bean.kind not in described:
+            described[bean.kind] = _described(view, bean)
+        tree[bean.name.domain][bean.name.canonical.partition(":")[2]] = described[bean.kind]
     for step in filter(None, str(ask.get("path") or "").split("/")):
         if "=" in step:
             step = names.parse(f"{beans.DOMAIN}:{step}").canonical.partition(":")[2]
