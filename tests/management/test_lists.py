@@ -99,6 +99,7 @@ def test_pages_are_filtered_by_name(api: Client, query: str, found: int) -> None
         ("page=1&name=(e%2B)%2B%24&use_regex=true", "bad_request"),
         ("page=1&name=.*.*.*.*.*x&use_regex=true", "bad_request"),
         ("page=9", "page_out_of_range"),
+        ("page=" + "9" * 5000, "invalid_pagination_parameters"),
     ],
 )
 def test_pages_that_cannot_be_are_refused(api: Client, query: str, error: str) -> None:

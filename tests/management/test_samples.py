@@ -175,7 +175,14 @@ def test_channel_that_closes_while_samples_are_taken_is_not_missed(
                 assert series.value("publish", series.newest_ms) == 10 * (steps_before + 1)
 
 
-@pytest.mark.parametrize("query", ["lengths_age=x&lengths_incr=5", "lengths_age=10&lengths_incr=0"])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "lengths_age=x&lengths_incr=5",
+        "lengths_age=10&lengths_incr=0",
+        f"lengths_age={'9' * 5000}&lengths_incr=5",
+    ],
+)
 def test_bad_ranges_are_refused(api: Client, channel: BlockingChannel, query: str) -> None:
     reply = api.request("GET", f"queues/%2F/q?{query}")
     assert (reply.status, reply.document["error"]) == (400, "bad_request")

@@ -82,6 +82,8 @@ def test_lists_have_parts(ask: Asking) -> None:
     for number in range(5):
         ask.register(f"s{number}", STRING)
     assert ask.get("/subjects?subjectPrefix=s&offset=1&limit=2") == ["s1", "s2"]
+    assert ask.get(f"/subjects?offset={2**64}&limit=-1") == []
+    assert ask.get(f"/subjects?subjectPrefix=s1&offset=0&limit={2**64}") == ["s1"]
     assert len(ask.get("/schemas?latestOnly=true&limit=3")) == 3
     assert ask("GET", "/subjects?limit=x").code == (400, 400)
     assert ask.get("/schemas/types") == ["AVRO", "JSON", "PROTOBUF"]

@@ -141,6 +141,26 @@ def test_queue_is_added_emptied_and_deleted(page: Page, broker: Broker) -> None:
         broker.queue("orders")
 
 
+def test_properties_are_texts_that_may_look_like_numbers(page: Page, api: Client) -> None:
+    api.request("PUT", "queues/%2F/q", {})
+    go(page, "queues", "/", "q")
+    form = opened(page, "Publish a message")
+    form.get_by_label("Properties").fill("expiration = 60000\nmessage_id = 42\ntype = true\npriority = 3")
+    form.get_by_label("Headers").fill("x-number = 1\nx-yes = true")
+    form.get_by_role("button", name="Publish").click()
+    said(page, "The message is published")
+    asked = {"count": 1, "ackmode": "ack_requeue_true", "encoding": "auto"}
+    (got,) = api.request("POST", "queues/%2F/q/get", asked).document
+    assert got["properties"] == {
+        "expiration": "60000",
+        "message_id": "42",
+        "type": "true",
+        "priority": 3,
+        "delivery_mode": 1,
+        "headers": {"x-number": 1, "x-yes": True},
+    }
+
+
 def test_messages_move_to_another_queue(page: Page, api: Client, broker: Broker) -> None:
     for name in ("here", "there"):
         api.request("PUT", f"queues/%2F/{name}", {})

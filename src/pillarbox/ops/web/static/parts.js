@@ -240,12 +240,18 @@ export function Ask({ label, question, confirm = label, onConfirm, tone = "dange
     </dialog>`;
 }
 
-/** Lines `name = value` as a table of arguments; numbers, true and false are taken as such. */
-export function argumentsFrom(text) {
-  const entries = text.split("\n").map((line) => line.trim()).filter(Boolean).map((line) => {
+/** Lines `name = value` as pairs of texts. */
+export function linesFrom(text) {
+  return text.split("\n").map((line) => line.trim()).filter(Boolean).map((line) => {
     const at = line.indexOf("=");
     if (at < 1) throw new Error(`“${line}” is not of the form name = value`);
-    const [name, value] = [line.slice(0, at).trim(), line.slice(at + 1).trim()];
+    return [line.slice(0, at).trim(), line.slice(at + 1).trim()];
+  });
+}
+
+/** The same as a table of arguments; numbers, true and false are taken as such. */
+export function argumentsFrom(text) {
+  const entries = linesFrom(text).map(([name, value]) => {
     if (/^-?\d+$/.test(value)) return [name, Number(value)];
     if (/^(true|false|[[{"].*)$/.test(value)) return [name, JSON.parse(value)];
     return [name, value];

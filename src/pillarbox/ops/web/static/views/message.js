@@ -3,16 +3,22 @@
 import { html } from "../react.js";
 import { call, part } from "../api.js";
 import { useApp } from "../live.js";
-import { argumentsFrom, Form } from "../parts.js";
+import { argumentsFrom, Form, linesFrom } from "../parts.js";
 
 const PROPERTIES = ["content_type", "correlation_id", "reply_to", "expiration", "message_id", "type", "priority"];
+const NUMBERS = ["priority", "timestamp", "delivery_mode"];
+
+/** All but a few are texts, whatever they look like: `expiration = 60000`. */
+const propertiesFrom = (text) => Object.fromEntries(
+  linesFrom(text).map(([name, value]) => [name, NUMBERS.includes(name) ? Number(value) : value]),
+);
 
 /** `routingKey` is what the field begins with. */
 export function MessageForm({ vhost, exchange, routingKey = "" }) {
   const app = useApp();
   async function publish({ routing_key: key, mode, headers, properties, payload, encoding }) {
     try {
-      const given = { delivery_mode: Number(mode), headers: argumentsFrom(headers), ...argumentsFrom(properties) };
+      const given = { delivery_mode: Number(mode), headers: argumentsFrom(headers), ...propertiesFrom(properties) };
       const body = { properties: given, routing_key: key, payload, payload_encoding: encoding };
       const { routed } = await call("POST", `/api/exchanges/${part(vhost)}/${part(exchange)}/publish`, { body });
       app.notify(routed ? "The message is published" : "Published, but no queue took it", routed ? "good" : "warm");
