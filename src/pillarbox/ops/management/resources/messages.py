@@ -87,7 +87,8 @@ def _payload(text: str, encoding: str) -> bytes:
     if encoding != "base64":
         raise bad_request(f"unsupported payload_encoding '{encoding}': string or base64")
     try:
-        return base64.b64decode(text, validate=True)
+        # With line ends, which base64 has by default in many a shell and library, as RabbitMQ takes it.
+        return base64.b64decode("".join(text.split()), validate=True)
     except ValueError:
         raise bad_request("payload is not base64") from None
 
