@@ -67,6 +67,30 @@ def test_wrong_password_is_said_and_nothing_shown(browser: Browser, broker: Brok
     page.close()
 
 
+@pytest.mark.parametrize("tags", ["management", "policymaker", "monitoring"])
+def test_whoever_may_not_do_everything_stays_signed_in(browser: Browser, broker: Broker, tags: str) -> None:
+    """What is refused is said, and is no end of the login: 401 from RabbitMQ's API means either."""
+    with client(broker) as api:
+        api.request("PUT", "users/clerk", {"password": "c", "tags": tags})
+        api.request("PUT", "permissions/%2F/clerk", {"configure": "^mine", "write": "", "read": ".*"})
+        api.request("PUT", "queues/%2F/theirs", {})
+    page = browser.new_page()
+    page.goto(broker.management_url)
+    sign_in(page, "clerk", "c")
+    expect(page.get_by_role("heading", name="Overview", level=1)).to_be_visible()
+    go(page, "users")
+    expect(page.get_by_role("alert")).to_have_text("Not administrator user")
+    go(page, "queues", "/", "theirs")
+    confirm(page, "Delete", "Delete it")
+    said(page, "access to queue 'theirs' in vhost '/' refused for user 'clerk'")
+    go(page, "overview")
+    expect(page.get_by_role("heading", name="Overview", level=1)).to_be_visible()
+    with client(broker) as api:
+        api.request("DELETE", "users/clerk")
+    expect(page.get_by_role("alert")).to_have_text("Login failed")
+    page.close()
+
+
 def test_overview_lives(page: Page, api: Client) -> None:
     tile = page.locator(".tile", has_text="Ready")
     expect(tile.locator(".value")).to_have_text("0")

@@ -6,10 +6,14 @@ const POLL_MS = 5000;
 /** The event that tells what follows documents that something has just been done to them. */
 export const ACTED = "acted";
 
+/** The word for a login that does not hold, with 401. What a user may not do has the same status, and RabbitMQ's other spelling. */
+const LOGIN_FAILED = "not_authorized";
+
 export class ApiError extends Error {
-  constructor(status, reason) {
+  constructor(status, reason, word) {
     super(reason);
     this.status = status;
+    this.ofLogin = status === 401 && word === LOGIN_FAILED;
   }
 }
 
@@ -37,13 +41,13 @@ function request(method, path, { body, headers, signal } = {}) {
   });
 }
 
-async function reasonOf(response) {
+async function errorOf(response) {
   const text = await response.text();
   try {
     const { reason, error } = JSON.parse(text);
-    return typeof reason === "string" ? reason : JSON.stringify(reason ?? error);
+    return new ApiError(response.status, typeof reason === "string" ? reason : JSON.stringify(reason ?? error), error);
   } catch {
-    return text || response.statusText || `status ${response.status}`;
+    return new ApiError(response.status, text || response.statusText || `status ${response.status}`);
   }
 }
 
@@ -56,7 +60,7 @@ export async function call(method, path, options) {
     if (error.name === "AbortError") throw error;
     throw new ApiError(0, "the broker cannot be reached");
   }
-  if (!response.ok) throw new ApiError(response.status, await reasonOf(response));
+  if (!response.ok) throw await errorOf(response);
   const text = await response.text();
   if (method !== "GET") dispatchEvent(new Event(ACTED));
   return text ? JSON.parse(text) : null;
@@ -82,7 +86,7 @@ export function follow(paths, changed, connected) {
   async function listen() {
     const query = paths.map((path) => `document=${part(path)}`).join("&");
     const response = await request("GET", `/api/live?${query}`, { signal });
-    if (!response.ok) throw new ApiError(response.status, await reasonOf(response));
+    if (!response.ok) throw await errorOf(response);
     connected(true);
     const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
     let rest = "";
@@ -96,7 +100,7 @@ export function follow(paths, changed, connected) {
         if (!data.length) continue;
         const { path, status, body } = JSON.parse(data.join("\n"));
         if (status === 200) changed(path, body, null);
-        else changed(path, null, new ApiError(status, body?.reason ?? `status ${status}`));
+        else changed(path, null, new ApiError(status, body?.reason ?? `status ${status}`, body?.error));
       }
     }
   }

@@ -30,7 +30,7 @@ export function useLive(...paths) {
   useEffect(() => {
     if (!key) return undefined;
     const changed = (path, data, error) => {
-      if (error?.status === 401) app.logout(error.message);
+      if (error?.ofLogin) app.logout(error.message);
       // What was there is shown on while the broker cannot be reached.
       setDocuments((before) => ({ ...before, [path]: { data: error?.status === 0 ? before[path]?.data : data, error } }));
     };
@@ -49,7 +49,7 @@ export function useAction() {
       return answer ?? true;
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
-      if (error.status === 401) app.logout(error.message);
+      if (error.ofLogin) app.logout(error.message);
       else app.notify(error.message, "bad");
       return false;
     }
