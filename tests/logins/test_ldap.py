@@ -16,8 +16,11 @@ from pika.exceptions import (
 )
 
 from pillarbox import Broker
+from pillarbox.broker.outside import Entry, Person, Sealed
 from pillarbox.config import Config, ConfigError
 from pillarbox.errors import StartupError
+from pillarbox.logins.asker import BackendError
+from pillarbox.logins.backends import BACKENDS
 from tests.logins.directory import (
     GROUPS,
     PEOPLE,
@@ -267,3 +270,12 @@ def test_query_that_is_none_is_refused_at_the_start() -> None:
     options = {"auth_backends": ("ldap",), "auth_ldap_servers": ("x",)}
     with pytest.raises(StartupError, match='auth_ldap_vhost_access_query: "nonsense" is no query'):
         Broker(**options, auth_ldap_vhost_access_query="{nonsense}").__enter__()
+
+
+def test_password_that_no_bind_can_have_is_not_shown() -> None:
+    """The broker's own backend takes any bytes, as they were hashed (`internal:ldap`)."""
+    backend = BACKENDS["ldap"](Config(auth_backends=("internal:ldap",), auth_ldap_servers=("x",)))
+    question = Entry("ldap", Person("alice", (), "", Sealed(b"s3cr\xe8t")), "/", "")
+    with pytest.raises(BackendError, match="no password of 'alice' to bind with") as caught:
+        backend.bind_for(None, question)  # type: ignore[attr-defined]
+    assert caught.value.__context__ is None

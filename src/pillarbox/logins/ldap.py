@@ -202,11 +202,15 @@ class LdapBackend:
         if settings.other_bind is not None:
             directory.demand_bind(settings.other_bind)
             return user_dn or self._dn(directory, name)
-        secret = question.person.secret.value
+        try:
+            secret = (question.person.secret.value or b"").decode()
+        except UnicodeDecodeError:
+            # Another backend has taken it; the error would show it.
+            secret = ""
         if not secret:
             raise BackendError(f"LDAP: no password of {name!r} to bind with", "not_authenticated")
         pattern = settings.user_bind_pattern or settings.user_dn_pattern
-        directory.demand_bind(Bind(user_dn or filled_dn(pattern, {"username": name}), secret.decode()))
+        directory.demand_bind(Bind(user_dn or filled_dn(pattern, {"username": name}), secret))
         return user_dn or self._dn(directory, name)
 
 
