@@ -49,19 +49,17 @@ class SystemClock:
         """By the steady clock, when it was looked at last, while this one is ahead."""
 
     def now_ms(self) -> int:
-        return self._now_ns() // 1_000_000
-
-    def now_ms_up(self) -> int:
-        return -(-self._now_ns() // 1_000_000)
-
-    def _now_ns(self) -> int:
         wall_ns = self._wall_ns()
         if wall_ns < self._last_ns:
             wall_ns = self._catching_up(wall_ns)
-        else:
+        elif self._ahead_since_ns is not None:
             self._ahead_since_ns = None
         self._last_ns = wall_ns
-        return wall_ns
+        return wall_ns // 1_000_000
+
+    def now_ms_up(self) -> int:
+        self.now_ms()
+        return -(-self._last_ns // 1_000_000)
 
     def _catching_up(self, wall_ns: int) -> int:
         """What time it is for a clock that is ahead of the machine's."""

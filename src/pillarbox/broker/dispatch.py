@@ -33,7 +33,8 @@ def dispatch(queue: Queue) -> int:
         consumers, wanted = _turns(queue)
         if not consumers:
             break
-        run = queue.take(min(wanted, ROUND_MESSAGES - done))
+        left = ROUND_MESSAGES - done
+        run = queue.take(wanted if wanted < left else left)
         if run is None:
             break
         count = len(run.sequences)
@@ -81,7 +82,7 @@ def _turns(queue: Queue) -> tuple[list[Consumer], int]:
         queue.block(tired)
     among = len(able)
     if among == 1:
-        return able, min(least, pooled)
+        return able, least if least < pooled else pooled
     if pooled != UNLIMITED:
         # Several of them may share a limited pool, so its credit is looked at again after each message.
         return able, 1
