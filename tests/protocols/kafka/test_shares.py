@@ -35,7 +35,9 @@ def broker() -> Iterator[Broker]:
 
 
 def make_topic(client: Asking, partitions: int = 1, name: str = TOPIC) -> None:
-    wanted = {"name": name, "num_partitions": partitions, "replication_factor": -1}
+    """One whose records stay: those of `send` are years old where a broker has the time of day."""
+    stay = [{"name": "retention.ms", "value": "-1"}]
+    wanted = {"name": name, "num_partitions": partitions, "replication_factor": -1, "configs": stay}
     (made,) = client.ask("CreateTopics", 7, topics=[wanted]).topics
     assert made.error_code.value == Code.NONE
 
