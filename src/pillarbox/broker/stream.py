@@ -172,6 +172,9 @@ class StreamQueue(Queue):
         """Have these fields of `LogOptions` count, whatever arguments and policies say: those of a topic."""
         self._log_options = options
         self.log.options = self._options()
+        if not self.log.options.syncs_each_write:
+            # The log was opened as one that is synced.
+            self.log.doubt()
 
     # --- refusals ----------------------------------------------------------------------------------
 

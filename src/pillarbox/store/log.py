@@ -135,6 +135,8 @@ class PartitionLog:
         self._compactor: Compactor | None = None
         self.swap_noted: tuple[int, int] | None = None
         """The swap of which the file `state` speaks: an opening would carry it out."""
+        self._is_in_doubt = False
+        """A leader epoch has begun since something may be gone that clients saw."""
         self._is_made = is_made
         """Its folder is there. A new log has none until its first record comes."""
         if is_made:
@@ -476,7 +478,11 @@ class PartitionLog:
         self._is_made |= work.makes_folder
         if work.state is not None:
             # What was noted while the work was under way is saved by the next one.
-            self._may_write = work.state.has_producers == self.state.has_producers
+            saved, state = work.state, self.state
+            self._may_write = (saved.has_producers, saved.epoch_last) == (
+                state.has_producers,
+                state.epoch_last,
+            )
             self.swap_noted = work.state.swap
             # A state that was on its way for another reason may still speak of the swap before.
             if self.swap_noted is not None and self.swap_noted == self.state.swap:
@@ -719,8 +725,15 @@ class PartitionLog:
             self.state.begin_epoch(epoch, self._accepted.offset)
             self._may_write = False
 
+    def doubt(self) -> None:
+        """Begin a leader epoch if none has begun since the opening, before anything comes: what was written,
+        not synced, and read by clients may have gone without a trace, also where the log looks closed."""
+        if self._is_made and self._failure is None and not (self._is_in_doubt or self._accepted.size):
+            self._begin_epoch(bump=True)
+
     def _begin_epoch(self, *, bump: bool) -> None:
         last = self.state.epoch_last
+        self._is_in_doubt = bump
         if bump or last < 0:
             self.state.begin_epoch(last + 1, self._accepted.offset)
             self._may_write = False

@@ -236,6 +236,29 @@ def test_records_that_come_after_a_power_cut_are_of_another_epoch(tmp_path: Path
         assert (found.leader_epoch, found.end_offset) == (0, 0)
 
 
+@pytest.mark.row("K13", "T15")
+def test_so_are_those_after_a_power_cut_that_leaves_a_log_as_it_was_closed(tmp_path: Path) -> None:
+    """All that came since the last clean stop is gone: the log ends where that has closed it."""
+    before, after = tmp_path / "before", tmp_path / "after"
+    with Broker(before, kafka_port=0) as running, Asking(running.kafka_bootstrap) as client:
+        client.ask("Metadata", 9, topics=[{"name": "t"}], allow_auto_topic_creation=True)
+        produce(client, "t", batch(b"kept"))
+    (segment,) = before.glob("logs/*/*.log")
+    size = segment.stat().st_size
+    place = {"partition": 0, "current_leader_epoch": -1}
+    with Broker(before, kafka_port=0) as running, Asking(running.kafka_bootstrap) as client:
+        produce(client, "t", batch(b"lost"))
+        epoch = client.ask("Metadata", 9, topics=[{"name": "t"}]).topics[0].partitions[0].leader_epoch
+        shutil.copytree(before, after)
+    (segment,) = after.glob("logs/*/*.log")
+    segment.write_bytes(segment.read_bytes()[:size])
+    with Broker(after, kafka_port=0) as running, Asking(running.kafka_bootstrap) as client:
+        assert produce(client, "t", batch(b"new")).base_offset == 1
+        wanted = [{"topic": "t", "partitions": [{**place, "leader_epoch": epoch}]}]
+        (found,) = client.ask("OffsetForLeaderEpoch", 4, topics=wanted).topics[0].partitions
+        assert found.end_offset == 1
+
+
 @pytest.mark.row("K10")
 def test_a_fetch_waits_for_what_comes_and_no_longer(broker: Broker, client: Asking, topic: str) -> None:
     found: list[Any] = []
