@@ -36,7 +36,8 @@ class ValuesMachine(ChoiceMachine):
         self.count = self.names = 0
         self.newest: dict[int, int] = {}
         self.unknown: set[int] = set()
-        """Older ones that a restart has brought back: they go when they are read."""
+        """Older ones that are back from the disk alone, after a restart or because they were given up while
+        they were out: they go when they are read."""
         self.domain.run()
 
     def _supersede(self) -> None:
@@ -56,7 +57,7 @@ class ValuesMachine(ChoiceMachine):
         self.domain.run()
         queue = self.queue
         present = {int(body) for body in self._waiting()}
-        self.unknown &= present
+        self.unknown = (self.unknown | (self._cold() - set(self.messages))) & present
         for number, one in list(self.messages.items()):
             if one.owner is None and number not in present:
                 assert not self._alive(one) or one.due_ms == self.domain.now_ms, f"{one} was lost"
@@ -69,6 +70,11 @@ class ValuesMachine(ChoiceMachine):
             for one in self.messages.values():
                 wanted = one.owner is None and self._lasting(one) and self._may_have(reader, one)
                 assert not (reader.able and wanted), f"{reader.tag} could have {one}"
+
+    def _cold(self) -> set[int]:
+        """What waits and is on disk alone."""
+        runs = [run for run in self.queue.ready_runs() if run.messages is None]
+        return {int(body) for run in runs for body in self._on_disk(run)}
 
     @rule()
     def restart(self) -> None:
