@@ -276,9 +276,19 @@ def test_own_bug_is_one_line_too(monkeypatch: pytest.MonkeyPatch, capsys: pytest
 # serve ---------------------------------------------------------------------------------------------------
 
 
+@contextlib.contextmanager
+def hanging_up(handler: signal.Handlers) -> Iterator[None]:
+    """Have what is started meanwhile begin with this for SIGHUP, whatever these tests were started with."""
+    former = signal.signal(signal.SIGHUP, handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, former)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_serve_says_when_it_is_ready_and_stops_when_told(number: signal.Signals, tmp_path: Path) -> None:
-    with serve("--port", "0", "--data", str(tmp_path / "data")) as broker:
+    with hanging_up(signal.SIG_DFL), serve("--port", "0", "--data", str(tmp_path / "data")) as broker:
         assert pillarbox("ping", "--port", str(broker.port)).returncode == 0
         status, stderr = broker.stop(number)
     assert status == 0
@@ -287,14 +297,10 @@ def test_serve_says_when_it_is_ready_and_stops_when_told(number: signal.Signals,
 
 def test_serve_under_nohup_outlives_its_terminal() -> None:
     """Which has SIGHUP ignored, and so it stays."""
-    former = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    try:
-        with serve("--port", "0", "--memory") as broker:
-            broker.process.send_signal(signal.SIGHUP)
-            assert pillarbox("ping", "--port", str(broker.port)).returncode == 0
-            assert broker.stop()[0] == 0
-    finally:
-        signal.signal(signal.SIGHUP, former)
+    with hanging_up(signal.SIG_IGN), serve("--port", "0", "--memory") as broker:
+        broker.process.send_signal(signal.SIGHUP)
+        assert pillarbox("ping", "--port", str(broker.port)).returncode == 0
+        assert broker.stop()[0] == 0
 
 
 def test_serve_in_memory_leaves_nothing_on_the_disk(tmp_path: Path) -> None:
