@@ -14,8 +14,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from pillarbox.app.server import Server
-from pillarbox.endpoints import in_url
 from pillarbox.errors import StartupError
+from pillarbox.net.driver import shown
 from pillarbox.ops.garbage import Collector
 from pillarbox.ops.resources import process_bytes
 
@@ -109,7 +109,7 @@ async def _serve(config: Config, announce: Callable[..., None]) -> int:
     Collector(lambda: server.ticker.turns).start(loop)
     announce(
         *(
-            f"{name} {_shown(*address)}"
+            f"{name} {shown(address)}"
             for name, found in (server.addresses | server.operator_addresses).items()
             for address in found
         )
@@ -119,7 +119,3 @@ async def _serve(config: Config, announce: Callable[..., None]) -> int:
     await server.stop()
     log.info("stopped; longest tick %.1f ms", server.ticker.longest_ns / 1e6)
     return 0
-
-
-def _shown(host: str, port: int) -> str:
-    return f"{in_url(host)}:{port}"

@@ -132,13 +132,13 @@ class Survey:
                 self._counted[index] = 0
             count = len(run.sequences)
             self._messages += count
-            self._bytes += location.size * count // max(1, location.messages)
+            self._bytes += share_bytes(location, count)
             self._counted[index] += count
             more = self._counted[index] - self.live[index]
             if more > 0:
                 self.live[index] += more
                 segment = location.segment
-                share = location.size * more // max(1, location.messages) or 1
+                share = share_bytes(location, more) or 1
                 self.live_bytes[segment] = self.live_bytes.get(segment, 0) + share
         self._pieces.append(pack_runs(runs, places))
 
@@ -186,13 +186,16 @@ class Survey:
         self.new_messages[record] = messages
 
 
+def share_bytes(location: Location, count: int) -> int:
+    """About how many bytes of a record so many of its messages are."""
+    return location.size * count // max(1, location.messages)
+
+
 def resting_of(recovery: Recovery) -> dict[int, tuple[int, int]]:
     """What `Survey.resting` would say of a folder that was recovered."""
     found = {}
     for uid, queue in recovery.queues.items():
-        size = sum(
-            [run.location.size * len(run.sequences) // max(1, run.location.messages) for run in queue.runs]
-        )
+        size = sum([share_bytes(run.location, len(run.sequences)) for run in queue.runs])
         if size >= RESTING_MIN:
             found[uid] = sum([len(run.sequences) for run in queue.runs]), size
     return found
@@ -351,7 +354,7 @@ class Copier:
         survey = self._survey
         live = survey.live[index]
         location = survey.locations[index]
-        size = location.size * live // max(1, location.messages)
+        size = share_bytes(location, live)
         if (
             live > MERGE_BELOW_MESSAGES
             or self._chain_messages + live > MERGE_MESSAGES_MAX

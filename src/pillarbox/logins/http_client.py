@@ -16,6 +16,8 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 import httptools
 
+from pillarbox.endpoints import in_url
+
 BODY_BYTES_MAX = 64 << 10
 """Tags of a user, in words: a longer answer is none."""
 HEAD_BYTES_MAX = 64 << 10
@@ -209,7 +211,7 @@ def _request(method: str, url: SplitResult, place: Place, form: str) -> bytes:
         headers += ["content-type: application/x-www-form-urlencoded", f"content-length: {len(body)}"]
     else:
         path = f"{path}?{url.query}&{form}" if url.query else f"{path}?{form}"
-    host = f"[{place.host}]" if ":" in place.host else place.host
+    host = in_url(place.host)
     if place.port != PORTS[place.scheme]:
         host = f"{host}:{place.port}"
     if url.username is not None:

@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, cast
 
+from pillarbox.endpoints import in_url
 from pillarbox.net.certificates import facts_of
 from pillarbox.net.ticker import Ticker
 
@@ -353,7 +354,7 @@ class Driver(asyncio.BufferedProtocol):
 def shown(address: tuple[str, int]) -> str:
     """Host and port, as people write them."""
     host, port = address[:2]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return f"{in_url(host)}:{port}"
 
 
 def _is_loopback(host: str) -> bool:

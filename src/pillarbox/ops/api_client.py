@@ -24,6 +24,7 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
+from pillarbox.endpoints import in_url
 from pillarbox.errors import PillarboxError
 
 DEFAULT_PORT = 15672
@@ -88,7 +89,7 @@ class ApiClient:
         self.user = user if user is not None else unquote(address.username or "guest")
         if password is None and address.password is not None:
             password = unquote(address.password)
-        self.address = f"{address.scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+        self.address = f"{address.scheme}://{in_url(host)}:{port}"
         self._prefix = address.path.rstrip("/").removesuffix("/api") + "/api"
         self._headers: dict[str, str] = {}
         self.log_in(self.user, "guest" if password is None else password)

@@ -368,36 +368,42 @@ def test_what_was_decided_before_a_crash_is_marked_after_it(
         assert seen(client, COMMITTED) == (4, 4, [party.id])
 
 
+def two_committed(client: Asking) -> Party:
+    """A producer in a new topic, after its first transaction."""
+    client.ask("Metadata", 9, topics=[{"name": TOPIC}], allow_auto_topic_creation=True)
+    party = Party(client)
+    party.begin()
+    party.join()
+    assert [party.send(b"a"), party.send(b"b")] == [Code.NONE] * 2
+    assert party.end() == Code.NONE
+    return party
+
+
+def demand_open(client: Asking, party: Party) -> None:
+    """The transaction of one record is open, and its producer ends it as it likes."""
+    assert seen(client, COMMITTED) == (0, 0, [])
+    party.client = client
+    assert party.end(commit=False) == Code.NONE
+    assert seen(client, COMMITTED) == (2, 2, [party.id])
+
+
 @pytest.mark.row("K60")
 def test_what_was_decided_of_a_topic_is_not_about_one_that_is_made_anew(tmp_path: Path) -> None:
     with Broker(str(tmp_path), kafka_port=0) as broker, Asking(broker.kafka_bootstrap) as client:
-        client.ask("Metadata", 9, topics=[{"name": TOPIC}], allow_auto_topic_creation=True)
-        party = Party(client)
-        party.begin()
-        party.join()
-        assert [party.send(b"a"), party.send(b"b")] == [Code.NONE] * 2
-        assert party.end() == Code.NONE
+        party = two_committed(client)
         client.ask("DeleteTopics", 5, topic_names=[TOPIC], timeout=1000)
         client.ask("Metadata", 9, topics=[{"name": TOPIC}], allow_auto_topic_creation=True)
         party.begin(go_on=True)
         party.join()
         assert party.send(b"c") == Code.NONE
     with Broker(str(tmp_path), kafka_port=0) as broker, Asking(broker.kafka_bootstrap) as client:
-        assert seen(client, COMMITTED) == (0, 0, [])
-        party.client = client
-        assert party.end(commit=False) == Code.NONE
-        assert seen(client, COMMITTED) == (2, 2, [party.id])
+        demand_open(client, party)
 
 
 @pytest.mark.row("K60")
 def test_what_stands_in_the_place_of_what_a_power_cut_has_taken_was_not_decided(tmp_path: Path) -> None:
     with Broker(str(tmp_path), kafka_port=0) as broker, Asking(broker.kafka_bootstrap) as client:
-        client.ask("Metadata", 9, topics=[{"name": TOPIC}], allow_auto_topic_creation=True)
-        party = Party(client)
-        party.begin()
-        party.join()
-        assert [party.send(b"a"), party.send(b"b")] == [Code.NONE] * 2
-        assert party.end() == Code.NONE
+        party = two_committed(client)
     for folder in (tmp_path / "logs").iterdir():
         shutil.rmtree(folder)
     with Broker(str(tmp_path), kafka_port=0) as broker, Asking(broker.kafka_bootstrap) as client:
@@ -406,10 +412,7 @@ def test_what_stands_in_the_place_of_what_a_power_cut_has_taken_was_not_decided(
         party.join()
         assert party.send(b"c") == Code.NONE
     with Broker(str(tmp_path), kafka_port=0) as broker, Asking(broker.kafka_bootstrap) as client:
-        assert seen(client, COMMITTED) == (0, 0, [])
-        party.client = client
-        assert party.end(commit=False) == Code.NONE
-        assert seen(client, COMMITTED) == (2, 2, [party.id])
+        demand_open(client, party)
 
 
 # --- the second kind (KIP-890) ----------------------------------------------------------------------------
@@ -800,10 +803,7 @@ def test_a_transaction_in_a_topic_that_was_made_anew_is_not_taken_for_the_one_be
         party._sequences = {}
         assert party.send(b"open") == Code.NONE
     with Broker(str(tmp_path), kafka_port=0) as broker, Asking(broker.kafka_bootstrap) as client:
-        assert seen(client, COMMITTED) == (0, 0, [])
-        party.client = client
-        assert party.end(commit=False) == Code.NONE
-        assert seen(client, COMMITTED) == (2, 2, [party.id])
+        demand_open(client, party)
 
 
 @pytest.mark.row("K60")

@@ -18,6 +18,7 @@ import click
 
 from pillarbox.config import ENV_PREFIX
 from pillarbox.config_sources import CLIENT_ENV
+from pillarbox.endpoints import in_url
 from pillarbox.ops.api_client import DEFAULT_PORT, TIMEOUT_S, ApiClient
 from pillarbox.ops.cli.passwords import ask, read_password
 
@@ -161,6 +162,6 @@ def _default(environ: Mapping[str, str], part: str) -> str:
 
 def _local_url(environ: Mapping[str, str]) -> str:
     host = environ.get(f"{ENV_PREFIX}MANAGEMENT_HOST") or environ.get(f"{ENV_PREFIX}HOST") or ""
-    host = _ANY_ADDRESS.get(host, f"[{host}]" if ":" in host else host)
+    host = _ANY_ADDRESS.get(host, in_url(host))
     port = environ.get(f"{ENV_PREFIX}MANAGEMENT_PORT") or ""
     return f"http://{host}:{port if port.isdigit() and port != '0' else DEFAULT_PORT}"

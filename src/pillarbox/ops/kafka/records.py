@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pillarbox.engine.logs import OffsetOutOfRange
 from pillarbox.ops.kafka.seeing import demand, partition_of
 from pillarbox.ops.management.fields import BOOLEAN, INTEGER, STRING, array, nullable
-from pillarbox.ops.management.request import HttpError, bad_request
+from pillarbox.ops.management.request import HttpError, bad_request, number_of
 from pillarbox.ops.management.routes import MANAGEMENT, Parameter, Route
 from pillarbox.store.batch import BatchError, BatchHeader, read_header, read_header_fields
 from pillarbox.store.codecs import open_records
@@ -53,9 +53,10 @@ def _number(request: Request, name: str, otherwise: int, most: int) -> int:
     text = request.query.get(name, "")
     if not text:
         return otherwise
-    if not (text.isascii() and text.isdecimal() and len(text) <= 18) or int(text) > most:
+    number = number_of(text)
+    if number is None or number > most:
         raise bad_request(f"{name} is a number from 0 to {most}, not {text[:40]}")
-    return int(text)
+    return number
 
 
 async def records(request: Request) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pillarbox.broker.outside import Undecided
-from pillarbox.ops.management.request import HttpError, not_authorised, not_found
+from pillarbox.ops.management.request import HttpError, not_authorised, not_found, number_of
 
 if TYPE_CHECKING:
     from pillarbox.broker.stream import StreamQueue
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 NAME = "kafka"
 OFF = "Kafka's protocol is off here: the broker has none of kafka_port, kafka_tls_port and kafka_listeners"
 NOT_YOURS = "User not authorised to access object"
-NUMBER_DIGITS_MAX = 9
 
 
 def view_of(request: Request) -> View:
@@ -66,10 +65,9 @@ def topic_of(request: Request) -> Topic:
 def partition_of(request: Request) -> tuple[Topic, int, StreamQueue]:
     """The partition of the path. Raises as `topic_of`."""
     topic, text = topic_of(request), request.path["partition"]
-    if text.isascii() and text.isdecimal() and len(text) <= NUMBER_DIGITS_MAX:
-        index = int(text)
-        if index < len(topic.partitions):
-            return topic, index, topic.partitions[index]
+    index = number_of(text)
+    if index is not None and index < len(topic.partitions):
+        return topic, index, topic.partitions[index]
     raise not_found()
 
 

@@ -18,7 +18,6 @@ from pillarbox.protocols.mqtt.primitives import Reader
 from pillarbox.protocols.mqtt.properties import PUBLISH, Properties
 
 QOS: Final = "x-mqtt-publish-qos"
-TEXT_MAX: Final = 65_535
 NAME_MAX: Final = 255
 """Bytes of the name of a user property that others can say: as many as AMQP allows for that of a header."""
 NAMES_MAX: Final = 100
@@ -54,7 +53,7 @@ class MqttDialect:
         if correlation is not None:
             properties["correlation_data"] = (
                 correlation if isinstance(correlation, bytes) else correlation.encode()
-            )[:TEXT_MAX]
+            )[: topics.TEXT_MAX]
         pairs = [
             (name, shown)
             for name, value in said.headers.items()
@@ -74,7 +73,7 @@ def _shown(value: Any) -> str | None:
 
 def _fits(text: str | None) -> bool:
     """Can it be a text of MQTT?"""
-    return text is not None and "\0" not in text and len(text.encode("utf-8", "replace")) <= TEXT_MAX
+    return text is not None and "\0" not in text and len(text.encode("utf-8", "replace")) <= topics.TEXT_MAX
 
 
 def _text_or_bytes(value: bytes | None) -> str | bytes | None:

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pillarbox.clock import monotonic_ns
+from pillarbox.endpoints import in_url
 from pillarbox.ops.api_client import ApiError, Unreachable
 from pillarbox.ops.cli.lookalike.arguments import (
     EXIT_DATA,
@@ -129,7 +130,7 @@ def listeners_of(run: Run) -> list[dict[str, Any]]:
         address = each["ip_address"]
         found.append(
             {
-                "interface": f"[{address}]" if ":" in address else address,
+                "interface": in_url(address),
                 "node": each["node"],
                 "port": each["port"],
                 "protocol": each["protocol"],
