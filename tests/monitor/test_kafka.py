@@ -73,6 +73,11 @@ def test_keys_go_over_to_topics_and_groups_and_back(kafka: Broker) -> None:
                 await app.workers.wait_for_complete()
                 await pilot.pause()
                 table: Any = app.query_one("#rows")
+                for _ in range(100):
+                    # The key may be acted on after the workers were looked at.
+                    if str(app.query_one("#status").render()).startswith(words) and table.row_count:
+                        break
+                    await pilot.pause(0.05)
                 assert str(table.get_row_at(0)[0]) == first
                 assert str(app.query_one("#status").render()).startswith(words)
 
