@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from pillarbox.broker.confirm import Confirms, Publisher
+from pillarbox.broker.fence import Fence
 from pillarbox.broker.queue import Queue
 from pillarbox.testing.memory_journal import MemoryJournal
 
@@ -257,7 +258,7 @@ def test_group_says_when_those_who_wait_for_it_are_all_that_a_tick_had_to_do() -
 
 
 def test_confirms_of_one_sync_are_ranges_in_order_of_ticks() -> None:
-    confirms, receiver = Confirms(), Receiver()
+    confirms, receiver = Confirms(Fence()), Receiver()
     publisher = Publisher(receiver)
     for ticket, count in ((1, 3), (2, 2), (3, 4)):
         confirms.accept(publisher, count, True)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from pillarbox.broker.confirm import Confirms, Publisher
 from pillarbox.broker.core import FORWARD_MESSAGES
 from pillarbox.broker.deadletter import Death, Deaths, closes_cycle
+from pillarbox.broker.fence import Fence
 from pillarbox.broker.ledger import Ledger, Outcome
 from pillarbox.broker.queue import Queue
 from pillarbox.engine.base import Address, Message
@@ -229,7 +230,7 @@ def test_every_publish_is_confirmed_or_refused_once_and_in_order(
     batches: list[tuple[list[bool], bool]], data: st.DataObject
 ) -> None:
     """Batches of (refused or not), stored or not; seals and syncs in between."""
-    confirms, receiver = Confirms(), Receiver()
+    confirms, receiver = Confirms(Fence()), Receiver()
     answers: list[tuple[int, bool]] = []
     receiver.confirm = lambda first, last: answers.extend((n, False) for n in range(first, last + 1))  # type: ignore[method-assign]
     receiver.refuse = lambda first, last: answers.extend((n, True) for n in range(first, last + 1))  # type: ignore[method-assign]

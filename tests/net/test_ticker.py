@@ -28,6 +28,9 @@ class Flushed:
     def turn_ended(self) -> None:
         self._log.append(f"ended {self._name}")
 
+    def abort(self) -> None:
+        self._log.append(f"abort {self._name}")
+
     def housekeeping(self, now_ms: int) -> None:
         self._log.append(f"housekeeping {self._name}")
 

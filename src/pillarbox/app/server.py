@@ -25,6 +25,7 @@ from pillarbox.engine.base import Journal, JournalListener, Recovery, Snapshot
 from pillarbox.engine.logs import Logs
 from pillarbox.errors import BrokerError, StartupError
 from pillarbox.net.outgoing import Dialer
+from pillarbox.net.ticker import DEFECT as CONNECTION_DEFECT
 from pillarbox.net.ticker import Ticker
 from pillarbox.ops.resources import Watch, machine_bytes, watermark_bytes
 from pillarbox.ops.shovel.shovels import Shovels
@@ -156,6 +157,7 @@ class Server:
             random=os.urandom,
             wake=lambda: self.ticker.again(),
             warn=lambda sentence: log.warning("%s", sentence),
+            report=lambda error: log.error(CONNECTION_DEFECT, exc_info=error),
             journaled=not config.memory,
             memory_budget=config.memory_budget,
             arrived_ms=self.clock.now_ms_up,

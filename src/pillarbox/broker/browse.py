@@ -184,7 +184,7 @@ class Browser:
             stop = start + sum([1 for _ in part])
             if is_wanted:
                 tag = consumer.ledger.skip(stop - start)
-                consumer.sink.deliver(consumer, run.cut(slice(start, stop)), tag)
+                consumer.deliver(run.cut(slice(start, stop)), tag)
             start = stop
 
     def _wants(self, run: Run, position: int) -> bool:

@@ -10,6 +10,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from pillarbox.broker.chores import Chores
+from pillarbox.broker.fence import Fence
 from pillarbox.engine.base import (
     DefinitionFact,
     DeliveredFact,
@@ -29,9 +30,11 @@ if TYPE_CHECKING:
 class Changes:
     """One per broker; see the module."""
 
-    def __init__(self, *, journaled: bool) -> None:
+    def __init__(self, *, journaled: bool, fence: Fence | None = None) -> None:
         self.journaled = journaled
         """Durable things are kept; otherwise no fact is ever collected."""
+        self.fence = fence or Fence()
+        """Where connections end that have failed in the middle of it."""
         self.now_ms = 0
         self.resident_bytes = 0
         """Memory that messages take, counted once per queue or history that holds them."""

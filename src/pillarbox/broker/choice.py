@@ -387,7 +387,7 @@ class Choice:
         run = Run(lane, single, [message], size, None, False, message.accepted_ms, False)
         ledger = consumer.ledger
         ledger.counters.deliver_no_ack += 1
-        consumer.sink.deliver(consumer, run, ledger.skip(1))
+        consumer.deliver(run, ledger.skip(1))
 
     # --- what nobody has looked at -----------------------------------------------------------------------
 

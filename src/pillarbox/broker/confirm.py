@@ -11,12 +11,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from pillarbox.broker.lean import NO_LIST
 from pillarbox.errors import Reason
 
 if TYPE_CHECKING:
+    from pillarbox.broker.fence import Fence
     from pillarbox.broker.sink import Waiting
 
 
@@ -41,7 +43,8 @@ class Publisher:
 class Confirms:
     """All publishers of a broker that wait for a confirm."""
 
-    def __init__(self) -> None:
+    def __init__(self, fence: Fence) -> None:
+        self._fence = fence
         self.listed: list[Publisher] = []
         """Publishers with something to seal."""
         self.stored = False
@@ -85,7 +88,7 @@ class Confirms:
                 self._sealed.append((ticket, publisher, first, last, False))
             else:
                 publisher.stored = False
-                publisher.sink.confirm(first, last)
+                self._tell(publisher, first, last, False)
 
     def _seal_refused(self, ticket: int, publisher: Publisher, first: int, last: int) -> None:
         numbers, publisher.refused = publisher.refused, NO_LIST
@@ -96,7 +99,7 @@ class Confirms:
                 publisher.waiting += 1
                 self._sealed.append((ticket, publisher, start, stop, refused))
             else:
-                _tell(publisher, start, stop, refused)
+                self._tell(publisher, start, stop, refused)
 
     def fail(self, text: str) -> None:
         """Nothing that waits will ever be safe: end the connections of all who wait, and say why."""
@@ -119,17 +122,17 @@ class Confirms:
         while sealed and sealed[0][0] <= ticket:
             _, publisher, first, last, refused = sealed.popleft()
             publisher.waiting -= 1
+            self._tell(publisher, first, last, refused)
+
+    def _tell(self, publisher: Publisher, first: int, last: int, refused: bool) -> None:
+        sink = publisher.sink
+        try:
             if refused:
-                publisher.sink.refuse(first, last)
+                sink.refuse(first, last)
             else:
-                publisher.sink.confirm(first, last)
-
-
-def _tell(publisher: Publisher, first: int, last: int, refused: bool) -> None:
-    if refused:
-        publisher.sink.refuse(first, last)
-    else:
-        publisher.sink.confirm(first, last)
+                sink.confirm(first, last)
+        except Exception as error:
+            self._fence.broke(sink, partial(sink.disconnect, Reason.INTERNAL_ERROR), error)
 
 
 def _stretches(first: int, last: int, refused: list[int]) -> Iterator[tuple[int, int, bool]]:

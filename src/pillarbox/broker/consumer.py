@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pillarbox.broker.browse import Browser
     from pillarbox.broker.ledger import Ledger
     from pillarbox.broker.queue import Queue
+    from pillarbox.broker.run import Run
     from pillarbox.broker.selectors import Selector
     from pillarbox.broker.sink import Outlet, Sink
 
@@ -119,6 +120,14 @@ class Consumer:
         """What shows it the messages of its queue, which does not know it then."""
         self.head: Any = None
         """Whatever the head wants to keep with the consumer."""
+
+    def deliver(self, run: Run, tag_first: int) -> None:
+        """Have the sink send a run (see `Sink`). If that fails, the connection ends (see `fence`)."""
+        try:
+            self.sink.deliver(self, run, tag_first)
+        except Exception as error:
+            self.outlet.writable = False
+            self.queue.fence.broke(self.outlet, self.outlet.shut_down, error)
 
     def __repr__(self) -> str:
         return f"<Consumer {self.tag!r} on {self.queue.name!r} credit={self.credit}>"

@@ -31,6 +31,7 @@ from pillarbox.broker.dispatch import ROUND_MESSAGES
 from pillarbox.broker.duplicates import Duplicates
 from pillarbox.broker.event_details import INTERNAL
 from pillarbox.broker.events import NOBODY, Events
+from pillarbox.broker.fence import Fence, raised
 from pillarbox.broker.lane import SHADOW, Lane
 from pillarbox.broker.ledger import Ledger
 from pillarbox.broker.orders import TakeOrder
@@ -74,9 +75,10 @@ class Core:
     """See the module.
 
     `random` gives that many random bytes; `wake` asks for a tick soon; `warn` takes a sentence for the
-    operator; `journaled` is false for a broker that keeps nothing; `ack_timeout_ms` is how long deliveries of
-    queues without a limit of their own may stay unanswered (0: for ever); `arrived_ms` says what time it is
-    within a turn, rounded up, for the few things that have to know (without it a turn is one moment).
+    operator; `report` an exception that ends one connection (see `fence`); `journaled` is false for a broker
+    that keeps nothing; `ack_timeout_ms` is how long deliveries of queues without a limit of their own may
+    stay unanswered (0: for ever); `arrived_ms` says what time it is within a turn, rounded up, for the few
+    things that have to know (without it a turn is one moment).
     """
 
     def __init__(
@@ -87,6 +89,7 @@ class Core:
         random: Callable[[int], bytes],
         wake: Callable[[], None],
         warn: Callable[[str], None] = lambda sentence: None,
+        report: Callable[[Exception], None] = raised,
         journaled: bool = True,
         memory_budget: int = 128 << 20,
         ack_timeout_ms: int = 0,
@@ -104,10 +107,11 @@ class Core:
         """Bytes that messages may take in memory before the disk holds them instead."""
         self.profile = profile
         """Which release of RabbitMQ the broker stands in for."""
-        self.changes = Changes(journaled=journaled)
+        self.fence = Fence(report, wake)
+        self.changes = Changes(journaled=journaled, fence=self.fence)
         self.changes.now_ms = self.started_ms = now_ms
         self.scheduler = Scheduler()
-        self.confirms = Confirms()
+        self.confirms = Confirms(self.fence)
         self.make_ledger: Callable[[], Ledger] = Ledger
         """What heads enter deliveries in."""
         self.dialects = Dialects()
@@ -593,6 +597,8 @@ class Core:
             for due_ms, who in changes.timed:
                 self.scheduler.at(due_ms, who)
             changes.timed.clear()
+        if self.fence.broken:
+            self.fence.cut()
         if self.confirms.listed or changes.logs_grown or changes.has_facts:
             self.flush(delivered)
         if self._grown:

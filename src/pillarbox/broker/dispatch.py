@@ -121,7 +121,7 @@ def hand_over(consumer: Consumer, run: Run, count: int) -> None:
         queue.counters.deliver_no_ack += count
         ledger.counters.deliver_no_ack += count
         tag = ledger.skip(count, run)
-        consumer.sink.deliver(consumer, run, tag)
+        consumer.deliver(run, tag)
         run.lane.settle_unanswered(run)
         return
     queue.counters.deliver += count
@@ -130,4 +130,4 @@ def hand_over(consumer: Consumer, run: Run, count: int) -> None:
     consumer.pool.credit -= count
     tag = ledger.add(consumer, run)
     run.lane.delivered(run)
-    consumer.sink.deliver(consumer, run, tag)
+    consumer.deliver(run, tag)

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from pillarbox.broker.choosing_lane import Stretch
     from pillarbox.broker.consumer import Consumer, Pool
     from pillarbox.broker.deadletter import DeadLetterRule
+    from pillarbox.broker.fence import Fence
     from pillarbox.broker.index import Envelope
     from pillarbox.broker.ledger import Entry
     from pillarbox.broker.limits import Limits
@@ -267,6 +268,11 @@ class Queue:
         return lane
 
     # --- consumers ---------------------------------------------------------------------------------
+
+    @property
+    def fence(self) -> Fence:
+        """Around what its consumers' heads do."""
+        return self._changes.fence
 
     def wake(self) -> None:
         """Have the queue looked at when the tick ends, or when nobody holds it any more."""

@@ -425,7 +425,7 @@ class StreamQueue(Queue):
         consumer.pool.credit -= count
         tag = consumer.ledger.add(consumer, run)
         self.unacked_count += count
-        consumer.sink.deliver(consumer, run, tag)
+        consumer.deliver(run, tag)
         # The log has them: nobody needs them a second time, and a silent reader keeps nothing in memory.
         run.messages = None
 

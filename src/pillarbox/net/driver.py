@@ -8,12 +8,15 @@ still read, because what it sends may be acknowledgements; only when answers pil
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, cast
 
 from pillarbox.endpoints import in_url
 from pillarbox.net.certificates import facts_of
-from pillarbox.net.ticker import Ticker
+from pillarbox.net.ticker import DEFECT, Ticker
+
+_log = logging.getLogger("pillarbox")
 
 WRITE_BUFFER_HIGH = 1 << 20
 """Unwritten bytes at which a connection's consumers are paused. About what a fast peer reads in a tick;
@@ -321,6 +324,14 @@ class Driver(asyncio.BufferedProtocol):
 
     def housekeeping(self, now_ms: int) -> None:
         """Heartbeats and deadlines; a peer that we do not read is not blamed for its silence."""
+        try:
+            self._keep_deadlines(now_ms)
+        except Exception:
+            # Those of the others are looked at behind it.
+            _log.exception(DEFECT)
+            self.abort()
+
+    def _keep_deadlines(self, now_ms: int) -> None:
         connection, transport = self.connection, self._transport
         if connection is None or transport is None:
             return

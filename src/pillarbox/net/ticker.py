@@ -27,6 +27,10 @@ LARGE_READ_BYTES = 1 << 20
 """The same while it is known that a large body comes next, which is only copied."""
 
 
+DEFECT = "a connection ends because of a defect"
+"""What the log says, with the exception."""
+
+
 class ReadSpace:
     """Where sockets are read to. All share it, because each takes out at once what was read for it."""
 
@@ -55,6 +59,8 @@ class Flushable(Watched, Protocol):
     def flush(self) -> None: ...
 
     def turn_ended(self) -> None: ...
+
+    def abort(self) -> None: ...
 
 
 class Ticker:
@@ -138,7 +144,12 @@ class Ticker:
         self.begun = False
         outputs, self.outputs = self.outputs, []
         for driver in outputs:
-            driver.flush()
+            try:
+                driver.flush()
+            except Exception:
+                # The others' answers wait behind it.
+                _log.exception(DEFECT)
+                driver.abort()
         if self.sated:
             sated, self.sated = self.sated, []
             for driver in sated:
