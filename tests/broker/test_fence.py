@@ -9,6 +9,7 @@ from pillarbox.broker.confirm import Confirms, Publisher
 from pillarbox.broker.consumer import Consumer, Pool
 from pillarbox.broker.fence import Fence
 from pillarbox.broker.ledger import Ledger, Outcome
+from pillarbox.broker.promises import Promises
 from pillarbox.broker.returning import give_back
 from pillarbox.broker.run import Run
 
@@ -22,7 +23,7 @@ class Clumsy(Receiver):
         super().__init__()
         self.core = domain.core
         self.reports: list[Exception] = []
-        self.core.fence._report = self.reports.append  # type: ignore[method-assign]
+        self.core.fence.report = self.reports.append
         self.ledger = Ledger()
         self.session = domain.session(self)  # type: ignore[arg-type]
         self.consumer = self.session.consume(
@@ -146,6 +147,31 @@ def test_confirms_behind_one_that_fails_are_told(stored: bool) -> None:
     fence.cut()
     assert failing.disconnected == ["INTERNAL_ERROR: the broker has a defect, see its log"]
     assert not fence.broken
+
+
+def test_promises_and_watchers_behind_one_that_fails_are_kept_and_called() -> None:
+    """Those of all clients stand in one line."""
+    domain = Domain()
+    reports: list[Exception] = []
+    domain.core.fence.report = reports.append
+    kept: list[str | None] = []
+
+    def fail(failure: str | None = None) -> None:
+        raise ZeroDivisionError("by mistake")
+
+    promises = Promises(domain.core)
+    domain.core.keep("test", b"value")
+    promises.when_durable(fail)
+    promises.when_durable(kept.append)
+    domain.run()
+    assert kept == [None]
+    domain.core.keep("test", b"another")
+    promises.when_durable(fail)
+    promises.when_durable(kept.append)
+    domain.tick()
+    domain.core.failed("the disk is gone")
+    assert kept == [None, "the disk is gone"]
+    assert len(reports) == 2
 
 
 def test_without_anybody_to_report_to_it_is_raised() -> None:

@@ -7,12 +7,15 @@ from typing import Any
 import pytest
 
 from pillarbox.broker.counters import LogCounters
+from pillarbox.broker.fence import Fence
 from pillarbox.broker.partition import Partition
 from pillarbox.engine.logs import LogOptions, OffsetOutOfRange
 
 
 class Log:
     """Answers nothing by itself."""
+
+    options = LogOptions()
 
     def read(self, *arguments: Any, **more: Any) -> None:
         return None
@@ -25,6 +28,8 @@ class Streams:
         self.failures: list[str] = []
         self.ticket = 0
         self.traffic = LogCounters()
+        self.reports: list[Exception] = []
+        self.fence = Fence(self.reports.append)
 
     def open_log(self, uid: int, options: LogOptions, listener: Partition) -> Log:
         return Log()
@@ -57,3 +62,19 @@ def test_only_what_the_disk_refuses_of_a_stream_that_is_there_ends_all_storing(
     partition.load_failed(1, error)
     assert heard == [error]
     assert bool(streams.failures) is fails
+
+
+def test_watchers_behind_one_that_fails_are_called() -> None:
+    """It is not called again: its client waits until it asks anew."""
+    streams = Streams()
+    partition = Partition(streams, 1, "s", LogOptions(), lambda ticket: None)  # type: ignore[arg-type]
+    called: list[int] = []
+
+    def fail() -> None:
+        raise ZeroDivisionError("by mistake")
+
+    partition.watchers |= {fail: None, lambda: called.append(1): None}
+    partition.written(1)
+    partition.written(2)
+    assert called == [1, 1]
+    assert [repr(error) for error in streams.reports] == ["ZeroDivisionError('by mistake')"]

@@ -25,14 +25,16 @@ class Fence:
     def __init__(
         self, report: Callable[[Exception], None] = raised, wake: Callable[[], None] = lambda: None
     ) -> None:
-        self._report = report
+        self.report = report
+        """For exceptions in a call to somebody who waits, of whom no connection is known: it gets no answer,
+        and those behind it are called."""
         self._wake = wake
         self.broken: dict[object, Callable[[str], None]] = {}
         """Those whose connections are to end, with what ends them."""
 
     def broke(self, who: object, end: Callable[[str], None], error: Exception) -> None:
         """Report an exception, and have the connection of whoever raised it ended soon."""
-        self._report(error)
+        self.report(error)
         self.broken[who] = end
         self._wake()
 

@@ -118,7 +118,11 @@ class Partition:
 
     def _tell(self) -> None:
         for watcher in list(self.watchers):
-            watcher()
+            try:
+                watcher()
+            except Exception as error:
+                self.watchers.pop(watcher, None)
+                self._streams.fence.report(error)
 
     def loaded(self, ticket: int, found: Slice) -> None:
         self._asked.pop(ticket)[0](found)

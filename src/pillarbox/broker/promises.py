@@ -41,12 +41,18 @@ class Promises:
 
     def confirm(self, tag_first: int, tag_last: int) -> None:
         for _ in range(tag_first, tag_last + 1):
-            self._waiting.popleft()(None)
+            self._keep(self._waiting.popleft(), None)
 
     def disconnect(self, reason: Reason, text: str) -> None:
         waiting, self._waiting = self._waiting, deque()
         for call in waiting:
-            call(text)
+            self._keep(call, text)
+
+    def _keep(self, call: Callable[[str | None], None], failure: str | None) -> None:
+        try:
+            call(failure)
+        except Exception as error:
+            self._core.fence.report(error)
 
     def refuse(self, tag_first: int, tag_last: int) -> None:
         raise AssertionError("no queue has part in this")

@@ -21,6 +21,7 @@ from pillarbox.errors import BrokerError, Reason
 
 if TYPE_CHECKING:
     from pillarbox.broker.core import Core
+    from pillarbox.broker.fence import Fence
     from pillarbox.broker.stream import StreamQueue
     from pillarbox.engine.base import Message
     from pillarbox.engine.logs import Aborted, LogListener, LogOptions, Logs, PartitionLog, Slice
@@ -161,6 +162,11 @@ class Streams:
     @property
     def now_ms(self) -> int:
         return self._core.changes.now_ms
+
+    @property
+    def fence(self) -> Fence:
+        """Around what those do who watch a partition."""
+        return self._core.fence
 
     def take_ticket(self) -> int:
         """A ticket for a question to a log."""
