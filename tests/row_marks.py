@@ -41,6 +41,9 @@ class RowMarks:
         self.rows = compatibility_rows(COMPATIBILITY.read_text())
         self.passed: dict[str, set[str]] = defaultdict(set)
         self.failed: dict[str, set[str]] = defaultdict(set)
+        self.tests_by_row: dict[str, list[str]] = defaultdict(list)
+        self.files: set[Path] = set()
+        """From which tests were collected, before any were deselected."""
         self.deselected = False
         self.sentences: list[str] = []
 
@@ -55,9 +58,10 @@ class RowMarks:
             and not hasattr(self.config, "workerinput")
         )
 
+    @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         known = {row.id for row in self.rows}
-        tests_by_row: dict[str, list[str]] = defaultdict(list)
+        self.files = {item.path for item in items}
         for item in items:
             ids = row_ids(item)
             if unknown := set(ids) - known:
@@ -66,9 +70,9 @@ class RowMarks:
                 )
             item.user_properties.append((PROPERTY, ids))
             for row in ids:
-                tests_by_row[row].append(item.nodeid)
+                self.tests_by_row[row].append(item.nodeid)
         if out := self.config.getoption("--rows"):
-            Path(out).write_text(json.dumps(tests_by_row))
+            Path(out).write_text(json.dumps(self.tests_by_row))
 
     def pytest_deselected(self, items: list[pytest.Item]) -> None:
         self.deselected = bool(items)

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from pathlib import Path
 
 import pytest
 
 from scripts.docs import COMPATIBILITY, Row, collected_rows, compatibility_page, compatibility_rows
-from tests.row_marks import claims
+from tests.row_marks import RowMarks, claims
 
 PAGE = COMPATIBILITY.read_text()
 ROWS = compatibility_rows(PAGE)
@@ -35,8 +36,12 @@ STATE = re.compile(r"done|partial: .+|planned \([A-E]\)|planned \(later\)")
 
 
 @pytest.fixture(scope="module")
-def tests_by_row() -> dict[str, list[str]]:
+def tests_by_row(pytestconfig: pytest.Config) -> dict[str, list[str]]:
     """The marks of the whole suite, whatever this run selects."""
+    marks: RowMarks | None = pytestconfig.pluginmanager.getplugin("row-marks")
+    assert marks is not None
+    if marks.files.issuperset(Path(__file__).parent.rglob("test_*.py")):
+        return marks.tests_by_row
     return collected_rows()
 
 
