@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import queue
+import re
 import time
+from typing import Any
+
+import stomp
 
 from tests.compare_messaging import stomp_tools
 from tests.compare_messaging.case import Case
@@ -37,6 +43,48 @@ def durable_subscription(case: Case) -> None:
     case.saw("anew", again.bodies(1))
     again.leave()
     writer.leave()
+
+
+class Stranger(stomp.ConnectionListener):  # type: ignore[misc]
+    """A connection that may be refused; keeps what it is told."""
+
+    def __init__(self, case: Case, **headers: str) -> None:
+        self._told: queue.Queue[tuple[dict[str, str], str]] = queue.Queue()
+        self.connection = stomp.Connection12([(stomp_tools.HOST, case.port)], reconnect_attempts_max=1)
+        self.connection.set_listener("", self)
+        with contextlib.suppress(stomp.exception.ConnectFailedException):
+            self.connection.connect("guest", "guest", wait=True, headers=headers)
+
+    def heard(self) -> tuple[dict[str, str], str]:
+        """Headers and body of the ERROR frame; or it was let in."""
+        return self._told.get(timeout=stomp_tools.WAIT_S)
+
+    def on_connected(self, frame: Any) -> None:
+        self._told.put(({"message": "let in"}, ""))
+
+    def on_error(self, frame: Any) -> None:
+        self._told.put((frame.headers, frame.body))
+
+
+@scenario("A21")
+def client_id_is_taken(case: Case) -> None:
+    """While somebody is connected under a client id, nobody else is let in under it."""
+    who = case.name("client")
+    first = Client(case, **{"client-id": who})
+    headers, body = Stranger(case, **{"client-id": who}).heard()
+    said, explained = (re.sub(r"tcp://[\w.:]*", "tcp://", text) for text in (headers["message"], body))
+    case.saw("a second", said, headers["content-type"], said in explained)
+    another = Client(case, **{"client-id": who + "-2"})
+    another.send(f"/queue/{case.name('q')}", "x")
+    case.saw("others", "are let in")
+    another.leave()
+    first.send(f"/queue/{case.name('q')}", "x")
+    first.leave()
+    while (again := Stranger(case, **{"client-id": who})).heard()[0]["message"] != "let in":
+        # ActiveMQ takes a moment to let go of who has left.
+        time.sleep(0.1)
+    case.saw("it again", "is let in")
+    again.connection.disconnect()
 
 
 @scenario("R142")

@@ -20,11 +20,56 @@ def client(activemq: Broker, connected: Callable[..., Talking]) -> Talking:
     return connected(to=activemq)
 
 
+def leave(client: Talking) -> None:
+    client.done("DISCONNECT")
+
+
+def cut(client: Talking) -> None:
+    client.socket.close()
+
+
 @pytest.mark.row("A1")
 def test_host_of_connect_is_no_virtual_host(activemq: Broker) -> None:
     with Talking(activemq.stomp_address) as client:
         got = client.connect(host="localhost")
         assert got.headers["server"].startswith("ActiveMQ/")
+
+
+@pytest.mark.row("A21")
+@pytest.mark.parametrize("goes", [leave, cut])
+def test_client_id_is_one_clients_until_it_goes(
+    activemq: Broker, name: str, goes: Callable[[Talking], None]
+) -> None:
+    with Talking(activemq.stomp_address) as first, Talking(activemq.stomp_address) as second:
+        assert first.connect(client_id=name).command == "CONNECTED"
+        got = second.connect(client_id=name)
+        host, port = first.socket.getsockname()
+        said = f"Broker: localhost - Client: {name} already connected from tcp://{host}:{port}"
+        assert (got.command, got.headers["message"], got.body.decode()) == ("ERROR", said, said)
+        goes(first)
+    assert_let_in(activemq, name)
+
+
+@pytest.mark.row("A21")
+def test_client_that_is_not_let_in_keeps_no_client_id(activemq: Broker, name: str) -> None:
+    with Talking(activemq.stomp_address) as client:
+        assert client.connect(client_id=name, heart_beat="no numbers").command == "ERROR"
+    assert_let_in(activemq, name)
+
+
+@pytest.mark.row("A21")
+def test_in_rabbitmqs_dialect_client_ids_are_only_said(broker: Broker, name: str) -> None:
+    with Talking(broker.stomp_address) as first, Talking(broker.stomp_address) as second:
+        assert first.connect(client_id=name).command == second.connect(client_id=name).command == "CONNECTED"
+
+
+def assert_let_in(activemq: Broker, client_id: str) -> None:
+    """Somebody gets in under it, as soon as the broker knows that its former owner has gone."""
+    for _ in range(1000):
+        with Talking(activemq.stomp_address) as again:
+            if again.connect(client_id=client_id).command == "CONNECTED":
+                return
+    raise AssertionError(f"{client_id} is never let go")
 
 
 @pytest.mark.parametrize("destination", ["/queue/{}/a", "queue://{}/a"])

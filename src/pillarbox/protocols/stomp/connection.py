@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
+from pillarbox.broker.advisories import BROKER
 from pillarbox.broker.bearer import Bearer
 from pillarbox.broker.event_details import only_local, wrong_password
 from pillarbox.broker.outside import Undecided
@@ -90,6 +91,8 @@ class Connection(StreamConnection):
         self.version = V10
         self.session_name = ""
         self.client_id = ""
+        self._known_as: tuple[str, str] | None = None
+        """Virtual host and client id, where that is nobody else's meanwhile."""
         self.channel: Channel | None = None
         self.room: Room | None = None
         """What a SEND waits for."""
@@ -333,6 +336,7 @@ class Connection(StreamConnection):
                 raise StompError("Bad CONNECT", "non-loopback access denied")
             user = known
         core.events.login(self, user.name, "PLAIN")
+        self._take_client_id(vhost, headers.get("client-id", ""))
         core.quotas.demand_place(settings.connection_max)
         try:
             self.session = core.open_session(user, vhost, self)
@@ -348,6 +352,18 @@ class Connection(StreamConnection):
         self.session.client_id = headers.get("client-id", "")
         self.session.introduce(self)
         self.session.add_channel(channel)
+
+    def _take_client_id(self, vhost: str, client_id: str) -> None:
+        """Be known under this id, until the end. Raises StompError if another client is, as with ActiveMQ."""
+        clients = self.settings.clients
+        if clients is None or not client_id:
+            return
+        other = clients.setdefault((vhost, client_id), self)
+        if other is not self:
+            where = other.peer.partition(" -> ")[0]
+            text = f"Broker: {BROKER} - Client: {client_id} already connected from tcp://{where}"
+            raise StompError(text, text)
+        self._known_as = (vhost, client_id)
 
     def _agree_on_heartbeats(self, text: str) -> None:
         """Do both what the client can and what it wants. Raises StompError."""
@@ -486,6 +502,8 @@ class Connection(StreamConnection):
             if self.channel is not None and self.state is not State.CLOSING:
                 self.channel.end()
             self.state = State.CLOSED
+            if self._known_as is not None and self.settings.clients is not None:
+                del self.settings.clients[self._known_as]
             if self.session is not None:
                 self.session.close()
                 self.session = None

@@ -63,6 +63,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Who asks for numbers gets them (see `statistics`)."""
     dead_letter_choice: Mapping[str, bool] = {}
     """Arguments of queues in ActiveMQ's dialect: what of that which dies in them is no dead letter."""
+    clients: dict[tuple[str, str], Connection] | None = None
+    """Who is connected under a client id, by virtual host and id, where no other may be; None: others may."""
     recovery: Recovery | None = None
     """What topics keep for subscriptions that are retroactive."""
 
@@ -112,6 +114,7 @@ def connections(core: Core, config: Config) -> Callable[[str, bool, Callable[[],
         advisories=frozenset(config.stomp_advisories),
         statistics=is_activemq(config) and config.stomp_statistics,
         dead_letter_choice=dead_letter_choice(config),
+        clients={} if is_activemq(config) and not is_artemis else None,
         recovery=Recovery(core) if is_activemq(config) else None,
     )
     if has_rules(config):
