@@ -122,12 +122,16 @@ class Consumer:
         """Whatever the head wants to keep with the consumer."""
 
     def deliver(self, run: Run, tag_first: int) -> None:
-        """Have the sink send a run (see `Sink`). If that fails, the connection ends (see `fence`)."""
+        """Have the sink send a run (see `Sink`). If that fails, the connection ends."""
         try:
             self.sink.deliver(self, run, tag_first)
         except Exception as error:
-            self.outlet.writable = False
-            self.queue.fence.broke(self.outlet, self.outlet.shut_down, error)
+            self.broke(error)
+
+    def broke(self, error: Exception) -> None:
+        """The sink has failed: it gets nothing more, and its connection ends (see `fence`)."""
+        self.outlet.writable = False
+        self.queue.fence.broke(self.outlet, self.outlet.shut_down, error)
 
     def __repr__(self) -> str:
         return f"<Consumer {self.tag!r} on {self.queue.name!r} credit={self.credit}>"

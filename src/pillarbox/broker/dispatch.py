@@ -121,13 +121,17 @@ def hand_over(consumer: Consumer, run: Run, count: int) -> None:
         queue.counters.deliver_no_ack += count
         ledger.counters.deliver_no_ack += count
         tag = ledger.skip(count, run)
-        consumer.deliver(run, tag)
+    else:
+        queue.counters.deliver += count
+        ledger.counters.deliver += count
+        consumer.credit -= count
+        consumer.pool.credit -= count
+        tag = ledger.add(consumer, run)
+        run.lane.delivered(run)
+    try:
+        # `Consumer.deliver`, without a call for it.
+        consumer.sink.deliver(consumer, run, tag)
+    except Exception as error:
+        consumer.broke(error)
+    if consumer.no_ack:
         run.lane.settle_unanswered(run)
-        return
-    queue.counters.deliver += count
-    ledger.counters.deliver += count
-    consumer.credit -= count
-    consumer.pool.credit -= count
-    tag = ledger.add(consumer, run)
-    run.lane.delivered(run)
-    consumer.deliver(run, tag)
