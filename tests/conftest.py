@@ -16,6 +16,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--rows", metavar="FILE", help="write the tests that prove each row of docs/compatibility.md"
     )
+    parser.addoption("--at-most", metavar="N", type=int, help="refuse to run more tests than these")
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    most = session.config.getoption("--at-most")
+    if most is not None and len(session.items) > most:
+        raise pytest.UsageError(f"{len(session.items)} tests are more than {most}")
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:

@@ -55,6 +55,7 @@ class RowMarks:
             self.config.args_source is pytest.Config.ArgsSource.TESTPATHS
             and not self.deselected
             and not option.collectonly
+            and not option.lf
             and not hasattr(self.config, "workerinput")
         )
 
