@@ -13,7 +13,7 @@ from confluent_kafka import Consumer, Producer
 
 BOOTSTRAP = os.environ.get("KAFKA_BOOTSTRAP", "localhost:9092")
 TIMEOUT_S = 30
-PATIENCE_S = 10
+PATIENCE_S = 5
 AT_ONCE = 100
 
 

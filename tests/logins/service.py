@@ -39,6 +39,7 @@ class Service:
         service = self
 
         class Handler(BaseHTTPRequestHandler):
+            disable_nagle_algorithm = True
             protocol_version = "HTTP/1.1"
 
             def setup(self) -> None:
