@@ -12,6 +12,7 @@ import threading
 import time
 
 from pillarbox.protocols.kafka.errors import ErrorCode as Code
+from pillarbox.protocols.kafka.transactions import EPOCH_LAST
 from tests.protocols.kafka.asking import Asking
 from tests.protocols.kafka.party import NEW, Party
 
@@ -65,14 +66,17 @@ class SecondKind:
         return self._party
 
     def _end(self, party: Party, number: int, commit: bool) -> None:
-        before = party.epoch
+        id_before, before = party.id, party.epoch
         deadline = time.monotonic() + PATIENCE_S
         while (error := party.end(commit=commit, version=NEW)) == Code.CONCURRENT_TRANSACTIONS:
             if time.monotonic() > deadline:
                 break
         self._demand(error, f"the end of {number} is refused")
-        if party.epoch != before + 1:
-            raise Wrong(f"after {number} the epoch is {party.epoch}, and was {before}")
+        # Behind the last epoch comes another producer.
+        is_last = before == EPOCH_LAST
+        if party.epoch != (0 if is_last else before + 1) or (party.id != id_before) != is_last:
+            told = f"{party.id} and {party.epoch}, and were {id_before} and {before}"
+            raise Wrong(f"after {number} producer and epoch are {told}")
         self._ending = None
         if commit:
             self.committed.append(number)
