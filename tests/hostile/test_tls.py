@@ -15,7 +15,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pika
 import pytest
@@ -280,3 +280,128 @@ def test_expired_certificate_is_refused(folder: Path, key: str) -> None:
     until = re.escape(iso_time(end_ms))
     with pytest.raises(StartupError, match=f"has expired: it was valid until {until}$"):
         broker.start()
+
+
+# --- new files ------------------------------------------------------------------------------------------
+
+
+class Renewed:
+    """A broker on a clock that the test moves; its files are copies of pairs that are made at first."""
+
+    def __init__(self, folder: Path, **options: Any) -> None:
+        self.folder = folder
+        self.files = Pair(str(folder / "current.pem"), str(folder / "current-key.pem"))
+        self.put(make_pair(folder, "first"))
+        tls = {"tls_port": 0, "tls_certificate": self.files.certificate, "tls_key": self.files.key}
+        self.broker = Broker(clock=ManualClock(), **tls, **options)
+
+    def put(self, pair: Pair) -> None:
+        for source, target in zip(pair, self.files, strict=True):
+            shutil.copy(source, target)
+
+    def shown(self, name: str = "localhost", port: int = 0) -> str:
+        """The certificate that a new client meets, as PEM."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        port = port or self.broker.call(lambda server: server.addresses["amqps"][0][1])
+        with (
+            socket.create_connection((HOST, port), timeout=TIMEOUT_S) as raw,
+            context.wrap_socket(raw, server_hostname=name) as client,
+        ):
+            der = client.getpeercert(binary_form=True)
+        assert der is not None
+        return ssl.DER_cert_to_PEM_cert(der).strip()
+
+
+def pem(pair: Pair) -> str:
+    return Path(pair.certificate).read_text().strip()
+
+
+def test_new_files_are_met_by_new_clients_and_old_ones_stay(tmp_path: Path) -> None:
+    renewed = Renewed(tmp_path)
+    with renewed.broker as broker:
+        first = pem(renewed.files)
+        port = broker.call(lambda server: server.addresses["amqps"][0][1])
+        options = pika.SSLOptions(trusting(renewed.files), "localhost")
+        with pika.BlockingConnection(pika.ConnectionParameters(HOST, port, ssl_options=options)) as old:
+            for name in ("second", "third"):
+                renewed.put(make_pair(tmp_path, name))
+                assert renewed.shown() == first, "it is not looked at for each client"
+                broker.advance("11s")
+                first = renewed.shown()
+                assert first == pem(renewed.files)
+                assert old.channel().queue_declare("q", exclusive=True).method.queue == "q"
+
+
+def test_files_that_cannot_be_used_are_told_once_and_change_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    renewed = Renewed(tmp_path)
+    with renewed.broker as broker:
+        first, second = pem(renewed.files), make_pair(tmp_path, "second")
+        shutil.copy(second.certificate, renewed.files.certificate)
+        for _ in range(3):
+            broker.advance("11s")
+            assert renewed.shown() == first
+        told = [record.getMessage() for record in caplog.records if "TLS" in record.getMessage()]
+        assert told == [
+            f"the TLS key {renewed.files.key} is not that of the certificate {renewed.files.certificate}; "
+            "TLS goes on with what it had"
+        ]
+        Path(renewed.files.key).unlink()
+        broker.advance("11s")
+        assert "cannot read the TLS key" in caplog.text
+        shutil.copy(second.key, renewed.files.key)
+        broker.advance("11s")
+        assert renewed.shown() == pem(second)
+
+
+def test_certificates_by_name_and_those_of_https_are_renewed_too(tmp_path: Path) -> None:
+    other, page = make_pair(tmp_path, "other"), make_pair(tmp_path, "page")
+    renewed = Renewed(
+        tmp_path,
+        tls_sni=(f"other.example={other.certificate}:{other.key}",),
+        management_tls_port=0,
+        management_tls_certificate=page.certificate,
+        management_tls_key=page.key,
+    )
+    with renewed.broker as broker:
+        https = broker.call(lambda server: server.operator_addresses["management-tls"][0][1])
+        assert renewed.shown("other.example") == pem(other)
+        assert renewed.shown(port=https) == pem(page)
+        for old in (other, page):
+            fresh = make_pair(tmp_path, "fresh")
+            for source, target in zip(fresh, old, strict=True):
+                shutil.copy(source, target)
+            broker.advance("11s")
+        assert renewed.shown("other.example") == pem(other)
+        assert renewed.shown(port=https) == pem(page) == pem(fresh)
+        assert renewed.shown() == pem(renewed.files) != pem(other)
+
+
+def test_authorities_are_renewed_too(tmp_path: Path) -> None:
+    """A client whose certificate was nobody's is let in as soon as its authority is known, and not before."""
+    mine = make_pair(tmp_path, "mine")
+    authorities = tmp_path / "authorities.pem"
+    renewed = Renewed(tmp_path, tls_client_certificate="required", tls_authorities=str(authorities))
+    shutil.copy(renewed.files.certificate, authorities)
+
+    def is_let_in() -> bool:
+        context = ssl.create_default_context(cafile=renewed.files.certificate)
+        context.load_cert_chain(*mine)
+        options = pika.SSLOptions(context, "localhost")
+        port = renewed.broker.call(lambda server: server.addresses["amqps"][0][1])
+        try:
+            pika.BlockingConnection(
+                pika.ConnectionParameters(HOST, port, ssl_options=options, connection_attempts=1)
+            ).close()
+        except pika.exceptions.AMQPConnectionError:
+            return False
+        return True
+
+    with renewed.broker as broker:
+        assert not is_let_in()
+        shutil.copy(mine.certificate, authorities)
+        assert not is_let_in()
+        broker.advance("11s")
+        assert is_let_in()

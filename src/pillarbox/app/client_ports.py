@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from pillarbox.config import sni_files
@@ -154,17 +155,22 @@ class ClientPorts:
         )
 
     def _tls_context(self) -> ssl.SSLContext:
-        from pillarbox.net.tls import server_context
+        from pillarbox.net.tls import Renewal, server_context
 
         config = self._config
-        return server_context(
+        by_name = sni_files(config.tls_sni)
+        make = partial(
+            server_context,
             config.tls_certificate,
             config.tls_key,
-            self._clock.now_ms(),
             verify=config.tls_client_certificate,
             authorities=config.tls_authorities,
-            by_name=sni_files(config.tls_sni),
+            by_name=by_name,
         )
+        paths = [config.tls_certificate, config.tls_key, config.tls_authorities, *chain(*by_name.values())]
+        renewal = Renewal(make, paths, self._clock.now_ms())
+        self._ticker.drivers[renewal] = None
+        return renewal.context
 
     # --- without a port ------------------------------------------------------------------------------
 

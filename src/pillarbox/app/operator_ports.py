@@ -10,7 +10,7 @@ import asyncio
 import os
 import socket
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from pillarbox.ops.ports import OperatorPort, operator_ports
@@ -91,9 +91,12 @@ class OperatorPorts:
 
         context = None
         if wanted.certificate:
-            from pillarbox.net.tls import server_context
+            from pillarbox.net.tls import Renewal, server_context
 
-            context = server_context(wanted.certificate, wanted.key, self._clock.now_ms())
+            pair = (wanted.certificate, wanted.key)
+            renewal = Renewal(partial(server_context, *pair), pair, self._clock.now_ms())
+            self._ticker.drivers[renewal] = None
+            context = renewal.context
         loop = asyncio.get_running_loop()
         server = HttpServer(loop, lambda: make(server.stopping), context=context)
         self._servers.append(server)
