@@ -326,3 +326,13 @@ def test_import_names_an_unknown_hashing_algorithm() -> None:
     told = r"^users\[0\] \(eve\): unknown hashing_algorithm 'rot13'$"
     with pytest.raises(DefinitionsError, match=told):
         import_definitions(Domain().core, document)
+
+
+def test_imported_user_without_a_password_cannot_log_in_by_one() -> None:
+    """As with RabbitMQ, which lets such a user in by a certificate, say."""
+    domain = Domain()
+    import_definitions(domain.core, {"users": [{"name": "alice", "tags": "monitoring"}]})
+    alice = domain.core.users.by_name["alice"]
+    assert (alice.password_hash, alice.tags) == ("", ("monitoring",))
+    for password in (b"", b"alice"):
+        assert domain.core.users.authenticate("alice", password) is None

@@ -194,7 +194,7 @@ def test_import_removes_nothing() -> None:
         ({"queues": {"a": 1}}, "queues must be a list"),
         ({"queues": ["q"]}, "queues[0] must be a JSON object"),
         ({"users": [{"password_hash": ""}]}, "users[0]: 'name' is missing"),
-        ({"users": [{"name": "x"}]}, "users[0] (x): 'password' is missing"),
+        ({"users": [{"name": "x", "password": 1}]}, "users[0] (x): 'password' must be a text"),
         ({"users": [{"name": "x", "password_hash": 1}]}, "'password_hash' must be a text"),
         ({"users": [{"name": "x", "password_hash": "", "tags": [1]}]}, "tags must be texts, not [1]"),
         ({"queues": [{"name": "q", "vhost": "v"}]}, "queues[0] (q): there is no virtual host 'v'"),

@@ -76,11 +76,13 @@ def _user(core: Core, item: Item) -> None:
     algorithm = item.get("hashing_algorithm", DEFAULT_ALGORITHM)
     if algorithm not in ALGORITHMS:
         raise ValueError(f"unknown hashing_algorithm {algorithm!r}")
-    if "password_hash" in item:
-        scram = msgspec.convert(item.get("scram", ()), tuple[Verifier, ...])
-        core.put_user(User(name, _text(item, "password_hash"), algorithm, tags, scram))
-    else:
+    if "password" in item and "password_hash" not in item:
         core.add_user(name, _text(item, "password"), tags)
+    else:
+        # With neither it cannot log in by a password.
+        password_hash = _text(item, "password_hash") if "password_hash" in item else ""
+        scram = msgspec.convert(item.get("scram", ()), tuple[Verifier, ...])
+        core.put_user(User(name, password_hash, algorithm, tags, scram))
     if "limits" in item:
         core.quotas.put(USER, name, dict(item["limits"]))
 
