@@ -31,8 +31,8 @@ def main() -> None:
         "selector": "level >= 2",
         "receipt": "subscribed",
     }
-    connection.subscribe("/topic/news.>", "1", headers=headers)
     try:
+        connection.subscribe("/topic/news.>", "1", headers=headers)
         threading.Event().wait()
     except KeyboardInterrupt:
         connection.set_listener("news", stomp.ConnectionListener())

@@ -32,8 +32,8 @@ def main() -> None:
     # With RabbitMQ's word for it, and with ActiveMQ's.
     one_at_a_time = {"prefetch-count": "1", "activemq.prefetchSize": "1"}
     print("waiting for orders", flush=True)
-    connection.subscribe("/queue/shipping", "1", ack="client-individual", headers=one_at_a_time)
     try:
+        connection.subscribe("/queue/shipping", "1", ack="client-individual", headers=one_at_a_time)
         threading.Event().wait()
     except KeyboardInterrupt:
         connection.disconnect()
