@@ -90,8 +90,9 @@ peers: setup
 serve: $(VENV)/.stamp-serve
 	@exec $(BIN)/pillarbox serve --data data $(ARGS)
 
+# One more than the two cores that CI has: many tests wait for somebody else's program.
 test: setup
-	@$(BIN)/python -m pytest $(or $(ARGS),-n 2)
+	@$(BIN)/python -m pytest $(or $(ARGS),-n 3)
 
 # The peers' own sources of noise are part of the method: see the docstrings in bench/.
 bench: peers

@@ -16,7 +16,6 @@ import argparse
 import json
 import os
 import re
-import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -24,7 +23,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple, Protocol
 
-from bench.calls import compare, python_version
+from bench.calls import compare, python_version, undisturbed
 from pillarbox.broker.auth import Permission
 from pillarbox.broker.core import Core
 from pillarbox.protocols import registry
@@ -144,7 +143,7 @@ Make = Callable[[Any, Callable[[Callable[[], object]], None]], Workload]
 
 
 def count(step: Any, make: Make = Rig) -> dict[str, float]:
-    """Python and built-in calls of the median round, for each message that is delivered."""
+    """Python and built-in calls of a round, for each message that is delivered."""
     calls = {"call": 0, "c_call": 0}
 
     def note(frame: FrameType, event: str, argument: object) -> None:
@@ -167,7 +166,7 @@ def count(step: Any, make: Make = Rig) -> dict[str, float]:
         rig.round()
         rounds.append((calls["call"], calls["c_call"]))
     messages = messages_of(step)
-    python, builtin = (statistics.median(each[kind] for each in rounds) / messages for kind in (0, 1))
+    python, builtin = (undisturbed(each[kind] for each in rounds) / messages for kind in (0, 1))
     return {"python": round(python, 3), "builtin": round(builtin, 3)}
 
 
