@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 from hypothesis import settings
 
@@ -31,4 +33,7 @@ def pytest_make_parametrize_id(val: object) -> str | None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # Begun in the background of a script: programs that tests stop by Ctrl-C would inherit that.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     config.pluginmanager.register(RowMarks(config), "row-marks")
