@@ -19,6 +19,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--rows", metavar="FILE", help="write the tests that prove each row of docs/compatibility.md"
     )
     parser.addoption("--at-most", metavar="N", type=int, help="refuse to run more tests than these")
+    parser.addoption(
+        "--second-try",
+        action="store_true",
+        help="refuse to run unless tests failed in a whole run just before",
+    )
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

@@ -16,6 +16,8 @@ import pytest
 
 from scripts.docs import COMPATIBILITY, Row, compatibility_rows
 
+ONLY_TESTS_FAILED = "pillarbox/only_tests_failed"
+"""In pytest's cache: the whole suite ran to its end, and nothing was wrong but tests that failed."""
 PROPERTY = "rows"
 """Marks do not travel from pytest-xdist's workers to the controller; user properties do."""
 
@@ -93,6 +95,26 @@ class RowMarks:
             self.sentences = claims(self.rows, self.passed, self.failed)
             if self.sentences:
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED
+            seen = defaultdict(set, {row.id: self.passed[row.id] | self.failed[row.id] for row in self.rows})
+            unproven = claims(self.rows, seen, defaultdict(set))
+            self._keep(exitstatus == pytest.ExitCode.TESTS_FAILED and not unproven)
+
+    @property
+    def _cache(self) -> pytest.Cache | None:
+        """None: the run is to have none."""
+        return getattr(self.config, "cache", None)
+
+    def _keep(self, only_tests_failed: bool) -> None:
+        """For a second try (`--second-try`); every other run begins without it, whatever becomes of it."""
+        if self._cache is not None:
+            self._cache.set(ONLY_TESTS_FAILED, only_tests_failed)
+
+    def pytest_sessionstart(self) -> None:
+        if self.config.getoption("--second-try"):
+            if self._cache is None or not self._cache.get(ONLY_TESTS_FAILED, False):
+                raise pytest.UsageError("the run before was not whole, or more was wrong than failing tests")
+        elif not hasattr(self.config, "workerinput"):
+            self._keep(False)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         if self.sentences:
